@@ -1,0 +1,24 @@
+"""The command line's entry point: `python -m cabench` and `cabench`."""
+
+from __future__ import annotations
+
+import sys
+
+from cabench.cli import app
+from cabench.errors import StopRequested, UserError
+
+
+def main() -> None:
+    """Run the command line. A user's mistake is said in one line, without a traceback, with exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (StopRequested, KeyboardInterrupt):
+        print("Stopped. Finished cells are saved; the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

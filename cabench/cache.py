@@ -1,0 +1,14 @@
+"""Where built data sets and downloaded sources are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_folder() -> Path:
+    """The cache folder: `CABENCH_CACHE` where it is set, else the platform's user cache. It may not exist yet."""
+    chosen = os.environ.get("CABENCH_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("cabench", appauthor=False))

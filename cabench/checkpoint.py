@@ -1,0 +1,106 @@
+"""Checkpoints: one safetensors file that holds all that a training run needs to continue exactly. No pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cabench.atomic import replacing
+
+
+class CheckpointMismatchError(Exception):
+    """A checkpoint is damaged or belongs to another run."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of a training run.
+
+    Attributes:
+        tensors: weights, optimizer states, generator states and running sums, by name.
+        meta: JSON values: the run's identity, position, history, and the optimizers' hyper-parameters.
+    """
+
+    tensors: dict[str, Tensor]
+    meta: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        with replacing(path) as temporary:
+            safetensors.torch.save_file(tensors, temporary, metadata={"cabench": json.dumps(self.meta)})
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint.
+
+        Raises:
+            CheckpointMismatchError: when the file is damaged.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                meta = json.loads((file.metadata() or {})["cabench"])
+                return cls({name: file.get_tensor(name) for name in file.keys()}, meta)  # noqa: SIM118 - no mapping
+        except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+            raise CheckpointMismatchError(f"{path} cannot be read ({error})") from error
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors whose names start with `name` and a dot, without that start."""
+        prefix = f"{name}."
+        return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+
+
+def named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under names that start with `part` and a dot."""
+    return {f"{part}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def pack_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state as flat tensors ("<parameter index>.<key>") and its JSON values."""
+    state = optimizer.state_dict()
+    entries = [(f"{index}.{key}", value) for index, slots in state["state"].items() for key, value in slots.items()]
+    tensors = {name: value for name, value in entries if isinstance(value, Tensor)}
+    values = {name: value for name, value in entries if not isinstance(value, Tensor)}
+    return tensors, {"param_groups": state["param_groups"], "values": values}
+
+
+def unpack_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Give an optimizer the state that `pack_optimizer` took from another over the same parameters."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    slots: dict[int, dict[str, Any]] = {}
+    for name, value in {**tensors, **meta["values"]}.items():
+        index, key = name.split(".", 1)
+        slots.setdefault(int(index), {})[key] = _laid_out_like(parameters[int(index)], value)
+    groups = [
+        {**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in meta["param_groups"]
+    ]
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+
+def load_network(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a network the weights and buffers of a checkpoint.
+
+    Raises:
+        CheckpointMismatchError: when names or shapes differ.
+    """
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointMismatchError(f"its weights are those of another network ({error})") from error
+
+
+def _laid_out_like(parameter: Tensor, value: Any) -> Any:
+    """The value in the parameter's memory layout: fused optimizers walk both in the same order of memory."""
+    if isinstance(value, Tensor) and value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value

@@ -1,0 +1,230 @@
+"""The command line. Nothing here imports torch until a command needs it, so that help and listings answer at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cabench import atomic
+
+if TYPE_CHECKING:
+    from cabench.plan import Experiment
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The benchmark suite for contrastive analysis: common and salient representations, probed alike.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Build, verify and describe data sets.")
+app.add_typer(data_app, name="data")
+
+DEFAULT_RESULTS = Path("results/runs")
+
+Methods = Annotated[str, typer.Option(help="Methods, separated by commas; see `cabench list methods`.")]
+Datasets = Annotated[str, typer.Option(help="Data sets, separated by commas. Default: the profile's.")]
+Seeds = Annotated[str, typer.Option(help="Seeds, such as 0-4 or 0,2. Default: the profile's.")]
+ProfileName = Annotated[str, typer.Option("--profile", help="smoke, quick, paper, or the path of a .toml file.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME.FIELD=VALUE", help="Set one field of a method or data set. Repeatable."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<number>.")]
+PrecisionName = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+Results = Annotated[Path, typer.Option(help="Folder of records.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(envvar="CABENCH_DATA", help="Folder of raw data. Default: download into the cache.")
+]
+Controls = Annotated[bool, typer.Option(help="Add the profile's control methods.")]
+
+
+class Format(StrEnum):
+    """What `report` can write."""
+
+    MARKDOWN = "markdown"
+    CSV = "csv"
+
+
+class Listing(StrEnum):
+    """What `list` can list."""
+
+    METHODS = "methods"
+    DATASETS = "datasets"
+    PROFILES = "profiles"
+
+
+@app.command()
+def run(
+    methods: Methods,
+    datasets: Datasets = "",
+    seeds: Seeds = "",
+    profile: ProfileName = "quick",
+    sets: Sets = None,
+    device: Device = "auto",
+    precision: PrecisionName = "auto",
+    results: Results = DEFAULT_RESULTS,
+    data_root: DataRoot = None,
+    controls: Controls = True,
+    force: Annotated[bool, typer.Option("--force", help="Compute finished cells again.")] = False,
+    checkpoint_seconds: Annotated[float, typer.Option(min=0.0, help="Seconds between two checkpoints.")] = 60.0,
+) -> None:
+    """Train and probe methods, and print the table. Finished cells are not computed again."""
+    from cabench.plan import Request, resolve
+    from cabench.progress import make_reporter
+    from cabench.report.markdown import markdown
+    from cabench.runner import Runner
+    from cabench.store import ResultsStore
+
+    store = ResultsStore(results)
+    reporter = make_reporter()
+    request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
+    experiment: Experiment = resolve(request, build=reporter.say)
+    store.check_writable()
+    runner = Runner(store, experiment.device, reporter, checkpoint_seconds)
+    records = runner.run(experiment.cells, force)
+    table = markdown(records)
+    atomic.write_text(results / "report.md", markdown(store.records()))
+    typer.echo(table)
+    failed = [record for record in records if record.status == "failed"]
+    if failed:
+        typer.echo(f"{len(failed)} of {len(experiment.cells)} cells failed; `cabench plan` names them.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    methods: Methods,
+    datasets: Datasets = "",
+    seeds: Seeds = "",
+    profile: ProfileName = "quick",
+    sets: Sets = None,
+    device: Device = "auto",
+    precision: PrecisionName = "auto",
+    results: Results = DEFAULT_RESULTS,
+    data_root: DataRoot = None,
+    controls: Controls = True,
+) -> None:
+    """Show every cell of a run and its state; compute nothing."""
+    from tabulate import tabulate
+
+    from cabench.plan import Request, survey
+    from cabench.store import ResultsStore
+
+    request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
+    lines = survey(request, ResultsStore(results))
+    typer.echo(tabulate(lines, headers=["data set", "method", "seed", "key", "state"], tablefmt="simple"))
+
+
+@app.command()
+def report(
+    results: Results = DEFAULT_RESULTS,
+    format: Annotated[Format, typer.Option(help="What to write.")] = Format.MARKDOWN,
+    output: Annotated[Path | None, typer.Option(help="File to write. Default: print.")] = None,
+) -> None:
+    """Write the table of all records in a results folder."""
+    from cabench.errors import UserError
+    from cabench.report.markdown import markdown
+    from cabench.report.tidy_csv import tidy_csv
+    from cabench.store import ResultsStore
+
+    if not results.is_dir():
+        raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
+    records = ResultsStore(results).records()
+    text = {Format.MARKDOWN: markdown, Format.CSV: tidy_csv}[format](records)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        atomic.write_text(output, text)
+    except OSError as error:
+        raise UserError(f"The report cannot be written to {output} ({error}).") from error
+
+
+@app.command("list")
+def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
+    """List methods, data sets or profiles."""
+    if what is Listing.PROFILES:
+        from cabench.profiles import load_profile, profile_names
+
+        _columns([(name, load_profile(name).description) for name in profile_names()])
+    else:
+        from cabench.discovery import plugins
+
+        kind = "methods" if what is Listing.METHODS else "datasets"
+        _columns([(plugin.name, plugin.summary) for plugin in plugins(kind).values()])
+
+
+def _columns(rows: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        typer.echo(f"{name:<{width}}  {text}")
+
+
+Name = Annotated[str, typer.Argument(help="A data set's name, or the path of an .h5 file.")]
+
+
+@data_app.command("build")
+def data_build(
+    name: Annotated[str, typer.Argument(help="A data set's name.")],
+    profile: ProfileName = "quick",
+    sets: Sets = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Build a data set with the configuration that a profile gives it."""
+    file = _data_file(name, profile, sets, data_root)
+    typer.echo(f"{file.path}\ncontent_sha256 {file.info.content_sha256}")
+
+
+@data_app.command("verify")
+def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
+    """Check a built data set against its own hash and declarations."""
+    file = _data_file(name, profile, sets, data_root)
+    file.verify()
+    typer.echo(f"{file.path} is sound.")
+
+
+@data_app.command("info")
+def data_info(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
+    """Describe a built data set: sizes, sources, attributes."""
+    file = _data_file(name, profile, sets, data_root)
+    info = file.info
+    _columns(
+        [
+            ("file", str(file.path)),
+            ("data set", f"{info.name}, builder version {info.builder_version}"),
+            ("config", ", ".join(f"{key}={value}" for key, value in info.config.items())),
+            ("sources", ", ".join(info.sources)),
+            ("images", "{} x {} x {} (channels, height, width)".format(*info.image_shape)),
+            *(
+                (split, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
+                for split, counts in info.counts.items()
+            ),
+            *(
+                (f"{a.space} {a.kind}", a.name + (f" ({', '.join(a.classes)})" if a.classes else ""))
+                for a in info.attributes
+            ),
+            ("content_sha256", info.content_sha256),
+        ]
+    )
+
+
+def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: Path | None):  # type: ignore[no-untyped-def]
+    from cabench.dataset_builder import obtain
+    from cabench.dataset_file import DatasetFile
+    from cabench.experiment import check_overrides, make_builder, parse_overrides
+    from cabench.profiles import load_profile
+
+    if name.endswith(".h5"):
+        return DatasetFile.open(Path(name))
+    overrides = parse_overrides(sets or [])
+    check_overrides(overrides, [name])
+    return obtain(make_builder(name, load_profile(profile), overrides), data_root)
+
+
+if __name__ == "__main__":
+    sys.exit("Use python -m cabench.")

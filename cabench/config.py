@@ -1,0 +1,167 @@
+"""Frozen, validated configurations: what every method, data set and evaluation is parametrised by.
+
+A configuration is a frozen dataclass that derives from `Config`. Each field carries its default, its allowed range and
+one line of help, in that one place:
+
+    @dataclass(frozen=True)
+    class Config(cabench.config.Config):
+        epochs: int = setting(250, at_least=1, help="passes over the training images")
+
+It is checked when it is constructed, so an object that exists is valid.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+
+from cabench.errors import UserError, unknown
+
+
+class ConfigError(UserError, ValueError):
+    """A field of a configuration has a value outside its type or range."""
+
+
+def setting(
+    default: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    help: str = "",
+) -> Any:
+    """A dataclass field with a default, an allowed range and a line of help.
+
+    Args:
+        default: the value where none is given.
+        at_least: smallest allowed value, itself included.
+        above: smallest allowed value, itself excluded.
+        at_most: largest allowed value, itself included.
+        help: what the field means, its unit and where its default comes from.
+    """
+    bounds = {"at_least": at_least, "above": above, "at_most": at_most}
+    return field(default=default, metadata={"bounds": bounds, "help": help})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Base of every configuration. Fields are int, float, bool, str, `Literal` choices, or tuples of numbers.
+
+    Raises:
+        ConfigError: at construction, when a value has the wrong type or lies outside the allowed range.
+    """
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for item in fields(self):
+            name = f"{_title(type(self))}.{item.name}"
+            value = _converted(name, getattr(self, item.name), hints[item.name])
+            _check_bounds(name, value, item.metadata.get("bounds", {}))
+            object.__setattr__(self, item.name, value)
+
+    @classmethod
+    def field_names(cls) -> tuple[str, ...]:
+        """The names of all fields, in the order of their declaration."""
+        return tuple(item.name for item in fields(cls))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object]) -> Self:
+        """A configuration with the given fields and the defaults of all others.
+
+        Raises:
+            UserError: for a field that does not exist, with the closest match.
+            ConfigError: for a value that is not allowed.
+        """
+        for name in values:
+            if name not in cls.field_names():
+                raise unknown(f"field of {_title(cls)}", name, cls.field_names())
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, object]:
+        """All fields as plain JSON values (tuples become lists)."""
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+
+
+def parse_value(text: str) -> object:
+    """A value written on the command line: read as a TOML value, else taken as a string ("k-jem", "random")."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no white space: equal values give equal text. NaN and infinities are refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the canonical JSON of `value`, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def _title(config: type[Config]) -> str:
+    """The name that users know a configuration by: that of the module it stands in ("sepclr")."""
+    return config.__module__.rsplit(".", 1)[-1]
+
+
+def _plain(value: object) -> object:
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _converted(name: str, value: object, hint: Any) -> object:
+    """The value in the field's own type: integers become floats and lists tuples where the field asks for them."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        if value not in get_args(hint) or isinstance(value, bool):
+            raise ConfigError(
+                f"{name} = {value!r} is not allowed; choose one of {', '.join(map(str, get_args(hint)))}."
+            )
+        return value
+    if origin is tuple:
+        kinds = get_args(hint)
+        if not isinstance(value, list | tuple) or len(value) != len(kinds):
+            raise ConfigError(f"{name} = {value!r} is not allowed; it takes {len(kinds)} values.")
+        return tuple(_converted(name, item, kind) for item, kind in zip(value, kinds, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        given = type(value).__name__
+        raise ConfigError(f"{name} = {value!r} is not allowed; it takes {_kind(hint)}, not {given}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name} = {value!r} is not allowed; it takes a finite number.")
+    return value
+
+
+def _kind(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names.get(hint, hint.__name__ if isinstance(hint, type | types.GenericAlias) else str(hint))
+
+
+def _check_bounds(name: str, value: object, bounds: Mapping[str, float | None]) -> None:
+    if isinstance(value, tuple):
+        for item in value:
+            _check_bounds(name, item, bounds)
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    at_least, above, at_most = (bounds.get(key) for key in ("at_least", "above", "at_most"))
+    wrong = (
+        (at_least is not None and value < at_least)
+        or (above is not None and value <= above)
+        or (at_most is not None and value > at_most)
+    )
+    if wrong:
+        limits = [
+            f"at least {at_least:g}" if at_least is not None else "",
+            f"above {above:g}" if above is not None else "",
+            f"at most {at_most:g}" if at_most is not None else "",
+        ]
+        raise ConfigError(f"{name} = {value!r} is not allowed; it must be {' and '.join(filter(None, limits))}.")

@@ -1,0 +1,105 @@
+"""What a method trains on and what an evaluation reads: images of two populations with their attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Space = Literal["common", "salient"]
+SPACES: tuple[Space, Space] = ("common", "salient")
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One thing known about images, and the space that it belongs to.
+
+    Attributes:
+        name: a short identifier, e.g. "shape".
+        space: "common" where background and target share it, "salient" where only target images have it.
+        kind: "class" (int64 index, -1 = undefined) or "real" (float64, NaN = undefined).
+        classes: the classes' names in the order of their index; empty for a real attribute.
+    """
+
+    name: str
+    space: Space
+    kind: Literal["class", "real"]
+    classes: tuple[str, ...] = ()
+
+    def undefined(self) -> np.ndarray:
+        """The value, as a 0-d array of the attribute's dtype, that says "not defined for this image"."""
+        return np.array(-1, dtype=np.int64) if self.kind == "class" else np.array(np.nan, dtype=np.float64)
+
+    def is_defined(self, values: np.ndarray) -> np.ndarray:
+        """Bool (n,): which of `values` (n,) are defined."""
+        return values >= 0 if self.kind == "class" else ~np.isnan(values)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a built data set without reading its images.
+
+    Attributes:
+        name: the builder's name, e.g. "dsprites".
+        builder_version: raised whenever a builder's output changes.
+        config: the builder's resolved configuration.
+        content_sha256: hash of every image, label and attribute declaration in the file.
+        sources: titles of what it was built from, e.g. ("CIFAR-10 (JPEG)", "MNIST").
+        image_shape: (channels, height, width).
+        attributes: in the order in which tables show them.
+        counts: images by split and population, e.g. {"train": {"background": 2000, "target": 2000}, ...}.
+    """
+
+    name: str
+    builder_version: int
+    config: Mapping[str, object]
+    content_sha256: str
+    sources: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    attributes: tuple[Attribute, ...]
+    counts: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Population:
+    """Images of one population.
+
+    Attributes:
+        images: uint8 (n, channels, height, width) in [0, 255], on the CPU.
+        attributes: by name, (n,) int64 class indices (-1 = undefined) or float64 (NaN = undefined).
+    """
+
+    images: Tensor
+    attributes: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class ContrastiveDataset(NamedTuple):
+    """One split of a data set. Methods are given the training split alone.
+
+    Attributes:
+        info: the data set that the split belongs to.
+        background: the images that show only what is common.
+        target: the images that show what is common and what is salient.
+    """
+
+    info: DatasetInfo
+    background: Population
+    target: Population
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 images in [0, 255] as float32 in [0, 1], same shape and device, in channels-last memory."""
+    return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+def float_batches(images: Tensor, device: torch.device, size: int = 500) -> Iterator[Tensor]:
+    """The images, in order, as float batches of at most `size` on `device`. A fixed size keeps encodings repeatable."""
+    for chunk in images.split(size):
+        yield as_float(chunk.to(device))

@@ -1,0 +1,234 @@
+"""The HDF5 file that a data set is: how it is written, read, hashed and verified.
+
+/                     attrs: schema, name, builder_version, config (JSON), sources (JSON), content_sha256
+/<split>/images       uint8 (n, channels, height, width)
+/<split>/is_target    bool (n,)
+/<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
+    attrs: space = "common" | "salient", kind = "class" | "real", classes = JSON list, position
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import torch
+
+from cabench.config import canonical_json
+from cabench.dataset import Attribute, ContrastiveDataset, DatasetInfo, Population
+from cabench.errors import UserError
+
+SCHEMA = 1
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
+CHUNK_ROWS = 1000  # images copied or hashed at a time: 3 MB of 32 x 32 colour, 150 MB of 224 x 224
+
+
+class SplitWriter:
+    """Receives the images of one split, chunk by chunk, in their final order."""
+
+    def __init__(
+        self, group: h5py.Group, rows: int, image_shape: tuple[int, int, int], attributes: Sequence[Attribute]
+    ) -> None:
+        self._images = group.create_dataset("images", (rows, *image_shape), np.uint8)
+        self._is_target = group.create_dataset("is_target", (rows,), np.bool_)
+        self._values = {}
+        values = group.create_group("attributes")
+        for position, attribute in enumerate(attributes):
+            undefined = attribute.undefined()
+            dataset = values.create_dataset(attribute.name, (rows,), undefined.dtype, fillvalue=undefined)
+            dataset.attrs.update(
+                space=attribute.space,
+                kind=attribute.kind,
+                classes=json.dumps(attribute.classes),
+                position=position,
+            )
+            self._values[attribute.name] = dataset
+        self._written = 0
+        self._rows = rows
+
+    def append(self, images: np.ndarray, is_target: bool, attributes: Mapping[str, np.ndarray]) -> None:
+        """Write the next images, all of one population.
+
+        Args:
+            images: uint8 (n, channels, height, width).
+            is_target: whether they are target images.
+            attributes: (n,) values by name; an attribute that is left out is undefined for these images.
+        """
+        start, end = self._written, self._written + len(images)
+        if end > self._rows:
+            raise ValueError(f"{end} images appended to a split that was declared with {self._rows}.")
+        self._images[start:end] = images
+        self._is_target[start:end] = is_target
+        for name, values in attributes.items():
+            self._values[name][start:end] = values
+        self._written = end
+
+    def check_complete(self) -> None:
+        """Raise ValueError when fewer images were appended than were declared."""
+        if self._written != self._rows:
+            raise ValueError(f"{self._written} images appended to a split that was declared with {self._rows}.")
+
+
+class DatasetWriter:
+    """Writes one data set to an open HDF5 file."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+
+    @contextmanager
+    def split(
+        self, name: Split, rows: int, image_shape: tuple[int, int, int], attributes: Sequence[Attribute]
+    ) -> Iterator[SplitWriter]:
+        """Open a split of `rows` images for writing; exactly that many must be appended inside the block."""
+        writer = SplitWriter(self._file.create_group(name), rows, image_shape, attributes)
+        yield writer
+        writer.check_complete()
+
+    def finish(
+        self, name: str, builder_version: int, config: Mapping[str, object], sources: Sequence[Mapping[str, object]]
+    ) -> None:
+        """Write the attributes of the file, the content's hash last."""
+        self._file.attrs.update(
+            schema=SCHEMA,
+            name=name,
+            builder_version=builder_version,
+            config=canonical_json(config),
+            sources=canonical_json(sources),
+            content_sha256=content_sha256(self._file),
+        )
+
+
+def content_sha256(file: h5py.File) -> str:
+    """SHA-256 of every split's images, populations, attribute values and attribute declarations."""
+    result = hashlib.sha256()
+    for split in sorted(file):
+        group = file[split]
+        datasets = [group["images"], group["is_target"], *(group["attributes"][k] for k in sorted(group["attributes"]))]
+        for dataset in datasets:
+            declared = {key: _plain(value) for key, value in dataset.attrs.items()}
+            result.update(canonical_json([dataset.name, list(dataset.shape), str(dataset.dtype), declared]).encode())
+            for start in range(0, len(dataset), CHUNK_ROWS):
+                result.update(np.ascontiguousarray(dataset[start : start + CHUNK_ROWS]).tobytes())
+    return result.hexdigest()
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """A built data set on disk.
+
+    Attributes:
+        path: the HDF5 file.
+        info: what it holds.
+    """
+
+    path: Path
+    info: DatasetInfo
+
+    @classmethod
+    def open(cls, path: Path) -> DatasetFile:
+        """Read the description of a data set file.
+
+        Raises:
+            UserError: when the file is missing, is no HDF5 file, or does not follow the layout above.
+        """
+        if not path.is_file():
+            raise UserError(f"There is no data set file {path}; check the path or build the data set first.")
+        try:
+            with h5py.File(path, "r") as file:
+                return cls(path, _read_info(file))
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is not a data set file of cabench ({error}); build it again.") from error
+
+    def read(self, split: Split) -> ContrastiveDataset:
+        """Read one split into memory: its uint8 images, once, and a constant."""
+        with h5py.File(self.path, "r") as file:
+            group = file[split]
+            is_target = group["is_target"][:]
+            attributes = {name: values[:] for name, values in group["attributes"].items()}
+            images = {flag: _read_images(group["images"], is_target == flag) for flag in (False, True)}
+        background, target = (
+            Population(images[flag], {name: values[is_target == flag] for name, values in attributes.items()})
+            for flag in (False, True)
+        )
+        return ContrastiveDataset(self.info, background, target)
+
+    def verify(self) -> None:
+        """Check the content against its hash, and every value against its declaration.
+
+        Raises:
+            UserError: naming the file and what is wrong with it.
+        """
+        with h5py.File(self.path, "r") as file:
+            if content_sha256(file) != self.info.content_sha256:
+                raise UserError(f"{self.path} does not match its own content hash: it is damaged. Build it again.")
+            for split in SPLITS:
+                _verify_split(self.path, split, file[split], self.info.attributes)
+
+
+def _read_info(file: h5py.File) -> DatasetInfo:
+    if file.attrs["schema"] != SCHEMA:
+        raise ValueError(f"schema {file.attrs['schema']}, expected {SCHEMA}")
+    attributes = file["train/attributes"]
+    names = sorted(attributes, key=lambda name: int(attributes[name].attrs["position"]))
+    sources = [source["title"] for source in json.loads(file.attrs["sources"])]
+    channels, height, width = file["train/images"].shape[1:]
+    return DatasetInfo(
+        name=str(file.attrs["name"]),
+        builder_version=int(file.attrs["builder_version"]),
+        config=json.loads(file.attrs["config"]),
+        content_sha256=str(file.attrs["content_sha256"]),
+        sources=tuple(dict.fromkeys(sources)),
+        image_shape=(channels, height, width),
+        attributes=tuple(_read_attribute(name, attributes[name]) for name in names),
+        counts={split: _count(file[split]["is_target"][:]) for split in SPLITS},
+    )
+
+
+def _read_attribute(name: str, dataset: h5py.Dataset) -> Attribute:
+    space, kind = dataset.attrs["space"], dataset.attrs["kind"]
+    if space not in ("common", "salient") or kind not in ("class", "real"):
+        raise ValueError(f"attribute {name} declares space {space!r} and kind {kind!r}")
+    return Attribute(name, space, kind, tuple(json.loads(dataset.attrs["classes"])))
+
+
+def _count(is_target: np.ndarray) -> dict[str, int]:
+    targets = int(is_target.sum())
+    return {"background": len(is_target) - targets, "target": targets}
+
+
+def _read_images(dataset: h5py.Dataset, wanted: np.ndarray) -> torch.Tensor:
+    images = np.empty((int(wanted.sum()), *dataset.shape[1:]), np.uint8)
+    filled = 0
+    for start in range(0, len(dataset), CHUNK_ROWS):
+        chunk = dataset[start : start + CHUNK_ROWS][wanted[start : start + CHUNK_ROWS]]
+        images[filled : filled + len(chunk)] = chunk
+        filled += len(chunk)
+    return torch.from_numpy(images)
+
+
+def _verify_split(path: Path, split: str, group: h5py.Group, attributes: Sequence[Attribute]) -> None:
+    rows = len(group["images"])
+    if group["images"].dtype != np.uint8 or group["images"].ndim != 4:
+        raise UserError(f"{path}: /{split}/images is not a uint8 array of 4 dimensions.")
+    if min(_count(group["is_target"][:]).values()) == 0:
+        raise UserError(f"{path}: split {split!r} lacks background or target images; contrastive analysis needs both.")
+    for attribute in attributes:
+        values = group["attributes"][attribute.name][:]
+        if len(values) != rows:
+            raise UserError(f"{path}: /{split}/attributes/{attribute.name} has {len(values)} values for {rows} images.")
+        if attribute.kind == "class" and not np.isin(values, range(-1, len(attribute.classes))).all():
+            raise UserError(f"{path}: /{split}/attributes/{attribute.name} holds an index that names no class.")
+        if attribute.space == "salient" and attribute.is_defined(values)[~group["is_target"][:]].any():
+            raise UserError(f"{path}: salient attribute {attribute.name!r} has values for background images.")
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

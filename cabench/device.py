@@ -1,0 +1,46 @@
+"""Which device and precision a run uses."""
+
+from __future__ import annotations
+
+import torch
+
+from cabench.context import Precision
+from cabench.errors import UserError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device behind "auto", "cpu", "cuda" or "cuda:1"; "auto" takes the first CUDA device, else the processor.
+
+    Raises:
+        UserError: for another name, or a CUDA device that is not there. Nothing falls back to the processor.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+        raise UserError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:<number>.")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"Device {name!r} was asked for, but {torch.cuda.device_count()} CUDA devices are visible; "
+            "use --device cpu, or check the driver and CUDA_VISIBLE_DEVICES."
+        )
+    return torch.device(name)
+
+
+def resolve_precision(name: str, device: torch.device) -> Precision:
+    """The precision behind "auto", "fp32" or "bf16"; "auto" takes bf16 on GPUs that compute it natively, else fp32.
+
+    On the small networks of the quick profile two AVX512-bf16 cores gained nothing from bf16, so that "auto" keeps
+    processors at fp32, where records of different machines share their keys.
+
+    Raises:
+        UserError: for another name.
+    """
+    if name == "auto":
+        native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        return "bf16" if native else "fp32"
+    if name == "fp32":
+        return "fp32"
+    if name == "bf16":
+        return "bf16"
+    raise UserError(f"Unknown precision {name!r}; use auto, fp32 or bf16.")

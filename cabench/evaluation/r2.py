@@ -1,0 +1,24 @@
+"""R², the coefficient of determination: 1 - squared error / variance of the test values. At most 1; chance is 0.
+
+It is negative where predictions are worse than the test mean; records keep it so, tables show 0.
+"""
+
+import numpy as np
+
+from cabench.evaluation.measurement import Measurement
+
+
+def r2(values: np.ndarray, predicted: np.ndarray) -> Measurement:
+    """R² of `predicted` for `values`, both float64 (n,), with the delta method's standard error of a ratio of means.
+
+    Raises:
+        ValueError: when all values are equal.
+    """
+    errors = (values - predicted) ** 2
+    deviations = (values - values.mean()) ** 2
+    spread = deviations.mean()
+    if spread == 0:
+        raise ValueError("R² is not defined where all test values are equal.")
+    ratio = errors.mean() / spread
+    influence = (errors - ratio * deviations) / spread
+    return Measurement(float(1 - ratio), 0.0, float(influence.std() / np.sqrt(len(values))))

@@ -1,0 +1,146 @@
+"""What is to be computed: cells, each a method on a data set under a seed, and the key that identifies each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cabench import discovery
+from cabench.config import digest, parse_value
+from cabench.context import Precision
+from cabench.dataset import DatasetInfo
+from cabench.dataset_builder import DatasetBuilder
+from cabench.errors import UserError, unknown
+from cabench.evaluation.grid import VERSION as EVALUATION_VERSION
+from cabench.evaluation.probes import ProbeConfig
+from cabench.method import ContrastiveAnalysisMethod
+from cabench.profiles import Profile
+from cabench.record import SCHEMA
+
+EVALUATION = ProbeConfig()
+Overrides = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one data set under one seed.
+
+    Attributes:
+        method: constructed with its resolved configuration, not fitted.
+        method_label: the name that was asked for: a variant's, or the method's own.
+        dataset: the built data set's description.
+        dataset_label: likewise for the data set.
+        seed: the seed index.
+        precision: of the networks.
+        profile: the profile's name; no part of the key.
+    """
+
+    method: ContrastiveAnalysisMethod
+    method_label: str
+    dataset: DatasetInfo
+    dataset_label: str
+    seed: int
+    precision: Precision
+    profile: str
+
+    @property
+    def key(self) -> str:
+        """SHA-256 over all that determines the scores; device, library versions and names of variants do not."""
+        return digest(
+            {
+                "schema": SCHEMA,
+                "method": self.method.name,
+                "method_version": self.method.version,
+                "config": self.method.config.to_dict(),
+                "dataset": self.dataset.content_sha256,
+                "evaluation": self.evaluation(),
+                "precision": self.precision,
+                "seed": self.seed,
+            }
+        )
+
+    @property
+    def title(self) -> str:
+        """A name for progress and messages."""
+        return f"{self.dataset_label} / {self.method_label} / seed {self.seed}"
+
+    def folder(self, results: Path) -> Path:
+        """The folder of this cell below a results folder."""
+        return results / self.dataset_label / self.method_label / f"seed{self.seed}-{self.key[:8]}"
+
+    def evaluation(self) -> dict[str, Any]:
+        """Version and configuration of the evaluation."""
+        return {"version": EVALUATION_VERSION, "config": EVALUATION.to_dict()}
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds behind "0-4", "0,2,5" or a mixture, in order and without repeats.
+
+    Raises:
+        UserError: for anything else.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise UserError(f"Seeds {text!r} are not understood; write numbers and ranges such as 0,2 or 0-4.")
+        seeds += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Fields by label from texts such as "sepclr.epochs=20".
+
+    Raises:
+        UserError: for a text of another form.
+    """
+    overrides: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        label, dot, field = place.strip().partition(".")
+        if not (equals and dot and label and field):
+            raise UserError(f"--set {text!r} is not understood; write NAME.FIELD=VALUE, such as sepclr.epochs=20.")
+        overrides.setdefault(label, {})[field] = parse_value(value.strip())
+    return overrides
+
+
+def make_builder(label: str, profile: Profile, overrides: Overrides) -> DatasetBuilder:
+    """The data set builder behind a label, with its resolved configuration.
+
+    Raises:
+        UserError: for an unknown name, field or value.
+    """
+    name, fields = profile.dataset_fields(label)
+    _check_label("data set", label, name, profile.dataset_variants, discovery.plugins("datasets"))
+    builder = discovery.load_builder(name)
+    return builder(builder.Config.from_mapping({**fields, **overrides.get(label, {})}))
+
+
+def make_method(label: str, dataset_label: str, profile: Profile, overrides: Overrides) -> ContrastiveAnalysisMethod:
+    """The method behind a label, with its configuration resolved for a data set.
+
+    Raises:
+        UserError: for an unknown name, field or value.
+    """
+    name, fields = profile.method_fields(label, dataset_label)
+    _check_label("method", label, name, profile.method_variants, discovery.plugins("methods"))
+    method = discovery.load_method(name)
+    return method(method.Config.from_mapping({**fields, **overrides.get(label, {})}))
+
+
+def check_overrides(overrides: Overrides, labels: Sequence[str]) -> None:
+    """Refuse an override for something that takes no part in the run.
+
+    Raises:
+        UserError: naming it and what does take part.
+    """
+    for label in overrides:
+        if label not in labels:
+            raise unknown("name in --set", label, labels)
+
+
+def _check_label(kind: str, label: str, name: str, variants: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    if name not in known:
+        raise unknown(kind, name, [*known, *variants] if label == name else known)

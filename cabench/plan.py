@@ -1,0 +1,136 @@
+"""From what was asked for to the cells that answer it. All that can be wrong with a request is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cabench.context import Precision
+from cabench.dataset_builder import DatasetBuilder, find, obtain
+from cabench.dataset_file import DatasetFile
+from cabench.device import resolve_device, resolve_precision
+from cabench.errors import UserError
+from cabench.experiment import Cell, Overrides, check_overrides, make_builder, make_method, parse_overrides, parse_seeds
+from cabench.profiles import Profile, load_profile
+from cabench.store import ResultsStore
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, as the command line gives it; empty text means the profile's default."""
+
+    methods: str
+    datasets: str
+    seeds: str
+    profile: str
+    sets: Sequence[str]
+    device: str
+    precision: str
+    data_root: Path | None
+    controls: bool
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A request resolved: its cells, each with its data set, data sets outermost and seeds innermost."""
+
+    device: torch.device
+    cells: list[tuple[Cell, DatasetFile]]
+
+
+def resolve(request: Request, build: Callable[[str], None]) -> Experiment:
+    """The cells of a request. Data sets that are not in the cache are built; `build` is told of each.
+
+    Raises:
+        UserError: for anything in the request that does not exist, is not allowed or does not fit together.
+    """
+    outline = _outline(request)
+    files = {}
+    for label, builder in outline.builders.items():
+        file = find(builder, request.data_root)
+        if file is None:
+            build(f"Building data set {label}")
+            file = obtain(builder, request.data_root)
+        files[label] = file
+    cells = [(cell, files[cell.dataset_label]) for label, file in files.items() for cell in outline.cells(label, file)]
+    return Experiment(outline.device, cells)
+
+
+def survey(request: Request, store: ResultsStore) -> list[tuple[str, str, int, str, str]]:
+    """One line a cell: data set, method, seed, start of the key, state. Builds and computes nothing.
+
+    Raises:
+        UserError: as `resolve` does.
+    """
+    outline = _outline(request)
+    lines = []
+    for label, builder in outline.builders.items():
+        file = find(builder, request.data_root)
+        if file is None:
+            lines += [
+                (label, m, seed, "", "missing (data set not built)") for m in outline.methods for seed in outline.seeds
+            ]
+            continue
+        cells = outline.cells(label, file)
+        lines += [(label, c.method_label, c.seed, c.key[:8], store.state(c)) for c in cells]
+    return lines
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """A request with all names looked up and all configurations validated."""
+
+    profile: Profile
+    overrides: Overrides
+    device: torch.device
+    precision: Precision
+    builders: dict[str, DatasetBuilder]
+    methods: list[str]
+    seeds: list[int]
+
+    def cells(self, label: str, file: DatasetFile) -> list[Cell]:
+        """The cells on one data set, each method checked against it."""
+        cells = []
+        for method_label in self.methods:
+            method = make_method(method_label, label, self.profile, self.overrides)
+            method.check(file.info)
+            for seed in self.seeds:
+                fresh = type(method)(method.config)
+                cells.append(Cell(fresh, method_label, file.info, label, seed, self.precision, self.profile.name))
+        return cells
+
+
+def _outline(request: Request) -> _Outline:
+    profile = load_profile(request.profile)
+    defaults = profile.defaults
+    methods = _names("method", request.methods) + (list(defaults.get("controls", [])) if request.controls else [])
+    datasets = _names("data set", request.datasets) if request.datasets else list(defaults.get("datasets", []))
+    if not datasets:
+        raise UserError(f"Profile {profile.name!r} has no default data sets; name some with --datasets.")
+    overrides = parse_overrides(request.sets)
+    check_overrides(overrides, [*methods, *datasets])
+    device = resolve_device(request.device)
+    precision = request.precision if request.precision != "auto" else str(defaults.get("precision", "auto"))
+    builders = {label: make_builder(label, profile, overrides) for label in datasets}
+    for label in datasets:
+        for method in methods:
+            make_method(method, label, profile, overrides)
+    return _Outline(
+        profile=profile,
+        overrides=overrides,
+        device=device,
+        precision=resolve_precision(precision, device),
+        builders=builders,
+        methods=list(dict.fromkeys(methods)),
+        seeds=parse_seeds(request.seeds or str(defaults.get("seeds", "0"))),
+    )
+
+
+def _names(kind: str, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError(f"No {kind} was named; write names separated by commas.")
+    return names

@@ -1,0 +1,157 @@
+"""Profiles: readable TOML files that say how much to compute, per data set and method.
+
+description = "..."
+[defaults]                  # what a run takes when the command line does not say
+datasets = ["dsprites"]
+controls = ["pca"]          # methods added to every run
+seeds = "0-2"
+precision = "fp32"
+[datasets.dsprites]         # fields of a builder's configuration
+[methods.sepclr]            # fields of a method's configuration, on every data set
+[on.cifar_mnist.sepclr]     # the same on one data set
+[variants.my_name]          # another name for a method or data set with some fields changed
+method = "sepclr"           # or: dataset = "dsprites"
+epochs = 3
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from cabench.errors import UserError, unknown
+
+Fields = Mapping[str, Any]
+
+_TABLES = ("defaults", "datasets", "methods", "on", "variants")
+_DEFAULTS = {"datasets": list, "controls": list, "seeds": str, "precision": str}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named variant: its base, and the fields that differ."""
+
+    base: str
+    fields: Fields
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A parsed profile.
+
+    Attributes:
+        name: "quick", or the stem of a user's own file.
+        description: one line for listings.
+        defaults: `datasets`, `controls`, `seeds`, `precision`.
+        datasets: fields by builder name.
+        methods: fields by method name.
+        on: fields by data set and method.
+        method_variants: by name.
+        dataset_variants: by name.
+    """
+
+    name: str
+    description: str
+    defaults: Fields = field(default_factory=dict)
+    datasets: Mapping[str, Fields] = field(default_factory=dict)
+    methods: Mapping[str, Fields] = field(default_factory=dict)
+    on: Mapping[str, Mapping[str, Fields]] = field(default_factory=dict)
+    method_variants: Mapping[str, Variant] = field(default_factory=dict)
+    dataset_variants: Mapping[str, Variant] = field(default_factory=dict)
+
+    def method_fields(self, label: str, dataset_label: str) -> tuple[str, dict[str, Any]]:
+        """The method behind a label and the fields that this profile sets for it on a data set.
+
+        Later ones win: the method's own, those on the data set, the variant's, those of the variant on the data set.
+        """
+        variant = self.method_variants.get(label, Variant(label, {}))
+        dataset = self.dataset_variants.get(dataset_label, Variant(dataset_label, {})).base
+        merged = dict(self.methods.get(variant.base, {}))
+        for place in dict.fromkeys((dataset, dataset_label)):
+            merged |= self.on.get(place, {}).get(variant.base, {})
+        merged |= variant.fields
+        for place in dict.fromkeys((dataset, dataset_label)):
+            merged |= self.on.get(place, {}).get(label, {}) if label != variant.base else {}
+        return variant.base, merged
+
+    def dataset_fields(self, label: str) -> tuple[str, dict[str, Any]]:
+        """The builder behind a label and the fields that this profile sets for it."""
+        variant = self.dataset_variants.get(label, Variant(label, {}))
+        return variant.base, {**self.datasets.get(variant.base, {}), **variant.fields}
+
+
+def profile_names() -> list[str]:
+    """The names of the profiles that come with the package."""
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in files(__name__).iterdir() if entry.name.endswith(".toml")
+    )
+
+
+def load_profile(name: str) -> Profile:
+    """Read a profile by name, or from a path that ends in .toml.
+
+    Raises:
+        UserError: for an unknown name, a missing file, text that is no TOML, or a table of an unknown name or kind.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"There is no profile file {path}; built-in profiles: {', '.join(profile_names())}.")
+        return _parse(path.stem, path.read_text(encoding="utf-8"))
+    if name not in profile_names():
+        raise unknown("profile", name, profile_names())
+    return _parse(name, (files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _parse(name: str, text: str) -> Profile:
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"Profile {name!r} is not valid TOML: {error}.") from error
+    description = content.pop("description", "")
+    for table, value in content.items():
+        if table not in _TABLES:
+            raise unknown(f"table of profile {name!r}", table, _TABLES)
+        _require_tables(f"{name}: [{table}]", value, depth={"defaults": 0, "on": 2}.get(table, 1))
+    _check_defaults(name, content.get("defaults", {}))
+    variants = content.pop("variants", {})
+    return Profile(
+        name=name,
+        description=str(description),
+        method_variants=_variants(name, variants, "method", "dataset"),
+        dataset_variants=_variants(name, variants, "dataset", "method"),
+        **content,
+    )
+
+
+def _require_tables(where: str, value: object, depth: int) -> None:
+    if not isinstance(value, dict):
+        raise UserError(f"Profile {where} must be a table, not {value!r}.")
+    if depth:
+        for key, inner in value.items():
+            _require_tables(f"{where}.{key}", inner, depth - 1)
+
+
+def _check_defaults(name: str, defaults: Fields) -> None:
+    for key, value in defaults.items():
+        if key not in _DEFAULTS:
+            raise unknown(f"default of profile {name!r}", key, _DEFAULTS)
+        if not isinstance(value, _DEFAULTS[key]):
+            raise UserError(f"Profile {name!r}: defaults.{key} must be a {_DEFAULTS[key].__name__}, not {value!r}.")
+
+
+def _variants(profile: str, tables: Mapping[str, Fields], kind: str, other: str) -> dict[str, Variant]:
+    found = {}
+    for label, table in tables.items():
+        if (kind in table) == (other in table):
+            raise UserError(
+                f"Profile {profile!r}: variant {label!r} must name either a method or a dataset as its base."
+            )
+        if kind in table:
+            fields = {key: value for key, value in table.items() if key != kind}
+            found[label] = Variant(str(table[kind]), fields)
+    return found

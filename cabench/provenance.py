@@ -1,0 +1,83 @@
+"""Where a record was computed: versions, commit and hardware. Provenance is kept beside results, never in their key."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def provenance(device: torch.device, started: str) -> dict[str, object]:
+    """The provenance of a cell that ends now."""
+    return {
+        **_software(),
+        "device": str(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "cpu": _cpu(),
+        "threads": torch.get_num_threads(),
+        "started": started,
+        "ended": now(),
+    }
+
+
+def peak_memory_gib(device: torch.device) -> float:
+    """Peak memory in GiB: allocated on the GPU since its last reset, else resident in this process since it started."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    # ru_maxrss is in bytes on macOS and in KiB elsewhere.
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+@cache
+def _software() -> dict[str, object]:
+    commit, dirty = _commit()
+    return {
+        "cabench": version("cabench"),
+        "commit": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+    }
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """The commit of the checkout that this file stands in, and whether it has changes; None outside a checkout."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None, None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=30)
+    return done.stdout.strip()
+
+
+@cache
+def _cpu() -> str:
+    """The processor's model name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,176 @@
+"""Records gathered into what tables show: sections of one data set, rows of one method, columns of one probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from cabench import discovery
+from cabench.config import canonical_json
+from cabench.dataset import Space
+from cabench.errors import UserError
+from cabench.evaluation.grid import MAIN_METRICS
+from cabench.evaluation.grid import VERSION as EVALUATION_VERSION
+from cabench.record import PopulationName, Record, Score
+
+
+class Column(NamedTuple):
+    """One probe: what is read, where from, on which images, and how it is scored."""
+
+    attribute: str
+    attribute_space: Space
+    population: PopulationName
+    metric: str
+    space: Space
+
+
+class Spread(NamedTuple):
+    """A quantity over seeds.
+
+    Attributes:
+        mean: over the seeds.
+        half_width: of the 95 % t-interval of the mean; None below two seeds.
+        n: the number of seeds.
+    """
+
+    mean: float
+    half_width: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """The records of one method under one configuration, one a seed.
+
+    Attributes:
+        name: the method's label, with what tells it from other rows of the same label.
+        records: those that ended well.
+        failed: how many failed.
+        stale: whether they come from another version of the method, the data set or the evaluation.
+    """
+
+    name: str
+    records: tuple[Record, ...]
+    failed: int
+    stale: bool
+
+    def spread(self, quantity: Callable[[Record], float]) -> Spread:
+        """Mean and interval of a quantity over the seeds."""
+        return spread([quantity(record) for record in self.records])
+
+    def column(self, column: Column) -> Spread:
+        """Mean and interval of one probe's value over the seeds."""
+        return self.spread(lambda record: find(record, column).value)
+
+
+@dataclass(frozen=True)
+class Section:
+    """All rows of one data set under one profile and precision.
+
+    Attributes:
+        dataset: the data set's label.
+        sources: titles of what it was built from.
+        profile: the profile's name.
+        precision: of the networks.
+        rows: the best separation gap first; rows without a score last.
+    """
+
+    dataset: str
+    sources: tuple[str, ...]
+    profile: str
+    precision: str
+    rows: tuple[Row, ...]
+
+    @property
+    def columns(self) -> list[Column]:
+        """The main metrics' probes, in the order of the records."""
+        scores = [score for row in self.rows for record in row.records[:1] for score in record.scores]
+        return list(dict.fromkeys(column_of(score) for score in scores if score.metric in MAIN_METRICS))
+
+    def any_score(self, column: Column) -> Score:
+        """One score of a column; chance, ideal and the number of test images are the same in all."""
+        return next(find(row.records[0], column) for row in self.rows if row.records)
+
+    def largest_error(self) -> float:
+        """The largest standard error of a score, over the draw of the test images."""
+        records = [record for row in self.rows for record in row.records]
+        main = [score for record in records for score in record.scores if score.metric in MAIN_METRICS]
+        return max((score.standard_error for score in main), default=float("nan"))
+
+
+def column_of(score: Score) -> Column:
+    """The column that a score belongs to."""
+    return Column(score.attribute, score.attribute_space, score.population, score.metric, score.space)
+
+
+def find(record: Record, column: Column) -> Score:
+    """The score of a record in a column."""
+    return next(score for score in record.scores if column_of(score) == column)
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and 95 % t-interval of values, one a seed."""
+    if len(values) < 2:
+        return Spread(float(np.mean(values)), None, len(values))
+    half_width = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return Spread(float(np.mean(values)), float(half_width), len(values))
+
+
+def sections(records: Sequence[Record]) -> list[Section]:
+    """The records by data set, profile and precision; within each by method and configuration."""
+    groups = _group(records, lambda r: (r.dataset["label"], r.dataset["content_sha256"], r.profile, r.precision))
+    return [_section(group) for group in groups]
+
+
+def _section(records: Sequence[Record]) -> Section:
+    rows: list[Row] = []
+    for same_label in _group(records, lambda r: (r.method["label"],)):
+        groups = _group(same_label, lambda r: (canonical_json([r.method, r.evaluation, r.dataset["builder_version"]]),))
+        rows += [_row(group, groups) for group in groups]
+    rows.sort(key=lambda row: (not row.records, row.stale, row.records and row.spread(_gap).mean, row.name))
+    first = records[0]
+    sources = tuple(first.dataset["sources"])
+    return Section(first.dataset["label"], sources, first.profile, first.precision, tuple(rows))
+
+
+def _row(records: Sequence[Record], siblings: Sequence[Sequence[Record]]) -> Row:
+    ok = tuple(sorted((record for record in records if record.status == "ok"), key=lambda record: record.seed))
+    return Row(_name(records[0], siblings), ok, len(records) - len(ok), _is_stale(records[0]))
+
+
+def _name(record: Record, siblings: Sequence[Sequence[Record]]) -> str:
+    """The label, and the fields in which its configuration differs from others under the same label."""
+    label = str(record.method["label"])
+    configs = [group[0].method["config"] for group in siblings]
+    config = record.method["config"]
+    differing = [name for name in config if any(other.get(name) != config[name] for other in configs)]
+    return label + (f" ({', '.join(f'{name}={config[name]}' for name in differing)})" if differing else "")
+
+
+def _is_stale(record: Record) -> bool:
+    """Whether the installed versions differ from the record's. What is not installed cannot make it stale."""
+    if record.evaluation["version"] != EVALUATION_VERSION:
+        return True
+    try:
+        method = discovery.load_method(record.method["name"])
+        builder = discovery.load_builder(record.dataset["name"])
+    except UserError:
+        return False
+    return (method.version, builder.version) != (record.method["version"], record.dataset["builder_version"])
+
+
+def _gap(record: Record) -> float:
+    assert record.separation_gap is not None
+    return record.separation_gap
+
+
+def _group(records: Sequence[Record], key: Callable[[Record], tuple[object, ...]]) -> list[list[Record]]:
+    """Records with equal keys together, in the order in which each key first occurs."""
+    groups: dict[tuple[object, ...], list[Record]] = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    return list(groups.values())

@@ -1,0 +1,209 @@
+"""Computes cells: fit, encode, probe, record. A cell that fails leaves a record that says so; the others go on."""
+
+from __future__ import annotations
+
+import signal
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+import numpy as np
+import torch
+from filelock import Timeout
+
+from cabench.context import FitContext, FitCost, StopFlag
+from cabench.dataset import SPACES, Population, float_batches
+from cabench.dataset_file import DatasetFile
+from cabench.errors import StopRequested
+from cabench.evaluation.grid import EncodedPopulation, EncodedSplit, evaluate, separation_gap
+from cabench.experiment import EVALUATION, Cell
+from cabench.method import ContrastiveAnalysisMethod
+from cabench.progress import RunReporter
+from cabench.provenance import now, peak_memory_gib, provenance
+from cabench.randomness import Randomness
+from cabench.record import Record, Score
+from cabench.store import ResultsStore
+from cabench.training import NonFiniteLossError
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs cells into a results folder.
+
+    Attributes:
+        store: the results folder.
+        device: for training and encoding.
+        reporter: told of progress.
+        checkpoint_every_s: seconds between two checkpoints of a training run.
+        stop: set at SIGINT or SIGTERM; the cell under way is checkpointed and the run ends.
+    """
+
+    store: ResultsStore
+    device: torch.device
+    reporter: RunReporter
+    checkpoint_every_s: float = 60.0
+    stop: StopFlag = field(default_factory=StopFlag)
+
+    def run(self, cells: Sequence[tuple[Cell, DatasetFile]], force: bool) -> list[Record]:
+        """Compute every cell that is not done, and give the records of all that ended.
+
+        Args:
+            cells: each with its data set.
+            force: compute cells that are done again, from nothing.
+
+        Raises:
+            StopRequested: when the process was asked to stop. What was done so far is on disk.
+        """
+        records = []
+        for number, (cell, file) in enumerate(cells, start=1):
+            if not force and self.store.state(cell) == "done":
+                records.append(self.store.load(cell))
+                continue
+            try:
+                with self.store.lock(cell):
+                    self.reporter.started(cell.title, number, len(cells))
+                    records.append(self._compute(cell, file, force))
+            except Timeout:
+                self.reporter.say(f"[{number}/{len(cells)}] {cell.title}: left to the process that is working on it")
+        return records
+
+    def _compute(self, cell: Cell, file: DatasetFile, force: bool) -> Record:
+        """Compute one cell and write its record, whatever comes of it."""
+        if force or self.store.state(cell) == "failed":
+            self.store.clear(cell)
+        attempt = _Attempt(cell, self.device, now())
+        try:
+            record = self._attempt(attempt, file)
+            outcome = f"separation gap {record.separation_gap:.3f}, {record.cost['train_s']:.0f} s of training"
+        except StopRequested:
+            self.reporter.ended("stopped; the same command continues it")
+            raise
+        except Exception as error:  # whatever a method raises, the other cells must go on
+            record = attempt.failed(error)
+            outcome = f"FAILED: {type(error).__name__}: {error}"
+        self.store.write_record(cell, record)
+        self.reporter.ended(outcome)
+        return record
+
+    def _attempt(self, attempt: _Attempt, file: DatasetFile) -> Record:
+        cell, cost = attempt.cell, attempt.cost
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        context = FitContext(
+            device=self.device,
+            precision=cell.precision,
+            randomness=Randomness(cell.seed, cell.dataset.content_sha256, self.device),
+            folder=cell.folder(self.store.folder),
+            identity=cell.key,
+            checkpoint_every_s=self.checkpoint_every_s,
+            reporter=self.reporter,
+            stop=self.stop,
+            cost=cost,
+        )
+        train, test = file.read("train"), file.read("test")
+        started = time.monotonic()
+        with _stopping_politely(self.stop):
+            cell.method.fit(train, context)
+        if cost.steps == 0:
+            cost.train_s = time.monotonic() - started
+            cost.images_seen = len(train.background) + len(train.target) if cell.method.learns else 0
+        encoded = [
+            EncodedSplit(*(_encode(cell.method, part, self.device) for part in (split.background, split.target)))
+            for split in (train, test)
+        ]
+        self.store.write_representations(cell, *encoded)
+        started = time.monotonic()
+        scores = evaluate(*encoded, cell.dataset.attributes, EVALUATION)
+        return attempt.succeeded(scores, time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One try at a cell: what its record needs, however it ends."""
+
+    cell: Cell
+    device: torch.device
+    started: str
+    cost: FitCost = field(default_factory=FitCost)
+
+    def succeeded(self, scores: tuple[Score, ...], probe_s: float) -> Record:
+        cost = {
+            "train_s": self.cost.train_s,
+            "compile_s": 0.0,
+            "probe_s": probe_s,
+            "images_per_s": self.cost.images_seen / self.cost.train_s if self.cost.train_s else 0.0,
+            "steps": self.cost.steps,
+            "images_seen": self.cost.images_seen,
+            "parameters": self.cell.method.parameter_count(),
+            "peak_memory_gib": peak_memory_gib(self.device),
+        }
+        return self._record("ok", scores, separation_gap(scores), cost, None)
+
+    def failed(self, error: Exception) -> Record:
+        known = isinstance(error, NonFiniteLossError)
+        cause = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": "".join(traceback.format_exception(error)),
+            "step": error.step if known else None,
+            # JSON has no word for infinities and NaN.
+            "last_terms": {name: str(value) for name, value in error.terms.items()} if known else None,
+        }
+        return self._record("failed", (), None, {}, cause)
+
+    def _record(self, status, scores, gap, cost, error) -> Record:  # type: ignore[no-untyped-def]
+        cell = self.cell
+        return Record(
+            key=cell.key,
+            status=status,
+            method={
+                "name": cell.method.name,
+                "label": cell.method_label,
+                "version": cell.method.version,
+                "config": cell.method.config.to_dict(),
+            },
+            dataset={
+                "name": cell.dataset.name,
+                "label": cell.dataset_label,
+                "builder_version": cell.dataset.builder_version,
+                "config": dict(cell.dataset.config),
+                "content_sha256": cell.dataset.content_sha256,
+                "sources": list(cell.dataset.sources),
+            },
+            evaluation=cell.evaluation(),
+            profile=cell.profile,
+            seed=cell.seed,
+            precision=cell.precision,
+            scores=scores,
+            separation_gap=gap,
+            cost=cost,
+            provenance=provenance(self.device, self.started),
+            error=error,
+        )
+
+
+def _encode(method: ContrastiveAnalysisMethod, population: Population, device: torch.device) -> EncodedPopulation:
+    batches = [method.encode(images) for images in float_batches(population.images, device)]
+    spaces = {
+        space: np.concatenate([getattr(batch, space).float().cpu().numpy() for batch in batches]) for space in SPACES
+    }
+    return EncodedPopulation(spaces, population.attributes)
+
+
+@contextmanager
+def _stopping_politely(stop: StopFlag) -> Iterator[None]:
+    """Inside the block the first SIGINT or SIGTERM sets `stop`; a second one acts at once."""
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.requested = True
+        signal.signal(number, before[number])
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,128 @@
+"""The results folder: where cells keep their files, and what state each is in.
+
+<results>/<data set label>/<method label>/seed<k>-<first 8 of key>/
+    record.json           written last, whole or not at all; its presence means that the cell ended
+    representations.h5    train and test representations of both populations
+    checkpoint/           only while training
+    log.jsonl             mean loss terms and throughput, one line an epoch
+    .lock                 held by the process that works on the cell
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+from filelock import FileLock, Timeout
+
+from cabench.atomic import replacing, write_text
+from cabench.dataset import SPACES
+from cabench.dataset_file import SPLITS
+from cabench.errors import UserError
+from cabench.evaluation.grid import EncodedSplit
+from cabench.experiment import Cell
+from cabench.record import Record
+
+State = Literal["done", "stale", "failed", "running", "missing"]
+
+
+@dataclass(frozen=True)
+class ResultsStore:
+    """The files below one results folder."""
+
+    folder: Path
+
+    def check_writable(self) -> None:
+        """Make the folder and a file in it.
+
+        Raises:
+            UserError: when that is not possible.
+        """
+        try:
+            write_text(self.folder / ".writable", "")
+            (self.folder / ".writable").unlink()
+        except OSError as error:
+            raise UserError(
+                f"The results folder {self.folder} cannot be written to ({error}); choose another with --results."
+            ) from error
+
+    def state(self, cell: Cell) -> State:
+        """What has become of a cell: "stale" means that only a record of an older method version is there."""
+        folder = cell.folder(self.folder)
+        if (folder / "record.json").exists():
+            return "done" if Record.load(folder / "record.json").status == "ok" else "failed"
+        if (folder / ".lock").exists() and not self._is_free(folder):
+            return "running"
+        older = [Record.load(path) for path in folder.parent.glob(f"seed{cell.seed}-*/record.json")]
+        return "stale" if any(is_stale(record, cell) for record in older) else "missing"
+
+    def lock(self, cell: Cell) -> FileLock:
+        """The lock that the process working on a cell holds; it is freed by the system when that process dies."""
+        folder = cell.folder(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / ".lock", timeout=0)
+
+    def load(self, cell: Cell) -> Record:
+        """The record of a cell that ended."""
+        return Record.load(cell.folder(self.folder) / "record.json")
+
+    def records(self) -> list[Record]:
+        """Every record below the folder, in the order of their paths."""
+        return [Record.load(path) for path in sorted(self.folder.glob("*/*/seed*/record.json"))]
+
+    def clear(self, cell: Cell) -> None:
+        """Remove all that a cell left, so that it starts from nothing."""
+        folder = cell.folder(self.folder)
+        for name in ("record.json", "representations.h5", "log.jsonl"):
+            (folder / name).unlink(missing_ok=True)
+        self.drop_checkpoint(cell)
+
+    def drop_checkpoint(self, cell: Cell) -> None:
+        """Remove a cell's checkpoint, where there is one."""
+        shutil.rmtree(cell.folder(self.folder) / "checkpoint", ignore_errors=True)
+
+    def write_record(self, cell: Cell, record: Record) -> None:
+        """Write a cell's record, then remove its checkpoint."""
+        write_text(cell.folder(self.folder) / "record.json", record.to_json())
+        self.drop_checkpoint(cell)
+
+    def write_representations(self, cell: Cell, train: EncodedSplit, test: EncodedSplit) -> None:
+        """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training."""
+        with (
+            replacing(cell.folder(self.folder) / "representations.h5") as temporary,
+            h5py.File(temporary, "w") as file,
+        ):
+            file.attrs.update(key=cell.key, content_sha256=cell.dataset.content_sha256)
+            for split, encoded in zip(SPLITS, (train, test), strict=True):
+                for population, part in encoded._asdict().items():
+                    for space in SPACES:
+                        values = part.spaces[space].astype(np.float32)
+                        file.create_dataset(f"{split}/{population}/{space}", data=values)
+
+    def _is_free(self, folder: Path) -> bool:
+        try:
+            with FileLock(folder / ".lock", timeout=0):
+                return True
+        except Timeout:
+            return False
+
+
+def is_stale(record: Record, cell: Cell) -> bool:
+    """Whether a record is what this cell was under another version of its method, data set builder or evaluation."""
+    same = (
+        record.method["label"] == cell.method_label
+        and record.dataset["label"] == cell.dataset_label
+        and record.seed == cell.seed
+        and record.precision == cell.precision
+        and record.profile == cell.profile
+        and record.key != cell.key
+    )
+    return same and (
+        record.method["version"] != cell.method.version
+        or record.dataset["builder_version"] != cell.dataset.builder_version
+        or record.evaluation != cell.evaluation()
+    )

@@ -1,0 +1,261 @@
+"""The training loop of every gradient-trained method: one loop, read from top to bottom.
+
+Background and target images stay on the device as uint8. Each step draws half a batch of either, so that the groups of
+a step are two tensors of fixed shape (the reference codes draw a random mix). Nothing inside a step waits for the
+device: loss terms are summed there and read once per epoch, when they are logged and checked to be finite.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from cabench.checkpoint import (
+    Checkpoint,
+    CheckpointMismatchError,
+    load_network,
+    named,
+    pack_optimizer,
+    unpack_optimizer,
+)
+from cabench.config import Config, setting
+from cabench.context import FitContext
+from cabench.dataset import ContrastiveDataset, DatasetInfo, as_float
+from cabench.errors import StopRequested, UserError
+from cabench.network_method import NetworkMethod
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """What the loop itself needs to know; the configuration of a gradient-trained method derives from it."""
+
+    epochs: int = setting(100, at_least=1, help="passes over the training images")
+    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss term became infinite or NaN.
+
+    Attributes:
+        step: the number of steps done when it was noticed, at the end of an epoch.
+        terms: the epoch's mean of every term.
+    """
+
+    def __init__(self, step: int, terms: Mapping[str, float]) -> None:
+        self.step = step
+        self.terms = dict(terms)
+        wrong = ", ".join(name for name, value in terms.items() if not math.isfinite(value))
+        super().__init__(f"The loss was no longer finite by step {step} (terms: {wrong}); try a smaller learning rate.")
+
+
+class GradientTrainedMethod(NetworkMethod):
+    """A method trained by gradient steps: it supplies a network, optimizers and one training step.
+
+    Attributes:
+        config: derives from `TrainingConfig`.
+        optimizers: by name, as `make_optimizers` gave them.
+        unmoved: parameters that training does not change, with the reason.
+    """
+
+    config: TrainingConfig
+    optimizers: dict[str, Optimizer]
+    unmoved: ClassVar[Mapping[str, str]] = {}
+
+    def check(self, info: DatasetInfo) -> None:
+        """Refuse a training split that is smaller than one batch."""
+        rows = sum(info.counts["train"].values())
+        if rows < self.config.batch_size:
+            raise UserError(
+                f"{self.name}: a batch of {self.config.batch_size} images is more than the {rows} training images of "
+                f"{info.name}; set {self.name}.batch_size to {rows} or less."
+            )
+
+    @abstractmethod
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """Optimizers over the parameters of `network`, by name."""
+
+    @abstractmethod
+    def training_step(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
+        """Update the network once: losses, gradients and the step of every optimizer.
+
+        Args:
+            background: float32 (batch_size // 2, channels, height, width) in [0, 1] on the device.
+            target: likewise.
+            context: gives `autocast()` and the random streams.
+
+        Returns:
+            Detached 0-d loss terms by name, the same names in each step; "total" is the one to watch.
+        """
+
+    def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
+        """See `ContrastiveAnalysisMethod.fit`."""
+        train(self, data, context)
+
+
+def descend(optimizer: Optimizer, loss: Tensor) -> None:
+    """One gradient step of `optimizer` on a 0-d `loss`."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+@dataclass
+class _Progress:
+    """Where a run stands. `step` counts within the epoch; `sums` holds the epoch's loss terms added up so far."""
+
+    epoch: int = 0
+    step: int = 0
+    elapsed_s: float = 0.0
+    names: list[str] = field(default_factory=list)
+    sums: Tensor = field(default_factory=lambda: torch.zeros(0))
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        values = torch.stack([term.to(torch.float32) for term in terms.values()])
+        self.sums = values if self.step == 0 else self.sums + values
+        self.names = list(terms)
+        self.step += 1
+
+
+def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitContext) -> None:
+    """Train `method` for `config.epochs` epochs, continuing from the context's checkpoint where there is one.
+
+    An epoch has (background + target images) // batch_size steps, and draws both populations without replacement; a
+    population that is too small for its half goes round again, in a new order.
+
+    Raises:
+        NonFiniteLossError: at the end of the epoch in which a loss term was not finite.
+        StopRequested: after a checkpoint was written, when the context asked to stop.
+    """
+    config = method.config
+    half = config.batch_size // 2
+    steps = (len(data.background) + len(data.target)) // config.batch_size
+    method.prepare(data.info.image_shape, context.device, context.randomness.initialisation())
+    method.optimizers = method.make_optimizers()
+    method.network.train()
+    background = data.background.images.to(context.device)
+    target = data.target.images.to(context.device)
+    progress = _resume(method, context)
+    saved = time.monotonic()
+    started = saved - progress.elapsed_s
+
+    while progress.epoch < config.epochs:
+        order_state = context.randomness.sampling.get_state()
+        background_order = _draw_order(len(background), half * steps, context)
+        target_order = _draw_order(len(target), half * steps, context)
+        while progress.step < steps:
+            rows = slice(progress.step * half, (progress.step + 1) * half)
+            terms = method.training_step(
+                as_float(background[background_order[rows]]), as_float(target[target_order[rows]]), context
+            )
+            progress.add(terms)
+            progress.elapsed_s = time.monotonic() - started
+            done = progress.epoch * steps + progress.step
+            context.reporter.advanced(
+                progress.epoch + 1,
+                config.epochs,
+                done / (config.epochs * steps),
+                done * 2 * half / progress.elapsed_s,
+            )
+            due = time.monotonic() - saved > context.checkpoint_every_s
+            if due or context.stop.requested:
+                _save(method, context, progress, order_state)
+                saved = time.monotonic()
+            if context.stop.requested:
+                raise StopRequested
+        _end_epoch(progress, steps, 2 * half, context.folder)
+
+    _save(method, context, progress, context.randomness.sampling.get_state())
+    context.cost.train_s = progress.elapsed_s
+    context.cost.steps = config.epochs * steps
+    context.cost.images_seen = config.epochs * steps * 2 * half
+
+
+def _draw_order(rows: int, count: int, context: FitContext) -> Tensor:
+    """`count` row indices on the device: whole permutations of all rows, one after another."""
+    generator = context.randomness.sampling
+    passes = [torch.randperm(rows, generator=generator) for _ in range(math.ceil(count / rows))]
+    return torch.cat(passes)[:count].to(context.device)
+
+
+def _end_epoch(progress: _Progress, steps: int, batch: int, folder: Path | None) -> None:
+    """Read the epoch's mean terms from the device, check and log them, and move on to the next epoch."""
+    terms = dict(zip(progress.names, (progress.sums / steps).tolist(), strict=True))
+    progress.epoch += 1
+    progress.step = 0
+    if not all(math.isfinite(value) for value in terms.values()):
+        raise NonFiniteLossError(progress.epoch * steps, terms)
+    images_per_s = progress.epoch * steps * batch / progress.elapsed_s
+    entry = {"epoch": progress.epoch, "terms": terms, "elapsed_s": progress.elapsed_s, "images_per_s": images_per_s}
+    progress.history.append(entry)
+    if folder is not None:
+        with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(entry) + "\n")
+
+
+def _checkpoint_path(folder: Path) -> Path:
+    return folder / "checkpoint" / "state.safetensors"
+
+
+def _save(method: GradientTrainedMethod, context: FitContext, progress: _Progress, order_state: Tensor) -> None:
+    """Write a checkpoint. `order_state` is the sampling generator as it was when the epoch's order was drawn."""
+    if context.folder is None:
+        return
+    tensors = named("network", method.network.state_dict())
+    optimizers = {}
+    for name, optimizer in method.optimizers.items():
+        packed, optimizers[name] = pack_optimizer(optimizer)
+        tensors |= named(f"optimizer.{name}", packed)
+    tensors |= named("random", context.randomness.state() | {"sampling": order_state})
+    tensors["sums"] = progress.sums
+    meta = {
+        "identity": context.identity,
+        "epoch": progress.epoch,
+        "step": progress.step,
+        "elapsed_s": progress.elapsed_s,
+        "names": progress.names,
+        "history": progress.history,
+        "optimizers": optimizers,
+    }
+    Checkpoint(tensors, meta).save(_checkpoint_path(context.folder))
+
+
+def _resume(method: GradientTrainedMethod, context: FitContext) -> _Progress:
+    """Take over the folder's checkpoint. One that is damaged or of another run is set aside, with a warning."""
+    progress = _Progress()
+    if context.folder is None:
+        return progress
+    path = _checkpoint_path(context.folder)
+    if path.exists():
+        try:
+            progress = _restore(method, context, Checkpoint.load(path))
+        except CheckpointMismatchError as error:
+            aside = path.with_suffix(".damaged")
+            path.replace(aside)
+            warnings.warn(f"Checkpoint set aside as {aside}: {error}. Training starts again.", stacklevel=2)
+    lines = [json.dumps(entry) + "\n" for entry in progress.history]
+    (context.folder / "log.jsonl").write_text("".join(lines), encoding="utf-8")
+    return progress
+
+
+def _restore(method: GradientTrainedMethod, context: FitContext, checkpoint: Checkpoint) -> _Progress:
+    meta = checkpoint.meta
+    if meta.get("identity") != context.identity:
+        raise CheckpointMismatchError("it belongs to another run")
+    sums = checkpoint.tensors["sums"].to(context.device)
+    load_network(method.network, checkpoint.part("network"))
+    for name, optimizer in method.optimizers.items():
+        unpack_optimizer(optimizer, checkpoint.part(f"optimizer.{name}"), meta["optimizers"][name])
+    context.randomness.restore(checkpoint.part("random"))
+    return _Progress(meta["epoch"], meta["step"], meta["elapsed_s"], meta["names"], sums, meta["history"])

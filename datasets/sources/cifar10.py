@@ -1,0 +1,338 @@
+"""CIFAR-10: 50,000 + 10,000 colour images of ten classes, 32x32, from torchvision's files or from image files."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cabench.datasets.sources.download import from_cache, not_found
+from cabench.errors import UserError
+from cabench.sources import LabelledImages, Source
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+TITLE = "CIFAR-10"
+
+_SPLITS = ("train", "test")
+_IMAGE_SIZE = (32, 32)
+_IMAGE_SHAPE = (3, 32, 32)
+
+_BATCHES = "cifar-10-batches-py"
+_BATCH_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
+_ARCHIVE = "cifar10-images.tar.xz"
+_LAYOUT = f"{_BATCHES}/, CIFAR10-images/ or {_ARCHIVE}"
+
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+# A compressed 32x32 image is far smaller; no file makes the reader hold more than this.
+_LARGEST_FILE = 1 << 20
+
+
+def locate(root: Path | None) -> Source:
+    """Find CIFAR-10 in one of three forms; the first one found is taken.
+
+    1. torchvision's `cifar-10-batches-py/`, in the folder or its `cifar10/`: "CIFAR-10".
+    2. One folder a class, `{train,test}/<class>/*.jpg` or `*.png`, in `CIFAR10-images/`, `cifar10/CIFAR10-images/`,
+       `cifar10/` or the folder itself: "CIFAR-10 (JPEG)" or "CIFAR-10 (PNG)", since JPEG changes the pixels.
+    3. Such JPEG folders in the archive `cifar10-images.tar.xz`, in `cifar10/` or the folder itself: "CIFAR-10 (JPEG)".
+
+    Args:
+        root: the folder to look in; nothing is downloaded then. None to use the download cache, which keeps form 1,
+            and to fill it where needed.
+
+    Returns:
+        A source of one folder (form 1), of the two folders of the splits (form 2), or of one file (form 3).
+
+    Raises:
+        UserError: naming what was looked for and where, or why the download failed.
+    """
+    if root is None:
+        return from_cache(TITLE, ", ".join(_BATCH_FILES), _LAYOUT, _find_all_batches, _download)
+    source = _find_batches(root) or _find_class_folders(root) or _find_archive(root)
+    if source is None:
+        raise not_found(TITLE, root, _looked_for(root), _LAYOUT)
+    return source
+
+
+def read(source: Source) -> tuple[LabelledImages, LabelledImages]:
+    """Read the training and the test split.
+
+    torchvision's files keep the original order. Image files have lost the order across classes: within a class they
+    are sorted by name, and the rows take the classes in turn (the first image of each class in the order of `CLASSES`,
+    then the second of each, and so on; a class that has run out is passed over). A folder and an archive of the same
+    files give the same rows.
+
+    Args:
+        source: what `locate` gave.
+
+    Returns:
+        Train and test: images uint8 (n, 3, 32, 32) in [0, 255], labels int64 (n,) in [0, 9], indices into `CLASSES`.
+
+    Raises:
+        UserError: naming the file, folder or archive that is damaged or incomplete, or whose layout is another one.
+    """
+    if source.title == TITLE:
+        return _read_batches(source.files[0])
+    if len(source.files) == 1:
+        return _read_image_files(_in_archive(source.files[0]), source)
+    return _read_image_files(_in_folders(source.files), source)
+
+
+# --- Finding ---------------------------------------------------------------------------------------------------------
+
+
+def _title(image_format: str) -> str:
+    return f"{TITLE} ({image_format})"
+
+
+def _batches_places(root: Path) -> tuple[Path, ...]:
+    return root / _BATCHES, root / "cifar10" / _BATCHES
+
+
+def _class_folder_places(root: Path) -> tuple[Path, ...]:
+    return root / "CIFAR10-images", root / "cifar10" / "CIFAR10-images", root / "cifar10", root
+
+
+def _archive_places(root: Path) -> tuple[Path, ...]:
+    return root / "cifar10" / _ARCHIVE, root / _ARCHIVE
+
+
+def _looked_for(root: Path) -> str:
+    def listed(paths: Iterable[Path]) -> str:
+        return ", ".join(str(path) for path in paths)
+
+    return (
+        f"the folder {listed(_batches_places(root))}; {{train,test}}/<class>/*.jpg or *.png in "
+        f"{listed(_class_folder_places(root))}; the archive {listed(_archive_places(root))}"
+    )
+
+
+def _find_batches(root: Path) -> Source | None:
+    # An incomplete folder counts as found: passing on to the JPEGs would quietly give other pixels than were meant.
+    return next((Source(TITLE, (folder,)) for folder in _batches_places(root) if folder.is_dir()), None)
+
+
+def _find_all_batches(root: Path) -> Source | None:
+    source = _find_batches(root)
+    complete = source is not None and all((source.files[0] / name).is_file() for name in _BATCH_FILES)
+    return source if complete else None
+
+
+def _find_class_folders(root: Path) -> Source | None:
+    for base in _class_folder_places(root):
+        firsts = [_first_image(base / split) for split in _SPLITS]
+        found = [first for first in firsts if first is not None]
+        if len(found) == 1:
+            lacking = _SPLITS[firsts.index(None)]
+            raise UserError(f"{base} holds images, but none in {lacking}/<class>/; add them or move the folder away.")
+        if found:
+            return Source(_title(_FORMATS[found[0].suffix.lower()]), tuple(base / split for split in _SPLITS))
+    return None
+
+
+def _first_image(split: Path) -> Path | None:
+    for name in CLASSES:
+        images = sorted(path for path in (split / name).glob("*") if path.suffix.lower() in _FORMATS)
+        if images:
+            return images[0]
+    return None
+
+
+def _find_archive(root: Path) -> Source | None:
+    return next((Source(_title("JPEG"), (path,)) for path in _archive_places(root) if path.is_file()), None)
+
+
+def _download(folder: Path) -> None:
+    from torchvision.datasets import CIFAR10  # Late: importing torchvision takes seconds.
+
+    CIFAR10(folder, download=True)  # It downloads the files of both splits, whichever of them it opens.
+
+
+# --- torchvision's files ---------------------------------------------------------------------------------------------
+
+
+def _read_batches(folder: Path) -> tuple[LabelledImages, LabelledImages]:
+    return _read_batches_of(folder, train=True), _read_batches_of(folder, train=False)
+
+
+def _read_batches_of(folder: Path, train: bool) -> LabelledImages:
+    from torchvision.datasets import CIFAR10  # Late: importing torchvision takes seconds.
+
+    try:
+        # The files are pickles; torchvision compares their checksums with the published ones before it opens them.
+        rows = CIFAR10(folder.parent, train=train, download=False)
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"{folder} is damaged or incomplete: the files {', '.join(_BATCH_FILES)} as published are wanted. "
+            "Replace it by an undamaged copy, or delete it to have it downloaded again if it stands in the download "
+            "cache."
+        ) from error
+    images = np.ascontiguousarray(rows.data.transpose(0, 3, 1, 2))
+    return LabelledImages(images, np.array(rows.targets, dtype=np.int64))
+
+
+# --- Image files, in folders or in an archive ------------------------------------------------------------------------
+
+
+class _ImageFile(NamedTuple):
+    """The content of `<split>/<class>/<name>`, and what errors call it."""
+
+    split: str
+    class_name: str
+    name: str
+    content: bytes
+    called: str
+
+
+class _Rows:
+    """The images of one split as they come in, put in order at the end.
+
+    The pixels stand in one growing buffer that becomes the array itself, so that they are in memory once.
+    """
+
+    def __init__(self) -> None:
+        self._pixels = bytearray()
+        self._keys: dict[tuple[int, str], str] = {}
+
+    def add(self, file: _ImageFile, image_format: str) -> None:
+        if file.class_name not in CLASSES:
+            raise UserError(
+                f"{file.called} is in a class folder {file.class_name!r}; allowed are {', '.join(CLASSES)}. "
+                "Remove or rename that folder."
+            )
+        key = (CLASSES.index(file.class_name), file.name)
+        if key in self._keys:
+            raise UserError(f"{file.called} is there twice, first as {self._keys[key]}; remove one of them.")
+        self._pixels += _decoded(file, image_format)
+        self._keys[key] = file.called
+
+    def finished(self, split: str, source: Source) -> LabelledImages:
+        """The split with the classes in turn."""
+        classes = np.array([label for label, _ in self._keys], dtype=np.int64)
+        for index, name in enumerate(CLASSES):
+            if not (classes == index).any():
+                places = ", ".join(str(path) for path in source.files)
+                raise UserError(f"No image in {split}/{name} of {places}; each of the ten classes is wanted there.")
+        order = _in_turn(list(self._keys))
+        images = np.frombuffer(self._pixels, np.uint8).reshape(-1, *_IMAGE_SHAPE)
+        _reorder(images, order)
+        return LabelledImages(images, classes[order])
+
+
+def _read_image_files(files: Iterator[_ImageFile], source: Source) -> tuple[LabelledImages, LabelledImages]:
+    image_format = "PNG" if source.title == _title("PNG") else "JPEG"
+    train, test = _Rows(), _Rows()
+    for file in files:
+        (train if file.split == "train" else test).add(file, image_format)
+    return train.finished("train", source), test.finished("test", source)
+
+
+def _is_hidden(*names: str) -> bool:
+    # File managers and archivers leave such files (.DS_Store, ._0000.jpg) between the images.
+    return any(name.startswith(".") for name in names)
+
+
+def _in_folders(folders: Iterable[Path]) -> Iterator[_ImageFile]:
+    """Every file of `<split>/<class>/` for folders named like the splits."""
+    try:
+        for folder in folders:
+            for path in sorted(folder.glob("*/*")):
+                if path.is_file() and not _is_hidden(path.parent.name, path.name):
+                    with path.open("rb") as stream:
+                        content = stream.read(_LARGEST_FILE)
+                    yield _ImageFile(folder.name, path.parent.name, path.name, content, str(path))
+    except OSError as error:
+        raise UserError(f"The images cannot be read ({error}); make the folder readable and try again.") from error
+
+
+def _in_archive(path: Path) -> Iterator[_ImageFile]:
+    """Every regular file `<split>/<class>/<name>` of the archive, under whatever folder, in the archive's order.
+
+    The archive is read once from start to end. Names are only taken apart, nothing is written to disk.
+    """
+    try:
+        # Unpacking here and not by tarfile's "r|xz" makes a file cut short an EOFError wherever the cut is; tarfile
+        # takes a cut between two members for the end of the archive.
+        with lzma.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # tarfile keeps every header otherwise: a kilobyte an image.
+                file = _archived(archive, member, path)
+                if file is not None:
+                    yield file
+            while stream.read(1 << 20):
+                pass  # The checksum stands at the end.
+    except (tarfile.TarError, EOFError, lzma.LZMAError, OSError) as error:
+        raise UserError(
+            f"{path} is damaged or cut short ({error}); replace it by an undamaged copy or unpack one next to it."
+        ) from error
+
+
+def _archived(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> _ImageFile | None:
+    """The file that the member holds; None for what is no regular file of a class folder."""
+    split, class_name, name = ("", "", *member.name.split("/"))[-3:]
+    if not member.isreg() or split not in _SPLITS or _is_hidden(class_name, name):
+        return None
+    content = archive.extractfile(member)
+    if content is None:
+        return None
+    return _ImageFile(split, class_name, name, content.read(_LARGEST_FILE), f"{member.name} in {path}")
+
+
+def _decoded(file: _ImageFile, image_format: str) -> bytes:
+    """The pixels, uint8 (3, 32, 32) in C order."""
+    if _FORMATS.get(Path(file.name).suffix.lower()) != image_format:
+        raise UserError(f"{file.called} is not named as a {image_format} file like the others; remove or convert it.")
+    try:
+        with Image.open(io.BytesIO(file.content), formats=(image_format,)) as image:
+            if image.size != _IMAGE_SIZE:
+                width, height = image.size
+                raise UserError(f"{file.called} has {width}x{height} pixels where 32x32 are wanted; replace it.")
+            pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    # What Pillow's readers of the two formats raise for content that is cut short or damaged.
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
+        raise UserError(f"{file.called} cannot be decoded as {image_format} ({error}); replace it.") from error
+    return pixels.transpose(2, 0, 1).tobytes()
+
+
+def _in_turn(keys: list[tuple[int, str]]) -> np.ndarray:
+    """The order, int64 (n,), that takes the classes in turn and the files of each by name.
+
+    Args:
+        keys: class index and file name of each image.
+    """
+    by_class = sorted(range(len(keys)), key=lambda row: keys[row])
+    classes = np.array([keys[row][0] for row in by_class])
+    rank = np.arange(len(keys)) - np.searchsorted(classes, classes)
+    return np.array(by_class)[np.lexsort((classes, rank))]
+
+
+def _reorder(images: np.ndarray, order: np.ndarray) -> None:
+    """`images[:] = images[order]` without a second copy of the images: each cycle of the permutation in turn."""
+    sources = order.tolist()
+    done = [False] * len(sources)
+    for start in range(len(sources)):
+        if done[start]:
+            continue
+        first = images[start].copy()
+        row = start
+        while sources[row] != start:
+            images[row] = images[sources[row]]
+            done[row] = True
+            row = sources[row]
+        images[row] = first
+        done[row] = True

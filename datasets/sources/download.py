@@ -1,0 +1,74 @@
+"""What the downloadable sources share: filling the download cache once, and the words for files that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+
+from filelock import FileLock
+
+from cabench.cache import cache_folder
+from cabench.errors import UserError
+from cabench.sources import Source
+
+
+def not_found(title: str, root: Path, looked_for: str, layout: str) -> UserError:
+    """The error for a folder, named by the user, that does not hold a source.
+
+    Args:
+        title: the source's title, e.g. "MNIST".
+        root: the folder that the user named.
+        looked_for: the files wanted and the places that were tried.
+        layout: what the folder should hold, e.g. "MNIST/raw/".
+    """
+    absent = "" if root.is_dir() else ", which is not a folder"
+    return UserError(
+        f"{title} was not found in {root}{absent}: looked for {looked_for}. "
+        f"Set CABENCH_DATA or --data-root to a folder that holds {layout}."
+    )
+
+
+def from_cache(
+    title: str,
+    wanted: str,
+    layout: str,
+    find: Callable[[Path], Source | None],
+    download: Callable[[Path], None],
+) -> Source:
+    """Find a source in the download cache, downloading it there first where it is not complete.
+
+    Args:
+        title: the source's title, e.g. "MNIST".
+        wanted: the files, named for the error.
+        layout: what a folder given in place of the download should hold, e.g. "MNIST/raw/".
+        find: gives the complete source under a folder (which may not exist), or None.
+        download: puts the source under a folder that exists.
+
+    Raises:
+        UserError: when the download fails or leaves the source incomplete.
+    """
+    folder = cache_folder() / "sources"
+    source = find(folder)
+    if source is not None:
+        return source
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Of two commands started at once the second waits, and then finds what the first has downloaded.
+        with FileLock(folder / f"{title}.lock"):
+            if find(folder) is None:
+                download(folder)
+            source = find(folder)
+    # torchvision raises RuntimeError for a wrong checksum or when no mirror answers; URLError is an OSError.
+    except (OSError, RuntimeError, HTTPException, EOFError) as error:
+        raise _failed(title, wanted, layout, folder, " ".join(str(error).split())) from error
+    if source is None:
+        raise _failed(title, wanted, layout, folder, "files are missing after the download")
+    return source
+
+
+def _failed(title: str, wanted: str, layout: str, folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"{title} could not be downloaded ({reason}); looked for {wanted} in {folder}. "
+        f"Set CABENCH_DATA or --data-root to a folder that holds {layout}, or try again with network access."
+    )

@@ -1,0 +1,161 @@
+"""MNIST: 60,000 + 10,000 grey images of handwritten digits, 28x28, read from its four IDX files."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from cabench.datasets.sources.download import from_cache, not_found
+from cabench.errors import UserError
+from cabench.sources import LabelledImages, Source
+
+TITLE = "MNIST"
+
+_TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+_TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_NAMES = (*_TRAIN, *_TEST)
+_LAYOUT = "MNIST/raw/"
+_IMAGE_SHAPE = (28, 28)
+_CLASSES = 10
+
+_GZIP_START = b"\x1f\x8b"
+_UNSIGNED_BYTE = 0x08
+
+
+def locate(root: Path | None) -> Source:
+    """Find the four IDX files, plain or gzipped (`.gz`), in `MNIST/raw/`, `raw/` or the folder itself.
+
+    The four are taken from the first of these places that holds them all; a plain file is preferred to its gzipped
+    copy.
+
+    Args:
+        root: a folder in the layout of `torchvision.datasets.MNIST`; nothing is downloaded then. None to use the
+            download cache, and to fill it where needed.
+
+    Returns:
+        A source of four files: training images and labels, test images and labels.
+
+    Raises:
+        UserError: naming the files that are missing and where they were looked for, or why the download failed.
+    """
+    if root is None:
+        return from_cache(TITLE, ", ".join(_NAMES), _LAYOUT, _find, _download)
+    source = _find(root)
+    if source is None:
+        raise not_found(TITLE, root, _looked_for(root), _LAYOUT)
+    return source
+
+
+def read(source: Source) -> tuple[LabelledImages, LabelledImages]:
+    """Read the training and the test split.
+
+    Args:
+        source: what `locate` gave.
+
+    Returns:
+        Train and test, in the order of the files: images uint8 (n, 28, 28) in [0, 255] with bright ink on black,
+        labels int64 (n,) in [0, 9].
+
+    Raises:
+        UserError: for a file that is damaged, or that does not hold 28x28 images or their labels; naming it.
+    """
+    train_images, train_labels, test_images, test_labels = source.files
+    return _read_split(train_images, train_labels), _read_split(test_images, test_labels)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read one IDX file of unsigned bytes, as MNIST, Fashion-MNIST and others of its format have them.
+
+    The format: two zero bytes, a byte for the type of the values, a byte for the number of dimensions, one big-endian
+    32-bit size a dimension, and the values in C order.
+
+    Args:
+        path: a plain or gzipped file; its first bytes tell which, not its name.
+
+    Returns:
+        A writable uint8 array of the shape that the file states.
+
+    Raises:
+        UserError: naming a file that cannot be read, is cut short, is not IDX, or whose length differs from what its
+            header states.
+    """
+    content = _unzipped(path)
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTE or content[3] == 0:
+        raise _damaged(path, f"it starts with {content[:4].hex() or 'nothing'}, not with an IDX header 000008..")
+    header = 4 + 4 * content[3]
+    if len(content) < header:
+        raise _damaged(path, "its header is cut short")
+    shape = struct.unpack(f">{content[3]}I", content[4:header])
+    expected = math.prod(shape)
+    if len(content) - header != expected:
+        raise _damaged(
+            path, f"its header states {expected:,} values of shape {shape}, it has {len(content) - header:,}"
+        )
+    # The copy makes it writable: an array over `bytes` is not, and torch warns about each such array.
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
+
+
+def _find(root: Path) -> Source | None:
+    for place in _places(root):
+        found = [_find_one(place, name) for name in _NAMES]
+        files = tuple(path for path in found if path is not None)
+        if len(files) == len(_NAMES):
+            return Source(TITLE, files)
+    return None
+
+
+def _places(root: Path) -> tuple[Path, ...]:
+    return root / "MNIST" / "raw", root / "raw", root
+
+
+def _find_one(place: Path, name: str) -> Path | None:
+    return next((path for path in (place / name, place / f"{name}.gz") if path.is_file()), None)
+
+
+def _looked_for(root: Path) -> str:
+    """The files missing in the place where fewest are missing, and every place."""
+    missing = [[name for name in _NAMES if _find_one(place, name) is None] for place in _places(root)]
+    names = ", ".join(min(missing, key=len))
+    return f"{names} (plain or .gz) in {', '.join(str(place) for place in _places(root))}"
+
+
+def _download(folder: Path) -> None:
+    from torchvision.datasets import MNIST  # Late: importing torchvision takes seconds.
+
+    MNIST(folder, download=True)  # It downloads the files of both splits, whichever of them it opens.
+
+
+def _read_split(images_path: Path, labels_path: Path) -> LabelledImages:
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.shape[1:] != _IMAGE_SHAPE:
+        raise _damaged(images_path, f"it has shape {images.shape} where (n, 28, 28) is wanted")
+    if labels.shape != images.shape[:1]:
+        raise _damaged(labels_path, f"it has shape {labels.shape} where {images_path.name} has {len(images):,} images")
+    if (labels >= _CLASSES).any():
+        raise _damaged(labels_path, f"it has the label {labels.max()} where 0 to {_CLASSES - 1} are allowed")
+    return LabelledImages(images, labels.astype(np.int64))
+
+
+def _unzipped(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            zipped = stream.read(len(_GZIP_START)) == _GZIP_START
+        if not zipped:
+            return path.read_bytes()
+        with gzip.open(path) as unzipped:
+            return unzipped.read()
+    # EOFError: cut short. BadGzipFile (an OSError) and zlib.error: damaged.
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} is not a whole IDX file as wanted: {reason}. "
+        "Replace it by an undamaged copy, or delete it to have it downloaded again if it stands in the download cache."
+    )

@@ -1,0 +1,51 @@
+"""Control: the same vector for every image, so that nothing can be read from it but how often each answer occurs.
+
+Balanced accuracy and AUC of a probe on it are exactly chance. A background image's salient vector is that vector too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cabench.config import Config as BaseConfig
+from cabench.config import setting
+from cabench.context import FitContext
+from cabench.dataset import ContrastiveDataset
+from cabench.method import ContrastiveAnalysisMethod, Representation
+
+
+@dataclass(frozen=True)
+class Config(BaseConfig):
+    """Sizes of the two vectors."""
+
+    d_common: int = setting(1, at_least=1, help="size of the common vector")
+    d_salient: int = setting(1, at_least=1, help="size of the salient vector")
+
+
+class Chance(ContrastiveAnalysisMethod):
+    """Represents every image by zeros."""
+
+    name = "chance"
+    version = 1
+    Config = Config
+    config: Config
+    learns = False
+
+    def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
+        """Learn nothing."""
+
+    def encode(self, images: Tensor) -> Representation:
+        """Zeros, whatever the images are."""
+        n = len(images)
+        return Representation(torch.zeros(n, self.config.d_common), torch.zeros(n, self.config.d_salient))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Empty: nothing is learned."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing is learned, so nothing is taken over."""
