@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from cabench.datasets.sources.download import from_cache, not_found
 from PIL import Image
 
-from cabench.datasets.sources.download import from_cache, not_found
 from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 
@@ -31,6 +31,8 @@ _ARCHIVE = "cifar10-images.tar.xz"
 _LAYOUT = f"{_BATCHES}/, CIFAR10-images/ or {_ARCHIVE}"
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+# What Pillow's readers of the two formats raise for content that is cut short or damaged.
+_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 # A compressed 32x32 image is far smaller; no file makes the reader hold more than this.
 _LARGEST_FILE = 1 << 20
 
@@ -242,12 +244,13 @@ def _is_hidden(*names: str) -> bool:
 def _in_folders(folders: Iterable[Path]) -> Iterator[_ImageFile]:
     """Every file of `<split>/<class>/` for folders named like the splits."""
     try:
-        for folder in folders:
-            for path in sorted(folder.glob("*/*")):
-                if path.is_file() and not _is_hidden(path.parent.name, path.name):
+        # Class by class, so that the paths in memory at a time are those of one class.
+        for class_folder in [path for folder in folders for path in sorted(folder.iterdir()) if path.is_dir()]:
+            for path in sorted(class_folder.iterdir()):
+                if path.is_file() and not _is_hidden(class_folder.name, path.name):
                     with path.open("rb") as stream:
                         content = stream.read(_LARGEST_FILE)
-                    yield _ImageFile(folder.name, path.parent.name, path.name, content, str(path))
+                    yield _ImageFile(class_folder.parent.name, class_folder.name, path.name, content, str(path))
     except OSError as error:
         raise UserError(f"The images cannot be read ({error}); make the folder readable and try again.") from error
 
@@ -262,7 +265,8 @@ def _in_archive(path: Path) -> Iterator[_ImageFile]:
         # takes a cut between two members for the end of the archive.
         with lzma.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             while (member := archive.next()) is not None:
-                archive.members.clear()  # tarfile keeps every header otherwise: a kilobyte an image.
+                # tarfile keeps every header otherwise: a kilobyte an image.
+                archive.members.clear()  # type: ignore[attr-defined]
                 file = _archived(archive, member, path)
                 if file is not None:
                     yield file
@@ -295,16 +299,7 @@ def _decoded(file: _ImageFile, image_format: str) -> bytes:
                 width, height = image.size
                 raise UserError(f"{file.called} has {width}x{height} pixels where 32x32 are wanted; replace it.")
             pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    # What Pillow's readers of the two formats raise for content that is cut short or damaged.
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:
+    except _UNDECODABLE as error:
         raise UserError(f"{file.called} cannot be decoded as {image_format} ({error}); replace it.") from error
     return pixels.transpose(2, 0, 1).tobytes()
 

@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-
 from cabench.datasets.sources.download import from_cache, not_found
+
 from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 
@@ -91,11 +91,9 @@ def read_idx(path: Path) -> np.ndarray:
     if len(content) < header:
         raise _damaged(path, "its header is cut short")
     shape = struct.unpack(f">{content[3]}I", content[4:header])
-    expected = math.prod(shape)
-    if len(content) - header != expected:
-        raise _damaged(
-            path, f"its header states {expected:,} values of shape {shape}, it has {len(content) - header:,}"
-        )
+    stated, given = math.prod(shape), len(content) - header
+    if given != stated:
+        raise _damaged(path, f"its header states {stated:,} values of shape {shape}, it has {given:,}")
     # The copy makes it writable: an array over `bytes` is not, and torch warns about each such array.
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
 
@@ -120,8 +118,8 @@ def _find_one(place: Path, name: str) -> Path | None:
 def _looked_for(root: Path) -> str:
     """The files missing in the place where fewest are missing, and every place."""
     missing = [[name for name in _NAMES if _find_one(place, name) is None] for place in _places(root)]
-    names = ", ".join(min(missing, key=len))
-    return f"{names} (plain or .gz) in {', '.join(str(place) for place in _places(root))}"
+    fewest = min(missing, key=lambda names: len(names))
+    return f"{', '.join(fewest)} (plain or .gz) in {', '.join(str(place) for place in _places(root))}"
 
 
 def _download(folder: Path) -> None:
@@ -156,6 +154,6 @@ def _unzipped(path: Path) -> bytes:
 
 def _damaged(path: Path, reason: str) -> UserError:
     return UserError(
-        f"{path} is not a whole IDX file as wanted: {reason}. "
+        f"{path} is damaged or not the file wanted: {reason}. "
         "Replace it by an undamaged copy, or delete it to have it downloaded again if it stands in the download cache."
     )

@@ -1,0 +1,78 @@
+"""Random views of images for contrastive learning, computed in batches on the images' own device by kornia."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from kornia.augmentation import ColorJitter, RandomGaussianNoise, RandomGrayscale, RandomHorizontalFlip, RandomResizedCrop
+from torch import Tensor, nn
+
+from cabench.config import Config, setting
+from cabench.dataset import DatasetInfo
+from cabench.errors import UserError
+from cabench.randomness import drawing_from
+
+
+@dataclass(frozen=True)
+class ViewConfig(Config):
+    """How views are drawn. Defaults: SepCLR's CIFAR-MNIST script (card A1)."""
+
+    crop_size: int = setting(24, at_least=1, help="height and width of a view, in pixels")
+    crop_scale: tuple[float, float] = setting((0.2, 1.0), above=0, at_most=1, help="range of the cropped part's area")
+    flip: float = setting(0.5, at_least=0, at_most=1, help="probability of a horizontal flip, per image")
+    jitter: float = setting(0.8, at_least=0, at_most=1, help="probability of colour jitter, one coin per batch (D3)")
+    brightness: float = setting(0.4, at_least=0, at_most=1, help="strength of brightness jitter")
+    contrast: float = setting(0.4, at_least=0, at_most=1, help="strength of contrast jitter")
+    saturation: float = setting(0.4, at_least=0, at_most=1, help="strength of saturation jitter; colour images only")
+    hue: float = setting(0.1, at_least=0, at_most=0.5, help="strength of hue jitter; colour images only")
+    grey: float = setting(0.2, at_least=0, at_most=1, help="probability of turning grey, per image; colour images only")
+    noise: float = setting(0.0, at_least=0, help="standard deviation of pixel noise, on images in [0, 1]")
+
+    def check_colours(self, info: DatasetInfo, method: str) -> None:
+        """Refuse colour augmentation of grey images.
+
+        Raises:
+            UserError: naming the settings.
+        """
+        if info.image_shape[0] != 3 and (self.saturation or self.hue or self.grey):
+            raise UserError(
+                f"{info.name} has grey images, which have no colours to change: "
+                f"set {method}.saturation, {method}.hue and {method}.grey to 0."
+            )
+
+
+class RandomViews(nn.Module):
+    """Draws one random view of each image.
+
+    Crops are resampled in one batch; a coin per batch decides about colour jitter, whose parameters then differ by
+    image. Values stay in [0, 1] except under noise.
+    """
+
+    def __init__(self, config: ViewConfig) -> None:
+        super().__init__()
+        size = (config.crop_size, config.crop_size)
+        # "resample" crops the whole batch at once; kornia's "slice" mode goes image by image.
+        self.crop = RandomResizedCrop(size, scale=config.crop_scale, cropping_mode="resample")
+        self.flip = RandomHorizontalFlip(p=config.flip)
+        self.colour = ColorJitter(config.brightness, config.contrast, config.saturation, config.hue, p=1.0)
+        self.grey = RandomGrayscale(p=config.grey)
+        self.noise = RandomGaussianNoise(std=config.noise, p=1.0)
+        self.config = config
+
+    def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Float32 views (n, channels, crop_size, crop_size) of float32 images (n, channels, height, width) in [0, 1].
+
+        Args:
+            images: on any device.
+            generator: the CPU generator that all parameters are drawn from.
+        """
+        with torch.no_grad(), drawing_from(generator):
+            views = self.flip(self.crop(images))
+            if torch.rand(()) < self.config.jitter:
+                views = self.colour(views)
+            if self.config.grey:
+                views = self.grey(views)
+            if self.config.noise:
+                views = self.noise(views)
+        return views.contiguous(memory_format=torch.channels_last)

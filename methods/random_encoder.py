@@ -1,0 +1,57 @@
+"""Control: two encoders that were never trained.
+
+What can be read from their vectors is due to the architecture alone. The salient vector of a background image is the
+salient encoder's output, like that of any image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from cabench.config import Config as BaseConfig
+from cabench.config import setting
+from cabench.context import FitContext
+from cabench.dataset import ContrastiveDataset, DatasetInfo
+from cabench.method import Representation
+from cabench.methods.networks.encoders import EncoderName, check_encoder, make_encoder
+from cabench.network_method import NetworkMethod
+
+
+@dataclass(frozen=True)
+class Config(BaseConfig):
+    """The encoders, as SepCLR has them by default."""
+
+    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders")
+    d_common: int = setting(32, at_least=1, help="size of the common vector")
+    d_salient: int = setting(32, at_least=1, help="size of the salient vector")
+
+
+class RandomEncoder(NetworkMethod):
+    """Two encoders with the weights that they were initialised with."""
+
+    name = "random_encoder"
+    version = 1
+    Config = Config
+    config: Config
+    learns = False
+
+    def check(self, info: DatasetInfo) -> None:
+        """Refuse images of a size that the encoder does not take."""
+        check_encoder(self.config.encoder, info, self.name)
+
+    def build(self, image_shape: tuple[int, int, int]) -> nn.Module:
+        """A common and a salient encoder."""
+        sizes = {"common": self.config.d_common, "salient": self.config.d_salient}
+        return nn.ModuleDict(
+            {space: make_encoder(self.config.encoder, image_shape[0], size) for space, size in sizes.items()}
+        )
+
+    def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
+        """Draw the weights."""
+        self.prepare(data.info.image_shape, context.device, context.randomness.initialisation())
+
+    def represent(self, images: Tensor) -> Representation:
+        """The outputs of both encoders."""
+        return Representation(self.network["common"](images), self.network["salient"](images))

@@ -1,0 +1,272 @@
+"""MNIST's IDX files: where they are looked for, how they are read, and what is said of files that are not whole."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+from cabench.datasets.sources import mnist
+
+from cabench.errors import UserError
+
+NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+TRAIN_ROWS, TEST_ROWS = 7, 4
+
+
+def idx(values: np.ndarray) -> bytes:
+    return struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape) + values.tobytes()
+
+
+def arrays() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    shapes = [(TRAIN_ROWS, 28, 28), (TRAIN_ROWS,), (TEST_ROWS, 28, 28), (TEST_ROWS,)]
+    tops = [256, 10, 256, 10]
+    return {
+        name: generator.integers(0, top, shape, dtype=np.uint8)
+        for name, shape, top in zip(NAMES, shapes, tops, strict=True)
+    }
+
+
+def write_files(folder: Path, zipped: bool = False) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in arrays().items():
+        content = idx(values)
+        (folder / (f"{name}.gz" if zipped else name)).write_bytes(gzip.compress(content) if zipped else content)
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("CABENCH_CACHE", str(folder))
+    return folder
+
+
+def replace_torchvision(monkeypatch: pytest.MonkeyPatch, stand_in: Callable[..., object]) -> None:
+    """Put a stand-in where the module imports torchvision's class from; torchvision itself is not imported."""
+    datasets = ModuleType("torchvision.datasets")
+    datasets.__dict__["MNIST"] = stand_in
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", datasets)
+
+
+def forbid_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("downloaded")
+
+    replace_torchvision(monkeypatch, refuse)
+
+
+class TestLocate:
+    @pytest.mark.parametrize("zipped", [False, True])
+    @pytest.mark.parametrize("place", ["MNIST/raw", "raw", "."])
+    def test_finds_the_files_in_each_place(self, tmp_path: Path, place: str, zipped: bool) -> None:
+        folder = write_files(tmp_path / place, zipped)
+
+        source = mnist.locate(tmp_path)
+
+        assert source.title == "MNIST"
+        assert source.files == tuple(folder / (f"{name}.gz" if zipped else name) for name in NAMES)
+
+    def test_takes_the_first_complete_place(self, tmp_path: Path) -> None:
+        (write_files(tmp_path / "MNIST" / "raw") / NAMES[0]).unlink()
+        folder = write_files(tmp_path)
+
+        assert mnist.locate(tmp_path).files[0] == folder / NAMES[0]
+
+    def test_names_only_the_missing_file_and_every_place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        forbid_download(monkeypatch)
+        (write_files(tmp_path / "MNIST" / "raw") / NAMES[3]).unlink()
+
+        with pytest.raises(UserError) as raised:
+            mnist.locate(tmp_path)
+
+        message = str(raised.value)
+        assert NAMES[3] in message
+        assert NAMES[0] not in message
+        assert all(str(place) in message for place in (tmp_path / "MNIST" / "raw", tmp_path / "raw", tmp_path))
+        assert "CABENCH_DATA" in message
+        assert "--data-root" in message
+
+    def test_absent_folder_is_not_replaced_by_a_download(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        forbid_download(monkeypatch)
+
+        with pytest.raises(UserError, match="absent, which is not a folder") as raised:
+            mnist.locate(tmp_path / "absent")
+
+        assert all(name in str(raised.value) for name in NAMES)
+
+
+class TestDownload:
+    def test_fills_the_cache_once(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls = []
+
+        def download(root: Path, download: bool) -> None:
+            calls.append(download)
+            write_files(Path(root) / "MNIST" / "raw")
+
+        replace_torchvision(monkeypatch, download)
+
+        first, second = mnist.locate(None), mnist.locate(None)
+
+        assert calls == [True]
+        assert first == second
+        assert first.files[0] == cache / "sources" / "MNIST" / "raw" / NAMES[0]
+
+    @pytest.mark.parametrize(
+        "error", [URLError("no network"), RuntimeError("Error:\nchecksum"), OSError("disk full")], ids=repr
+    )
+    def test_failure_is_a_user_error(self, cache: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        def fail(*args: object, **kwargs: object) -> None:
+            raise error
+
+        replace_torchvision(monkeypatch, fail)
+
+        with pytest.raises(UserError) as raised:
+            mnist.locate(None)
+
+        message = str(raised.value)
+        assert " ".join(str(error).split()) in message
+        assert all(name in message for name in NAMES)
+        assert str(cache / "sources") in message
+        assert "MNIST/raw/" in message
+        assert "CABENCH_DATA" in message
+        assert raised.value.__cause__ is error
+
+    @pytest.mark.usefixtures("cache")
+    def test_download_that_leaves_files_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        replace_torchvision(monkeypatch, lambda *args, **kwargs: None)
+
+        with pytest.raises(UserError, match="missing after the download"):
+            mnist.locate(None)
+
+    def test_cache_that_cannot_be_made(self, cache: Path) -> None:
+        cache.write_text("a file where the folder should be")
+
+        with pytest.raises(UserError, match="could not be downloaded"):
+            mnist.locate(None)
+
+
+class TestRead:
+    @pytest.mark.parametrize("zipped", [False, True])
+    def test_both_splits(self, tmp_path: Path, zipped: bool) -> None:
+        write_files(tmp_path, zipped)
+        wanted = list(arrays().values())
+
+        splits = mnist.read(mnist.locate(tmp_path))
+
+        for split, images, labels in zip(splits, wanted[0::2], wanted[1::2], strict=True):
+            np.testing.assert_array_equal(split.images, images)
+            np.testing.assert_array_equal(split.labels, labels)
+            assert split.images.dtype == np.uint8
+            assert split.labels.dtype == np.int64
+
+    @pytest.mark.parametrize(
+        ("name", "values", "message"),
+        [
+            (NAMES[0], np.zeros((TRAIN_ROWS, 27, 28), np.uint8), r"shape \(7, 27, 28\)"),
+            (NAMES[2], np.zeros((TEST_ROWS, 784), np.uint8), r"shape \(4, 784\)"),
+            (NAMES[1], np.zeros(TRAIN_ROWS - 1, np.uint8), "has 7 images"),
+            (NAMES[3], np.full(TEST_ROWS, 10, np.uint8), "label 10"),
+        ],
+    )
+    def test_files_that_are_not_mnist(self, tmp_path: Path, name: str, values: np.ndarray, message: str) -> None:
+        write_files(tmp_path)
+        (tmp_path / name).write_bytes(idx(values))
+
+        with pytest.raises(UserError, match=message) as raised:
+            mnist.read(mnist.locate(tmp_path))
+
+        assert str(tmp_path / name) in str(raised.value)
+
+
+class TestReadIdx:
+    @pytest.mark.parametrize("shape", [(5,), (2, 3), (2, 3, 4), (0, 28, 28)])
+    def test_any_number_of_dimensions(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
+        values = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+        (tmp_path / "file").write_bytes(idx(values))
+
+        found = mnist.read_idx(tmp_path / "file")
+
+        np.testing.assert_array_equal(found, values)
+        assert found.dtype == np.uint8
+        assert found.flags.writeable
+
+    def test_content_decides_whether_it_is_gzipped(self, tmp_path: Path) -> None:
+        values = np.arange(6, dtype=np.uint8)
+        (tmp_path / "zipped").write_bytes(gzip.compress(idx(values)))
+        (tmp_path / "plain.gz").write_bytes(idx(values))
+
+        np.testing.assert_array_equal(mnist.read_idx(tmp_path / "zipped"), values)
+        np.testing.assert_array_equal(mnist.read_idx(tmp_path / "plain.gz"), values)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "starts with nothing"),
+            (b"\0\0\x08", "starts with 000008"),
+            (b"<html>", "starts with 3c68746d"),
+            (struct.pack(">4BI", 0, 0, 0x0D, 1, 1) + bytes(4), "starts with 00000d01"),
+            (struct.pack(">4B", 0, 0, 8, 0), "starts with 00000800"),
+            (struct.pack(">4BI", 0, 0, 8, 2, 1), "header is cut short"),
+            (idx(np.zeros(5, np.uint8))[:-1], "states 5 values of shape (5,), it has 4"),
+            (idx(np.zeros(5, np.uint8)) + b"\0", "states 5 values of shape (5,), it has 6"),
+            (struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "it has 0"),
+            (gzip.compress(idx(np.arange(200, dtype=np.uint8)))[:-20], "ended before"),
+            (gzip.compress(idx(np.arange(200, dtype=np.uint8)))[:-8] + bytes(8), "CRC check failed"),
+            (b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 20, "Error"),
+            (b"\x1f\x8b\x01" + bytes(20), "compression method"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["file", "file.gz"])
+    def test_damage_names_the_file(self, tmp_path: Path, name: str, content: bytes, message: str) -> None:
+        (tmp_path / name).write_bytes(content)
+
+        with pytest.raises(UserError) as raised:
+            mnist.read_idx(tmp_path / name)
+
+        assert str(tmp_path / name) in str(raised.value)
+        assert message in str(raised.value)
+
+    def test_file_that_has_gone(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="gone"):
+            mnist.read_idx(tmp_path / "gone")
+
+
+@pytest.fixture(scope="module")
+def data_root() -> Path:
+    root = os.environ.get("CABENCH_DATA")
+    if root is None or not (Path(root) / "MNIST").is_dir():
+        pytest.skip("CABENCH_DATA names no folder that holds MNIST/")
+    return Path(root)
+
+
+class TestRealData:
+    def test_is_mnist(self, data_root: Path) -> None:
+        source = mnist.locate(data_root)
+
+        train, test = mnist.read(source)
+
+        header = struct.pack(">4B3I", 0, 0, 8, 3, *train.images.shape)
+        digest = hashlib.md5(header + train.images.tobytes(), usedforsecurity=False).hexdigest()
+        assert digest == "6bbc9ace898e44ae57da46a324031adb"
+        assert train.images.shape == (60_000, 28, 28)
+        assert test.images.shape == (10_000, 28, 28)
+        assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+        assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+        assert len(train.labels) == 60_000
+        assert len(test.labels) == 10_000
