@@ -1,6 +1,65 @@
-"""Contrastive analysis under one interface: the same splits, probes and seeds for every method."""
+"""Contrastive analysis under one interface: the same splits, probes and seeds for every method.
 
+What a method or a data set needs is here by name; it is imported when it is first used, so that `import cabench` alone
+loads neither torch nor anything else that is slow.
+"""
+
+from importlib import import_module as _import_module
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cabench.config import Settings, setting
+    from cabench.context import FitContext
+    from cabench.dataset import Attribute, ContrastiveDataset, DatasetInfo, Population
+    from cabench.dataset_builder import DatasetBuilder
+    from cabench.errors import UserError
+    from cabench.method import ContrastiveAnalysisMethod, Generative, Representation
+    from cabench.network_method import NetworkMethod
+    from cabench.saving import load_method, save_method
+    from cabench.training import GradientTrainedMethod, TrainingConfig, descend
+
+_MODULES = {
+    "Attribute": "dataset",
+    "ContrastiveAnalysisMethod": "method",
+    "ContrastiveDataset": "dataset",
+    "DatasetBuilder": "dataset_builder",
+    "DatasetInfo": "dataset",
+    "FitContext": "context",
+    "Generative": "method",
+    "GradientTrainedMethod": "training",
+    "NetworkMethod": "network_method",
+    "Population": "dataset",
+    "Representation": "method",
+    "TrainingConfig": "training",
+    "UserError": "errors",
+    "descend": "training",
+    "load_method": "saving",
+    "save_method": "saving",
+    "Settings": "config",
+    "setting": "config",
+}
+
+__all__ = [
+    "Attribute",
+    "ContrastiveAnalysisMethod",
+    "ContrastiveDataset",
+    "DatasetBuilder",
+    "DatasetInfo",
+    "FitContext",
+    "Generative",
+    "GradientTrainedMethod",
+    "NetworkMethod",
+    "Population",
+    "Representation",
+    "Settings",
+    "TrainingConfig",
+    "UserError",
+    "descend",
+    "load_method",
+    "save_method",
+    "setting",
+]
 
 # A wheel holds `methods` and `datasets` in this folder; a checkout keeps them beside it, where contributors work.
 # There they are found as namespace packages: neither has an __init__.py, so that a checkout on sys.path never hides
@@ -8,3 +67,10 @@ from pathlib import Path as _Path
 _here = _Path(__file__).parent
 if not (_here / "methods").is_dir():
     __path__.append(str(_here.parent))
+
+
+def __getattr__(name: str) -> object:
+    """Import what `__all__` lists from its module, when it is asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'cabench' has no attribute {name!r}")
+    return getattr(_import_module(f"cabench.{_MODULES[name]}"), name)

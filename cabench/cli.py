@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from cabench import atomic
 
 if TYPE_CHECKING:
-    from cabench.plan import Experiment
+    from cabench.dataset_file import DatasetFile
 
 app = typer.Typer(
     add_completion=False,
@@ -83,7 +82,7 @@ def run(
     store = ResultsStore(results)
     reporter = make_reporter()
     request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
-    experiment: Experiment = resolve(request, build=reporter.say)
+    experiment = resolve(request, build=reporter.say)
     store.check_writable()
     runner = Runner(store, experiment.device, reporter, checkpoint_seconds)
     records = runner.run(experiment.cells, force)
@@ -145,6 +144,30 @@ def report(
         raise UserError(f"The report cannot be written to {output} ({error}).") from error
 
 
+@app.command("check-method")
+def check_method(
+    name: Annotated[str, typer.Argument(help="A method's name; see `cabench list methods`.")],
+    sets: Sets = None,
+) -> None:
+    """Run the conformance suite on one method, with the configuration of the smoke profile."""
+    from cabench.conformance import CHECKS, NotApplicable, load_subject
+
+    subject = load_subject(name, sets or [])
+    failed = 0
+    for check in CHECKS:
+        title = check.__name__.removeprefix("check_").replace("_", " ")
+        try:
+            check(subject)
+            typer.echo(f"passed   {title}")
+        except NotApplicable as reason:
+            typer.echo(f"skipped  {title}: {reason}")
+        except Exception as error:  # whatever a method raises is a finding
+            failed += 1
+            typer.echo(f"FAILED   {title}: {type(error).__name__}: {error}")
+    if failed:
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
     """List methods, data sets or profiles."""
@@ -155,8 +178,8 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> Non
     else:
         from cabench.discovery import plugins
 
-        kind = "methods" if what is Listing.METHODS else "datasets"
-        _columns([(plugin.name, plugin.summary) for plugin in plugins(kind).values()])
+        found = plugins("methods" if what is Listing.METHODS else "datasets")
+        _columns([(plugin.name, plugin.summary) for plugin in found.values()])
 
 
 def _columns(rows: Sequence[tuple[str, str]]) -> None:
@@ -213,7 +236,7 @@ def data_info(name: Name, profile: ProfileName = "quick", sets: Sets = None, dat
     )
 
 
-def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: Path | None):  # type: ignore[no-untyped-def]
+def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: Path | None) -> DatasetFile:
     from cabench.dataset_builder import obtain
     from cabench.dataset_file import DatasetFile
     from cabench.experiment import check_overrides, make_builder, parse_overrides
@@ -224,7 +247,3 @@ def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: P
     overrides = parse_overrides(sets or [])
     check_overrides(overrides, [name])
     return obtain(make_builder(name, load_profile(profile), overrides), data_root)
-
-
-if __name__ == "__main__":
-    sys.exit("Use python -m cabench.")

@@ -1,10 +1,10 @@
 """Frozen, validated configurations: what every method, data set and evaluation is parametrised by.
 
-A configuration is a frozen dataclass that derives from `Config`. Each field carries its default, its allowed range and
-one line of help, in that one place:
+A configuration is a frozen dataclass that derives from `Settings`. Each field carries its default, its allowed range
+and one line of help, in that one place:
 
     @dataclass(frozen=True)
-    class Config(cabench.config.Config):
+    class SepCLRConfig(cabench.Settings):
         epochs: int = setting(250, at_least=1, help="passes over the training images")
 
 It is checked when it is constructed, so an object that exists is valid.
@@ -51,7 +51,7 @@ def setting(
 
 
 @dataclass(frozen=True)
-class Config:
+class Settings:
     """Base of every configuration. Fields are int, float, bool, str, `Literal` choices, or tuples of numbers.
 
     Raises:
@@ -107,7 +107,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def _title(config: type[Config]) -> str:
+def _title(config: type[Settings]) -> str:
     """The name that users know a configuration by: that of the module it stands in ("sepclr")."""
     return config.__module__.rsplit(".", 1)[-1]
 

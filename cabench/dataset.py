@@ -101,5 +101,5 @@ def as_float(images: Tensor) -> Tensor:
 
 def float_batches(images: Tensor, device: torch.device, size: int = 500) -> Iterator[Tensor]:
     """The images, in order, as float batches of at most `size` on `device`. A fixed size keeps encodings repeatable."""
-    for chunk in images.split(size):
-        yield as_float(chunk.to(device))
+    for start in range(0, len(images), size):
+        yield as_float(images[start : start + size].to(device))

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from cabench.atomic import replacing
 from cabench.cache import cache_folder
-from cabench.config import Config, digest
+from cabench.config import Settings, digest
 from cabench.dataset_file import SCHEMA, DatasetFile, DatasetWriter
 from cabench.errors import UserError
 from cabench.sources import Source
@@ -29,9 +29,10 @@ class DatasetBuilder(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    Config: ClassVar[type[Config]]
+    Config: ClassVar[type[Settings]]
+    config: Settings
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         self.config = config if config is not None else self.Config()
 
     @abstractmethod

@@ -98,9 +98,9 @@ def _load(kind: Kind, name: str, base: type) -> type:
         raise UserError(f"The {_SINGULAR[kind]} {name!r} ({plugin.module}) cannot be imported: {error}.") from error
     for value in vars(module).values():
         named = plugin.class_name or getattr(value, "__name__", "")
-        if isinstance(value, type) and issubclass(value, base) and value.__name__ == named:
-            if vars(value).get("name") == name:
-                return value
+        is_named = isinstance(value, type) and issubclass(value, base) and value.__name__ == named
+        if is_named and vars(value).get("name") == name:
+            return cast("type", value)
     raise UserError(f"{plugin.module} holds no {base.__name__} called {name!r}; its class must set `name = {name!r}`.")
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
-from cabench.config import Config
+from cabench.config import Settings
 from cabench.context import FitContext
 from cabench.dataset import ContrastiveDataset, DatasetInfo
 
@@ -40,10 +40,11 @@ class ContrastiveAnalysisMethod(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    Config: ClassVar[type[Config]]
+    Config: ClassVar[type[Settings]]
     learns: ClassVar[bool] = True
+    config: Settings
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         self.config = config if config is not None else self.Config()
 
     def check(self, info: DatasetInfo) -> None:  # noqa: B027 - most methods run on every data set

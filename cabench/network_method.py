@@ -20,12 +20,12 @@ class NetworkMethod(ContrastiveAnalysisMethod):
         image_shape: (channels, height, width) that the network was built for.
     """
 
-    network: nn.Module
+    network: nn.ModuleDict
     image_shape: tuple[int, int, int]
 
     @abstractmethod
-    def build(self, image_shape: tuple[int, int, int]) -> nn.Module:
-        """Make the network for images of (channels, height, width), with freshly initialised weights."""
+    def build(self, image_shape: tuple[int, int, int]) -> nn.ModuleDict:
+        """Make the modules for images of (channels, height, width), with freshly initialised weights."""
 
     @abstractmethod
     def represent(self, images: Tensor) -> Representation:
@@ -36,8 +36,7 @@ class NetworkMethod(ContrastiveAnalysisMethod):
         with drawing_from(generator):
             network = self.build(image_shape)
         self.image_shape = image_shape
-        # mypy's stub of `Module.to` lacks the memory_format overload.
-        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(device).to(memory_format=torch.channels_last)
 
     def encode(self, images: Tensor) -> Representation:
         """See `ContrastiveAnalysisMethod.encode`. Runs in float32 whatever the training precision was."""

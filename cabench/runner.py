@@ -7,15 +7,16 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
+from typing import Literal
 
 import numpy as np
 import torch
 from filelock import Timeout
 
 from cabench.context import FitContext, FitCost, StopFlag
-from cabench.dataset import SPACES, Population, float_batches
+from cabench.dataset import SPACES, ContrastiveDataset, Population, float_batches
 from cabench.dataset_file import DatasetFile
 from cabench.errors import StopRequested
 from cabench.evaluation.grid import EncodedPopulation, EncodedSplit, evaluate, separation_gap
@@ -110,14 +111,14 @@ class Runner:
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if cell.method.learns else 0
-        encoded = [
-            EncodedSplit(*(_encode(cell.method, part, self.device) for part in (split.background, split.target)))
-            for split in (train, test)
-        ]
-        self.store.write_representations(cell, *encoded)
+        encoded_train, encoded_test = self._encode(cell.method, train), self._encode(cell.method, test)
+        self.store.write_representations(cell, encoded_train, encoded_test)
         started = time.monotonic()
-        scores = evaluate(*encoded, cell.dataset.attributes, EVALUATION)
+        scores = evaluate(encoded_train, encoded_test, cell.dataset.attributes, EVALUATION)
         return attempt.succeeded(scores, time.monotonic() - started)
+
+    def _encode(self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset) -> EncodedSplit:
+        return EncodedSplit(*(_encode(method, part, self.device) for part in (split.background, split.target)))
 
 
 @dataclass(frozen=True)
@@ -140,21 +141,22 @@ class _Attempt:
             "parameters": self.cell.method.parameter_count(),
             "peak_memory_gib": peak_memory_gib(self.device),
         }
-        return self._record("ok", scores, separation_gap(scores), cost, None)
+        return replace(self._record("ok"), scores=scores, separation_gap=separation_gap(scores), cost=cost)
 
     def failed(self, error: Exception) -> Record:
-        known = isinstance(error, NonFiniteLossError)
+        step, terms = (error.step, error.terms) if isinstance(error, NonFiniteLossError) else (None, None)
         cause = {
             "type": type(error).__name__,
             "message": str(error),
             "traceback": "".join(traceback.format_exception(error)),
-            "step": error.step if known else None,
+            "step": step,
             # JSON has no word for infinities and NaN.
-            "last_terms": {name: str(value) for name, value in error.terms.items()} if known else None,
+            "last_terms": None if terms is None else {name: str(value) for name, value in terms.items()},
         }
-        return self._record("failed", (), None, {}, cause)
+        return replace(self._record("failed"), error=cause)
 
-    def _record(self, status, scores, gap, cost, error) -> Record:  # type: ignore[no-untyped-def]
+    def _record(self, status: Literal["ok", "failed"]) -> Record:
+        """A record of what is known however the attempt ends."""
         cell = self.cell
         return Record(
             key=cell.key,
@@ -177,11 +179,11 @@ class _Attempt:
             profile=cell.profile,
             seed=cell.seed,
             precision=cell.precision,
-            scores=scores,
-            separation_gap=gap,
-            cost=cost,
+            scores=(),
+            separation_gap=None,
+            cost={},
             provenance=provenance(self.device, self.started),
-            error=error,
+            error=None,
         )
 
 
@@ -199,7 +201,7 @@ def _stopping_politely(stop: StopFlag) -> Iterator[None]:
 
     def request(number: int, frame: FrameType | None) -> None:
         stop.requested = True
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -29,7 +29,7 @@ from cabench.checkpoint import (
     pack_optimizer,
     unpack_optimizer,
 )
-from cabench.config import Config, setting
+from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.dataset import ContrastiveDataset, DatasetInfo, as_float
 from cabench.errors import StopRequested, UserError
@@ -37,7 +37,7 @@ from cabench.network_method import NetworkMethod
 
 
 @dataclass(frozen=True)
-class TrainingConfig(Config):
+class TrainingConfig(Settings):
     """What the loop itself needs to know; the configuration of a gradient-trained method derives from it."""
 
     epochs: int = setting(100, at_least=1, help="passes over the training images")

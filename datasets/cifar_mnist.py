@@ -19,8 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from cabench.config import Config as BaseConfig
-from cabench.config import setting
+from cabench.config import Settings, setting
 from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import DatasetWriter, Split
@@ -38,7 +37,7 @@ ATTRIBUTES = (
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
+class CifarMnistConfig(Settings):
     """Which test split."""
 
     test_split: Literal["full", "paper"] = setting("full", help="10,000 test images, or the papers' 1,000")
@@ -49,8 +48,8 @@ class CifarMnist(DatasetBuilder):
 
     name = "cifar_mnist"
     version = 1
-    Config = Config
-    config: Config
+    Config = CifarMnistConfig
+    config: CifarMnistConfig
 
     def locate(self, root: Path | None) -> Sequence[Source]:
         """CIFAR-10 and MNIST."""

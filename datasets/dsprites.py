@@ -17,11 +17,10 @@ from typing import Literal
 
 import numpy as np
 
-from cabench.config import Config as BaseConfig
-from cabench.config import setting
+from cabench.config import Settings, setting
 from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
-from cabench.dataset_file import DatasetWriter, SplitWriter
+from cabench.dataset_file import DatasetWriter, Split, SplitWriter
 from cabench.datasets.sources import mnist, sklearn_digits, sprites
 from cabench.datasets.sources.strokes import slant, thickness
 from cabench.sources import LabelledImages, Source
@@ -51,7 +50,7 @@ SPRITE_ATTRIBUTES = (
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
+class DSpritesConfig(Settings):
     """Defaults: SepCLR's dSprites experiment (card B3a)."""
 
     train_size: int = setting(50_000, at_least=4, help="training images, half of them background")
@@ -59,6 +58,7 @@ class Config(BaseConfig):
     size: Literal[32, 64] = setting(64, help="height and width; 32 averages 2 x 2 pixels")
     digits: Literal["mnist", "sklearn"] = setting("mnist", help="where digits come from")
     grid: Literal["fixed", "random"] = setting("fixed", help="digits 1, 2, 3, 4 in fixed places, or random classes")
+    digit_intensity: float = setting(1.0, above=0, at_most=1, help="of the digits; Double InfoGAN's set has 0.5")
     orientations: Literal["narrow", "all"] = setting("narrow", help="within 45 degrees of upright, or the full turn")
     seed: int = setting(0, at_least=0, help="seed of all random choices")
 
@@ -68,8 +68,8 @@ class DSprites(DatasetBuilder):
 
     name = "dsprites"
     version = 1
-    Config = Config
-    config: Config
+    Config = DSpritesConfig
+    config: DSpritesConfig
 
     def locate(self, root: Path | None) -> Sequence[Source]:
         """The digits' source; sprites need none."""
@@ -83,7 +83,10 @@ class DSprites(DatasetBuilder):
         n_train, n_test = config.train_size // 2, config.test_size // 2
         if n_train + n_test > len(factors["shape"]):
             raise ValueError(f"dsprites has {len(factors['shape'])} sprites, fewer than {n_train + n_test}.")
-        plans = (("train", train_digits, 0, n_train), ("test", test_digits, n_train, n_test))
+        plans: tuple[tuple[Split, LabelledImages, int, int], ...] = (
+            ("train", train_digits, 0, n_train),
+            ("test", test_digits, n_train, n_test),
+        )
         for stream, (split, digits, first, count) in enumerate(plans, start=1):
             chosen = {name: values[first : first + count] for name, values in factors.items()}
             shape = (1, config.size, config.size)
@@ -109,7 +112,7 @@ class DSprites(DatasetBuilder):
             for start in range(0, count, CHUNK):
                 rows = slice(start, min(start + CHUNK, count))
                 drawn = self._draw_digits(digits, rows.stop - rows.start, generator)
-                images = _grid(digits.images[drawn])
+                images = _grid(np.rint(digits.images[drawn] * self.config.digit_intensity).astype(np.uint8))
                 values = self._digit_values(digits, drawn)
                 if is_target:
                     values |= {name: column[rows] for name, column in factors.items()}
@@ -138,7 +141,7 @@ class DSprites(DatasetBuilder):
 
 def _factors(orientations: str, generator: np.random.Generator) -> dict[str, np.ndarray]:
     """Every sprite of the factor grid, in random order; orientations above pi are wrapped to negative ones."""
-    wrapped = np.where(sprites.ORIENTATIONS > np.pi, sprites.ORIENTATIONS - 2 * np.pi, sprites.ORIENTATIONS)
+    wrapped = np.where(np.pi < sprites.ORIENTATIONS, sprites.ORIENTATIONS - 2 * np.pi, sprites.ORIENTATIONS)
     if orientations == "narrow":
         wrapped = wrapped[np.abs(wrapped) < np.pi / 4]  # 10 of 40, upright twice: 184,320 sprites
     axes = (np.arange(len(sprites.SHAPES)), sprites.SCALES, wrapped, sprites.POSITIONS, sprites.POSITIONS)
@@ -164,4 +167,5 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
     """(n, 64, 64) images as (n, size, size), each pixel the rounded mean of the square that it covers."""
     step = CANVAS // size
     blocks = images.reshape(len(images), size, step, size, step)
-    return ((blocks.sum(axis=(2, 4), dtype=np.uint16) + step * step // 2) // (step * step)).astype(np.uint8)
+    means = (blocks.sum(axis=(2, 4), dtype=np.uint16) + step * step // 2) // (step * step)
+    return np.asarray(means, dtype=np.uint8)

@@ -1,7 +1,7 @@
 """Attributes written into the pixels: a tiny data set on which right and wrong answers are known exactly.
 
-The upper half of each 16 x 16 grey image says what is common, the lower half what is salient. Each half has four cells
-of 8 x 4 pixels: the first three are the one-hot code of a class (value 200), the last is a real value from 0 to 1
+The upper half of each 32 x 32 grey image says what is common, the lower half what is salient. Each half has four cells
+of 16 x 8 pixels: the first three are the one-hot code of a class (value 200), the last is a real value from 0 to 1
 (pixel value 200 times it). The lower half of background images is black. Both splits hold every combination of values
 equally often, so that nothing about one attribute can be learned from another. One pixel in each corner of every cell
 carries noise, so that no two images need be equal.
@@ -16,15 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cabench.config import Config as BaseConfig
-from cabench.config import setting
+from cabench.config import Settings, setting
 from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import DatasetWriter, Split
 from cabench.sources import Source
 
-SIZE = 16
-CELL_HEIGHT, CELL_WIDTH = 8, 4
+SIZE = 32
+CELL_HEIGHT, CELL_WIDTH = 16, 8
 CLASSES = ("first", "second", "third")
 LEVELS = np.linspace(0, 1, 5)
 BRIGHT = 200
@@ -38,7 +37,7 @@ ATTRIBUTES = (
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
+class PlantedConfig(Settings):
     """How many images, and their noise."""
 
     repeats: int = setting(2, at_least=1, help="images of each combination of values, per population and split")
@@ -51,8 +50,8 @@ class Planted(DatasetBuilder):
 
     name = "planted"
     version = 1
-    Config = Config
-    config: Config
+    Config = PlantedConfig
+    config: PlantedConfig
 
     def locate(self, root: Path | None) -> Sequence[Source]:
         """Nothing is read: the images are computed."""
@@ -82,4 +81,4 @@ class Planted(DatasetBuilder):
         images = (cells.repeat(CELL_HEIGHT, axis=1).repeat(CELL_WIDTH, axis=2) * BRIGHT).astype(np.uint8)
         corners = images[:, ::CELL_HEIGHT, ::CELL_WIDTH]
         corners[...] = generator.integers(0, self.config.noise + 1, corners.shape, dtype=np.uint8)
-        return images[:, None]  # (n, 1, 16, 16)
+        return images[:, None]  # (n, 1, 32, 32)

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cabench.config import Config as BaseConfig
-from cabench.config import setting
+from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.dataset import ContrastiveDataset
 from cabench.method import ContrastiveAnalysisMethod, Representation
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
+class ChanceConfig(Settings):
     """Sizes of the two vectors."""
 
     d_common: int = setting(1, at_least=1, help="size of the common vector")
@@ -31,8 +30,8 @@ class Chance(ContrastiveAnalysisMethod):
 
     name = "chance"
     version = 1
-    Config = Config
-    config: Config
+    Config = ChanceConfig
+    config: ChanceConfig
     learns = False
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:

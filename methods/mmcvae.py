@@ -1,8 +1,9 @@
 """MM-cVAE: a contrastive variational autoencoder held to its assumptions by moment matching.
 
 Paper: Weinberger, Beebe-Wang, Lee. "Moment matching deep contrastive latent variable models", AISTATS 2022,
-arXiv 2202.10560. Reproduced: the released convolutional model (commit 58df4e0) and, as `architecture = "sepvae_32"`,
-SepVAE's networks for 32 x 32 images, for which no MM-cVAE was released; the defaults of `Config` are the release's.
+arXiv 2202.10560. Reproduced: the released convolutional model (commit 58df4e0), whose values are the defaults of
+`MMcVAEConfig`; and, as `architecture = "sepvae_32"`, the same objective on SepVAE's networks for 32 x 32 images, a
+combination that its authors did not release.
 
 Background images are decoded from [c, 0], target images from [c, s]:
 
@@ -56,7 +57,7 @@ ARCHITECTURES = {
 
 
 @dataclass(frozen=True)
-class Config(TrainingConfig):
+class MMcVAEConfig(TrainingConfig):
     """Defaults: the released CelebA experiment (card A6)."""
 
     epochs: int = setting(100, at_least=1, help="passes over the training images")
@@ -88,8 +89,8 @@ class MMcVAE(GradientTrainedMethod, Generative):
 
     name = "mmcvae"
     version = 1
-    Config = Config
-    config: Config
+    Config = MMcVAEConfig
+    config: MMcVAEConfig
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse images of another size than the networks take."""
@@ -101,7 +102,7 @@ class MMcVAE(GradientTrainedMethod, Generative):
                 f"{info.name} are {info.image_shape[1]} x {info.image_shape[2]}; choose another architecture or size."
             )
 
-    def build(self, image_shape: tuple[int, int, int]) -> nn.Module:
+    def build(self, image_shape: tuple[int, int, int]) -> nn.ModuleDict:
         """A common encoder, a salient encoder and a decoder."""
         channels, config = image_shape[0], self.config
         architecture = ARCHITECTURES[config.architecture]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cabench.config import Config as BaseConfig
+from cabench.config import Settings
 from cabench.context import FitContext
 from cabench.dataset import ContrastiveDataset, DatasetInfo
 from cabench.datasets.planted import CELL_HEIGHT, CELL_WIDTH, Planted
@@ -20,7 +20,7 @@ from cabench.method import ContrastiveAnalysisMethod, Representation
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
+class OracleConfig(Settings):
     """There is nothing to choose."""
 
 
@@ -29,7 +29,7 @@ class Oracle(ContrastiveAnalysisMethod):
 
     name = "oracle"
     version = 1
-    Config = Config
+    Config = OracleConfig
     learns = False
 
     def check(self, info: DatasetInfo) -> None:

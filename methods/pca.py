@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cabench.config import Config as BaseConfig
-from cabench.config import setting
+from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.dataset import ContrastiveDataset, DatasetInfo, float_batches
 from cabench.errors import UserError
@@ -21,7 +20,7 @@ from cabench.method import ContrastiveAnalysisMethod, Representation
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
+class PCAConfig(Settings):
     """How many components."""
 
     components: int = setting(32, at_least=1, help="principal components, the size of both vectors")
@@ -32,8 +31,8 @@ class PCA(ContrastiveAnalysisMethod):
 
     name = "pca"
     version = 1
-    Config = Config
-    config: Config
+    Config = PCAConfig
+    config: PCAConfig
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse more components than an image has values."""

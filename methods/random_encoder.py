@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from cabench.config import Config as BaseConfig
-from cabench.config import setting
+from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.dataset import ContrastiveDataset, DatasetInfo
 from cabench.method import Representation
@@ -20,7 +19,7 @@ from cabench.network_method import NetworkMethod
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
+class RandomEncoderConfig(Settings):
     """The encoders, as SepCLR has them by default."""
 
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders")
@@ -33,15 +32,15 @@ class RandomEncoder(NetworkMethod):
 
     name = "random_encoder"
     version = 1
-    Config = Config
-    config: Config
+    Config = RandomEncoderConfig
+    config: RandomEncoderConfig
     learns = False
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse images of a size that the encoder does not take."""
         check_encoder(self.config.encoder, info, self.name)
 
-    def build(self, image_shape: tuple[int, int, int]) -> nn.Module:
+    def build(self, image_shape: tuple[int, int, int]) -> nn.ModuleDict:
         """A common and a salient encoder."""
         sizes = {"common": self.config.d_common, "salient": self.config.d_salient}
         return nn.ModuleDict(

@@ -2,7 +2,7 @@
 
 Paper: Louiset, Duchesnay, Grigis, Gori. "Separating common from salient patterns with Contrastive Representation
 Learning", ICLR 2024, arXiv 2402.11928. Reproduced: the unsupervised variant with the k-JEM term, as the released
-CIFAR-MNIST script does it (commit 0e40bff); the defaults of `Config` are that script's.
+CIFAR-MNIST script does it (commit 0e40bff); the defaults of `SepCLRConfig` are that script's.
 
 With c common and s salient heads of two random views, and s~ the salient heads with those of background images
 replaced by zero (s' in the paper, the salient vector that carries no information):
@@ -25,7 +25,7 @@ salient encoder's output for it: training pulls its projection towards zero, not
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.dataset import DatasetInfo
+from cabench.dataset import SPACES, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
 from cabench.methods.losses.contrastive import alignment, uniformity
@@ -47,7 +47,7 @@ PROJECTOR_WIDTH = 128
 
 
 @dataclass(frozen=True)
-class Config(ViewConfig, TrainingConfig):
+class SepCLRConfig(ViewConfig, TrainingConfig):
     """Defaults: the released CIFAR-MNIST script, 2024-02-16 (card A1)."""
 
     epochs: int = setting(250, at_least=1, help="passes over the training images")
@@ -85,8 +85,13 @@ class Branch(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Projected (n, size) vectors of (n, channels, height, width) images."""
-        projected: Tensor = self.projector(self.encoder(images))
+        projected: Tensor = self.projector(self.encode(images))
         return projected
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The (n, size) vectors that are projected: the representation."""
+        encoded: Tensor = self.encoder(images)
+        return encoded
 
 
 class SepCLR(GradientTrainedMethod):
@@ -94,10 +99,10 @@ class SepCLR(GradientTrainedMethod):
 
     name = "sepclr"
     version = 1
-    Config = Config
-    config: Config
+    Config = SepCLRConfig
+    config: SepCLRConfig
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: SepCLRConfig | None = None) -> None:
         super().__init__(config)
         self.views = RandomViews(self.config)
 
@@ -107,7 +112,7 @@ class SepCLR(GradientTrainedMethod):
         check_encoder(self.config.encoder, info, self.name)
         self.config.check_colours(info, self.name)
 
-    def build(self, image_shape: tuple[int, int, int]) -> nn.Module:
+    def build(self, image_shape: tuple[int, int, int]) -> nn.ModuleDict:
         """The common and the salient branch."""
         sizes = {"common": self.config.d_common, "salient": self.config.d_salient}
         return nn.ModuleDict(
@@ -142,9 +147,9 @@ class SepCLR(GradientTrainedMethod):
         common = alignment(first.common, second.common, tau) + config.uniformity_weight * _mean(
             uniformity(first.common, tau), uniformity(second.common, tau)
         )
-        salient = alignment(first.salient[backgrounds:], second.salient[backgrounds:], tau) + config.uniformity_weight * _mean(
-            uniformity(emptied[0], tau), uniformity(emptied[1], tau)
-        )
+        salient = alignment(
+            first.salient[backgrounds:], second.salient[backgrounds:], tau
+        ) + config.uniformity_weight * _mean(uniformity(emptied[0], tau), uniformity(emptied[1], tau))
         empty = _mean(*(information_less(heads.salient[:backgrounds], tau) for heads in (first, second)))
         independence = _mean(*(joint_entropy(h.common, s, tau) for h, s in zip((first, second), emptied, strict=True)))
         total = (
@@ -163,7 +168,8 @@ class SepCLR(GradientTrainedMethod):
 
     def represent(self, images: Tensor) -> Representation:
         """The encoders' outputs, before the projectors."""
-        return Representation(self.network["common"].encoder(images), self.network["salient"].encoder(images))
+        common, salient = (cast("Branch", self.network[space]) for space in SPACES)
+        return Representation(common.encode(images), salient.encode(images))
 
     def _heads(self, images: Tensor, context: FitContext) -> Heads:
         with context.autocast():

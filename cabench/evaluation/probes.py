@@ -15,11 +15,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cabench.config import Config, setting
+from cabench.config import Settings, setting
 
 
 @dataclass(frozen=True)
-class ProbeConfig(Config):
+class ProbeConfig(Settings):
     """How probes are fitted; part of every cell's key."""
 
     logistic_c: float = setting(1.0, above=0, help="inverse strength of the L2 penalty of logistic regression")

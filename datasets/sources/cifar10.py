@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from cabench.datasets.sources.download import from_cache, not_found
 from PIL import Image
 
+from cabench.datasets.sources.download import from_cache, not_found
 from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 

@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from cabench.datasets.sources.download import from_cache, not_found
 
+from cabench.datasets.sources.download import from_cache, not_found
 from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 

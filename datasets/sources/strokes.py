@@ -17,7 +17,7 @@ def slant(images: np.ndarray) -> np.ndarray:
         float64 (n,); 0 is upright, 1 leans by 45 degrees.
     """
     moments = _central_moments(images)
-    return -moments["xy"] / moments["yy"]
+    return np.asarray(-moments["xy"] / moments["yy"])
 
 
 def thickness(images: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ def thickness(images: np.ndarray) -> np.ndarray:
         float64 (n,), in pixels.
     """
     moments = _central_moments(images)
-    return moments["ink"] / np.sqrt(moments["xx"] + moments["yy"])
+    return np.asarray(moments["ink"] / np.sqrt(moments["xx"] + moments["yy"]))
 
 
 def _central_moments(images: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from kornia.augmentation import ColorJitter, RandomGaussianNoise, RandomGrayscale, RandomHorizontalFlip, RandomResizedCrop
+from kornia.augmentation import (
+    ColorJitter,
+    RandomGaussianNoise,
+    RandomGrayscale,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+)
 from torch import Tensor, nn
 
-from cabench.config import Config, setting
+from cabench.config import Settings, setting
 from cabench.dataset import DatasetInfo
 from cabench.errors import UserError
 from cabench.randomness import drawing_from
 
 
 @dataclass(frozen=True)
-class ViewConfig(Config):
+class ViewConfig(Settings):
     """How views are drawn. Defaults: SepCLR's CIFAR-MNIST script (card A1)."""
 
     crop_size: int = setting(24, at_least=1, help="height and width of a view, in pixels")
@@ -68,7 +74,7 @@ class RandomViews(nn.Module):
             generator: the CPU generator that all parameters are drawn from.
         """
         with torch.no_grad(), drawing_from(generator):
-            views = self.flip(self.crop(images))
+            views: Tensor = self.flip(self.crop(images))
             if torch.rand(()) < self.config.jitter:
                 views = self.colour(views)
             if self.config.grey:

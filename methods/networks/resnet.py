@@ -11,7 +11,7 @@ def small_image_resnet18(channels: int, size: int) -> nn.Module:
 
     Card A1: 11,185,248 parameters for 3 channels and size 32.
     """
-    network = resnet18(num_classes=size)
+    network: nn.Module = resnet18(num_classes=size)
     network.conv1 = nn.Conv2d(channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
     network.maxpool = nn.Identity()
     return network
@@ -19,7 +19,7 @@ def small_image_resnet18(channels: int, size: int) -> nn.Module:
 
 def standard_resnet18(channels: int, size: int) -> nn.Module:
     """ResNet-18 with its 7 x 7 stem of stride 2 and max-pooling, for images from 64 x 64 up. Output: (n, size)."""
-    network = resnet18(num_classes=size)
+    network: nn.Module = resnet18(num_classes=size)
     if channels != 3:
         network.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
     return network

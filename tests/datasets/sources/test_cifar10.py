@@ -15,9 +15,9 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
-from cabench.datasets.sources import cifar10
 from PIL import Image
 
+from cabench.datasets.sources import cifar10
 from cabench.errors import UserError
 from cabench.sources import Source
 

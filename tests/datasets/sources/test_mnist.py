@@ -14,8 +14,8 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
-from cabench.datasets.sources import mnist
 
+from cabench.datasets.sources import mnist
 from cabench.errors import UserError
 
 NAMES = (

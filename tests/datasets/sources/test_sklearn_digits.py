@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from cabench.datasets.sources import sklearn_digits
 from sklearn.datasets import load_digits
+
+from cabench.datasets.sources import sklearn_digits
 
 
 def test_source_needs_no_files(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cabench.datasets.sources.sprites import ORIENTATIONS, POSITIONS, SCALES, SHAPES, SIDE, render
 from PIL import Image, ImageSequence
+
+from cabench.datasets.sources.sprites import ORIENTATIONS, POSITIONS, SCALES, SHAPES, SIDE, render
 
 SQUARE, ELLIPSE, HEART = range(3)
 

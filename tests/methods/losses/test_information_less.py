@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from cabench.methods.losses.contrastive import alignment
 from cabench.methods.losses.information_less import information_less
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from cabench.methods.losses.mmd import INVERSE_WIDTHS, mmd
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

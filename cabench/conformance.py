@@ -1,0 +1,265 @@
+"""The conformance suite: what every method must do, whoever wrote it.
+
+Each check is a function of a `Subject`; it raises AssertionError with what went wrong, or `NotApplicable` with the
+reason. The project's own tests run every check on every method, and `cabench check-method` runs the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cabench.config import Settings
+from cabench.context import FitContext, StopFlag
+from cabench.dataset import ContrastiveDataset, Population, as_float
+from cabench.dataset_builder import obtain
+from cabench.errors import StopRequested
+from cabench.experiment import check_overrides, make_builder, make_method, parse_overrides
+from cabench.method import ContrastiveAnalysisMethod, Generative, Representation
+from cabench.network_method import NetworkMethod
+from cabench.profiles import load_profile
+from cabench.randomness import Randomness
+from cabench.saving import load_method, save_method
+from cabench.training import GradientTrainedMethod
+
+IMAGES = 24  # of each population, encoded by most checks
+CPU = torch.device("cpu")
+
+
+class NotApplicable(Exception):  # noqa: N818 - an answer, not an error
+    """The check does not concern this kind of method."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method under test, and images to test it on.
+
+    Attributes:
+        kind: the method's class.
+        config: the configuration to test; one that trains in seconds.
+        data: a small training split that the method accepts.
+    """
+
+    kind: type[ContrastiveAnalysisMethod]
+    config: Settings
+    data: ContrastiveDataset
+
+    def new(self) -> ContrastiveAnalysisMethod:
+        """A method that has not been fitted."""
+        return self.kind(self.config)
+
+    def fitted(self, data: ContrastiveDataset | None = None) -> ContrastiveAnalysisMethod:
+        """A method fitted on `data`, else on the subject's own."""
+        method = self.new()
+        method.fit(data or self.data, context())
+        return method
+
+    def images(self) -> Tensor:
+        """A few images of both populations, float32 in [0, 1]."""
+        return as_float(torch.cat([self.data.background.images[:IMAGES], self.data.target.images[:IMAGES]]))
+
+
+def load_subject(name: str, sets: Sequence[str] = ()) -> Subject:
+    """A method by name, in the smoke profile's configuration, with that profile's default data set.
+
+    Args:
+        name: a method's name.
+        sets: changes of its configuration, such as "mine.epochs=3".
+
+    Raises:
+        UserError: for an unknown method, or one that does not take the data set.
+    """
+    profile = load_profile("smoke")
+    overrides = parse_overrides(sets)
+    (dataset,) = profile.defaults["datasets"]
+    check_overrides(overrides, [name])
+    method = make_method(name, dataset, profile, overrides)
+    file = obtain(make_builder(dataset, profile, {}), None)
+    method.check(file.info)
+    return Subject(type(method), method.config, file.read("train"))
+
+
+def context(**changes: object) -> FitContext:
+    """A context on the CPU in float32 with the random streams of seed 0, and with some fields changed."""
+    plain = FitContext(device=CPU, precision="fp32", randomness=Randomness(0, "conformance", CPU))
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def check_representation_has_the_right_form(subject: Subject) -> None:
+    """Both vectors are finite float32 matrices with one row an image, and never one column less in a second call."""
+    images = subject.images()
+    for name, vectors in subject.fitted().encode(images)._asdict().items():
+        assert vectors.dtype == torch.float32, f"{name} is {vectors.dtype}, not float32"
+        assert vectors.ndim == 2, f"{name} has shape {tuple(vectors.shape)}, not (n, d)"
+        assert len(vectors) == len(images), f"{name} has {len(vectors)} rows for {len(images)} images"
+        assert vectors.shape[1] >= 1, f"{name} has no column"
+        assert vectors.isfinite().all(), f"{name} holds values that are not finite"
+        assert not vectors.requires_grad, f"{name} carries gradients"
+
+
+def check_encoding_is_deterministic(subject: Subject) -> None:
+    """The same images give the same vectors, bit for bit."""
+    method = subject.fitted()
+    _assert_equal(method.encode(subject.images()), method.encode(subject.images()), "a second call of encode")
+
+
+def check_encoding_is_in_eval_mode(subject: Subject) -> None:
+    """An image's vector does not depend on the images encoded with it, and encoding leaves the mode as it was."""
+    method = subject.fitted()
+    images = subject.images()
+    together, alone = method.encode(images), method.encode(images[:2])
+    for name, vectors in together._asdict().items():
+        # Convolutions of another batch size may add up in another order.
+        torch.testing.assert_close(getattr(alone, name), vectors[:2], rtol=1e-3, atol=1e-4)
+    if isinstance(method, NetworkMethod):
+        for mode in (True, False):
+            method.network.train(mode)
+            method.encode(images)
+            assert method.network.training is mode, "encode changes the network's training mode"
+
+
+def check_fitting_is_deterministic(subject: Subject) -> None:
+    """The same seed gives the same vectors, whatever state the global generator is in; and that state is left alone."""
+    torch.manual_seed(1)
+    first = subject.fitted().encode(subject.images())
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    second = subject.fitted().encode(subject.images())
+    assert torch.equal(torch.get_rng_state(), before), "fit or encode draws from torch's global generator"
+    _assert_equal(first, second, "a second fit with the same seed")
+
+
+def check_saving_and_loading(subject: Subject) -> None:
+    """A method loaded from a file encodes as the saved one did, bit for bit."""
+    method = subject.fitted()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "method.safetensors"
+        save_method(method, path)
+        if subject.kind.__module__.startswith("cabench.methods."):
+            loaded = load_method(path)
+        else:
+            loaded = subject.new()
+            loaded.load_state_dict(method.state_dict())
+    _assert_equal(method.encode(subject.images()), loaded.encode(subject.images()), "a loaded method")
+
+
+def check_every_parameter_moves(subject: Subject) -> None:
+    """Training changes every parameter but those that the method lists, with a reason, in `unmoved`."""
+    method = _gradient_trained(subject)
+    method.prepare(subject.data.info.image_shape, CPU, context().randomness.initialisation())
+    before = {name: parameter.detach().clone() for name, parameter in method.network.named_parameters()}
+    method.fit(subject.data, context())
+    still = {name for name, value in method.network.named_parameters() if torch.equal(value, before[name])}
+    assert still == set(method.unmoved), (
+        f"parameters that did not move: {sorted(still)}; listed: {sorted(method.unmoved)}"
+    )
+
+
+def check_training_lowers_the_loss(subject: Subject) -> None:
+    """A small batch seen again and again is learned: the loss falls by a tenth of its size or more."""
+    method = _gradient_trained(subject)
+    half = 16
+    few = subject.data._replace(
+        background=_first(subject.data.background, half), target=_first(subject.data.target, half)
+    )
+    config = dataclasses.replace(method.config, batch_size=2 * half, epochs=60)
+    with tempfile.TemporaryDirectory() as folder:
+        subject.kind(config).fit(few, context(folder=Path(folder)))
+        totals = _totals(Path(folder) / "log.jsonl")
+    start, end = sum(totals[:3]) / 3, sum(totals[-3:]) / 3
+    assert end < start - 0.1 * abs(start), f"the loss went from {start:.4g} to {end:.4g} in {len(totals)} steps"
+
+
+def check_background_images_matter(subject: Subject) -> None:
+    """Other background images give other vectors of the same targets, unless the method is a control that says not."""
+    data = subject.data
+    inverted = Population(255 - data.background.images, data.background.attributes)
+    targets = as_float(data.target.images[:IMAGES])
+    usual, other = (subject.fitted(d).encode(targets) for d in (data, data._replace(background=inverted)))
+    same = all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))
+    if subject.kind.learns:
+        assert not same, "background images do not influence the representation of target images"
+    else:
+        assert same, "the method says that it does not learn, but its representation depends on the images"
+
+
+def check_resuming_continues_exactly(subject: Subject) -> None:
+    """A training run stopped half-way and continued ends with the same vectors as an undisturbed one, bit for bit."""
+    _gradient_trained(subject)
+    undisturbed = subject.fitted().encode(subject.images())
+    stop = StopFlag()
+    with tempfile.TemporaryDirectory() as folder:
+        stopping = context(folder=Path(folder), stop=stop, reporter=_StopsAt(0.5, stop))
+        try:
+            subject.new().fit(subject.data, stopping)
+        except StopRequested:
+            pass
+        else:
+            raise AssertionError("the run did not stop when it was asked to")
+        continued = subject.new()
+        continued.fit(subject.data, context(folder=Path(folder)))
+    _assert_equal(undisturbed, continued.encode(subject.images()), "a stopped and continued run")
+
+
+def check_decoding_gives_images(subject: Subject) -> None:
+    """`decode` gives finite float32 images of the data's shape, in [0, 1]."""
+    method = subject.fitted()
+    if not isinstance(method, Generative):
+        raise NotApplicable("the method has no decoder")
+    images = subject.images()
+    decoded = method.decode(method.encode(images))
+    assert decoded.shape == images.shape, f"decoded shape {tuple(decoded.shape)} for images {tuple(images.shape)}"
+    assert decoded.dtype == torch.float32, f"decoded images are {decoded.dtype}, not float32"
+    assert decoded.min() >= 0, f"decoded values start at {decoded.min()}"
+    assert decoded.max() <= 1, f"decoded values go up to {decoded.max()}"
+
+
+CHECKS: tuple[Callable[[Subject], None], ...] = (
+    check_representation_has_the_right_form,
+    check_encoding_is_deterministic,
+    check_encoding_is_in_eval_mode,
+    check_fitting_is_deterministic,
+    check_saving_and_loading,
+    check_every_parameter_moves,
+    check_training_lowers_the_loss,
+    check_background_images_matter,
+    check_resuming_continues_exactly,
+    check_decoding_gives_images,
+)
+
+
+class _StopsAt:
+    """An epoch reporter that sets a stop flag once a fraction of the training is done."""
+
+    def __init__(self, fraction: float, stop: StopFlag) -> None:
+        self._fraction, self._stop = fraction, stop
+
+    def advanced(self, epoch: int, epochs: int, fraction: float, images_per_s: float) -> None:
+        self._stop.requested = fraction >= self._fraction
+
+
+def _gradient_trained(subject: Subject) -> GradientTrainedMethod:
+    method = subject.new()
+    if not isinstance(method, GradientTrainedMethod):
+        raise NotApplicable("the method is not trained by gradient steps")
+    return method
+
+
+def _first(population: Population, count: int) -> Population:
+    return Population(population.images[:count], {name: v[:count] for name, v in population.attributes.items()})
+
+
+def _totals(log: Path) -> list[float]:
+    return [json.loads(line)["terms"]["total"] for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def _assert_equal(expected: Representation, found: Representation, what: str) -> None:
+    for name in Representation._fields:
+        assert torch.equal(getattr(expected, name), getattr(found, name)), f"{what} gives another {name} vector"

@@ -1,0 +1,46 @@
+"""Fitted methods as files: one safetensors file with the learned tensors, the method's name and its configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from safetensors import safe_open
+
+from cabench import discovery
+from cabench.atomic import replacing
+from cabench.errors import UserError
+from cabench.method import ContrastiveAnalysisMethod
+
+
+def save_method(method: ContrastiveAnalysisMethod, path: Path) -> None:
+    """Write a fitted method to `path`, whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    meta = {"name": method.name, "version": method.version, "config": method.config.to_dict()}
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata={"cabench": json.dumps(meta)})
+
+
+def load_method(path: Path) -> ContrastiveAnalysisMethod:
+    """The fitted method that `save_method` wrote, on the CPU.
+
+    Raises:
+        UserError: when the file is missing or damaged, or was written by another version of the method.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["cabench"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is not a method saved by cabench ({error}).") from error
+    kind = discovery.load_method(meta["name"])
+    if kind.version != meta["version"]:
+        raise UserError(
+            f"{path} holds version {meta['version']} of {meta['name']!r}, but version {kind.version} is installed; "
+            "fit the method again."
+        )
+    method = kind(kind.Config.from_mapping(meta["config"]))
+    method.load_state_dict(state)
+    return method
