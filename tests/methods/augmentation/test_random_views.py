@@ -1,0 +1,87 @@
+"""Random views: shapes, ranges, what is drawn per image and what per batch, and from which generator."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from cabench.errors import UserError
+from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
+
+PLAIN = ViewConfig(crop_size=32, crop_scale=(1.0, 1.0), flip=0, jitter=0, grey=0)
+
+
+def images(n: int = 64, channels: int = 3) -> torch.Tensor:
+    return torch.rand(n, channels, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def changed(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    return (before - after).abs().amax((1, 2, 3)) > 1e-5
+
+
+def test_views_have_the_crop_size_and_stay_in_range():
+    views = RandomViews(ViewConfig())(images(), torch.Generator().manual_seed(0))
+    assert views.shape == (64, 3, 24, 24)
+    assert views.dtype == torch.float32
+    assert views.min() >= 0
+    assert views.max() <= 1
+
+
+def test_equal_generators_give_equal_views_and_the_global_one_is_left_alone():
+    before = torch.get_rng_state()
+    first, second = (RandomViews(ViewConfig())(images(), torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), before)
+    third = RandomViews(ViewConfig())(images(), torch.Generator().manual_seed(4))
+    assert not torch.equal(first, third)
+
+
+def test_two_views_from_one_generator_differ():
+    generator = torch.Generator().manual_seed(3)
+    views = RandomViews(ViewConfig())
+    assert not torch.equal(views(images(), generator), views(images(), generator))
+
+
+def test_jitter_is_decided_once_a_batch():
+    views = RandomViews(dataclasses.replace(PLAIN, jitter=0.8))
+    generator = torch.Generator().manual_seed(0)
+    fractions = [changed(images(), views(images(), generator)).float().mean().item() for _ in range(100)]
+    assert set(fractions) == {0.0, 1.0}
+    # 100 coins of 0.8: four standard deviations are 0.16.
+    assert 0.64 < sum(fractions) / 100 < 0.96
+
+
+def test_flips_are_decided_for_each_image():
+    flipped = RandomViews(dataclasses.replace(PLAIN, flip=0.5))(images(1000), torch.Generator().manual_seed(0))
+    # 1000 coins of 0.5: four standard deviations are 0.063.
+    assert 0.43 < changed(images(1000), flipped).float().mean() < 0.57
+
+
+def test_crops_differ_between_images_of_a_batch():
+    same = images(1).expand(8, -1, -1, -1)
+    views = RandomViews(dataclasses.replace(PLAIN, crop_scale=(0.3, 0.6)))(same, torch.Generator().manual_seed(0))
+    assert len({view.sum().item() for view in views}) == 8
+
+
+def test_nothing_to_do_leaves_the_images_as_they_are():
+    torch.testing.assert_close(RandomViews(PLAIN)(images(), torch.Generator()), images(), rtol=0, atol=1e-5)
+
+
+def test_grey_images_can_be_jittered_in_brightness_and_contrast():
+    config = dataclasses.replace(PLAIN, jitter=1.0, saturation=0, hue=0)
+    views = RandomViews(config)(images(8, channels=1), torch.Generator().manual_seed(0))
+    assert views.shape == (8, 1, 32, 32)
+    assert changed(images(8, channels=1), views).all()
+
+
+def test_noise_has_the_given_deviation():
+    config = dataclasses.replace(PLAIN, noise=0.1)
+    noise = RandomViews(config)(images(), torch.Generator().manual_seed(0)) - images()
+    assert noise.std().item() == pytest.approx(0.1, rel=0.02)
+
+
+def test_colour_augmentation_of_grey_images_is_refused(planted_info):
+    with pytest.raises(UserError, match=r"sepclr\.saturation"):
+        ViewConfig().check_colours(planted_info, "sepclr")

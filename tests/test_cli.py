@@ -1,0 +1,160 @@
+"""The command line in a real process: what it prints, where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+SMOKE = ("run", "--methods", "oracle", "--profile", "smoke")
+
+
+def records(folder: Path) -> list[Path]:
+    return sorted(folder.glob("results/runs/*/*/seed*/record.json"))
+
+
+def test_a_run_writes_records_and_prints_a_table_with_the_controls(cabench, tmp_path):
+    done = cabench(*SMOKE)
+    assert done.returncode == 0, done.stderr
+    assert [path.parent.parent.name for path in records(tmp_path)] == ["chance", "oracle", "pca"]
+    assert "| oracle" in done.stdout
+    assert "| pca" in done.stdout
+    assert (tmp_path / "results/runs/report.md").read_text(encoding="utf-8") == done.stdout.removesuffix("\n")
+    record = json.loads(records(tmp_path)[1].read_text(encoding="utf-8"))
+    assert record["status"] == "ok"
+    assert record["separation_gap"] < 1e-5
+
+
+def test_the_same_command_again_computes_nothing(cabench, tmp_path):
+    first = cabench(*SMOKE)
+    before = [(path, path.stat().st_mtime_ns) for path in records(tmp_path)]
+    second = cabench(*SMOKE)
+    assert second.returncode == 0
+    assert second.stdout == first.stdout
+    assert [(path, path.stat().st_mtime_ns) for path in records(tmp_path)] == before
+    assert "Building" not in second.stderr
+
+
+def test_force_computes_again(cabench, tmp_path):
+    cabench(*SMOKE, "--no-controls")
+    (before,) = [path.stat().st_mtime_ns for path in records(tmp_path)]
+    assert cabench(*SMOKE, "--no-controls", "--force").returncode == 0
+    (after,) = [path.stat().st_mtime_ns for path in records(tmp_path)]
+    assert after > before
+
+
+def test_controls_are_left_out_when_told(cabench, tmp_path):
+    assert cabench(*SMOKE, "--no-controls").returncode == 0
+    assert [path.parent.parent.name for path in records(tmp_path)] == ["oracle"]
+
+
+def test_plan_shows_states_and_computes_nothing(cabench, tmp_path):
+    request = ("--methods", "oracle", "--profile", "smoke", "--seeds", "0-1", "--no-controls")
+    assert cabench("plan", *request).stdout.count("missing") == 2
+    assert not records(tmp_path)
+    cabench("run", "--methods", "oracle", "--profile", "smoke", "--no-controls")
+    planned = cabench("plan", *request).stdout
+    assert planned.count("done") == 1
+    assert planned.count("missing") == 1
+
+
+def test_report_writes_tidy_csv(cabench, tmp_path):
+    cabench(*SMOKE)
+    assert cabench("report", "--format", "csv", "--output", "scores.csv").returncode == 0
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert set(table.method) == {"oracle", "pca", "chance"}
+    assert table.value.notna().all()
+
+
+def test_a_method_that_fails_leaves_a_record_and_the_others_go_on(cabench, tmp_path):
+    # A learning rate of 1e30 makes the loss overflow in the first epoch.
+    done = cabench("run", "--methods", "mmcvae", "--profile", "smoke", "--set", "mmcvae.learning_rate=1e30")
+    assert done.returncode == 1
+    by_method = {path.parent.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in records(tmp_path)}
+    assert by_method["mmcvae"]["status"] == "failed"
+    assert by_method["mmcvae"]["error"]["type"] == "NonFiniteLossError"
+    assert by_method["mmcvae"]["error"]["last_terms"]["total"] in ("nan", "inf")
+    assert by_method["pca"]["status"] == "ok"
+    assert "FAIL" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--methods", "sepcrl"), "did you mean 'sepclr'"),
+        (("run", "--methods", "sepclr", "--datasets", "dsprite"), "did you mean 'dsprites'"),
+        (("run", "--methods", "sepclr", "--profile", "quik"), "did you mean 'quick'"),
+        (("run", "--methods", "sepclr", "--profile", "absent.toml"), "absent.toml"),
+        (("run", "--methods", "sepclr", "--set", "sepclr.epoch=3"), "did you mean 'epochs'"),
+        (("run", "--methods", "sepclr", "--set", "sepclr.epochs=0"), "at least 1"),
+        (("run", "--methods", "sepclr", "--set", "sepclr.epochs=many"), "whole number"),
+        (("run", "--methods", "sepclr", "--set", "sepclr.encoder=resnet"), "small_conv"),
+        (("run", "--methods", "sepclr", "--set", "mmcvae.epochs=3"), "--set"),
+        (("run", "--methods", "sepclr", "--set", "epochs"), "NAME.FIELD=VALUE"),
+        (("run", "--methods", "sepclr", "--seeds", "a"), "0-4"),
+        (("run", "--methods", "sepclr", "--device", "tpu"), "cuda"),
+        (("run", "--methods", "sepclr", "--device", "cuda:99"), "--device cpu"),
+        (("run", "--methods", "sepclr", "--precision", "fp8"), "bf16"),
+        (("run", "--methods", ","), "No method"),
+        (("run", "--methods", "oracle", "--datasets", "dsprites"), "planted"),
+        (("run", "--methods", "pca", "--datasets", "cifar_mnist", "--data-root", "absent"), "absent"),
+        (("run", "--methods", "pca", "--results", "/proc/none"), "--results"),
+        (("plan", "--methods", "sepcrl"), "did you mean 'sepclr'"),
+        (("report", "--results", "absent"), "absent"),
+        (("list", "things"), "methods"),
+        (("data", "info", "absent.h5"), "absent.h5"),
+        (("data", "build", "dsprite"), "did you mean 'dsprites'"),
+        (("check-method", "sepcrl"), "did you mean 'sepclr'"),
+        (("frobnicate",), "frobnicate"),
+    ],
+)
+def test_a_wrong_request_ends_with_2_and_one_clear_sentence(cabench, tmp_path, arguments, said):
+    done = cabench(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("list", "methods"), "sepclr"),
+        (("list", "datasets"), "cifar_mnist"),
+        (("list", "profiles"), "quick"),
+        (("--help",), "run"),
+        (("run", "--help"), "--methods"),
+    ],
+)
+def test_listings_and_help_do_not_import_torch(cabench, tmp_path, arguments, said):
+    # A package called torch that cannot be imported stands before the real one.
+    (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')", encoding="utf-8")
+    done = cabench(*arguments, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+
+
+def test_data_commands_describe_and_verify(cabench, tmp_path):
+    built = cabench("data", "build", "planted", "--profile", "smoke")
+    assert built.returncode == 0, built.stderr
+    path = built.stdout.splitlines()[0]
+    for name in ("planted", path):
+        described = cabench("data", "info", name, "--profile", "smoke")
+        assert "450 background, 450 target" in described.stdout
+        assert cabench("data", "verify", name, "--profile", "smoke").returncode == 0
+    damaged = tmp_path / "damaged.h5"
+    content = bytearray(Path(path).read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    verified = cabench("data", "verify", str(damaged))
+    assert verified.returncode == 2
+    assert "damaged" in verified.stderr
+
+
+def test_checking_a_method_runs_the_conformance_suite(cabench):
+    done = cabench("check-method", "pca")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("passed") >= 6
