@@ -123,11 +123,12 @@ def plan(
 def report(
     results: Results = DEFAULT_RESULTS,
     format: Annotated[Format, typer.Option(help="What to write.")] = Format.MARKDOWN,
-    output: Annotated[Path | None, typer.Option(help="File to write. Default: print.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File, or page with a marked block, to write.")] = None,
 ) -> None:
     """Write the table of all records in a results folder."""
     from cabench.errors import UserError
     from cabench.report.markdown import markdown
+    from cabench.report.output import write_report
     from cabench.report.tidy_csv import tidy_csv
     from cabench.store import ResultsStore
 
@@ -137,11 +138,8 @@ def report(
     text = {Format.MARKDOWN: markdown, Format.CSV: tidy_csv}[format](records)
     if output is None:
         typer.echo(text, nl=False)
-        return
-    try:
-        atomic.write_text(output, text)
-    except OSError as error:
-        raise UserError(f"The report cannot be written to {output} ({error}).") from error
+    else:
+        write_report(output, text)
 
 
 @app.command("check-method")

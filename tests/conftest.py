@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# One thread a process: tests run beside each other, and sums come out the same however many cores there are.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -45,6 +48,24 @@ def cabench(tmp_path: Path) -> CommandLine:
             timeout=300,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def cabench_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """Runs the command line in this process, in an empty folder, without raw data: for tests of many small requests."""
+    from cabench.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CABENCH_DATA", raising=False)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["cabench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, ended.value.code or 0, said.out, said.err)
 
     return run
 

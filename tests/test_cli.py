@@ -1,4 +1,4 @@
-"""The command line in a real process: what it prints, where, and how it ends."""
+"""The command line: what it prints, where, and how it ends."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ def test_the_same_command_again_computes_nothing(cabench, tmp_path):
     assert "Building" not in second.stderr
 
 
-def test_force_computes_again(cabench, tmp_path):
-    cabench(*SMOKE, "--no-controls")
+def test_force_computes_again(cabench_here, tmp_path):
+    cabench_here(*SMOKE, "--no-controls")
     (before,) = [path.stat().st_mtime_ns for path in records(tmp_path)]
-    assert cabench(*SMOKE, "--no-controls", "--force").returncode == 0
+    assert cabench_here(*SMOKE, "--no-controls", "--force").returncode == 0
     (after,) = [path.stat().st_mtime_ns for path in records(tmp_path)]
     assert after > before
 
 
-def test_controls_are_left_out_when_told(cabench, tmp_path):
-    assert cabench(*SMOKE, "--no-controls").returncode == 0
+def test_controls_are_left_out_when_told(cabench_here, tmp_path):
+    assert cabench_here(*SMOKE, "--no-controls").returncode == 0
     assert [path.parent.parent.name for path in records(tmp_path)] == ["oracle"]
 
 
-def test_plan_shows_states_and_computes_nothing(cabench, tmp_path):
+def test_plan_shows_states_and_computes_nothing(cabench_here, tmp_path):
     request = ("--methods", "oracle", "--profile", "smoke", "--seeds", "0-1", "--no-controls")
-    assert cabench("plan", *request).stdout.count("missing") == 2
+    assert cabench_here("plan", *request).stdout.count("missing") == 2
     assert not records(tmp_path)
-    cabench("run", "--methods", "oracle", "--profile", "smoke", "--no-controls")
-    planned = cabench("plan", *request).stdout
+    cabench_here("run", "--methods", "oracle", "--profile", "smoke", "--no-controls")
+    planned = cabench_here("plan", *request).stdout
     assert planned.count("done") == 1
     assert planned.count("missing") == 1
 
 
-def test_report_writes_tidy_csv(cabench, tmp_path):
-    cabench(*SMOKE)
-    assert cabench("report", "--format", "csv", "--output", "scores.csv").returncode == 0
+def test_report_writes_tidy_csv(cabench_here, tmp_path):
+    cabench_here(*SMOKE)
+    assert cabench_here("report", "--format", "csv", "--output", "scores.csv").returncode == 0
     table = pd.read_csv(tmp_path / "scores.csv")
     assert set(table.method) == {"oracle", "pca", "chance"}
     assert table.value.notna().all()
 
 
-def test_a_method_that_fails_leaves_a_record_and_the_others_go_on(cabench, tmp_path):
+def test_a_method_that_fails_leaves_a_record_and_the_others_go_on(cabench_here, tmp_path):
     # A learning rate of 1e30 makes the loss overflow in the first epoch.
-    done = cabench("run", "--methods", "mmcvae", "--profile", "smoke", "--set", "mmcvae.learning_rate=1e30")
+    done = cabench_here("run", "--methods", "mmcvae", "--profile", "smoke", "--set", "mmcvae.learning_rate=1e30")
     assert done.returncode == 1
     by_method = {path.parent.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in records(tmp_path)}
     assert by_method["mmcvae"]["status"] == "failed"
@@ -111,12 +111,19 @@ def test_a_method_that_fails_leaves_a_record_and_the_others_go_on(cabench, tmp_p
         (("frobnicate",), "frobnicate"),
     ],
 )
-def test_a_wrong_request_ends_with_2_and_one_clear_sentence(cabench, tmp_path, arguments, said):
-    done = cabench(*arguments)
+def test_a_wrong_request_ends_with_2_and_one_clear_sentence(cabench_here, tmp_path, arguments, said):
+    done = cabench_here(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not records(tmp_path)
+
+
+def test_a_wrong_request_ends_so_in_a_real_process_too(cabench):
+    done = cabench("run", "--methods", "sepcrl")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: Unknown method 'sepcrl'; did you mean 'sepclr'?")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -137,24 +144,24 @@ def test_listings_and_help_do_not_import_torch(cabench, tmp_path, arguments, sai
     assert said in done.stdout
 
 
-def test_data_commands_describe_and_verify(cabench, tmp_path):
-    built = cabench("data", "build", "planted", "--profile", "smoke")
+def test_data_commands_describe_and_verify(cabench_here, tmp_path):
+    built = cabench_here("data", "build", "planted", "--profile", "smoke")
     assert built.returncode == 0, built.stderr
     path = built.stdout.splitlines()[0]
     for name in ("planted", path):
-        described = cabench("data", "info", name, "--profile", "smoke")
+        described = cabench_here("data", "info", name, "--profile", "smoke")
         assert "450 background, 450 target" in described.stdout
-        assert cabench("data", "verify", name, "--profile", "smoke").returncode == 0
+        assert cabench_here("data", "verify", name, "--profile", "smoke").returncode == 0
     damaged = tmp_path / "damaged.h5"
     content = bytearray(Path(path).read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    verified = cabench("data", "verify", str(damaged))
+    verified = cabench_here("data", "verify", str(damaged))
     assert verified.returncode == 2
     assert "damaged" in verified.stderr
 
 
-def test_checking_a_method_runs_the_conformance_suite(cabench):
-    done = cabench("check-method", "pca")
+def test_checking_a_method_runs_the_conformance_suite(cabench_here):
+    done = cabench_here("check-method", "pca")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("passed") >= 6

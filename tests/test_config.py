@@ -106,12 +106,14 @@ def test_lists_become_tuples() -> None:
         ("shape", [1, [2], 3]),
     ],
 )
-def test_a_value_of_another_kind_is_refused_and_both_are_named(field: str, value: object) -> None:
-    with pytest.raises(ConfigError) as caught:
+def test_a_value_of_another_kind_is_refused_and_the_field_named(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"^test_config\.{field} = .* is not allowed; "):
         EveryKind.from_mapping({field: value})
-    assert f".{field} = " in str(caught.value)
-    culprit = value[-1] if isinstance(value, list) and field == "scale" and len(value) == 2 else value
-    assert repr(culprit) in str(caught.value) or field == "shape"
+
+
+def test_a_refused_value_is_named_with_its_kind_and_the_kind_wanted() -> None:
+    with pytest.raises(ConfigError, match=r"epochs = '3' is not allowed; it takes a whole number, not str\."):
+        EveryKind.from_mapping({"epochs": "3"})
 
 
 def test_a_refused_choice_lists_the_choices() -> None:
@@ -246,8 +248,7 @@ mappings = st.dictionaries(
 def test_any_mapping_gives_a_valid_configuration_or_a_user_error(values: Mapping[str, Any]) -> None:
     try:
         config = EveryKind.from_mapping(values)
-    except UserError as error:
-        assert str(error)
+    except UserError:
         return
     assert EveryKind.from_mapping(json.loads(canonical_json(config.to_dict()))) == config
 

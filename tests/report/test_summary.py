@@ -1,0 +1,312 @@
+"""Records gathered into sections and rows: what is put together, what is kept apart, and in which order."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from itertools import permutations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cabench import discovery
+from cabench.evaluation.grid import VERSION as EVALUATION_VERSION
+from cabench.evaluation.probes import ProbeConfig
+from cabench.record import Record, Score
+from cabench.report.summary import Column, Section, column_of, find, sections, spread
+
+PCA_VERSION = discovery.load_method("pca").version
+PLANTED_VERSION = discovery.load_builder("planted").version
+ANSWER = Column("digit", "salient", "target", "balanced_accuracy", "salient")
+
+
+def make_score(space: str = "salient", value: float = 0.9, metric: str = "balanced_accuracy", **changes) -> Score:
+    chance = {"balanced_accuracy": 0.1, "accuracy": 0.12, "r2": 0.0, "auc": 0.5}[metric]
+    usual = {
+        "space": space,
+        "attribute": "digit",
+        "attribute_space": "salient",
+        "population": "target",
+        "metric": metric,
+        "value": value,
+        "chance": chance,
+        "ideal": 1.0 if space == changes.get("attribute_space", "salient") else chance,
+        "standard_error": 0.01,
+        "n_train": 900,
+        "n_test": 450,
+        "converged": True,
+    }
+    return Score(**{**usual, **changes})
+
+
+def make_record(seed: int = 0, value: float = 0.9, gap: float = 0.1, **changes) -> Record:
+    """A record of the installed PCA on the installed `planted`; fields of its mappings are set by `part__field`."""
+    usual = {
+        "key": f"{seed:064x}",
+        "status": "ok",
+        "method": {"name": "pca", "label": "pca", "version": PCA_VERSION, "config": {"components": 32, "whiten": 0}},
+        "dataset": {
+            "name": "planted",
+            "label": "planted",
+            "builder_version": PLANTED_VERSION,
+            "config": {"seed": 0},
+            "content_sha256": "ab" * 32,
+            "sources": ["planted values"],
+        },
+        "evaluation": {"version": EVALUATION_VERSION, "config": ProbeConfig().to_dict()},
+        "profile": "quick",
+        "seed": seed,
+        "precision": "fp32",
+        "scores": (make_score("common", 0.3), make_score("salient", value)),
+        "separation_gap": gap,
+        "cost": {"train_s": 1.0, "parameters": 10, "images_seen": 100},
+        "provenance": {},
+        "error": None,
+    }
+    for name, new in changes.items():
+        part, _, field = name.partition("__")
+        usual[part] = {**usual[part], field: new} if field else new
+    return Record(**usual)
+
+
+def make_failed(seed: int = 0, **changes) -> Record:
+    error = {"type": "ValueError", "message": "no", "traceback": "", "step": None, "last_terms": None}
+    return make_record(
+        seed, **{"status": "failed", "scores": (), "separation_gap": None, "cost": {}, "error": error, **changes}
+    )
+
+
+def only_section(records: Sequence[Record]) -> Section:
+    (section,) = sections(records)
+    return section
+
+
+def names(section: Section) -> list[str]:
+    return [row.name for row in section.rows]
+
+
+class TestSpread:
+    @pytest.mark.parametrize("n", [2, 3, 5, 30])
+    def test_mean_and_interval_equal_scipys_t_interval(self, n: int) -> None:
+        values = np.random.default_rng(n).normal(0.5, 0.1, n)
+        low, high = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
+
+        result = spread(list(values))
+
+        assert result.mean == pytest.approx(values.mean(), rel=1e-14)
+        assert result.half_width == pytest.approx((high - low) / 2, rel=1e-12)
+        assert result.n == n
+
+    def test_two_seeds_by_hand(self) -> None:
+        # 12.706 is the 97.5 % point of Student's t with one degree of freedom.
+        assert spread([0.0, 2.0]).half_width == pytest.approx(12.7062, abs=1e-4)
+
+    def test_one_seed_has_no_interval(self) -> None:
+        assert spread([0.25]) == (0.25, None, 1)
+
+    def test_equal_values_have_an_interval_of_zero(self) -> None:
+        assert spread([0.5, 0.5, 0.5]) == (0.5, 0.0, 3)
+
+
+class TestRows:
+    def test_seeds_of_one_configuration_make_one_row_in_order_of_seed(self) -> None:
+        (row,) = only_section([make_record(2, 0.7), make_record(0, 0.9), make_record(1, 0.8)]).rows
+
+        assert [record.seed for record in row.records] == [0, 1, 2]
+        assert row.name == "pca"
+        assert row.column(ANSWER) == spread([0.9, 0.8, 0.7])
+        assert (row.failed, row.stale) == (0, False)
+
+    def test_another_configuration_under_one_label_makes_another_row_named_by_what_differs(self) -> None:
+        section = only_section(
+            [make_record(gap=0.1), make_record(gap=0.2, method__config={"components": 8, "whiten": 0})]
+        )
+
+        assert names(section) == ["pca (components=32)", "pca (components=8)"]
+
+    def test_a_field_that_one_of_three_configurations_changes_is_shown_on_all(self) -> None:
+        configs = [{"components": 8, "whiten": 0}, {"components": 8, "whiten": 1}, {"components": 9, "whiten": 0}]
+
+        section = only_section([make_record(gap=i / 10, method__config=config) for i, config in enumerate(configs)])
+
+        assert names(section) == [f"pca (components={c['components']}, whiten={c['whiten']})" for c in configs]
+
+    def test_labels_of_one_method_make_rows_that_need_no_field(self) -> None:
+        section = only_section(
+            [
+                make_record(gap=0.1),
+                make_record(gap=0.2, method__label="pca_small", method__config={"components": 8, "whiten": 0}),
+            ]
+        )
+
+        assert names(section) == ["pca", "pca_small"]
+
+    def test_failed_seeds_are_counted_beside_those_that_ended_well(self) -> None:
+        (row,) = only_section([make_record(0), make_failed(1), make_failed(2)]).rows
+
+        assert ([record.seed for record in row.records], row.failed) == ([0], 2)
+
+    def test_a_row_of_failures_alone_is_kept(self) -> None:
+        (row,) = only_section([make_failed(0), make_failed(1)]).rows
+
+        assert (row.name, row.records, row.failed) == ("pca", (), 2)
+
+
+class TestStale:
+    @pytest.mark.parametrize("version", [PCA_VERSION - 1, PCA_VERSION + 1])
+    def test_another_version_of_the_method_is_stale(self, version: int) -> None:
+        (row,) = only_section([make_record(method__version=version)]).rows
+
+        assert row.stale
+
+    def test_another_version_of_the_builder_is_stale(self) -> None:
+        (row,) = only_section([make_record(dataset__builder_version=PLANTED_VERSION - 1)]).rows
+
+        assert row.stale
+
+    def test_another_version_of_the_evaluation_is_stale(self) -> None:
+        (row,) = only_section([make_record(evaluation__version=EVALUATION_VERSION - 1)]).rows
+
+        assert row.stale
+
+    def test_stale_seeds_are_never_averaged_with_others(self) -> None:
+        section = only_section(
+            [make_record(0, 0.9, 0.1), make_record(1, 0.1, 0.1, method__version=PCA_VERSION - 1), make_record(2, 0.9)]
+        )
+
+        assert [(row.stale, row.column(ANSWER).mean) for row in section.rows] == [(False, 0.9), (True, 0.1)]
+
+    def test_what_is_not_installed_is_not_stale(self) -> None:
+        (row,) = only_section([make_record(method__name="someone_elses", method__version=-5)]).rows
+
+        assert not row.stale
+
+    @pytest.mark.xfail(strict=True, reason="staleness looks at the evaluation's version and not at its configuration")
+    def test_another_configuration_of_the_evaluation_is_told_apart(self) -> None:
+        other = ProbeConfig(logistic_c=50.0).to_dict()
+
+        first, second = only_section([make_record(gap=0.1), make_record(gap=0.2, evaluation__config=other)]).rows
+
+        assert (first.name, first.stale) != (second.name, second.stale)
+
+
+class TestSections:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"dataset__label": "planted_noisy"},
+            {"dataset__content_sha256": "cd" * 32},
+            {"profile": "smoke"},
+            {"precision": "bf16"},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_what_cannot_be_compared_stands_in_sections_of_its_own(self, change: dict[str, str]) -> None:
+        found = sections([make_record(0), make_record(1, **change), make_record(2)])
+
+        assert sorted(len(section.rows[0].records) for section in found) == [1, 2]
+
+    def test_seed_and_provenance_make_no_section(self) -> None:
+        assert len(sections([make_record(0), make_record(1, provenance={"gpu": "another"})])) == 1
+
+    def test_columns_are_the_main_metrics_in_the_order_of_the_records(self) -> None:
+        scores = (
+            make_score("common"),
+            make_score("common", metric="accuracy"),
+            make_score("salient"),
+            make_score("salient", metric="r2", attribute="scale"),
+            make_score("salient", metric="auc", attribute="is_target", population="all"),
+        )
+
+        columns = only_section([make_record(scores=scores)]).columns
+
+        assert columns == [column_of(scores[index]) for index in (0, 2, 3, 4)]
+
+    def test_largest_error_is_that_of_a_main_metric(self) -> None:
+        scores = (
+            make_score(standard_error=0.02),
+            make_score("common", standard_error=0.03),
+            make_score(metric="accuracy", standard_error=0.5),
+        )
+
+        assert only_section([make_record(scores=scores)]).largest_error() == 0.03
+
+    @pytest.mark.xfail(
+        strict=True, raises=StopIteration, reason="a column that only some rows have is looked for in all"
+    )
+    def test_rows_without_a_column_that_others_have_do_not_stop_the_report(self) -> None:
+        stale = make_record(gap=0.5, evaluation__version=EVALUATION_VERSION - 1, scores=(make_score("common"),))
+
+        section = only_section([make_record(gap=0.1), stale])
+
+        for column in section.columns:
+            for row in section.rows:
+                row.column(column)
+
+
+class TestOrder:
+    def test_smallest_mean_gap_stands_first(self) -> None:
+        gaps = {"a": (0.3, 0.5), "b": (0.1, 0.2), "c": (0.9, 0.0)}
+        records = [
+            make_record(seed, gap=gap, method__label=label)
+            for label, values in gaps.items()
+            for seed, gap in enumerate(values)
+        ]
+
+        assert names(only_section(records)) == ["b", "a", "c"]
+
+    def test_stale_rows_stand_after_current_ones_and_failed_ones_last(self) -> None:
+        records = [
+            make_failed(method__label="failed"),
+            make_record(gap=0.0, method__label="stale", method__version=PCA_VERSION - 1),
+            make_record(gap=0.9, method__label="current"),
+        ]
+
+        assert names(only_section(records)) == ["current", "stale", "failed"]
+
+    def test_equal_gaps_are_ordered_by_name(self) -> None:
+        assert names(only_section([make_record(method__label=label) for label in "cab"])) == ["a", "b", "c"]
+
+    def test_order_of_the_records_does_not_matter(self) -> None:
+        records = [
+            make_record(0, 0.9, 0.1),
+            make_record(1, 0.8, 0.2),
+            make_record(0, 0.7, 0.3, method__config={"components": 8, "whiten": 0}),
+            make_failed(2),
+            make_failed(0, method__label="broken"),
+        ]
+        expected = sections(records)
+
+        for order in (records[::-1], records[2:] + records[:2], records[::2] + records[1::2]):
+            found = sections(order)
+
+            assert [dataclasses.replace(section, rows=()) for section in found] == [
+                dataclasses.replace(section, rows=()) for section in expected
+            ]
+            assert found[0].rows == expected[0].rows
+
+    @pytest.mark.xfail(strict=True, reason="sections stand in the order in which their first records come")
+    def test_order_of_the_records_does_not_matter_across_sections(self) -> None:
+        records = [make_record(0), make_record(0, profile="smoke"), make_record(0, dataset__label="another")]
+        expected = sections(records)
+
+        for order in permutations(records):
+            assert sections(order) == expected
+
+
+def test_find_gives_the_score_of_a_column() -> None:
+    record = make_record(value=0.77)
+
+    assert find(record, ANSWER).value == 0.77
+    assert find(record, ANSWER._replace(space="common")).value == 0.3
+
+
+def test_spread_of_a_record_quantity() -> None:
+    (row,) = only_section([make_record(0, gap=0.2), make_record(1, gap=0.4)]).rows
+    gap = row.spread(lambda record: record.separation_gap)
+
+    assert gap.mean == pytest.approx(0.3)
+    assert gap.half_width == pytest.approx(stats.t.ppf(0.975, 1) * 0.1)
+    assert math.isfinite(gap.half_width)

@@ -1,0 +1,173 @@
+"""Discovery: one file, one name; and entry points of installed packages."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import cabench
+from cabench.dataset_builder import DatasetBuilder
+from cabench.discovery import Kind, load_builder, load_method, plugins
+from cabench.errors import UserError
+from cabench.method import ContrastiveAnalysisMethod
+
+KINDS: tuple[Kind, Kind] = ("methods", "datasets")
+
+METHOD = """
+from cabench import ContrastiveAnalysisMethod, Representation, Settings
+
+class Mine(ContrastiveAnalysisMethod):
+    name = "{name}"
+    version = 1
+    Config = Settings
+
+    def fit(self, data, context): ...
+    def encode(self, images): return Representation(images.flatten(1), images.flatten(1))
+    def state_dict(self): return {{}}
+    def load_state_dict(self, state): ...
+"""
+
+BUILDER = """
+from cabench import DatasetBuilder, Settings
+
+class Mine(DatasetBuilder):
+    name = "{name}"
+    version = 1
+    Config = Settings
+
+    def locate(self, root): return []
+    def build(self, sources, writer): ...
+"""
+
+Install = Callable[[str, str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Lays out an installed package `their_package` with the given code and entry points."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def lay_out(code: str, entry_points: str) -> None:
+        (tmp_path / "their_package.py").write_text(code, encoding="utf-8")
+        info = tmp_path / "their_package-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n", encoding="utf-8")
+        (info / "entry_points.txt").write_text(entry_points, encoding="utf-8")
+        importlib.invalidate_caches()
+
+    yield lay_out
+    sys.modules.pop("their_package", None)
+
+
+def load(kind: Kind, name: str) -> type[ContrastiveAnalysisMethod] | type[DatasetBuilder]:
+    return load_method(name) if kind == "methods" else load_builder(name)
+
+
+def files_of(kind: Kind) -> set[str]:
+    folders = importlib.import_module(f"cabench.{kind}").__path__
+    return {file.stem for folder in folders for file in Path(folder).glob("*.py")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_are_those_of_the_files(kind: Kind) -> None:
+    assert list(plugins(kind)) == sorted(files_of(kind))
+    assert plugins(kind)
+
+
+def test_the_folders_are_those_of_this_project() -> None:
+    root = Path(cabench.__file__).parent
+    for kind in KINDS:
+        folders = {Path(folder).resolve() for folder in importlib.import_module(f"cabench.{kind}").__path__}
+        assert folders <= {root / kind, root.parent / kind}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in sorted(files_of(kind))])
+def test_each_file_holds_a_class_of_its_name_with_a_version_and_valid_defaults(kind: Kind, name: str) -> None:
+    found = load(kind, name)
+    assert found.name == name
+    assert found.__module__ == f"cabench.{kind}.{name}"
+    assert found.version >= 1
+    assert found().config == found.Config()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_has_a_summary_of_one_line(kind: Kind) -> None:
+    for plugin in plugins(kind).values():
+        assert plugin.summary, plugin.name
+        assert "\n" not in plugin.summary
+
+
+def test_an_unknown_name_is_refused_with_the_closest_match() -> None:
+    with pytest.raises(UserError, match="Unknown method 'seprcl'; did you mean 'sepclr'"):
+        load_method("seprcl")
+    with pytest.raises(UserError, match="Unknown data set 'dsprite'; did you mean 'dsprites'"):
+        load_builder("dsprite")
+
+
+@pytest.mark.parametrize(("kind", "code"), [("methods", METHOD), ("datasets", BUILDER)])
+def test_an_installed_package_adds_to_what_there_is(install: Install, kind: Kind, code: str) -> None:
+    before = set(plugins(kind))
+    install(code.format(name="theirs"), f"[cabench.{kind}]\ntheirs = their_package:Mine\n")
+    found = plugins(kind)
+    assert set(found) == before | {"theirs"}
+    assert list(found) == sorted(found)
+    assert "their-package" in found["theirs"].summary
+    loaded = load(kind, "theirs")
+    assert loaded.name == "theirs"
+    assert loaded.__module__ == "their_package"
+
+
+@pytest.mark.parametrize(("kind", "code"), [("methods", METHOD), ("datasets", BUILDER)])
+def test_an_entry_point_may_name_the_module_alone(install: Install, kind: Kind, code: str) -> None:
+    install(code.format(name="theirs"), f"[cabench.{kind}]\ntheirs = their_package\n")
+    assert load(kind, "theirs").__name__ == "Mine"
+
+
+def test_one_package_may_bring_both_kinds(install: Install) -> None:
+    code = METHOD.format(name="theirs") + BUILDER.format(name="their_data").replace("Mine", "MyData")
+    install(
+        code, "[cabench.methods]\ntheirs = their_package:Mine\n[cabench.datasets]\ntheir_data = their_package:MyData\n"
+    )
+    assert issubclass(load_method("theirs"), ContrastiveAnalysisMethod)
+    assert issubclass(load_builder("their_data"), DatasetBuilder)
+    assert "theirs" not in plugins("datasets")
+
+
+@pytest.mark.parametrize(("kind", "taken"), [("methods", "pca"), ("datasets", "planted")])
+def test_a_name_that_is_taken_is_refused_and_both_are_named(install: Install, kind: Kind, taken: str) -> None:
+    install("", f"[cabench.{kind}]\n{taken} = their_package:Mine\n")
+    with pytest.raises(UserError, match=f"{taken!r} of their_package:Mine is taken by cabench.{kind}.{taken}"):
+        plugins(kind)
+
+
+def test_listing_does_not_import_an_installed_package(install: Install) -> None:
+    install("raise SystemExit('imported')", "[cabench.methods]\ntheirs = their_package:Mine\n")
+    assert "theirs" in plugins("methods")
+    assert "their_package" not in sys.modules
+
+
+def test_a_package_that_cannot_be_imported_is_named(install: Install) -> None:
+    install("import a_module_that_is_not_there", "[cabench.methods]\ntheirs = their_package:Mine\n")
+    with pytest.raises(UserError, match=r"'theirs' .*their_package.* cannot be imported.*a_module_that_is_not_there"):
+        load_method("theirs")
+
+
+@pytest.mark.parametrize(
+    ("code", "target"),
+    [
+        (METHOD.format(name="another"), "their_package:Mine"),
+        (METHOD.format(name="theirs"), "their_package:Absent"),
+        (BUILDER.format(name="theirs"), "their_package:Mine"),
+        ("Mine = 3", "their_package:Mine"),
+        ("", "their_package"),
+    ],
+    ids=["another name", "class absent", "a data set", "no class", "empty module"],
+)
+def test_an_entry_point_without_the_class_it_promises_is_refused(install: Install, code: str, target: str) -> None:
+    install(code, f"[cabench.methods]\ntheirs = {target}\n")
+    with pytest.raises(UserError, match="their_package holds no ContrastiveAnalysisMethod called 'theirs'"):
+        load_method("theirs")
