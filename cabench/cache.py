@@ -12,3 +12,8 @@ def cache_folder() -> Path:
     """The cache folder: `CABENCH_CACHE` where it is set, else the platform's user cache. It may not exist yet."""
     chosen = os.environ.get("CABENCH_CACHE")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("cabench", appauthor=False))
+
+
+def download_folder() -> Path:
+    """Where raw data is downloaded to when the user names no folder of their own. It may not exist yet."""
+    return cache_folder() / "sources"

@@ -12,7 +12,7 @@ import safetensors
 import safetensors.torch
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from cabench.atomic import replacing
@@ -36,7 +36,8 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, whole or not at all."""
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        # Copies, because safetensors refuses tensors that share memory, as those of a module used twice do.
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.tensors.items()}
         with replacing(path) as temporary:
             safetensors.torch.save_file(tensors, temporary, metadata={"cabench": json.dumps(self.meta)})
 
@@ -85,18 +86,6 @@ def unpack_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], meta: 
         {**group, "betas": tuple(group["betas"])} if "betas" in group else group for group in meta["param_groups"]
     ]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
-
-
-def load_network(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a network the weights and buffers of a checkpoint.
-
-    Raises:
-        CheckpointMismatchError: when names or shapes differ.
-    """
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise CheckpointMismatchError(f"its weights are those of another network ({error})") from error
 
 
 def _laid_out_like(parameter: Tensor, value: Any) -> Any:

@@ -120,7 +120,7 @@ def _converted(name: str, value: object, hint: Any) -> object:
     """The value in the field's own type: integers become floats and lists tuples where the field asks for them."""
     origin = get_origin(hint)
     if origin is Literal:
-        if value not in get_args(hint) or isinstance(value, bool):
+        if not any(value == choice and type(value) is type(choice) for choice in get_args(hint)):
             raise ConfigError(
                 f"{name} = {value!r} is not allowed; choose one of {', '.join(map(str, get_args(hint)))}."
             )
@@ -131,13 +131,20 @@ def _converted(name: str, value: object, hint: Any) -> object:
             raise ConfigError(f"{name} = {value!r} is not allowed; it takes {len(kinds)} values.")
         return tuple(_converted(name, item, kind) for item, kind in zip(value, kinds, strict=True))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = _as_float(name, value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         given = type(value).__name__
         raise ConfigError(f"{name} = {value!r} is not allowed; it takes {_kind(hint)}, not {given}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} = {value!r} is not allowed; it takes a finite number.")
     return value
+
+
+def _as_float(name: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ConfigError(f"{name} is not allowed: {len(str(value))} digits are too many for a number.") from error
 
 
 def _kind(hint: Any) -> str:

@@ -11,7 +11,7 @@ import h5py
 from filelock import FileLock
 
 from cabench.atomic import replacing
-from cabench.cache import cache_folder
+from cabench.cache import cache_folder, download_folder
 from cabench.config import Settings, digest
 from cabench.dataset_file import SCHEMA, DatasetFile, DatasetWriter
 from cabench.errors import UserError
@@ -70,12 +70,19 @@ def cached_path(builder: DatasetBuilder, sources: Sequence[Source]) -> Path:
 
 
 def find(builder: DatasetBuilder, root: Path | None) -> DatasetFile | None:
-    """The data set's file, where it has been built already; nothing is built or downloaded for it.
+    """The data set's file, where it has been built already. Nothing is built or downloaded.
 
     Raises:
-        UserError: when its sources are not to be found.
+        UserError: when the user's own folder `root` lacks the sources.
     """
-    path = cached_path(builder, builder.locate(root))
+    try:
+        # Looked for as in a folder of the user's, what was downloaded earlier is found and nothing is fetched.
+        sources = builder.locate(root or download_folder())
+    except UserError:
+        if root is None:
+            return None
+        raise
+    path = cached_path(builder, sources)
     return DatasetFile.open(path) if path.exists() else None
 
 
@@ -95,8 +102,8 @@ def obtain(builder: DatasetBuilder, root: Path | None) -> DatasetFile:
                     _write(builder, sources, file)
     except OSError as error:
         raise UserError(
-            f"Data set {builder.name!r} could not be written to {path.parent} ({error}); "
-            "make room there or set CABENCH_CACHE to a folder that can be written."
+            f"Data set {builder.name!r} could not be built: {error}. Its sources must be readable, and there must be "
+            f"room in {path.parent}, which CABENCH_CACHE can move."
         ) from error
     return DatasetFile.open(path)
 

@@ -63,6 +63,11 @@ class SplitWriter:
             attributes: (n,) values by name; an attribute that is left out is undefined for these images.
         """
         start, end = self._written, self._written + len(images)
+        if images.dtype != np.uint8:
+            raise ValueError(f"Images are stored as uint8 in [0, 255], but {images.dtype} was given.")
+        for name, values in attributes.items():
+            if len(values) != len(images):
+                raise ValueError(f"{len(values)} values of {name!r} were given for {len(images)} images.")
         if end > self._rows:
             raise ValueError(f"{end} images appended to a split that was declared with {self._rows}.")
         self._images[start:end] = images
@@ -145,7 +150,9 @@ class DatasetFile:
             with h5py.File(path, "r") as file:
                 return cls(path, _read_info(file))
         except (OSError, KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is not a data set file of cabench ({error}); build it again.") from error
+            raise UserError(
+                f"{path} is not a data set file of cabench ({error}); delete it and build it again."
+            ) from error
 
     def read(self, split: Split) -> ContrastiveDataset:
         """Read one split into memory: its uint8 images, once, and a constant."""
@@ -166,9 +173,15 @@ class DatasetFile:
         Raises:
             UserError: naming the file and what is wrong with it.
         """
+        try:
+            self._verify()
+        except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+            raise UserError(f"{self.path} does not follow the layout of a data set file ({error}).") from error
+
+    def _verify(self) -> None:
         with h5py.File(self.path, "r") as file:
             if content_sha256(file) != self.info.content_sha256:
-                raise UserError(f"{self.path} does not match its own content hash: it is damaged. Build it again.")
+                raise UserError(f"{self.path} is damaged: its content hash is another. Delete it and build it again.")
             for split in SPLITS:
                 _verify_split(self.path, split, file[split], self.info.attributes)
 
@@ -218,9 +231,13 @@ def _verify_split(path: Path, split: str, group: h5py.Group, attributes: Sequenc
     rows = len(group["images"])
     if group["images"].dtype != np.uint8 or group["images"].ndim != 4:
         raise UserError(f"{path}: /{split}/images is not a uint8 array of 4 dimensions.")
+    if len(group["is_target"]) != rows:
+        raise UserError(f"{path}: /{split}/is_target has {len(group['is_target'])} values for {rows} images.")
     if min(_count(group["is_target"][:]).values()) == 0:
         raise UserError(f"{path}: split {split!r} lacks background or target images; contrastive analysis needs both.")
     for attribute in attributes:
+        if _read_attribute(attribute.name, group["attributes"][attribute.name]) != attribute:
+            raise UserError(f"{path}: attribute {attribute.name!r} is declared differently in {split!r}.")
         values = group["attributes"][attribute.name][:]
         if len(values) != rows:
             raise UserError(f"{path}: /{split}/attributes/{attribute.name} has {len(values)} values for {rows} images.")

@@ -141,6 +141,23 @@ def check_overrides(overrides: Overrides, labels: Sequence[str]) -> None:
             raise unknown("name in --set", label, labels)
 
 
+def check_profile(profile: Profile) -> None:
+    """Construct every configuration that a profile gives, whether or not it is asked for.
+
+    Raises:
+        UserError: for a name, field or value that does not exist or is not allowed.
+    """
+    for dataset in (*profile.datasets, *profile.dataset_variants):
+        make_builder(dataset, profile, {})
+    for dataset in profile.on:
+        base, _ = profile.dataset_fields(dataset)
+        _check_label("data set", dataset, base, profile.dataset_variants, discovery.plugins("datasets"))
+    places = [(method, "") for method in (*profile.methods, *profile.method_variants)]
+    places += [(method, dataset) for dataset, methods in profile.on.items() for method in methods]
+    for method, dataset in places:
+        make_method(method, dataset, profile, {})
+
+
 def _check_label(kind: str, label: str, name: str, variants: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     if name not in known:
         raise unknown(kind, name, [*known, *variants] if label == name else known)

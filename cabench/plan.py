@@ -13,7 +13,16 @@ from cabench.dataset_builder import DatasetBuilder, find, obtain
 from cabench.dataset_file import DatasetFile
 from cabench.device import resolve_device, resolve_precision
 from cabench.errors import UserError
-from cabench.experiment import Cell, Overrides, check_overrides, make_builder, make_method, parse_overrides, parse_seeds
+from cabench.experiment import (
+    Cell,
+    Overrides,
+    check_overrides,
+    check_profile,
+    make_builder,
+    make_method,
+    parse_overrides,
+    parse_seeds,
+)
 from cabench.profiles import Profile, load_profile
 from cabench.store import ResultsStore
 
@@ -111,13 +120,14 @@ def _outline(request: Request) -> _Outline:
     if not datasets:
         raise UserError(f"Profile {profile.name!r} has no default data sets; name some with --datasets.")
     overrides = parse_overrides(request.sets)
-    check_overrides(overrides, [*methods, *datasets])
     device = resolve_device(request.device)
     precision = request.precision if request.precision != "auto" else str(defaults.get("precision", "auto"))
     builders = {label: make_builder(label, profile, overrides) for label in datasets}
     for label in datasets:
         for method in methods:
             make_method(method, label, profile, overrides)
+    check_overrides(overrides, [*methods, *datasets])
+    check_profile(profile)
     return _Outline(
         profile=profile,
         overrides=overrides,

@@ -100,12 +100,42 @@ class Record:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["schema"] != SCHEMA:
                 raise ValueError(f"schema {content['schema']}, expected {SCHEMA}")
+            if not isinstance(content["scores"], list):
+                raise ValueError("scores are no list")
             missing = {item.name for item in fields(cls)} - set(content)
             if missing:
                 raise ValueError(f"without {', '.join(sorted(missing))}")
             content["scores"] = tuple(Score(**score) for score in content["scores"])
-            return cls(**content)
+            record = cls(**content)
+            _check_kinds(record)
+            return record
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{path} is not a record of cabench ({error}); delete it to have it computed again."
             ) from error
+
+
+_ENTRIES = {
+    "method": ("name", "label", "version", "config"),
+    "dataset": ("name", "label", "builder_version", "config", "content_sha256", "sources"),
+    "evaluation": ("version", "config"),
+}
+
+
+def _check_kinds(record: Record) -> None:
+    """Raise ValueError where a value is not of the kind that readers of records count on."""
+    for name, keys in _ENTRIES.items():
+        entry = getattr(record, name)
+        if not isinstance(entry, dict) or not set(keys) <= set(entry):
+            raise ValueError(f"{name} lacks some of {', '.join(keys)}")
+    if record.status not in ("ok", "failed"):
+        raise ValueError(f"status {record.status!r}")
+    if not isinstance(record.seed, int) or not isinstance(record.cost, dict):
+        raise ValueError("seed or cost of a wrong kind")
+    if record.status == "ok" and not isinstance(record.separation_gap, float):
+        raise ValueError(f"separation_gap {record.separation_gap!r}")
+    numbers = ("value", "chance", "ideal", "standard_error", "n_train", "n_test")
+    for score in record.scores:
+        wrong = [name for name in numbers if not isinstance(getattr(score, name), int | float)]
+        if wrong or not isinstance(score.metric, str):
+            raise ValueError(f"a score with {', '.join(wrong) or 'metric'} of a wrong kind")

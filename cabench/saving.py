@@ -17,7 +17,7 @@ from cabench.method import ContrastiveAnalysisMethod
 
 def save_method(method: ContrastiveAnalysisMethod, path: Path) -> None:
     """Write a fitted method to `path`, whole or not at all."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in method.state_dict().items()}
     meta = {"name": method.name, "version": method.version, "config": method.config.to_dict()}
     with replacing(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata={"cabench": json.dumps(meta)})

@@ -24,7 +24,6 @@ from torch.optim import Optimizer
 from cabench.checkpoint import (
     Checkpoint,
     CheckpointMismatchError,
-    load_network,
     named,
     pack_optimizer,
     unpack_optimizer,
@@ -35,13 +34,15 @@ from cabench.dataset import ContrastiveDataset, DatasetInfo, as_float
 from cabench.errors import StopRequested, UserError
 from cabench.network_method import NetworkMethod
 
+SMALLEST_BATCH = 4
+
 
 @dataclass(frozen=True)
 class TrainingConfig(Settings):
     """What the loop itself needs to know; the configuration of a gradient-trained method derives from it."""
 
     epochs: int = setting(100, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
+    batch_size: int = setting(128, at_least=SMALLEST_BATCH, help="images a step, half of them background")
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -76,9 +77,10 @@ class GradientTrainedMethod(NetworkMethod):
         """Refuse a training split that is smaller than one batch."""
         rows = sum(info.counts["train"].values())
         if rows < self.config.batch_size:
+            advice = f"set {self.name}.batch_size to {rows} or less" if rows >= SMALLEST_BATCH else "use more images"
             raise UserError(
                 f"{self.name}: a batch of {self.config.batch_size} images is more than the {rows} training images of "
-                f"{info.name}; set {self.name}.batch_size to {rows} or less."
+                f"{info.name}; {advice}."
             )
 
     @abstractmethod
@@ -141,12 +143,9 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
     config = method.config
     half = config.batch_size // 2
     steps = (len(data.background) + len(data.target)) // config.batch_size
-    method.prepare(data.info.image_shape, context.device, context.randomness.initialisation())
-    method.optimizers = method.make_optimizers()
-    method.network.train()
+    progress = _begin(method, data.info, context)
     background = data.background.images.to(context.device)
     target = data.target.images.to(context.device)
-    progress = _resume(method, context)
     saved = time.monotonic()
     started = saved - progress.elapsed_s
 
@@ -174,7 +173,9 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
                 saved = time.monotonic()
             if context.stop.requested:
                 raise StopRequested
-        _end_epoch(progress, steps, 2 * half, context.folder)
+        terms = _read_terms(progress, steps)
+        progress.elapsed_s = time.monotonic() - started
+        _end_epoch(progress, terms, steps, 2 * half, context.folder)
 
     _save(method, context, progress, context.randomness.sampling.get_state())
     context.cost.train_s = progress.elapsed_s
@@ -189,9 +190,13 @@ def _draw_order(rows: int, count: int, context: FitContext) -> Tensor:
     return torch.cat(passes)[:count].to(context.device)
 
 
-def _end_epoch(progress: _Progress, steps: int, batch: int, folder: Path | None) -> None:
-    """Read the epoch's mean terms from the device, check and log them, and move on to the next epoch."""
-    terms = dict(zip(progress.names, (progress.sums / steps).tolist(), strict=True))
+def _read_terms(progress: _Progress, steps: int) -> dict[str, float]:
+    """The epoch's mean terms; this waits until the device has computed them."""
+    return dict(zip(progress.names, (progress.sums / steps).tolist(), strict=True))
+
+
+def _end_epoch(progress: _Progress, terms: dict[str, float], steps: int, batch: int, folder: Path | None) -> None:
+    """Check and log the epoch's terms, and move on to the next epoch."""
     progress.epoch += 1
     progress.step = 0
     if not all(math.isfinite(value) for value in terms.values()):
@@ -231,30 +236,50 @@ def _save(method: GradientTrainedMethod, context: FitContext, progress: _Progres
     Checkpoint(tensors, meta).save(_checkpoint_path(context.folder))
 
 
-def _resume(method: GradientTrainedMethod, context: FitContext) -> _Progress:
-    """Take over the folder's checkpoint. One that is damaged or of another run is set aside, with a warning."""
-    progress = _Progress()
+def _begin(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext) -> _Progress:
+    """Build the method and take over the folder's checkpoint.
+
+    A checkpoint that is damaged or of another run is set aside, with a warning, and leaves no trace.
+    """
+    _build(method, info, context)
     if context.folder is None:
-        return progress
+        return _Progress()
     path = _checkpoint_path(context.folder)
+    progress = _Progress()
     if path.exists():
+        untouched = context.randomness.state()
         try:
             progress = _restore(method, context, Checkpoint.load(path))
         except CheckpointMismatchError as error:
             aside = path.with_suffix(".damaged")
             path.replace(aside)
             warnings.warn(f"Checkpoint set aside as {aside}: {error}. Training starts again.", stacklevel=2)
+            context.randomness.restore(untouched)
+            _build(method, info, context)
     lines = [json.dumps(entry) + "\n" for entry in progress.history]
     (context.folder / "log.jsonl").write_text("".join(lines), encoding="utf-8")
     return progress
 
 
+def _build(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext) -> None:
+    method.prepare(info.image_shape, context.device, context.randomness.initialisation())
+    method.optimizers = method.make_optimizers()
+    method.network.train()
+
+
 def _restore(method: GradientTrainedMethod, context: FitContext, checkpoint: Checkpoint) -> _Progress:
-    meta = checkpoint.meta
-    if meta.get("identity") != context.identity:
+    if checkpoint.meta.get("identity") != context.identity:
         raise CheckpointMismatchError("it belongs to another run")
+    try:
+        return _take_over(method, context, checkpoint)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointMismatchError(f"it does not fit this run ({error})") from error
+
+
+def _take_over(method: GradientTrainedMethod, context: FitContext, checkpoint: Checkpoint) -> _Progress:
+    meta = checkpoint.meta
     sums = checkpoint.tensors["sums"].to(context.device)
-    load_network(method.network, checkpoint.part("network"))
+    method.network.load_state_dict(checkpoint.part("network"))
     for name, optimizer in method.optimizers.items():
         unpack_optimizer(optimizer, checkpoint.part(f"optimizer.{name}"), meta["optimizers"][name])
     context.randomness.restore(checkpoint.part("random"))

@@ -14,7 +14,6 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from cabench.checkpoint import (
     Checkpoint,
     CheckpointMismatchError,
-    load_network,
     named,
     pack_optimizer,
     unpack_optimizer,
@@ -58,7 +57,7 @@ class Run:
 
     def load(self, path: Path) -> None:
         checkpoint = Checkpoint.load(path)
-        load_network(self.network, checkpoint.part("network"))
+        self.network.load_state_dict(checkpoint.part("network"))
         unpack_optimizer(self.optimizer, checkpoint.part("optimizer"), checkpoint.meta["optimizer"])
         self.randomness.restore(checkpoint.part("random"))
 
@@ -176,7 +175,6 @@ def test_saving_over_a_checkpoint_replaces_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="safetensors refuses tensors that share memory")
 def test_a_network_that_uses_one_module_twice_can_be_saved(tmp_path: Path) -> None:
     shared = nn.Linear(2, 2)
     network = nn.ModuleDict({"one": shared, "other": shared})
@@ -215,13 +213,3 @@ def test_a_safetensors_file_from_elsewhere_is_refused(tmp_path: Path, metadata: 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointMismatchError):
         Checkpoint.load(tmp_path / "absent")
-
-
-@pytest.mark.parametrize(
-    "weights",
-    [{"weight": torch.zeros(2, 2)}, {"weight": torch.zeros(3, 3), "bias": torch.zeros(2)}, {}],
-    ids=["name missing", "other shape", "empty"],
-)
-def test_weights_of_another_network_are_refused(weights: dict[str, Tensor]) -> None:
-    with pytest.raises(CheckpointMismatchError, match="another network"):
-        load_network(nn.Linear(2, 2), weights)

@@ -229,7 +229,6 @@ def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(
         obtain(tiny(), None)
 
 
-@pytest.mark.xfail(strict=True, reason="every OSError of a build is taken for one of the cache")
 def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(tmp_path: Path) -> None:
     builder = tiny()
     builder.before_the_end = lambda: (tmp_path / "absent.png").open() and None
@@ -245,7 +244,6 @@ def test_a_damaged_file_in_the_cache_is_named() -> None:
         obtain(tiny(), None)
 
 
-@pytest.mark.xfail(strict=True, reason="it says to build it again, but building finds the damaged file and stops")
 def test_following_the_advice_for_a_damaged_file_mends_it() -> None:
     path = obtain(tiny(), None).path
     path.write_bytes(b"damaged")

@@ -300,7 +300,6 @@ def test_a_mistake_in_a_request_is_told_before_anything_is_built(
     assert not cache_folder.exists()
 
 
-@pytest.mark.xfail(strict=True, reason="overrides are compared with names that have not been looked up yet")
 def test_a_misspelt_name_is_reported_before_an_override_that_spells_it_rightly() -> None:
     with pytest.raises(UserError, match="Unknown data set 'plantd'; did you mean 'planted'"):
         resolve(request(datasets="plantd", sets=["planted.repeats=1"]), lambda text: pytest.fail(text))

@@ -160,7 +160,6 @@ def test_a_malformed_profile_is_refused_and_the_place_named(profile: MakeProfile
         profile(text)
 
 
-@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="the text is decoded outside of any handler")
 def test_a_profile_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b'description = "\xff"')
@@ -168,7 +167,6 @@ def test_a_profile_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         load_profile(str(path))
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="the items of defaults.datasets and .controls go unchecked")
 @pytest.mark.parametrize("default", ["datasets = [1]", "controls = [1]"])
 def test_defaults_that_list_something_else_than_names_are_refused(profile: MakeProfile, default: str) -> None:
     with pytest.raises(UserError):

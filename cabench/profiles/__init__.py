@@ -101,7 +101,10 @@ def load_profile(name: str) -> Profile:
         path = Path(name)
         if not path.is_file():
             raise UserError(f"There is no profile file {path}; built-in profiles: {', '.join(profile_names())}.")
-        return _parse(path.stem, path.read_text(encoding="utf-8"))
+        try:
+            return _parse(path.stem, path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"The profile file {path} cannot be read ({error}).") from error
     if name not in profile_names():
         raise unknown("profile", name, profile_names())
     return _parse(name, (files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))
@@ -140,8 +143,9 @@ def _check_defaults(name: str, defaults: Fields) -> None:
     for key, value in defaults.items():
         if key not in _DEFAULTS:
             raise unknown(f"default of profile {name!r}", key, _DEFAULTS)
-        if not isinstance(value, _DEFAULTS[key]):
-            raise UserError(f"Profile {name!r}: defaults.{key} must be a {_DEFAULTS[key].__name__}, not {value!r}.")
+        if not isinstance(value, _DEFAULTS[key]) or not all(isinstance(item, str) for item in value):
+            kind = "text" if _DEFAULTS[key] is str else "a list of names"
+            raise UserError(f"Profile {name!r}: defaults.{key} must be {kind}, not {value!r}.")
 
 
 def _variants(profile: str, tables: Mapping[str, Fields], kind: str, other: str) -> dict[str, Variant]:

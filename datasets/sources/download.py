@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from cabench.cache import cache_folder
+from cabench.cache import download_folder
 from cabench.errors import UserError
 from cabench.sources import Source
 
@@ -48,7 +48,7 @@ def from_cache(
     Raises:
         UserError: when the download fails or leaves the source incomplete.
     """
-    folder = cache_folder() / "sources"
+    folder = download_folder()
     source = find(folder)
     if source is not None:
         return source
