@@ -10,6 +10,7 @@ import ast
 import importlib
 import pkgutil
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +43,7 @@ class Plugin:
     summary: str
 
 
+@cache
 def plugins(kind: Kind) -> dict[str, Plugin]:
     """Every known method or data set builder by name: this project's own, then those of installed packages.
 

@@ -55,7 +55,7 @@ class Cell:
                 "method_version": self.method.version,
                 "config": self.method.config.to_dict(),
                 "dataset": self.dataset.content_sha256,
-                "evaluation": self.evaluation(),
+                "evaluation": evaluation(),
                 "precision": self.precision,
                 "seed": self.seed,
             }
@@ -70,9 +70,10 @@ class Cell:
         """The folder of this cell below a results folder."""
         return results / self.dataset_label / self.method_label / f"seed{self.seed}-{self.key[:8]}"
 
-    def evaluation(self) -> dict[str, Any]:
-        """Version and configuration of the evaluation."""
-        return {"version": EVALUATION_VERSION, "config": EVALUATION.to_dict()}
+
+def evaluation() -> dict[str, Any]:
+    """Version and configuration of the evaluation: part of every key."""
+    return {"version": EVALUATION_VERSION, "config": EVALUATION.to_dict()}
 
 
 def parse_seeds(text: str) -> list[int]:

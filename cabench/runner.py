@@ -20,7 +20,7 @@ from cabench.dataset import SPACES, ContrastiveDataset, Population, float_batche
 from cabench.dataset_file import DatasetFile
 from cabench.errors import StopRequested
 from cabench.evaluation.grid import EncodedPopulation, EncodedSplit, evaluate, separation_gap
-from cabench.experiment import EVALUATION, Cell
+from cabench.experiment import EVALUATION, Cell, evaluation
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.progress import RunReporter
 from cabench.provenance import now, peak_memory_gib, provenance
@@ -175,7 +175,7 @@ class _Attempt:
                 "content_sha256": cell.dataset.content_sha256,
                 "sources": list(cell.dataset.sources),
             },
-            evaluation=cell.evaluation(),
+            evaluation=evaluation(),
             profile=cell.profile,
             seed=cell.seed,
             precision=cell.precision,

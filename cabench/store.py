@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from cabench.dataset import SPACES
 from cabench.dataset_file import SPLITS
 from cabench.errors import UserError
 from cabench.evaluation.grid import EncodedSplit
-from cabench.experiment import Cell
+from cabench.experiment import Cell, evaluation
 from cabench.record import Record
 
 State = Literal["done", "stale", "failed", "running", "missing"]
@@ -43,8 +44,9 @@ class ResultsStore:
             UserError: when that is not possible.
         """
         try:
-            write_text(self.folder / ".writable", "")
-            (self.folder / ".writable").unlink()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                file.write(b"cabench")
         except OSError as error:
             raise UserError(
                 f"The results folder {self.folder} cannot be written to ({error}); choose another with --results."
@@ -124,5 +126,5 @@ def is_stale(record: Record, cell: Cell) -> bool:
     return same and (
         record.method["version"] != cell.method.version
         or record.dataset["builder_version"] != cell.dataset.builder_version
-        or record.evaluation != cell.evaluation()
+        or record.evaluation != evaluation()
     )

@@ -173,9 +173,9 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
                 saved = time.monotonic()
             if context.stop.requested:
                 raise StopRequested
-        terms = _read_terms(progress, steps)
+        means = _read_terms(progress, steps)
         progress.elapsed_s = time.monotonic() - started
-        _end_epoch(progress, terms, steps, 2 * half, context.folder)
+        _end_epoch(progress, means, steps, 2 * half, context.folder)
 
     _save(method, context, progress, context.randomness.sampling.get_state())
     context.cost.train_s = progress.elapsed_s

@@ -17,12 +17,13 @@ from typing import Literal
 
 import numpy as np
 
-from cabench.config import Settings, setting
+from cabench.config import ConfigError, Settings, setting
 from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import DatasetWriter, Split, SplitWriter
 from cabench.datasets.sources import mnist, sklearn_digits, sprites
 from cabench.datasets.sources.strokes import slant, thickness
+from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 
 CANVAS = 64
@@ -62,6 +63,13 @@ class DSpritesConfig(Settings):
     orientations: Literal["narrow", "all"] = setting("narrow", help="within 45 degrees of upright, or the full turn")
     seed: int = setting(0, at_least=0, help="seed of all random choices")
 
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot be halved."""
+        super().__post_init__()
+        for name in ("train_size", "test_size"):
+            if getattr(self, name) % 2:
+                raise ConfigError(f"dsprites.{name} = {getattr(self, name)} is not allowed; it must be even.")
+
 
 class DSprites(DatasetBuilder):
     """Draws digits and sprites; see the module."""
@@ -82,7 +90,10 @@ class DSprites(DatasetBuilder):
         factors = _factors(config.orientations, np.random.default_rng([config.seed, 0]))
         n_train, n_test = config.train_size // 2, config.test_size // 2
         if n_train + n_test > len(factors["shape"]):
-            raise ValueError(f"dsprites has {len(factors['shape'])} sprites, fewer than {n_train + n_test}.")
+            raise UserError(
+                f"dsprites.train_size and dsprites.test_size ask for {n_train + n_test} different sprites, "
+                f"but there are {len(factors['shape'])}; make them smaller."
+            )
         plans: tuple[tuple[Split, LabelledImages, int, int], ...] = (
             ("train", train_digits, 0, n_train),
             ("test", test_digits, n_train, n_test),
@@ -108,12 +119,18 @@ class DSprites(DatasetBuilder):
         generator: np.random.Generator,
     ) -> None:
         """Write `count` background images, then one target image for each row of `factors`."""
+        measured = self._measure(digits)
+        pixels = np.rint(digits.images * self.config.digit_intensity).astype(np.uint8)
         for is_target in (False, True):
             for start in range(0, count, CHUNK):
                 rows = slice(start, min(start + CHUNK, count))
                 drawn = self._draw_digits(digits, rows.stop - rows.start, generator)
-                images = _grid(np.rint(digits.images[drawn] * self.config.digit_intensity).astype(np.uint8))
-                values = self._digit_values(digits, drawn)
+                images = _grid(pixels[drawn])
+                values = {
+                    f"{measure}_{quadrant}": column[drawn[:, place]]
+                    for measure, column in measured.items()
+                    for place, quadrant in enumerate(QUADRANTS)
+                }
                 if is_target:
                     values |= {name: column[rows] for name, column in factors.items()}
                     images = np.maximum(images, sprites.render(*(values[a.name] for a in SPRITE_ATTRIBUTES)))
@@ -127,16 +144,11 @@ class DSprites(DatasetBuilder):
             [generator.choice(np.flatnonzero(digits.labels == digit), size=count) for digit in FIXED_DIGITS], axis=1
         )
 
-    def _digit_values(self, digits: LabelledImages, drawn: np.ndarray) -> dict[str, np.ndarray]:
-        columns = dict(zip(QUADRANTS, drawn.T, strict=True))
+    def _measure(self, digits: LabelledImages) -> dict[str, np.ndarray]:
+        """What is known of every digit image of a source, (n,) by the name that attributes start with."""
         if self.config.grid == "random":
-            return {f"digit_{quadrant}": digits.labels[column] for quadrant, column in columns.items()}
-        measures = {"thickness": thickness, "slant": slant}
-        return {
-            f"{name}_{quadrant}": measure(digits.images[column])
-            for name, measure in measures.items()
-            for quadrant, column in columns.items()
-        }
+            return {"digit": digits.labels}
+        return {"thickness": thickness(digits.images), "slant": slant(digits.images)}
 
 
 def _factors(orientations: str, generator: np.random.Generator) -> dict[str, np.ndarray]:

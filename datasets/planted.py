@@ -3,8 +3,8 @@
 The upper half of each 32 x 32 grey image says what is common, the lower half what is salient. Each half has four cells
 of 16 x 8 pixels: the first three are the one-hot code of a class (value 200), the last is a real value from 0 to 1
 (pixel value 200 times it). The lower half of background images is black. Both splits hold every combination of values
-equally often, so that nothing about one attribute can be learned from another. One pixel in each corner of every cell
-carries noise, so that no two images need be equal.
+equally often, so that nothing about one attribute can be learned from another. The upper left pixel of every cell
+carries noise instead, in both populations, so that no two images need be equal.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / "file" / "below"))
     assert find(tiny(), None) is None
-    with pytest.raises(UserError, match=r"'tiny' could not be written to .*below.*CABENCH_CACHE"):
+    with pytest.raises(UserError, match=r"'tiny' could not be built: .*below.*CABENCH_CACHE"):
         obtain(tiny(), None)
 
 

@@ -279,7 +279,7 @@ def test_the_hash_changes_with_all_that_a_score_may_depend_on(
 def test_verify_notices_one_flipped_bit_of_one_pixel(file: DatasetFile, split: str) -> None:
     with h5py.File(file.path, "r+") as opened:
         opened[split]["images"][3, 1, 2, 3] ^= 1
-    with pytest.raises(UserError, match=r"tiny\.h5 does not match its own content hash"):
+    with pytest.raises(UserError, match=r"tiny\.h5 is damaged: its content hash"):
         DatasetFile.open(file.path).verify()
 
 

@@ -20,7 +20,7 @@ from cabench import experiment
 from cabench.dataset import SPACES, Attribute, DatasetInfo
 from cabench.errors import UserError
 from cabench.evaluation.grid import EncodedPopulation, EncodedSplit
-from cabench.experiment import Cell
+from cabench.experiment import Cell, evaluation
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.methods.chance import Chance, ChanceConfig
 from cabench.record import SCHEMA, Record, Score
@@ -87,7 +87,7 @@ def record_of(one: Cell, **changes: object) -> Record:
             "content_sha256": one.dataset.content_sha256,
             "sources": list(one.dataset.sources),
         },
-        evaluation=one.evaluation(),
+        evaluation=evaluation(),
         profile=one.profile,
         seed=one.seed,
         precision=one.precision,

@@ -17,7 +17,7 @@ def r2(values: np.ndarray, predicted: np.ndarray) -> Measurement:
     errors = (values - predicted) ** 2
     deviations = (values - values.mean()) ** 2
     spread = deviations.mean()
-    if spread == 0:
+    if np.ptp(values) == 0:
         raise ValueError("R² is not defined where all test values are equal.")
     ratio = errors.mean() / spread
     influence = (errors - ratio * deviations) / spread

@@ -28,7 +28,7 @@ from cabench.errors import UserError, unknown
 Fields = Mapping[str, Any]
 
 _TABLES = ("defaults", "datasets", "methods", "on", "variants")
-_DEFAULTS = {"datasets": list, "controls": list, "seeds": str, "precision": str}
+_DEFAULTS: Mapping[str, type] = {"datasets": list, "controls": list, "seeds": str, "precision": str}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -14,8 +14,10 @@ from cabench.config import canonical_json
 from cabench.dataset import Space
 from cabench.errors import UserError
 from cabench.evaluation.grid import MAIN_METRICS
-from cabench.evaluation.grid import VERSION as EVALUATION_VERSION
+from cabench.experiment import evaluation
 from cabench.record import PopulationName, Record, Score
+
+_Key = TypeVar("_Key")
 
 
 class Column(NamedTuple):
@@ -49,22 +51,23 @@ class Row:
     Attributes:
         name: the method's label, with what tells it from other rows of the same label.
         records: those that ended well.
-        failed: how many failed.
+        failures: those that failed.
         stale: whether they come from another version of the method, the data set or the evaluation.
     """
 
     name: str
     records: tuple[Record, ...]
-    failed: int
+    failures: tuple[Record, ...]
     stale: bool
 
     def spread(self, quantity: Callable[[Record], float]) -> Spread:
         """Mean and interval of a quantity over the seeds."""
         return spread([quantity(record) for record in self.records])
 
-    def column(self, column: Column) -> Spread:
-        """Mean and interval of one probe's value over the seeds."""
-        return self.spread(lambda record: find(record, column).value)
+    def column(self, column: Column) -> Spread | None:
+        """Mean and interval of one probe's value over the seeds; None where the records lack that probe."""
+        scores = [score for record in self.records if (score := find(record, column)) is not None]
+        return spread([score.value for score in scores]) if scores else None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Section:
     Attributes:
         dataset: the data set's label.
         sources: titles of what it was built from.
+        content: SHA-256 of the data set's content.
         profile: the profile's name.
         precision: of the networks.
         rows: the best separation gap first; rows without a score last.
@@ -81,6 +85,7 @@ class Section:
 
     dataset: str
     sources: tuple[str, ...]
+    content: str
     profile: str
     precision: str
     rows: tuple[Row, ...]
@@ -93,7 +98,8 @@ class Section:
 
     def any_score(self, column: Column) -> Score:
         """One score of a column; chance, ideal and the number of test images are the same in all."""
-        return next(find(row.records[0], column) for row in self.rows if row.records)
+        found = (find(row.records[0], column) for row in self.rows if row.records)
+        return next(score for score in found if score is not None)
 
     def largest_error(self) -> float:
         """The largest standard error of a score, over the draw of the test images."""
@@ -107,9 +113,9 @@ def column_of(score: Score) -> Column:
     return Column(score.attribute, score.attribute_space, score.population, score.metric, score.space)
 
 
-def find(record: Record, column: Column) -> Score:
-    """The score of a record in a column."""
-    return next(score for score in record.scores if column_of(score) == column)
+def find(record: Record, column: Column) -> Score | None:
+    """The score of a record in a column; None where the record, of an older evaluation, has no such probe."""
+    return next((score for score in record.scores if column_of(score) == column), None)
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -122,24 +128,42 @@ def spread(values: Sequence[float]) -> Spread:
 
 def sections(records: Sequence[Record]) -> list[Section]:
     """The records by data set, profile and precision; within each by method and configuration."""
-    groups = _group(records, lambda r: (r.dataset["label"], r.dataset["content_sha256"], r.profile, r.precision))
-    return [_section(group) for group in groups]
+    groups = _group(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
+    return [_section(groups[key]) for key in sorted(groups)]
 
 
 def _section(records: Sequence[Record]) -> Section:
     rows: list[Row] = []
-    for same_label in _group(records, lambda r: (r.method["label"],)):
-        groups = _group(same_label, lambda r: (canonical_json([r.method, r.evaluation, r.dataset["builder_version"]]),))
+    for same_label in _group(records, lambda r: r.method["label"]).values():
+        groups = list(_group(same_label, _computation).values())
         rows += [_row(group, groups) for group in groups]
-    rows.sort(key=lambda row: (not row.records, row.stale, row.records and row.spread(_gap).mean, row.name))
+    rows.sort(key=_rank)
     first = records[0]
-    sources = tuple(first.dataset["sources"])
-    return Section(first.dataset["label"], sources, first.profile, first.precision, tuple(rows))
+    return Section(
+        dataset=first.dataset["label"],
+        sources=tuple(first.dataset["sources"]),
+        content=first.dataset["content_sha256"],
+        profile=first.profile,
+        precision=first.precision,
+        rows=tuple(rows),
+    )
 
 
 def _row(records: Sequence[Record], siblings: Sequence[Sequence[Record]]) -> Row:
-    ok = tuple(sorted((record for record in records if record.status == "ok"), key=lambda record: record.seed))
-    return Row(_name(records[0], siblings), ok, len(records) - len(ok), _is_stale(records[0]))
+    ordered = sorted(records, key=lambda record: record.seed)
+    ok, failures = (tuple(record for record in ordered if record.status == status) for status in ("ok", "failed"))
+    return Row(_name(records[0], siblings), ok, failures, _is_stale(records[0]))
+
+
+def _computation(record: Record) -> str:
+    """What must be equal in the records of one row, seeds apart."""
+    return canonical_json([record.method, record.evaluation, record.dataset["builder_version"]])
+
+
+def _rank(row: Row) -> tuple[bool, bool, float, str]:
+    """The order of rows: those with scores first, current ones before stale ones, then the smallest gap."""
+    gap = row.spread(separation_gap_of).mean if row.records else 0.0
+    return not row.records, row.stale, gap, row.name
 
 
 def _name(record: Record, siblings: Sequence[Sequence[Record]]) -> str:
@@ -153,7 +177,7 @@ def _name(record: Record, siblings: Sequence[Sequence[Record]]) -> str:
 
 def _is_stale(record: Record) -> bool:
     """Whether the installed versions differ from the record's. What is not installed cannot make it stale."""
-    if record.evaluation["version"] != EVALUATION_VERSION:
+    if record.evaluation != evaluation():
         return True
     try:
         method = discovery.load_method(record.method["name"])
@@ -163,14 +187,15 @@ def _is_stale(record: Record) -> bool:
     return (method.version, builder.version) != (record.method["version"], record.dataset["builder_version"])
 
 
-def _gap(record: Record) -> float:
+def separation_gap_of(record: Record) -> float:
+    """The separation gap of a record that ended well."""
     assert record.separation_gap is not None
     return record.separation_gap
 
 
-def _group(records: Sequence[Record], key: Callable[[Record], tuple[object, ...]]) -> list[list[Record]]:
-    """Records with equal keys together, in the order in which each key first occurs."""
-    groups: dict[tuple[object, ...], list[Record]] = {}
+def _group(records: Sequence[Record], key: Callable[[Record], _Key]) -> dict[_Key, list[Record]]:
+    """Records by key, in the order in which each key first occurs."""
+    groups: dict[_Key, list[Record]] = {}
     for record in records:
         groups.setdefault(key(record), []).append(record)
-    return list(groups.values())
+    return groups

@@ -28,4 +28,6 @@ def tidy_csv(records: Sequence[Record]) -> str:
             record.separation_gap,
         )
         rows += [(*cell, *dataclasses.astuple(score)) for score in record.scores] or [(*cell, *[None] * len(_SCORE))]
-    return pd.DataFrame(rows, columns=[*_CELL, *_SCORE]).to_csv(index=False)
+    table = pd.DataFrame(rows, columns=[*_CELL, *_SCORE])
+    # Int64 knows missing values: failed cells do not turn counts into floats.
+    return table.astype({"n_train": "Int64", "n_test": "Int64"}).to_csv(index=False)

@@ -439,14 +439,11 @@ class TestTooManySprites:
     def test_more_than_the_grid_holds_are_refused_and_leave_nothing_behind(self, few_positions: None) -> None:
         config = DSpritesConfig(train_size=1402, test_size=40, digits="sklearn")
 
-        with pytest.raises(ValueError, match="720 sprites, fewer than 721"):
+        with pytest.raises(UserError, match="721 different sprites, but there are 720"):
             obtain(DSprites(config), None)
 
         assert list(cache_folder().rglob("*.h5")) == []
 
-    @pytest.mark.xfail(
-        strict=True, reason="sizes are a user's choice, yet the error is no UserError: a traceback shows"
-    )
     def test_refusal_is_an_error_for_users(self, few_positions: None) -> None:
         config = DSpritesConfig(train_size=1402, test_size=40, digits="sklearn")
 
@@ -454,7 +451,6 @@ class TestTooManySprites:
             obtain(DSprites(config), None)
 
 
-@pytest.mark.xfail(strict=True, reason="an odd size is accepted and rounded down without a word")
 def test_odd_sizes_are_refused_or_kept(build: Build) -> None:
     try:
         counts = build(digits="sklearn", train_size=201).info.counts["train"]

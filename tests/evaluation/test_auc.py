@@ -93,7 +93,6 @@ def test_standard_error_is_the_spread_over_resampled_populations_where_scores_ar
 
 
 @pytest.mark.filterwarnings("ignore:Degrees of freedom", "ignore:invalid value")
-@pytest.mark.xfail(strict=True, reason="one image in a population gives NaN, which no record can be written with")
 def test_standard_error_is_finite_or_refused_where_a_population_has_one_image() -> None:
     try:
         error = auc(told(2, 1), np.array([0.0, 2.0, 1.0])).standard_error
