@@ -28,7 +28,7 @@ from cabench.errors import UserError, unknown
 Fields = Mapping[str, Any]
 
 _TABLES = ("defaults", "datasets", "methods", "on", "variants")
-_DEFAULTS: Mapping[str, type] = {"datasets": list, "controls": list, "seeds": str, "precision": str}
+_DEFAULTS = {"datasets": "a list of names", "controls": "a list of names", "seeds": "text", "precision": "text"}
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,13 @@ def _check_defaults(name: str, defaults: Fields) -> None:
     for key, value in defaults.items():
         if key not in _DEFAULTS:
             raise unknown(f"default of profile {name!r}", key, _DEFAULTS)
-        if not isinstance(value, _DEFAULTS[key]) or not all(isinstance(item, str) for item in value):
-            kind = "text" if _DEFAULTS[key] is str else "a list of names"
-            raise UserError(f"Profile {name!r}: defaults.{key} must be {kind}, not {value!r}.")
+        fits = isinstance(value, str) if _DEFAULTS[key] == "text" else _is_list_of_names(value)
+        if not fits:
+            raise UserError(f"Profile {name!r}: defaults.{key} must be {_DEFAULTS[key]}, not {value!r}.")
+
+
+def _is_list_of_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _variants(profile: str, tables: Mapping[str, Fields], kind: str, other: str) -> dict[str, Variant]:
