@@ -1,0 +1,80 @@
+"""The README keeps its word: its commands are those that are run, its names exist, its tables are those of the records."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import cabench
+from cabench.discovery import plugins
+from cabench.profiles import profile_names
+from cabench.report.markdown import markdown
+from cabench.report.output import END, START, write_report
+from cabench.store import ResultsStore
+
+CHECKOUT = Path(cabench.__file__).parent.parent
+README = CHECKOUT / "README.md"
+
+pytestmark = pytest.mark.skipif(not README.exists(), reason="the package is installed, its README is not here")
+
+
+def test_tables_are_those_of_the_published_records():
+    page = README.read_text(encoding="utf-8")
+    block = page.partition(START)[2].partition(END)[0]
+    records = ResultsStore(CHECKOUT / "results" / "published").records()
+    assert records
+    assert block.strip() == markdown(records).strip()
+
+
+def test_published_records_hold_all_seeds_of_all_methods():
+    records = ResultsStore(CHECKOUT / "results" / "published").records()
+    seeds = {}
+    for record in records:
+        assert record.status == "ok"
+        seeds.setdefault((record.dataset["label"], record.method["label"]), set()).add(record.seed)
+    assert all(found == {0, 1, 2} for found in seeds.values()), seeds
+
+
+def test_methods_and_data_sets_are_all_named():
+    page = README.read_text(encoding="utf-8")
+    for name in (*plugins("methods"), *plugins("datasets"), *profile_names()):
+        assert f"`{name}`" in page
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    (command,) = re.findall(r"<!-- test-command -->\n```sh\n(.*)\n```", README.read_text(encoding="utf-8"))
+    assert "pytest" in command
+    script = (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8")
+    extraction = re.search(r"^command=.*$", script, re.MULTILINE)
+    assert extraction
+    extracted = subprocess.run(
+        ["bash", "-c", f'{extraction.group()}; printf %s "$command"'],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert extracted.stdout == command
+
+
+def test_a_report_replaces_the_marked_block_and_nothing_else(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{START}\nold\n{END}\nafter\n", encoding="utf-8")
+    write_report(page, "new\n")
+    assert page.read_text(encoding="utf-8") == f"before\n{START}\n\nnew\n\n{END}\nafter\n"
+
+
+def test_a_page_with_one_marker_is_refused_and_left_alone(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{START}\n", encoding="utf-8")
+    with pytest.raises(cabench.UserError, match="only one of the two"):
+        write_report(page, "new\n")
+    assert page.read_text(encoding="utf-8") == f"before\n{START}\n"
+
+
+def test_a_file_without_markers_is_written_whole(tmp_path):
+    write_report(tmp_path / "table.md", "new\n")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == "new\n"
