@@ -84,11 +84,11 @@ def run(
     request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
     experiment = resolve(request, build=reporter.say)
     store.check_writable()
+    store.records()  # a record that cannot be read is an error now, not after hours of work
     runner = Runner(store, experiment.device, reporter, checkpoint_seconds)
     records = runner.run(experiment.cells, force)
-    table = markdown(records)
+    typer.echo(markdown(records))
     atomic.write_text(results / "report.md", markdown(store.records()))
-    typer.echo(table)
     failed = [record for record in records if record.status == "failed"]
     if failed:
         typer.echo(f"{len(failed)} of {len(experiment.cells)} cells failed; `cabench plan` names them.", err=True)

@@ -28,7 +28,7 @@ class Cell:
     """One method on one data set under one seed.
 
     Attributes:
-        method: constructed with its resolved configuration, not fitted.
+        method: constructed with its resolved configuration, never fitted: see `new_method`.
         method_label: the name that was asked for: a variant's, or the method's own.
         dataset: the built data set's description.
         dataset_label: likewise for the data set.
@@ -65,6 +65,10 @@ class Cell:
     def title(self) -> str:
         """A name for progress and messages."""
         return f"{self.dataset_label} / {self.method_label} / seed {self.seed}"
+
+    def new_method(self) -> ContrastiveAnalysisMethod:
+        """A method to fit, which goes when its cell is done: a grid of many cells holds one network at a time."""
+        return type(self.method)(self.method.config)
 
     def folder(self, results: Path) -> Path:
         """The folder of this cell below a results folder."""

@@ -106,9 +106,10 @@ class _Outline:
         for method_label in self.methods:
             method = make_method(method_label, label, self.profile, self.overrides)
             method.check(file.info)
-            for seed in self.seeds:
-                fresh = type(method)(method.config)
-                cells.append(Cell(fresh, method_label, file.info, label, seed, self.precision, self.profile.name))
+            cells += [
+                Cell(method, method_label, file.info, label, seed, self.precision, self.profile.name)
+                for seed in self.seeds
+            ]
         return cells
 
 

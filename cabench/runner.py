@@ -65,6 +65,10 @@ class Runner:
                 continue
             try:
                 with self.store.lock(cell):
+                    # Another process may have finished the cell since it was looked at.
+                    if not force and self.store.state(cell) == "done":
+                        records.append(self.store.load(cell))
+                        continue
                     self.reporter.started(cell.title, number, len(cells))
                     records.append(self._compute(cell, file, force))
             except Timeout:
@@ -79,7 +83,7 @@ class Runner:
         try:
             record = self._attempt(attempt, file)
             outcome = f"separation gap {record.separation_gap:.3f}, {record.cost['train_s']:.0f} s of training"
-        except StopRequested:
+        except (StopRequested, KeyboardInterrupt, SystemExit):
             self.reporter.ended("stopped; the same command continues it")
             raise
         except Exception as error:  # whatever a method raises, the other cells must go on
@@ -90,7 +94,7 @@ class Runner:
         return record
 
     def _attempt(self, attempt: _Attempt, file: DatasetFile) -> Record:
-        cell, cost = attempt.cell, attempt.cost
+        cell, cost, method = attempt.cell, attempt.cost, attempt.cell.new_method()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         context = FitContext(
@@ -107,15 +111,15 @@ class Runner:
         train, test = file.read("train"), file.read("test")
         started = time.monotonic()
         with _stopping_politely(self.stop):
-            cell.method.fit(train, context)
+            method.fit(train, context)
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
-            cost.images_seen = len(train.background) + len(train.target) if cell.method.learns else 0
-        encoded_train, encoded_test = self._encode(cell.method, train), self._encode(cell.method, test)
+            cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
+        encoded_train, encoded_test = self._encode(method, train), self._encode(method, test)
         self.store.write_representations(cell, encoded_train, encoded_test)
         started = time.monotonic()
         scores = evaluate(encoded_train, encoded_test, cell.dataset.attributes, EVALUATION)
-        return attempt.succeeded(scores, time.monotonic() - started)
+        return attempt.succeeded(scores, time.monotonic() - started, method.parameter_count())
 
     def _encode(self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset) -> EncodedSplit:
         return EncodedSplit(*(_encode(method, part, self.device) for part in (split.background, split.target)))
@@ -130,7 +134,7 @@ class _Attempt:
     started: str
     cost: FitCost = field(default_factory=FitCost)
 
-    def succeeded(self, scores: tuple[Score, ...], probe_s: float) -> Record:
+    def succeeded(self, scores: tuple[Score, ...], probe_s: float, parameters: int) -> Record:
         cost = {
             "train_s": self.cost.train_s,
             "compile_s": 0.0,
@@ -138,7 +142,7 @@ class _Attempt:
             "images_per_s": self.cost.images_seen / self.cost.train_s if self.cost.train_s else 0.0,
             "steps": self.cost.steps,
             "images_seen": self.cost.images_seen,
-            "parameters": self.cell.method.parameter_count(),
+            "parameters": parameters,
             "peak_memory_gib": peak_memory_gib(self.device),
         }
         return replace(self._record("ok"), scores=scores, separation_gap=separation_gap(scores), cost=cost)

@@ -1,4 +1,4 @@
-"""The README keeps its word: its commands are those that are run, its names exist, its tables are those of the records."""
+"""The README keeps its word: its commands are run, its names exist, its tables are those of the records."""
 
 from __future__ import annotations
 

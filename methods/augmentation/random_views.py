@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from kornia.augmentation import (
     ColorJitter,
-    RandomGaussianNoise,
     RandomGrayscale,
     RandomHorizontalFlip,
     RandomResizedCrop,
@@ -33,7 +32,6 @@ class ViewConfig(Settings):
     saturation: float = setting(0.4, at_least=0, at_most=1, help="strength of saturation jitter; colour images only")
     hue: float = setting(0.1, at_least=0, at_most=0.5, help="strength of hue jitter; colour images only")
     grey: float = setting(0.2, at_least=0, at_most=1, help="probability of turning grey, per image; colour images only")
-    noise: float = setting(0.0, at_least=0, help="standard deviation of pixel noise, on images in [0, 1]")
 
     def check_colours(self, info: DatasetInfo, method: str) -> None:
         """Refuse colour augmentation of grey images.
@@ -52,7 +50,8 @@ class RandomViews(nn.Module):
     """Draws one random view of each image.
 
     Crops are resampled in one batch; a coin per batch decides about colour jitter, whose parameters then differ by
-    image. Values stay in [0, 1] except under noise.
+    image. Values stay in [0, 1]. kornia draws all parameters on the CPU, whatever device the images
+    are on.
     """
 
     def __init__(self, config: ViewConfig) -> None:
@@ -63,7 +62,6 @@ class RandomViews(nn.Module):
         self.flip = RandomHorizontalFlip(p=config.flip)
         self.colour = ColorJitter(config.brightness, config.contrast, config.saturation, config.hue, p=1.0)
         self.grey = RandomGrayscale(p=config.grey)
-        self.noise = RandomGaussianNoise(std=config.noise, p=1.0)
         self.config = config
 
     def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -79,6 +77,4 @@ class RandomViews(nn.Module):
                 views = self.colour(views)
             if self.config.grey:
                 views = self.grey(views)
-            if self.config.noise:
-                views = self.noise(views)
         return views.contiguous(memory_format=torch.channels_last)

@@ -76,12 +76,6 @@ def test_grey_images_can_be_jittered_in_brightness_and_contrast():
     assert changed(images(8, channels=1), views).all()
 
 
-def test_noise_has_the_given_deviation():
-    config = dataclasses.replace(PLAIN, noise=0.1)
-    noise = RandomViews(config)(images(), torch.Generator().manual_seed(0)) - images()
-    assert noise.std().item() == pytest.approx(0.1, rel=0.02)
-
-
 def test_colour_augmentation_of_grey_images_is_refused(planted_info):
     with pytest.raises(UserError, match=r"sepclr\.saturation"):
         ViewConfig().check_colours(planted_info, "sepclr")
