@@ -4,7 +4,8 @@
 /<split>/images       uint8 (n, channels, height, width)
 /<split>/is_target    bool (n,)
 /<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
-    attrs: space = "common" | "salient", kind = "class" | "real", classes = JSON list, position
+    attrs: space = "common" | "salient", kind = "class" | "real", classes = [...] (no such attr where kind is "real"),
+        position = place in tables, from 0
 """
 
 from __future__ import annotations
@@ -44,12 +45,9 @@ class SplitWriter:
         for position, attribute in enumerate(attributes):
             undefined = attribute.undefined()
             dataset = values.create_dataset(attribute.name, (rows,), undefined.dtype, fillvalue=undefined)
-            dataset.attrs.update(
-                space=attribute.space,
-                kind=attribute.kind,
-                classes=json.dumps(attribute.classes),
-                position=position,
-            )
+            dataset.attrs.update(space=attribute.space, kind=attribute.kind, position=position)
+            if attribute.classes:
+                dataset.attrs["classes"] = attribute.classes
             self._values[attribute.name] = dataset
         self._written = 0
         self._rows = rows
@@ -209,7 +207,10 @@ def _read_attribute(name: str, dataset: h5py.Dataset) -> Attribute:
     space, kind = dataset.attrs["space"], dataset.attrs["kind"]
     if space not in ("common", "salient") or kind not in ("class", "real"):
         raise ValueError(f"attribute {name} declares space {space!r} and kind {kind!r}")
-    return Attribute(name, space, kind, tuple(json.loads(dataset.attrs["classes"])))
+    classes = tuple(dataset.attrs.get("classes", ()))
+    if not all(isinstance(label, str) for label in classes):
+        raise ValueError(f"attribute {name} declares classes that are not text")
+    return Attribute(name, space, kind, classes)
 
 
 def _count(is_target: np.ndarray) -> dict[str, int]:
@@ -248,4 +249,4 @@ def _verify_split(path: Path, split: str, group: h5py.Group, attributes: Sequenc
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
