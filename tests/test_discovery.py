@@ -50,6 +50,7 @@ Install = Callable[[str, str], None]
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Lays out an installed package `their_package` with the given code and entry points."""
     monkeypatch.syspath_prepend(tmp_path)
+    plugins.cache_clear()
 
     def lay_out(code: str, entry_points: str) -> None:
         (tmp_path / "their_package.py").write_text(code, encoding="utf-8")
@@ -58,9 +59,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n", encoding="utf-8")
         (info / "entry_points.txt").write_text(entry_points, encoding="utf-8")
         importlib.invalidate_caches()
+        plugins.cache_clear()
 
     yield lay_out
     sys.modules.pop("their_package", None)
+    plugins.cache_clear()
 
 
 def load(kind: Kind, name: str) -> type[ContrastiveAnalysisMethod] | type[DatasetBuilder]:

@@ -21,8 +21,8 @@ def test_source_needs_no_files(tmp_path: Path) -> None:
 def test_splits_are_the_rows_in_their_order() -> None:
     train, test = sklearn_digits.read(sklearn_digits.locate(None))
 
-    assert train.images.shape == (1347, 28, 28)
-    assert test.images.shape == (450, 28, 28)
+    assert train.images.shape == (1287, 28, 28)
+    assert test.images.shape == (510, 28, 28)
     assert train.images.dtype == test.images.dtype == np.uint8
     assert train.labels.dtype == test.labels.dtype == np.int64
     np.testing.assert_array_equal(np.concatenate([train.labels, test.labels]), load_digits().target)
@@ -31,8 +31,8 @@ def test_splits_are_the_rows_in_their_order() -> None:
 def test_every_class_is_well_represented() -> None:
     train, test = sklearn_digits.read(sklearn_digits.locate(None))
 
-    assert np.bincount(train.labels).tolist() == [135, 136, 134, 136, 133, 137, 134, 134, 133, 135]
-    assert np.bincount(test.labels).tolist() == [43, 46, 43, 47, 48, 45, 47, 45, 41, 45]
+    assert np.bincount(train.labels).min() == 127
+    assert np.bincount(test.labels).min() == 47
 
 
 def test_placement_and_polarity_are_those_of_mnist() -> None:
