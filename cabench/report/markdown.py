@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -142,10 +143,9 @@ def _notes(section: Section) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text from records as Markdown table text."""
-    for character in "\\|*_`<>[]":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+    """Text from records as Markdown table text. Underscores inside words mean nothing in Markdown and stay bare."""
+    escaped = re.sub(r"[\\|*`<>\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", text)
+    return " ".join(escaped.split())
 
 
 def _tabulate(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
