@@ -15,7 +15,7 @@ def main() -> None:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
-    except (StopRequested, KeyboardInterrupt):
+    except StopRequested:
         print("Stopped. Finished cells are saved; the same command goes on from here.", file=sys.stderr)
         sys.exit(130)
 

@@ -203,7 +203,7 @@ def data_build(
 
 @data_app.command("verify")
 def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
-    """Check a built data set against its own hash and declarations."""
+    """Check a data set against its own hash and declarations. One that is not there yet is built first."""
     file = _data_file(name, profile, sets, data_root)
     file.verify()
     typer.echo(f"{file.path} is sound.")
@@ -211,7 +211,7 @@ def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, d
 
 @data_app.command("info")
 def data_info(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
-    """Describe a built data set: sizes, sources, attributes."""
+    """Describe a data set: sizes, sources, attributes. One that is not there yet is built first."""
     file = _data_file(name, profile, sets, data_root)
     info = file.info
     _columns(

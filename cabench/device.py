@@ -16,8 +16,8 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+    kind, colon, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
         raise UserError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:<number>.")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise UserError(

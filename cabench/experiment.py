@@ -152,6 +152,9 @@ def check_profile(profile: Profile) -> None:
     Raises:
         UserError: for a name, field or value that does not exist or is not allowed.
     """
+    for name in (*profile.method_variants, *profile.dataset_variants):
+        if name in discovery.plugins("methods") or name in discovery.plugins("datasets"):
+            raise UserError(f"Profile {profile.name!r}: the variant name {name!r} is taken; choose another.")
     for dataset in (*profile.datasets, *profile.dataset_variants):
         make_builder(dataset, profile, {})
     for dataset in profile.on:

@@ -18,7 +18,7 @@ from filelock import Timeout
 from cabench.context import FitContext, FitCost, StopFlag
 from cabench.dataset import SPACES, ContrastiveDataset, Population, float_batches
 from cabench.dataset_file import DatasetFile
-from cabench.errors import StopRequested
+from cabench.errors import StopRequested, UserError
 from cabench.evaluation.grid import EncodedPopulation, EncodedSplit, evaluate, separation_gap
 from cabench.experiment import EVALUATION, Cell, evaluation
 from cabench.method import ContrastiveAnalysisMethod
@@ -57,12 +57,15 @@ class Runner:
 
         Raises:
             StopRequested: when the process was asked to stop. What was done so far is on disk.
+            UserError: when the results folder can no longer be written to.
         """
         records = []
         for number, (cell, file) in enumerate(cells, start=1):
             if not force and self.store.state(cell) == "done":
                 records.append(self.store.load(cell))
                 continue
+            if self.stop.requested:
+                raise StopRequested
             try:
                 with self.store.lock(cell):
                     # Another process may have finished the cell since it was looked at.
@@ -73,6 +76,8 @@ class Runner:
                     records.append(self._compute(cell, file, force))
             except Timeout:
                 self.reporter.say(f"[{number}/{len(cells)}] {cell.title}: left to the process that is working on it")
+            except OSError as error:
+                raise UserError(f"{cell.title} could not be saved in {self.store.folder}: {error}.") from error
         return records
 
     def _compute(self, cell: Cell, file: DatasetFile, force: bool) -> Record:
@@ -108,14 +113,16 @@ class Runner:
             stop=self.stop,
             cost=cost,
         )
-        train, test = file.read("train"), file.read("test")
+        train = file.read("train")
         started = time.monotonic()
         with _stopping_politely(self.stop):
             method.fit(train, context)
+        if self.stop.requested:
+            raise StopRequested
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
-        encoded_train, encoded_test = self._encode(method, train), self._encode(method, test)
+        encoded_train, encoded_test = self._encode(method, train), self._encode(method, file.read("test"))
         self.store.write_representations(cell, encoded_train, encoded_test)
         started = time.monotonic()
         scores = evaluate(encoded_train, encoded_test, cell.dataset.attributes, EVALUATION)

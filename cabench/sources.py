@@ -1,4 +1,4 @@
-"""The raw material of a data set: named files on disk, identified by their size and content."""
+"""The raw material of a data set: named files on disk, identified by their content."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Source:
     files: tuple[Path, ...] = ()
 
     def identity(self) -> dict[str, object]:
-        """Title and total size in bytes: cheap enough to compute at each start, part of a built file's key."""
-        return {"title": self.title, "bytes": sum(_size(path) for path in self.files)}
+        """Title and SHA-256 of every file, wherever it stands: part of a built data set's key."""
+        return {"title": self.title, "sha256": [_sha256(path) for path in self.files]}
 
     def provenance(self) -> list[dict[str, object]]:
         """One entry a file: title, path, size in bytes and SHA-256 of the content (a folder: of all its files)."""

@@ -66,7 +66,8 @@ class ResultsStore:
         """The lock that the process working on a cell holds; it is freed by the system when that process dies."""
         folder = cell.folder(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / ".lock", timeout=0)
+        # A second of patience: looking at a cell's state takes the lock for a moment.
+        return FileLock(folder / ".lock", timeout=1)
 
     def load(self, cell: Cell) -> Record:
         """The record of a cell that ended."""

@@ -24,6 +24,7 @@ from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import DatasetWriter, Split
 from cabench.datasets.sources import cifar10, mnist
+from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 
 IMAGE_SHAPE = (3, 32, 32)
@@ -58,6 +59,7 @@ class CifarMnist(DatasetBuilder):
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
         """Blend both splits, background first."""
         photographs, digits = cifar10.read(sources[0]), mnist.read(sources[1])
+        _check_counts(sources, photographs, digits)
         n_test = {"full": 10_000, "paper": 1_000}[self.config.test_split]
         splits: tuple[tuple[Split, int], ...] = (("train", 50_000), ("test", n_test))
         for (split, count), photograph, digit in zip(splits, photographs, digits, strict=True):
@@ -69,6 +71,18 @@ class CifarMnist(DatasetBuilder):
                     rows = slice(start, min(start + CHUNK, count))
                     labels = {"object": photograph.labels[rows], "digit": digit.labels[rows]}
                     out.append(_blend(photograph, digit, rows), True, labels)
+
+
+def _check_counts(sources: Sequence[Source], *pairs: tuple[LabelledImages, LabelledImages]) -> None:
+    """Refuse sources that hold fewer images than were published."""
+    for source, pair, wanted in zip(sources, pairs, ((50_000, 10_000), (50_000, 10_000)), strict=True):
+        found = tuple(len(split.labels) for split in pair)
+        if any(have < want for have, want in zip(found, wanted, strict=True)):
+            places = ", ".join(map(str, source.files))
+            raise UserError(
+                f"{source.title} ({places}) holds {found[0]:,} training and {found[1]:,} test images, but "
+                f"{wanted[0]:,} and {wanted[1]:,} are needed; replace it by a complete copy."
+            )
 
 
 def _blend(photographs: LabelledImages, digits: LabelledImages, rows: slice) -> np.ndarray:

@@ -84,7 +84,10 @@ class DSprites(DatasetBuilder):
         return [DIGIT_SOURCES[self.config.digits].locate(root)]
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
-        """Draw both splits: digits of either from that split of their source, no sprite in both."""
+        """Draw both splits: digits of either from that split of their source, no point of the factor grid in both.
+
+        The published grid holds the upright orientation twice, as 0 and as a full turn: a few sprites look alike.
+        """
         config = self.config
         train_digits, test_digits = DIGIT_SOURCES[config.digits].read(sources[0])
         factors = _factors(config.orientations, np.random.default_rng([config.seed, 0]))

@@ -15,7 +15,8 @@ the release's 10,000 and 1,000 belong to batches of 128. Background and target p
 that batch normalisation sees one population at a time, as released.
 
 Deviations: channels are in their true order (the release scrambles them when it loads CelebA); each step sees equal
-halves of background and target; representations are taken in eval mode.
+halves of background and target, and images that do not fill a batch wait for the next epoch; representations are taken
+in eval mode; one Adam lasts the whole training, where SepVAE's re-implementation makes a new one each epoch.
 
 The representation is the posterior means. The salient vector of a background image is the salient encoder's mean for
 it: training matches its samples to zero, nothing forces it there.

@@ -10,7 +10,7 @@ import pytest
 from cabench import discovery
 from cabench.config import digest
 from cabench.errors import UserError
-from cabench.experiment import make_builder, make_method, parse_seeds
+from cabench.experiment import check_profile, make_builder, make_method, parse_seeds
 from cabench.plan import Request, survey
 from cabench.profiles import Profile, Variant, load_profile, profile_names
 from cabench.store import ResultsStore
@@ -267,3 +267,14 @@ def test_a_request_uses_the_defaults_of_its_profile(
         ("tiny", "chance", 4),
     ]
     assert {line[4] for line in lines} == {"missing (data set not built)"}
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", " ", "a b"])
+def test_a_variant_whose_name_is_no_folder_name_is_refused(profile: MakeProfile, name: str) -> None:
+    with pytest.raises(UserError, match="is no name for a variant"):
+        profile(f'[variants."{name}"]\nmethod = "pca"')
+
+
+def test_a_variant_cannot_take_the_name_of_a_method(profile: MakeProfile) -> None:
+    with pytest.raises(UserError, match="'sepclr' is taken"):
+        check_profile(profile('[variants.sepclr]\nmethod = "pca"'))

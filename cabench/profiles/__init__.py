@@ -16,6 +16,7 @@ epochs = 3
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -155,6 +156,8 @@ def _is_list_of_names(value: object) -> bool:
 def _variants(profile: str, tables: Mapping[str, Fields], kind: str, other: str) -> dict[str, Variant]:
     found = {}
     for label, table in tables.items():
+        if not re.fullmatch(r"\w[\w.-]*", label):
+            raise UserError(f"Profile {profile!r}: {label!r} is no name for a variant; use letters, digits, _ and -.")
         if (kind in table) == (other in table):
             raise UserError(
                 f"Profile {profile!r}: variant {label!r} must name either a method or a dataset as its base."

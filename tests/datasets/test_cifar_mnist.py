@@ -15,6 +15,7 @@ from cabench.dataset_builder import obtain
 from cabench.dataset_file import DatasetFile
 from cabench.datasets.cifar_mnist import CifarMnist, CifarMnistConfig
 from cabench.datasets.sources import cifar10, mnist
+from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 
 DATA = os.environ.get("CABENCH_DATA")
@@ -181,3 +182,15 @@ def test_real_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.path.unlink()
     assert obtain(CifarMnist(), root).info.content_sha256 == sha
     file.path.unlink()
+
+
+def test_incomplete_sources_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CABENCH_CACHE", str(tmp_path))
+    short = LabelledImages(PHOTOGRAPHS["train"].images[:49_900], PHOTOGRAPHS["train"].labels[:49_900])
+    monkeypatch.setattr(cifar10, "locate", lambda root: Source("CIFAR-10"))
+    monkeypatch.setattr(cifar10, "read", lambda source: (short, PHOTOGRAPHS["test"]))
+    monkeypatch.setattr(mnist, "locate", lambda root: Source("MNIST"))
+    monkeypatch.setattr(mnist, "read", lambda source: (DIGITS["train"], DIGITS["test"]))
+    with pytest.raises(UserError, match=r"CIFAR-10 .* holds 49,900 training"):
+        obtain(CifarMnist(CifarMnistConfig()), None)
+    assert not list(tmp_path.glob("**/*.h5"))
