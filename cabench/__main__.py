@@ -7,6 +7,8 @@ import sys
 from cabench.cli import app
 from cabench.errors import StopRequested, UserError
 
+INTERRUPTED = 130  # exit status of a command ended by Ctrl-C
+
 
 def main() -> None:
     """Run the command line. A user's mistake is said in one line, without a traceback, with exit status 2."""
@@ -16,8 +18,17 @@ def main() -> None:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
     except StopRequested:
-        print("Stopped. Finished cells are saved; the same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+        _say_stopped()
+        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        # Typer turns Ctrl-C into this status.
+        if ended.code == INTERRUPTED:
+            _say_stopped()
+        raise
+
+
+def _say_stopped() -> None:
+    print("Stopped. Finished cells are saved; the same command goes on from here.", file=sys.stderr)
 
 
 if __name__ == "__main__":

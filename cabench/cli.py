@@ -89,6 +89,8 @@ def run(
     records = runner.run(experiment.cells, force)
     typer.echo(markdown(records))
     atomic.write_text(results / "report.md", markdown(store.records()))
+    if len(records) < len(experiment.cells):
+        typer.echo(f"{len(experiment.cells) - len(records)} cells are left to other processes; see plan.", err=True)
     failed = [record for record in records if record.status == "failed"]
     if failed:
         typer.echo(f"{len(failed)} of {len(experiment.cells)} cells failed; `cabench plan` names them.", err=True)

@@ -188,7 +188,7 @@ def _read_info(file: h5py.File) -> DatasetInfo:
     if file.attrs["schema"] != SCHEMA:
         raise ValueError(f"schema {file.attrs['schema']}, expected {SCHEMA}")
     attributes = file["train/attributes"]
-    names = sorted(attributes, key=lambda name: int(attributes[name].attrs["position"]))
+    names = sorted(attributes, key=lambda name: (int(attributes[name].attrs.get("position", 0)), name))
     sources = [source["title"] for source in json.loads(file.attrs["sources"])]
     channels, height, width = file["train/images"].shape[1:]
     return DatasetInfo(
@@ -207,8 +207,9 @@ def _read_attribute(name: str, dataset: h5py.Dataset) -> Attribute:
     space, kind = dataset.attrs["space"], dataset.attrs["kind"]
     if space not in ("common", "salient") or kind not in ("class", "real"):
         raise ValueError(f"attribute {name} declares space {space!r} and kind {kind!r}")
-    classes = tuple(dataset.attrs.get("classes", ()))
-    if not all(isinstance(label, str) for label in classes):
+    declared = dataset.attrs.get("classes", ())
+    classes = tuple(declared)
+    if isinstance(declared, str) or not all(isinstance(label, str) for label in classes):
         raise ValueError(f"attribute {name} declares classes that are not text")
     return Attribute(name, space, kind, classes)
 

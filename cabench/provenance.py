@@ -62,7 +62,7 @@ def _commit() -> tuple[str | None, bool | None]:
     try:
         commit = _git(root, "rev-parse", "HEAD")
         return commit, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return None, None
 
 

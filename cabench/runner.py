@@ -62,7 +62,7 @@ class Runner:
         records = []
         for number, (cell, file) in enumerate(cells, start=1):
             if not force and self.store.state(cell) == "done":
-                records.append(self.store.load(cell))
+                records.append(self._load(cell))
                 continue
             if self.stop.requested:
                 raise StopRequested
@@ -70,7 +70,7 @@ class Runner:
                 with self.store.lock(cell):
                     # Another process may have finished the cell since it was looked at.
                     if not force and self.store.state(cell) == "done":
-                        records.append(self.store.load(cell))
+                        records.append(self._load(cell))
                         continue
                     self.reporter.started(cell.title, number, len(cells))
                     records.append(self._compute(cell, file, force))
@@ -79,6 +79,10 @@ class Runner:
             except OSError as error:
                 raise UserError(f"{cell.title} could not be saved in {self.store.folder}: {error}.") from error
         return records
+
+    def _load(self, cell: Cell) -> Record:
+        """A finished cell's record. Profiles share cells; the record shows under the one that is asked for now."""
+        return replace(self.store.load(cell), profile=cell.profile)
 
     def _compute(self, cell: Cell, file: DatasetFile, force: bool) -> Record:
         """Compute one cell and write its record, whatever comes of it."""

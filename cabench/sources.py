@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from cabench.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,17 @@ def _size(path: Path) -> int:
 
 
 def _sha256(path: Path) -> str:
+    try:
+        return _digest(path, tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in _files(path)))
+    except OSError as error:
+        raise UserError(f"The source {path} cannot be read ({error}).") from error
+
+
+@cache
+def _digest(path: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Kept while the process runs: the same files, unchanged in size and time, are read once."""
     digest = hashlib.sha256()
-    for file in _files(path):
+    for file, _, _ in files:
         if path.is_dir():
             digest.update(file.relative_to(path).as_posix().encode())
         with file.open("rb") as stream:

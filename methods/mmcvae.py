@@ -16,7 +16,8 @@ that batch normalisation sees one population at a time, as released.
 
 Deviations: channels are in their true order (the release scrambles them when it loads CelebA); each step sees equal
 halves of background and target, and images that do not fill a batch wait for the next epoch; representations are taken
-in eval mode; one Adam lasts the whole training, where SepVAE's re-implementation makes a new one each epoch.
+in eval mode; networks may run in bf16, losses in float32; one Adam lasts the whole training, where SepVAE's
+re-implementation makes a new one each epoch.
 
 The representation is the posterior means. The salient vector of a background image is the salient encoder's mean for
 it: training matches its samples to zero, nothing forces it there.

@@ -16,7 +16,8 @@ Kept as released: uniformity over the whole batch with zeroed background rows (i
 equal halves), self-pairs in k-JEM, one coin per batch for colour jitter, training on smaller crops than are encoded.
 
 Deviations: each step sees equal halves of background and target instead of a random mix; networks may run in bf16,
-losses in float32; representations are taken in eval mode on every data set; views are drawn on the training device.
+losses in float32; crops are resampled in one batch instead of cut image by image; representations are taken in eval
+mode on every data set; views are drawn on the training device.
 
 The representation is the encoders' output before the projectors. The salient vector of a background image is the
 salient encoder's output for it: training pulls its projection towards zero, nothing forces it there.
@@ -35,6 +36,7 @@ from torch.optim import Adam, Optimizer
 from cabench.config import setting
 from cabench.context import FitContext
 from cabench.dataset import SPACES, DatasetInfo
+from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
 from cabench.methods.losses.contrastive import alignment, uniformity
@@ -110,6 +112,11 @@ class SepCLR(GradientTrainedMethod):
         """Refuse an encoder or colour augmentation that the images do not fit."""
         super().check(info)
         check_encoder(self.config.encoder, info, self.name)
+        if self.config.encoder == "sepvae_32" and self.config.crop_size != 32:
+            raise UserError(
+                f"sepclr.encoder = sepvae_32 takes views of 32 x 32, but sepclr.crop_size is {self.config.crop_size}; "
+                "set it to 32 or choose another encoder."
+            )
         self.config.check_colours(info, self.name)
 
     def build(self, image_shape: tuple[int, int, int]) -> nn.ModuleDict:

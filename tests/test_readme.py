@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import cabench
 from cabench.discovery import plugins
+from cabench.plan import Request, resolve
 from cabench.profiles import profile_names
 from cabench.report.markdown import markdown
 from cabench.report.output import END, START, write_report
@@ -78,3 +80,13 @@ def test_a_page_with_one_marker_is_refused_and_left_alone(tmp_path):
 def test_a_file_without_markers_is_written_whole(tmp_path):
     write_report(tmp_path / "table.md", "new\n")
     assert (tmp_path / "table.md").read_text(encoding="utf-8") == "new\n"
+
+
+def test_the_profile_in_the_readme_works_as_it_stands(tmp_path):
+    (text,) = re.findall(r"```toml\n(\[defaults\].*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    methods = "sepclr,sepclr_without_independence"
+    request = Request(methods, "", "", str(tmp_path / "mine.toml"), [], "cpu", "auto", None, True)
+    smaller = ["dsprites.train_size=1200", "dsprites.test_size=40"]
+    cells = resolve(replace(request, sets=smaller), build=lambda text: None).cells
+    assert [cell.method_label for cell, _ in cells] == ["sepclr", "sepclr_without_independence", "pca", "chance"]

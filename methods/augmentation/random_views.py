@@ -13,7 +13,7 @@ from kornia.augmentation import (
 )
 from torch import Tensor, nn
 
-from cabench.config import Settings, setting
+from cabench.config import ConfigError, Settings, setting
 from cabench.dataset import DatasetInfo
 from cabench.errors import UserError
 from cabench.randomness import drawing_from
@@ -32,6 +32,12 @@ class ViewConfig(Settings):
     saturation: float = setting(0.4, at_least=0, at_most=1, help="strength of saturation jitter; colour images only")
     hue: float = setting(0.1, at_least=0, at_most=0.5, help="strength of hue jitter; colour images only")
     grey: float = setting(0.2, at_least=0, at_most=1, help="probability of turning grey, per image; colour images only")
+
+    def __post_init__(self) -> None:
+        """Refuse a range of crops that ends before it starts."""
+        super().__post_init__()
+        if self.crop_scale[0] > self.crop_scale[1]:
+            raise ConfigError(f"crop_scale = {list(self.crop_scale)} is not allowed; the smaller number comes first.")
 
     def check_colours(self, info: DatasetInfo, method: str) -> None:
         """Refuse colour augmentation of grey images.
