@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cabench.config import Settings, setting
     from cabench.context import FitContext
-    from cabench.dataset import Attribute, ContrastiveDataset, DatasetInfo, Population
+    from cabench.dataset import Attribute, ContrastiveDataset, DataForm, DatasetInfo, Population
     from cabench.dataset_builder import DatasetBuilder
     from cabench.errors import UserError
     from cabench.method import ContrastiveAnalysisMethod, Generative, Representation
     from cabench.network_method import NetworkMethod
     from cabench.saving import load_method, save_method
-    from cabench.training import GradientTrainedMethod, TrainingConfig, descend
+    from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 _MODULES = {
     "Attribute": "dataset",
+    "Batch": "training",
     "ContrastiveAnalysisMethod": "method",
     "ContrastiveDataset": "dataset",
+    "DataForm": "dataset",
     "DatasetBuilder": "dataset_builder",
     "DatasetInfo": "dataset",
     "FitContext": "context",
@@ -42,8 +44,10 @@ _MODULES = {
 
 __all__ = [
     "Attribute",
+    "Batch",
     "ContrastiveAnalysisMethod",
     "ContrastiveDataset",
+    "DataForm",
     "DatasetBuilder",
     "DatasetInfo",
     "FitContext",

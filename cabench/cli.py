@@ -169,17 +169,23 @@ def check_method(
 
 
 @app.command("list")
-def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
-    """List methods, data sets or profiles."""
-    if what is Listing.PROFILES:
-        from cabench.profiles import load_profile, profile_names
+def list_(
+    what: Annotated[Listing, typer.Argument(help="What to list.")],
+    profile: ProfileName = "quick",
+) -> None:
+    """List methods or data sets, with the variants that a profile names; or profiles."""
+    from cabench.profiles import load_profile, profile_names
 
+    if what is Listing.PROFILES:
         _columns([(name, load_profile(name).description) for name in profile_names()])
     else:
         from cabench.discovery import plugins
 
-        found = plugins("methods" if what is Listing.METHODS else "datasets")
-        _columns([(plugin.name, plugin.summary) for plugin in found.values()])
+        named = load_profile(profile)
+        is_method = what is Listing.METHODS
+        variants = named.method_variants if is_method else named.dataset_variants
+        rows = [(plugin.name, plugin.summary) for plugin in plugins("methods" if is_method else "datasets").values()]
+        _columns(rows + [(name, variant.summary) for name, variant in variants.items()])
 
 
 def _columns(rows: Sequence[tuple[str, str]]) -> None:

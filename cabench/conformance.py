@@ -153,7 +153,7 @@ def check_saving_and_loading(subject: Subject) -> None:
 def check_every_parameter_moves(subject: Subject) -> None:
     """Training changes every parameter but those that the method lists, with a reason, in `unmoved`."""
     method = _gradient_trained(subject)
-    method.prepare(subject.data.info.image_shape, CPU, context().randomness.initialisation())
+    method.prepare(subject.data.info.form, CPU, context().randomness.initialisation())
     before = {name: parameter.detach().clone() for name, parameter in method.network.named_parameters()}
     method.fit(subject.data, context())
     still = {name for name, value in method.network.named_parameters() if torch.equal(value, before[name])}
@@ -188,6 +188,23 @@ def check_background_images_matter(subject: Subject) -> None:
         assert not same, "background images do not influence the representation of target images"
     else:
         assert same, "the method says that it does not learn, but its representation depends on the images"
+
+
+def check_learning_from_attributes_is_said(subject: Subject) -> None:
+    """Other attributes of the training images change the representation if, and only if, `supervised` says so."""
+    data = subject.data
+    reversed_attributes = data._replace(
+        **{
+            name: Population(part.images, {key: values[::-1].copy() for key, values in part.attributes.items()})
+            for name, part in (("background", data.background), ("target", data.target))
+        }
+    )
+    usual, other = (subject.fitted(d).encode(subject.images()) for d in (data, reversed_attributes))
+    same = all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))
+    if subject.kind.supervised:
+        assert not same, "the method says that it learns from attributes, but they change nothing"
+    else:
+        assert same, "the method learns from attributes of the images, but does not say so: set supervised = True"
 
 
 def check_resuming_continues_exactly(subject: Subject) -> None:
@@ -230,6 +247,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_every_parameter_moves,
     check_training_lowers_the_loss,
     check_background_images_matter,
+    check_learning_from_attributes_is_said,
     check_resuming_continues_exactly,
     check_decoding_gives_images,
 )

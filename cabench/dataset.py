@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -39,6 +40,35 @@ class Attribute:
         return values >= 0 if self.kind == "class" else ~np.isnan(values)
 
 
+class DataForm(NamedTuple):
+    """What networks are built for.
+
+    Attributes:
+        image_shape: (channels, height, width).
+        attributes: in the data set's order; what a method that learns from them has outputs for.
+    """
+
+    image_shape: tuple[int, int, int]
+    attributes: tuple[Attribute, ...] = ()
+
+    def to_tensor(self) -> Tensor:
+        """The form as uint8 text, for a place where only tensors are kept."""
+        text = json.dumps({"image_shape": self.image_shape, "attributes": [asdict(a) for a in self.attributes]})
+        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+    @classmethod
+    def from_tensor(cls, text: Tensor) -> DataForm:
+        """The form that `to_tensor` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: for a tensor that holds something else.
+        """
+        content = json.loads(bytes(text.tolist()))
+        channels, height, width = content["image_shape"]
+        attributes = (Attribute(**{**a, "classes": tuple(a["classes"])}) for a in content["attributes"])
+        return cls((channels, height, width), tuple(attributes))
+
+
 @dataclass(frozen=True)
 class DatasetInfo:
     """What is known of a built data set without reading its images.
@@ -62,6 +92,11 @@ class DatasetInfo:
     image_shape: tuple[int, int, int]
     attributes: tuple[Attribute, ...]
     counts: Mapping[str, Mapping[str, int]]
+
+    @property
+    def form(self) -> DataForm:
+        """What networks are built for."""
+        return DataForm(self.image_shape, self.attributes)
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,14 @@ class ContrastiveAnalysisMethod(ABC):
         version: raised whenever a change may change numbers; records of an older version are shown as stale.
         Config: the frozen, validated configuration.
         learns: False for controls whose representation does not depend on the images they are fitted on.
+        supervised: True for methods that learn from the images' attributes, and not only from which images are target.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     Config: ClassVar[type[Settings]]
     learns: ClassVar[bool] = True
+    supervised: ClassVar[bool] = False
     config: Settings
 
     def __init__(self, config: Settings | None = None) -> None:

@@ -15,7 +15,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ from cabench.checkpoint import (
 )
 from cabench.config import Settings, setting
 from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, DatasetInfo, as_float
+from cabench.dataset import ContrastiveDataset, DatasetInfo, Population, as_float
 from cabench.errors import StopRequested, UserError
 from cabench.network_method import NetworkMethod
 
@@ -43,6 +43,19 @@ class TrainingConfig(Settings):
 
     epochs: int = setting(100, at_least=1, help="passes over the training images")
     batch_size: int = setting(128, at_least=SMALLEST_BATCH, help="images a step, half of them background")
+
+
+class Batch(NamedTuple):
+    """What a step sees of one population.
+
+    Attributes:
+        images: float32 (n, channels, height, width) in [0, 1] on the device.
+        attributes: by name, (n,) int64 class indices (-1 = undefined) or float32 (NaN = undefined) on the device.
+            Empty for methods that are not `supervised`.
+    """
+
+    images: Tensor
+    attributes: Mapping[str, Tensor]
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -87,13 +100,16 @@ class GradientTrainedMethod(NetworkMethod):
     def make_optimizers(self) -> dict[str, Optimizer]:
         """Optimizers over the parameters of `network`, by name."""
 
+    def begin_epoch(self) -> None:
+        """Called before the first step of every epoch, for what an epoch starts anew."""
+
     @abstractmethod
-    def training_step(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """Update the network once: losses, gradients and the step of every optimizer.
 
         Args:
-            background: float32 (batch_size // 2, channels, height, width) in [0, 1] on the device.
-            target: likewise.
+            background: batch_size // 2 background images.
+            target: as many target images.
             context: gives `autocast()` and the random streams.
 
         Returns:
@@ -144,19 +160,20 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
     half = config.batch_size // 2
     steps = (len(data.background) + len(data.target)) // config.batch_size
     progress = _begin(method, data.info, context)
-    background = data.background.images.to(context.device)
-    target = data.target.images.to(context.device)
+    background, target = (_Rows.of(part, method.supervised, context.device) for part in (data.background, data.target))
     saved = time.monotonic()
     started = saved - progress.elapsed_s
 
     while progress.epoch < config.epochs:
         order_state = context.randomness.sampling.get_state()
-        background_order = _draw_order(len(background), half * steps, context)
-        target_order = _draw_order(len(target), half * steps, context)
+        background_order = _draw_order(len(data.background), half * steps, context)
+        target_order = _draw_order(len(data.target), half * steps, context)
+        if progress.step == 0:
+            method.begin_epoch()
         while progress.step < steps:
             rows = slice(progress.step * half, (progress.step + 1) * half)
             terms = method.training_step(
-                as_float(background[background_order[rows]]), as_float(target[target_order[rows]]), context
+                background.batch(background_order[rows]), target.batch(target_order[rows]), context
             )
             progress.add(terms)
             progress.elapsed_s = time.monotonic() - started
@@ -181,6 +198,25 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
     context.cost.train_s = progress.elapsed_s
     context.cost.steps = config.epochs * steps
     context.cost.images_seen = config.epochs * steps * 2 * half
+
+
+class _Rows(NamedTuple):
+    """A population on the device: uint8 images, and the attributes that a supervised method learns from."""
+
+    images: Tensor
+    attributes: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, population: Population, supervised: bool, device: torch.device) -> _Rows:
+        attributes = population.attributes if supervised else {}
+        tensors = {name: torch.from_numpy(values) for name, values in attributes.items()}
+        return cls(
+            population.images.to(device),
+            {name: (t.float() if t.is_floating_point() else t).to(device) for name, t in tensors.items()},
+        )
+
+    def batch(self, rows: Tensor) -> Batch:
+        return Batch(as_float(self.images[rows]), {name: values[rows] for name, values in self.attributes.items()})
 
 
 def _draw_order(rows: int, count: int, context: FitContext) -> Tensor:
@@ -262,7 +298,7 @@ def _begin(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext
 
 
 def _build(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext) -> None:
-    method.prepare(info.image_shape, context.device, context.randomness.initialisation())
+    method.prepare(info.form, context.device, context.randomness.initialisation())
     method.optimizers = method.make_optimizers()
     method.network.train()
 

@@ -26,46 +26,26 @@ it: training matches its samples to zero, nothing forces it there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch import Tensor
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.dataset import DatasetInfo
-from cabench.errors import UserError
-from cabench.method import Generative, Representation
 from cabench.methods.losses.mmd import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.networks.mmcvae_conv import MMcVAEDecoder, MMcVAEEncoder
-from cabench.methods.networks.sepvae_conv import SepVAEDecoder, SepVAEEncoder
-from cabench.training import GradientTrainedMethod, TrainingConfig, descend
-
-
-class Architecture(NamedTuple):
-    """Encoder and decoder classes, and the height and width of the images they take."""
-
-    encoder: type[MMcVAEEncoder] | type[SepVAEEncoder]
-    decoder: type[MMcVAEDecoder] | type[SepVAEDecoder]
-    size: int
-
-
-ARCHITECTURES = {
-    "mmcvae_64": Architecture(MMcVAEEncoder, MMcVAEDecoder, 64),
-    "sepvae_32": Architecture(SepVAEEncoder, SepVAEDecoder, 32),
-}
+from cabench.methods.vae.architectures import ArchitectureName
+from cabench.methods.vae.contrastive_vae import ContrastiveVAE, ContrastiveVAEConfig
+from cabench.training import Batch, descend
 
 
 @dataclass(frozen=True)
-class MMcVAEConfig(TrainingConfig):
+class MMcVAEConfig(ContrastiveVAEConfig):
     """Defaults: the released CelebA experiment (card A6)."""
 
     epochs: int = setting(100, at_least=1, help="passes over the training images")
     batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
-    learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
-    architecture: Literal["mmcvae_64", "sepvae_32"] = setting("mmcvae_64", help="networks, named by their image size")
+    architecture: ArchitectureName = setting("mmcvae_64", help="networks, named by their image size")
     d_common: int = setting(16, at_least=1, help="size of the common vector")
     d_salient: int = setting(6, at_least=1, help="size of the salient vector")
     common_kl_weight: float = setting(1.0, at_least=0, help="of KL(c); 0.5 in SepVAE's re-implementation")
@@ -74,19 +54,7 @@ class MMcVAEConfig(TrainingConfig):
     salient_mmd_weight: float = setting(1_000.0, at_least=0, help="lambda_2, of background salient samples to zero")
 
 
-class Posterior(NamedTuple):
-    """A diagonal Gaussian: float32 mean and log-variance, each (n, d)."""
-
-    mean: Tensor
-    log_variance: Tensor
-
-    def sample(self, generator: torch.Generator) -> Tensor:
-        """One reparametrised sample a row, (n, d)."""
-        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
-        return self.mean + torch.exp(self.log_variance / 2) * noise
-
-
-class MMcVAE(GradientTrainedMethod, Generative):
+class MMcVAE(ContrastiveVAE):
     """Two encoders and one decoder, trained by reconstruction, KL and moment matching; see the module."""
 
     name = "mmcvae"
@@ -94,41 +62,15 @@ class MMcVAE(GradientTrainedMethod, Generative):
     Config = MMcVAEConfig
     config: MMcVAEConfig
 
-    def check(self, info: DatasetInfo) -> None:
-        """Refuse images of another size than the networks take."""
-        super().check(info)
-        size = ARCHITECTURES[self.config.architecture].size
-        if info.image_shape[1:] != (size, size):
-            raise UserError(
-                f"mmcvae.architecture = {self.config.architecture} takes images of {size} x {size}, but those of "
-                f"{info.name} are {info.image_shape[1]} x {info.image_shape[2]}; choose another architecture or size."
-            )
-
-    def build(self, image_shape: tuple[int, int, int]) -> nn.ModuleDict:
-        """A common encoder, a salient encoder and a decoder."""
-        channels, config = image_shape[0], self.config
-        architecture = ARCHITECTURES[config.architecture]
-        return nn.ModuleDict(
-            {
-                "common": architecture.encoder(channels, config.d_common),
-                "salient": architecture.encoder(channels, config.d_salient),
-                "decoder": architecture.decoder(config.d_common + config.d_salient, channels),
-            }
-        )
-
-    def make_optimizers(self) -> dict[str, Optimizer]:
-        """Adam over everything."""
-        return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
-
-    def training_step(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """One step on the background half, then the target half, in separate passes."""
         config, noise = self.config, context.randomness.noise
         with context.autocast():
-            (common_b, salient_b), (common_t, salient_t) = self._posteriors(background), self._posteriors(target)
+            (common_b, salient_b), (common_t, salient_t) = (self.posteriors(x.images) for x in (background, target))
             c_b, s_b, c_t, s_t = (p.sample(noise) for p in (common_b, salient_b, common_t, salient_t))
-            decoded_b = self._decode(c_b, torch.zeros_like(s_b))
-            decoded_t = self._decode(c_t, s_t)
-        reconstruction = squared_error(background, decoded_b) + squared_error(target, decoded_t)
+            decoded_b = self.decoded(c_b, torch.zeros_like(s_b))
+            decoded_t = self.decoded(c_t, s_t)
+        reconstruction = squared_error(background.images, decoded_b) + squared_error(target.images, decoded_t)
         common_kl = gaussian_kl(*common_b) + gaussian_kl(*common_t)
         salient_kl = gaussian_kl(*salient_t)
         common_mmd = mmd(c_b, c_t)
@@ -140,7 +82,7 @@ class MMcVAE(GradientTrainedMethod, Generative):
             + config.common_mmd_weight * common_mmd
             + config.salient_mmd_weight * salient_mmd
         )
-        descend(self.optimizers["all"], total)
+        descend(self.optimizers["vae"], total)
         terms = {
             "total": total,
             "reconstruction": reconstruction,
@@ -150,21 +92,3 @@ class MMcVAE(GradientTrainedMethod, Generative):
             "salient_mmd": salient_mmd,
         }
         return {name: term.detach() for name, term in terms.items()}
-
-    def represent(self, images: Tensor) -> Representation:
-        """The posterior means."""
-        common, salient = self._posteriors(images)
-        return Representation(common.mean, salient.mean)
-
-    def decode(self, representation: Representation) -> Tensor:
-        """See `Generative`. A salient vector of zeros gives an image as of the background."""
-        with torch.inference_mode():
-            return self._decode(*representation).float()
-
-    def _posteriors(self, images: Tensor) -> tuple[Posterior, Posterior]:
-        common, salient = (self.network[space](images) for space in ("common", "salient"))
-        return Posterior(*(part.float() for part in common)), Posterior(*(part.float() for part in salient))
-
-    def _decode(self, common: Tensor, salient: Tensor) -> Tensor:
-        images: Tensor = self.network["decoder"](torch.cat([common, salient], dim=1))
-        return images

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cabench.config import Settings, setting
 from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, DatasetInfo
+from cabench.dataset import ContrastiveDataset, DataForm, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.networks.encoders import EncoderName, check_encoder, make_encoder
 from cabench.network_method import NetworkMethod
@@ -40,16 +40,16 @@ class RandomEncoder(NetworkMethod):
         """Refuse images of a size that the encoder does not take."""
         check_encoder(self.config.encoder, info, self.name)
 
-    def build(self, image_shape: tuple[int, int, int]) -> nn.ModuleDict:
+    def build(self, form: DataForm) -> nn.ModuleDict:
         """A common and a salient encoder."""
         sizes = {"common": self.config.d_common, "salient": self.config.d_salient}
         return nn.ModuleDict(
-            {space: make_encoder(self.config.encoder, image_shape[0], size) for space, size in sizes.items()}
+            {space: make_encoder(self.config.encoder, form.image_shape, size) for space, size in sizes.items()}
         )
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
         """Draw the weights."""
-        self.prepare(data.info.image_shape, context.device, context.randomness.initialisation())
+        self.prepare(data.info.form, context.device, context.randomness.initialisation())
 
     def represent(self, images: Tensor) -> Representation:
         """The outputs of both encoders."""

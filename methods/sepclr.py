@@ -10,7 +10,12 @@ replaced by zero (s' in the paper, the salient vector that carries no informatio
     L = alignment(c1, c2) + uniformity_weight mean_k uniformity(c_k)
       + salient_weight [alignment(s1, s2 of targets) + uniformity_weight mean_k uniformity(s~_k)]
       + information_less_weight mean_k information_less(s_k of background)
-      + independence_weight mean_k joint_entropy(c_k, s~_k)
+      + independence_weight mean_k independence(c_k, s~_k)
+
+The independence term is k-JEM, `joint_entropy`, as released. `independence` chooses another (see
+`independence/terms.py`): `none`, `mmd` (HSIC), `total-correlation`, `vclub`, `vub` or `vl1out`, which the paper
+discusses and the release does not contain. Those that rest on a critic update it first in each step, with vectors that
+carry no gradient and an Adam of its own at the same learning rate.
 
 Kept as released: uniformity over the whole batch with zeroed background rows (it cannot fall below about -1.39 at
 equal halves), self-pairs in k-JEM, one coin per batch for colour jitter, training on smaller crops than are encoded.
@@ -35,17 +40,15 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.dataset import SPACES, DatasetInfo
-from cabench.errors import UserError
+from cabench.dataset import SPACES, DataForm, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
+from cabench.methods.independence.terms import Critic, IndependenceName, make_independence
 from cabench.methods.losses.contrastive import alignment, uniformity
 from cabench.methods.losses.information_less import information_less
-from cabench.methods.losses.joint_entropy import joint_entropy
-from cabench.methods.networks.encoders import EncoderName, check_encoder, make_encoder
-from cabench.training import GradientTrainedMethod, TrainingConfig, descend
-
-PROJECTOR_WIDTH = 128
+from cabench.methods.networks.encoders import EncoderName, check_encoder, check_views, make_encoder
+from cabench.methods.networks.projection import ProjectedEncoder
+from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class SepCLRConfig(ViewConfig, TrainingConfig):
     uniformity_weight: float = setting(2.0, at_least=0, help="of uniformity relative to alignment, in both spaces")
     salient_weight: float = setting(1000.0, at_least=0, help="lambda_s, of the salient contrastive term")
     information_less_weight: float = setting(1000.0, at_least=0, help="lambda_r, pull of background towards zero")
-    independence_weight: float = setting(10.0, at_least=0, help="lambda_j, of the k-JEM term")
+    independence: IndependenceName = setting("k-jem", help="what keeps common and salient vectors independent")
+    independence_weight: float = setting(10.0, at_least=0, help="lambda_j, of the independence term")
     temperature: float = setting(0.5, above=0, help="tau of all kernels")
 
 
@@ -70,30 +74,6 @@ class Heads(NamedTuple):
 
     common: Tensor
     salient: Tensor
-
-
-class Branch(nn.Module):
-    """An encoder and the projector on top of its output."""
-
-    def __init__(self, encoder: nn.Module, size: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.projector = nn.Sequential(
-            nn.Linear(size, PROJECTOR_WIDTH),
-            nn.BatchNorm1d(PROJECTOR_WIDTH),
-            nn.ReLU(),
-            nn.Linear(PROJECTOR_WIDTH, size),
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Projected (n, size) vectors of (n, channels, height, width) images."""
-        projected: Tensor = self.projector(self.encode(images))
-        return projected
-
-    def encode(self, images: Tensor) -> Tensor:
-        """The (n, size) vectors that are projected: the representation."""
-        encoded: Tensor = self.encoder(images)
-        return encoded
 
 
 class SepCLR(GradientTrainedMethod):
@@ -112,33 +92,40 @@ class SepCLR(GradientTrainedMethod):
         """Refuse an encoder or colour augmentation that the images do not fit."""
         super().check(info)
         check_encoder(self.config.encoder, info, self.name)
-        if self.config.encoder == "sepvae_32" and self.config.crop_size != 32:
-            raise UserError(
-                f"sepclr.encoder = sepvae_32 takes views of 32 x 32, but sepclr.crop_size is {self.config.crop_size}; "
-                "set it to 32 or choose another encoder."
-            )
+        check_views(self.config.encoder, self.config.crop_size, info, self.name)
         self.config.check_colours(info, self.name)
 
-    def build(self, image_shape: tuple[int, int, int]) -> nn.ModuleDict:
-        """The common and the salient branch."""
+    def build(self, form: DataForm) -> nn.ModuleDict:
+        """The common branch, the salient branch, and the independence term with its critic if it has one."""
         sizes = {"common": self.config.d_common, "salient": self.config.d_salient}
-        return nn.ModuleDict(
-            {
-                space: Branch(make_encoder(self.config.encoder, image_shape[0], size), size)
-                for space, size in sizes.items()
-            }
+        modules: dict[str, nn.Module] = {
+            space: ProjectedEncoder(make_encoder(self.config.encoder, form.image_shape, size), size)
+            for space, size in sizes.items()
+        }
+        modules["independence"] = make_independence(
+            self.config.independence, self.config.d_common, self.config.d_salient, self.config.temperature
         )
+        return nn.ModuleDict(modules)
 
     def make_optimizers(self) -> dict[str, Optimizer]:
-        """Adam over everything."""
-        return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
+        """Adam "encoders" over both branches, and "critic" over the independence term's critic if it has one."""
+        branches = nn.ModuleList(self.network[space] for space in SPACES)
+        parts = {"encoders": branches}
+        if isinstance(self.network["independence"], Critic):
+            parts["critic"] = self.network["independence"]
+        rate = self.config.learning_rate
+        return {name: Adam(part.parameters(), lr=rate, fused=True) for name, part in parts.items()}
 
-    def training_step(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
-        """One step on two random views of every image."""
-        images = torch.cat([background, target])
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
+        """One step on two random views of every image; the critic's first, if there is one."""
+        images, backgrounds = torch.cat([background.images, target.images]), len(background.images)
         first, second = (self._heads(self.views(images, context.randomness.augmentation), context) for _ in range(2))
-        terms = self.loss_terms(first, second, len(background))
-        descend(self.optimizers["all"], terms["total"])
+        critic = self.network["independence"]
+        if isinstance(critic, Critic):
+            detached = [(h.common.detach(), empty_background(h.salient, backgrounds).detach()) for h in (first, second)]
+            descend(self.optimizers["critic"], _mean(*(critic.critic_loss(c, s) for c, s in detached)))
+        terms = self.loss_terms(first, second, backgrounds)
+        descend(self.optimizers["encoders"], terms["total"])
         return {name: term.detach() for name, term in terms.items()}
 
     def loss_terms(self, first: Heads, second: Heads, backgrounds: int) -> dict[str, Tensor]:
@@ -158,7 +145,8 @@ class SepCLR(GradientTrainedMethod):
             first.salient[backgrounds:], second.salient[backgrounds:], tau
         ) + config.uniformity_weight * _mean(uniformity(emptied[0], tau), uniformity(emptied[1], tau))
         empty = _mean(*(information_less(heads.salient[:backgrounds], tau) for heads in (first, second)))
-        independence = _mean(*(joint_entropy(h.common, s, tau) for h, s in zip((first, second), emptied, strict=True)))
+        penalty = self.network["independence"]
+        independence = _mean(*(penalty(h.common, s) for h, s in zip((first, second), emptied, strict=True)))
         total = (
             common
             + config.salient_weight * salient
@@ -175,7 +163,7 @@ class SepCLR(GradientTrainedMethod):
 
     def represent(self, images: Tensor) -> Representation:
         """The encoders' outputs, before the projectors."""
-        common, salient = (cast("Branch", self.network[space]) for space in SPACES)
+        common, salient = (cast("ProjectedEncoder", self.network[space]) for space in SPACES)
         return Representation(common.encode(images), salient.encode(images))
 
     def _heads(self, images: Tensor, context: FitContext) -> Heads:

@@ -29,14 +29,14 @@ class Linear(GradientTrainedMethod):
     version = 1
     Config = LinearConfig
 
-    def build(self, image_shape):
+    def build(self, form):
         return nn.ModuleDict({"encoder": nn.Linear(1, 2), "decoder": nn.Linear(2, 1)})
 
     def make_optimizers(self):
         return {"all": torch.optim.Adam(self.network.parameters(), lr=0.05)}
 
     def loss(self, background, target, context):
-        means = torch.cat([background, target]).mean((1, 2, 3))[:, None]
+        means = torch.cat([background.images, target.images]).mean((1, 2, 3))[:, None]
         return (self.network["decoder"](self.network["encoder"](means)) - means).square().mean()
 
     def training_step(self, background, target, context):
@@ -74,7 +74,7 @@ class LeavesEvalMode(Linear):
 
 class GlobalRandomness(Linear):
     def loss(self, background, target, context):
-        return super().loss(background + torch.rand_like(background), target, context)
+        return super().loss(background._replace(images=torch.rand_like(background.images)), target, context)
 
 
 class ForgetsOnSaving(Linear):
@@ -83,8 +83,8 @@ class ForgetsOnSaving(Linear):
 
 
 class UnusedHead(Linear):
-    def build(self, image_shape):
-        return nn.ModuleDict({**super().build(image_shape), "unused": nn.Linear(1, 1)})
+    def build(self, form):
+        return nn.ModuleDict({**super().build(form), "unused": nn.Linear(1, 1)})
 
 
 class ClimbsTheLoss(Linear):
@@ -112,6 +112,18 @@ class KeepsStateOutsideTheNetwork(Linear):
         )
 
 
+class LearnsFromLabelsUnsaid(Linear):
+    def fit(self, data, context):
+        super().fit(data, context)
+        level = torch.from_numpy(data.target.attributes["common_level"])[:10].sum()
+        with torch.no_grad():
+            self.network["encoder"].bias += level.float()
+
+
+class SaysThatItLearnsFromLabels(Linear):
+    supervised = True
+
+
 BROKEN = {
     WrongShape: conformance.check_representation_has_the_right_form,
     NoisyEncoding: conformance.check_encoding_is_deterministic,
@@ -122,6 +134,8 @@ BROKEN = {
     UnusedHead: conformance.check_every_parameter_moves,
     ClimbsTheLoss: conformance.check_training_lowers_the_loss,
     IgnoresBackground: conformance.check_background_images_matter,
+    LearnsFromLabelsUnsaid: conformance.check_learning_from_attributes_is_said,
+    SaysThatItLearnsFromLabels: conformance.check_learning_from_attributes_is_said,
     KeepsStateOutsideTheNetwork: conformance.check_resuming_continues_exactly,
 }
 

@@ -22,11 +22,11 @@ from torch.optim import Adam, Optimizer
 from cabench.checkpoint import Checkpoint
 from cabench.config import setting
 from cabench.context import FitContext, StopFlag
-from cabench.dataset import ContrastiveDataset, DatasetInfo, Population
+from cabench.dataset import ContrastiveDataset, DataForm, DatasetInfo, Population
 from cabench.errors import StopRequested, UserError
 from cabench.method import Representation
 from cabench.randomness import Randomness
-from cabench.training import GradientTrainedMethod, NonFiniteLossError, TrainingConfig, descend
+from cabench.training import Batch, GradientTrainedMethod, NonFiniteLossError, TrainingConfig, descend
 
 CPU = torch.device("cpu")
 SIZE = 2
@@ -55,22 +55,27 @@ class Linear(GradientTrainedMethod):
         super().__init__(config)
         self.seen: list[tuple[list[int], list[int]]] = []
         self.inputs: list[Tensor] = []
+        self.begun: list[int] = []
         self.after_step: Callable[[int], None] = lambda step: None
         self.terms: Callable[[int, Tensor], dict[str, Tensor]] = lambda step, loss: {"total": loss, "twice": 2 * loss}
 
-    def build(self, image_shape: tuple[int, int, int]) -> nn.ModuleDict:
-        return nn.ModuleDict({"layer": nn.Linear(math.prod(image_shape), 1)})
+    def build(self, form: DataForm) -> nn.ModuleDict:
+        return nn.ModuleDict({"layer": nn.Linear(math.prod(form.image_shape), 1)})
 
     def make_optimizers(self) -> dict[str, Optimizer]:
         return {"all": Adam(self.network.parameters(), lr=1e-2, fused=True)}
 
-    def training_step(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
-        self.seen.append((rows_of(background), rows_of(target)))
-        self.inputs += [background, target]
-        noise = torch.randn(len(target), generator=context.randomness.noise)
+    def begin_epoch(self) -> None:
+        self.begun.append(len(self.seen))
+
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
+        self.seen.append((rows_of(background.images), rows_of(target.images)))
+        self.inputs += [background.images, target.images]
+        noise = torch.randn(len(target.images), generator=context.randomness.noise)
         shade = torch.rand((), generator=context.randomness.augmentation)
         layer = self.network["layer"]
-        loss = layer(background.flatten(1)).mean() - (layer(target.flatten(1))[:, 0] * (shade + noise)).mean()
+        dark, bright = (layer(batch.images.flatten(1))[:, 0] for batch in (background, target))
+        loss = dark.mean() - (bright * (shade + noise)).mean()
         descend(self.optimizers["all"], loss)
         terms = self.terms(len(self.seen), loss.detach())
         self.after_step(len(self.seen))
@@ -331,6 +336,51 @@ def test_stopping_and_continuing_equals_not_stopping_bit_for_bit(tmp_path: Path,
     logs = [[(entry["epoch"], entry["terms"]) for entry in read_log(tmp_path / name)] for name in ("whole", "parts")]
     assert logs[0] == logs[1]
     assert (surroundings.cost.steps, surroundings.cost.images_seen) == (12, 48), "counted over all continuations"
+
+
+def test_an_epoch_begins_once_even_if_it_is_continued(tmp_path: Path) -> None:
+    assert fitted(dataset(), context(), epochs=3).begun == [0, 4, 8]
+    for stopped_at, begun in ((2, [2, 6]), (4, [0, 4]), (5, [3])):
+        folder = tmp_path / str(stopped_at)
+        folder.mkdir()
+        first = linear(epochs=3)
+        with pytest.raises(StopRequested):
+            first.fit(dataset(), context(folder, stop=stop_after(first, stopped_at)))
+        assert fitted(dataset(), context(folder), epochs=3).begun == begun, "counted in steps since it was continued"
+
+
+class Labelled(Linear):
+    """Looks at what it is given of the attributes."""
+
+    supervised = True
+
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
+        for batch in (background, target):
+            rows = rows_of(batch.images)
+            assert batch.attributes["row"].tolist() == rows
+            assert batch.attributes["row"].dtype == torch.int64
+            assert batch.attributes["level"].tolist() == [row / 2 for row in rows]
+            assert batch.attributes["level"].dtype == torch.float32
+        return super().training_step(background, target, context)
+
+
+class Unlabelled(Linear):
+    """Expects no attributes."""
+
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
+        assert not background.attributes
+        assert not target.attributes
+        return super().training_step(background, target, context)
+
+
+@pytest.mark.parametrize("kind", [Labelled, Unlabelled])
+def test_supervised_methods_alone_are_given_the_attributes_of_their_images(kind: type[Linear]) -> None:
+    data = dataset()
+    labels = {"row": np.arange(8), "level": np.arange(8) / 2}
+    parts = {name: Population(getattr(data, name).images, labels) for name in ("background", "target")}
+    method = kind(LinearConfig())
+    method.fit(data._replace(**parts), context())
+    assert len(method.seen) == 12
 
 
 def test_stopping_at_every_step_equals_not_stopping(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from cabench.dataset import as_float
 from cabench.dataset_builder import obtain
 from cabench.experiment import make_builder, make_method
 from cabench.profiles import load_profile
+from cabench.training import Batch
 
 
 @pytest.mark.parametrize("name", ["sepclr", "mmcvae"])
@@ -18,10 +19,10 @@ def test_training_step(benchmark, name):
     data = obtain(make_builder("dsprites", profile, {}), None).read("train")
     method = make_method(name, "dsprites", profile, {})
     surroundings = context()
-    method.prepare(data.info.image_shape, torch.device("cpu"), surroundings.randomness.initialisation())
+    method.prepare(data.info.form, torch.device("cpu"), surroundings.randomness.initialisation())
     method.optimizers = method.make_optimizers()
     method.network.train()
     half = method.config.batch_size // 2
-    background, target = (as_float(part.images[:half]) for part in (data.background, data.target))
+    background, target = (Batch(as_float(part.images[:half]), {}) for part in (data.background, data.target))
     benchmark.extra_info["images"] = 2 * half
     benchmark(method.training_step, background, target, surroundings)

@@ -6,17 +6,19 @@ import pytest
 import torch
 
 from cabench.conformance import context
+from cabench.dataset import DataForm
 from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.losses.mmd import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.mmcvae import MMcVAE, MMcVAEConfig
 from cabench.methods.networks.sepvae_conv import SepVAEDecoder, SepVAEEncoder
+from cabench.training import Batch
 
 
 def build(config: MMcVAEConfig, shape: tuple[int, int, int]) -> MMcVAE:
     method = MMcVAE(config)
-    method.prepare(shape, torch.device("cpu"), torch.Generator().manual_seed(0))
+    method.prepare(DataForm(shape), torch.device("cpu"), torch.Generator().manual_seed(0))
     method.optimizers = method.make_optimizers()
     return method
 
@@ -70,7 +72,7 @@ def test_terms_equal_the_formula_on_the_same_samples():
             + 11 * expected["common_mmd"]
             + 1000 * expected["salient_mmd"]
         )
-    terms = method.training_step(background, target, context())
+    terms = method.training_step(Batch(background, {}), Batch(target, {}), context())
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, rtol=1e-5, atol=1e-5, msg=name)
@@ -81,13 +83,13 @@ def test_background_is_decoded_without_its_salient_sample():
     config = MMcVAEConfig(architecture="sepvae_32", salient_mmd_weight=0)
     background, target = torch.rand(2, 6, 1, 32, 32, generator=torch.Generator().manual_seed(1)).unbind()
     method = build(config, (1, 32, 32))
-    expected = method.training_step(background, target, context())
+    expected = method.training_step(Batch(background, {}), Batch(target, {}), context())
     method = build(config, (1, 32, 32))
     encode = method.network["salient"].forward
     method.network["salient"].forward = lambda x: tuple(
         part + 5 if torch.equal(x, background) else part for part in encode(x)
     )
-    changed = method.training_step(background, target, context())
+    changed = method.training_step(Batch(background, {}), Batch(target, {}), context())
     assert changed["reconstruction"] == expected["reconstruction"]
     assert changed["salient_kl"] == expected["salient_kl"]
     assert changed["salient_mmd"] != expected["salient_mmd"]

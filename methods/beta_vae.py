@@ -1,0 +1,94 @@
+"""Control: a beta-VAE of all images, unsplit, the same vector in both spaces.
+
+Paper: Higgins et al. "beta-VAE: learning basic visual concepts with a constrained variational framework", ICLR 2017.
+
+    L = squared_error + beta KL(z)
+
+It knows nothing of background and target. What a contrastive VAE adds to a plain one shows in the difference. Networks
+and optimizer are those of the contrastive VAEs here; each step sees equal halves of background and target. The squared
+error has no factor 1/2, so that `beta` = 2 is the evidence lower bound under a Gaussian of unit variance.
+
+The representation is the posterior mean, given twice; a background image's salient vector is that mean like any other.
+The decoder reads the common vector alone, so that swapping or removing the salient vector changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from cabench.config import setting
+from cabench.context import FitContext
+from cabench.dataset import DataForm, DatasetInfo
+from cabench.method import Generative, Representation
+from cabench.methods.losses.vae import gaussian_kl, squared_error
+from cabench.methods.vae.architectures import ARCHITECTURES, ArchitectureName, check_architecture
+from cabench.methods.vae.posterior import Posterior
+from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+
+
+@dataclass(frozen=True)
+class BetaVAEConfig(TrainingConfig):
+    """Defaults: the budget of the contrastive VAEs on CIFAR-MNIST, and the paper's beta = 4 relative to the ELBO."""
+
+    epochs: int = setting(250, at_least=1, help="passes over the training images")
+    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
+    architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size")
+    dimensions: int = setting(64, at_least=1, help="size of the vector that stands for both spaces")
+    beta: float = setting(8.0, at_least=0, help="weight of the KL term; 2 is the evidence lower bound")
+
+
+class BetaVAE(GradientTrainedMethod, Generative):
+    """One encoder and one decoder; see the module."""
+
+    name = "beta_vae"
+    version = 1
+    Config = BetaVAEConfig
+    config: BetaVAEConfig
+
+    def check(self, info: DatasetInfo) -> None:
+        """Refuse images of another size than the networks take."""
+        super().check(info)
+        check_architecture(self.config.architecture, info, self.name)
+
+    def build(self, form: DataForm) -> nn.ModuleDict:
+        """An encoder and a decoder."""
+        shape, size = form.image_shape, self.config.dimensions
+        architecture = ARCHITECTURES[self.config.architecture]
+        return nn.ModuleDict(
+            {"encoder": architecture.encoder(shape, size), "decoder": architecture.decoder(size, shape)}
+        )
+
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """Adam over everything."""
+        return {"vae": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
+
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
+        """One step on all images alike."""
+        images = torch.cat([background.images, target.images])
+        with context.autocast():
+            posterior = self._posterior(images)
+            decoded = self.network["decoder"](posterior.sample(context.randomness.noise))
+        reconstruction, kl = squared_error(images, decoded), gaussian_kl(*posterior)
+        total = reconstruction + self.config.beta * kl
+        descend(self.optimizers["vae"], total)
+        terms = {"total": total, "reconstruction": reconstruction, "kl": kl}
+        return {name: term.detach() for name, term in terms.items()}
+
+    def represent(self, images: Tensor) -> Representation:
+        """The posterior mean, twice."""
+        mean = self._posterior(images).mean
+        return Representation(mean, mean)
+
+    def decode(self, representation: Representation) -> Tensor:
+        """See `Generative`; the salient vector is not used."""
+        with self.evaluating() as device:
+            images: Tensor = self.network["decoder"](representation.common.to(device)).float()
+        return images
+
+    def _posterior(self, images: Tensor) -> Posterior:
+        return Posterior(*(part.float() for part in self.network["encoder"](images)))

@@ -1,0 +1,103 @@
+"""ConVAE: cVAE's model in SepVAE's code frame, the baseline of that name in the SepVAE and SepCLR papers.
+
+Papers: the model is that of Abid and Zou, 2019, arXiv 1902.04601; the code that of Louiset et al., "SepVAE", 2023,
+arXiv 2307.06206. Reproduced: the released CIFAR-MNIST script (commit 5974340), whose values are the defaults of
+`ConVAEConfig`. It differs from `cvae` in networks, in a deeper discriminator, and in a penalty that counts only where
+it is positive and on all rows; and from `sepvae` in what is left out: background salient posteriors are free.
+
+Background images are decoded from [c, 0], target images from [c, s]. With z = [c, s] sampled for all rows, z^ the same
+with s taken from the next row of the batch, and D the discriminator:
+
+    L   = squared_error + common_kl_weight KL(c | all) + salient_kl_weight KL(s | target)
+        + total_correlation_weight sum_all max(0, log D(z) / (1 - D(z)))
+    L_D = - sum log D(z) - sum log(1 - D(z^))
+
+Each step first updates D on L_D with latents that carry no gradient, then encoders and decoder on L with new samples.
+Both Adam optimizers are made anew at the start of every epoch, as released. The salient samples of background images
+take part in the total correlation although the decoder sees zeros and nothing constrains them: as released.
+
+Deviations: the log-ratio is D's logit, which cannot become infinite; each step sees equal halves of background and
+target; classifiers that the release trains beside the model for display alone are left out; networks may run in bf16,
+losses in float32.
+
+The representation is the posterior means. The salient vector of a background image is the salient encoder's mean for
+it: nothing in training says what that should be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cabench.config import setting
+from cabench.context import FitContext
+from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
+from cabench.methods.losses.vae import gaussian_kl, squared_error
+from cabench.methods.networks.discriminator import latent_discriminator
+from cabench.methods.vae.adversarial_vae import AdversarialVAE
+from cabench.methods.vae.contrastive_vae import ContrastiveVAEConfig
+from cabench.training import Batch, descend
+
+
+@dataclass(frozen=True)
+class ConVAEConfig(ContrastiveVAEConfig):
+    """Defaults: the released CIFAR-MNIST script (card A5)."""
+
+    epochs: int = setting(250, at_least=1, help="passes over the training images")
+    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, of KL(c)")
+    salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, of KL(s)")
+    total_correlation_weight: float = setting(1.0, at_least=0, help="kappa; 2 on CelebA, 10 on pneumonia as released")
+
+
+class ConVAE(AdversarialVAE):
+    """Two encoders, one decoder and a discriminator; see the module."""
+
+    name = "convae"
+    version = 1
+    Config = ConVAEConfig
+    config: ConVAEConfig
+
+    def make_discriminator(self) -> nn.Module:
+        """SepVAE's discriminator."""
+        return latent_discriminator(self.config.d_common + self.config.d_salient)
+
+    def begin_epoch(self) -> None:
+        """Make the optimizers anew."""
+        self.optimizers = self.make_optimizers()
+
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
+        """A step of the discriminator, then one of the VAE, both on the whole batch."""
+        config, noise = self.config, context.randomness.noise
+        images, backgrounds = torch.cat([background.images, target.images]), len(background.images)
+        with torch.no_grad(), context.autocast():
+            c, s = (posterior.sample(noise) for posterior in self.posteriors(images))
+        discriminator = self.train_discriminator(torch.cat([c, s], 1), torch.cat([c, shuffled(s)], 1), context)
+
+        with context.autocast():
+            common, salient = self.posteriors(images)
+            c, s = common.sample(noise), salient.sample(noise)
+            decoded = self.decoded(c, torch.cat([torch.zeros_like(s[:backgrounds]), s[backgrounds:]]))
+            logits = self.logits(torch.cat([c, s], 1))
+        reconstruction = squared_error(images, decoded)
+        common_kl = gaussian_kl(*common)
+        salient_kl = gaussian_kl(salient.mean[backgrounds:], salient.log_variance[backgrounds:])
+        total_correlation = positive_density_ratio(logits)
+        total = (
+            reconstruction
+            + config.common_kl_weight * common_kl
+            + config.salient_kl_weight * salient_kl
+            + config.total_correlation_weight * total_correlation
+        )
+        descend(self.optimizers["vae"], total)
+        terms = {
+            "total": total,
+            "reconstruction": reconstruction,
+            "common_kl": common_kl,
+            "salient_kl": salient_kl,
+            "total_correlation": total_correlation,
+            "discriminator": discriminator,
+        }
+        return {name: term.detach() for name, term in terms.items()}

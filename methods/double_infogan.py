@@ -1,0 +1,313 @@
+"""Double InfoGAN: a GAN whose discriminator reads common and salient vectors back from images.
+
+Paper: Carton, Louiset, Gori. "Double InfoGAN for contrastive analysis", AISTATS 2024, PMLR 238:172-180, arXiv
+2401.17776. Reproduced: the released DCGAN models (commits 3aaadbf, 8fc3455, 03d75f1); the defaults of
+`DoubleInfoGANConfig` are the CIFAR-MNIST experiment's.
+
+The generator G makes fakes f_b = G(z, 0) of the background and f_t = G(z, s) of the target from standard normal z and
+s, each as many as the batch has images. The discriminator is one trunk with four heads: V (real?), K (target?), z^ and
+s^ (the vectors read back), with Gaussian noise before every convolution. With b background and t target images, and w_b
+= background_weight, w_t = target_weight applied to the terms of either population:
+
+    adversarial     mean -log V(fakes) for G;  mean -log V(reals) - log (1 - V(fakes)) for D
+    classification  BCE of K on fakes for G, on reals for D
+    information     |z^(f) - z| + |s^(f) - s|, with s = 0 for f_b
+    reconstruction  |G(z^(b), 0) - b|  and  |G(z^(t), s^(t)) - t|
+    empty           |s^(b)|, for D alone, not weighted by w_b
+    shared          cross-entropy of the CR network, for G: see below
+
+All norms are mean absolute errors. Each step updates G, then D, then the CR network, on the same images with new
+latents for each; only the network whose turn it is learns. Background, target and both kinds of fakes pass D in
+separate calls, so that batch normalisation sees one population at a time. The CR network, used where `cr_steps` or
+`cr_weight` says so, sees two fakes with one common vector whose salient vectors share one dimension, and tells which.
+
+Kept as released: the class head never sees fakes in D's step, although G is trained to please it; the reconstruction
+term trains both G and the encoder in their turns.
+
+Deviations: representations are taken in eval mode and without noise, where the released evaluation leaves both batch
+statistics and noise on; logarithms come from logits instead of 1e-8 being added; images are resized to `resolution`
+inside the method (the release trains on files of 64 x 64); each step sees equal halves of background and target;
+networks may run in bf16, losses in float32.
+
+The representation is what the heads z^ and s^ read. The salient vector of a background image is what s^ reads: training
+pulls it to zero, nothing forces it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.optim import Adam, Optimizer
+
+from cabench.config import ConfigError, setting
+from cabench.context import FitContext
+from cabench.dataset import DataForm, DatasetInfo
+from cabench.errors import UserError
+from cabench.method import Generative, Representation
+from cabench.methods.losses.infogan import (
+    absolute_error,
+    called_background,
+    called_fake,
+    called_real,
+    called_target,
+    shared_dimension,
+)
+from cabench.methods.networks import dcgan
+from cabench.methods.networks.dcgan import Discriminator, Generator, SharedDimensionReader, Verdict
+from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+
+BETAS = (0.5, 0.999)
+
+
+@dataclass(frozen=True)
+class DoubleInfoGANConfig(TrainingConfig):
+    """Defaults: the released CIFAR-MNIST experiment (card A8)."""
+
+    epochs: int = setting(1000, at_least=1, help="passes over the training images")
+    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
+    learning_rate: float = setting(2e-4, above=0, help="of all Adam optimizers, constant; their betas are 0.5, 0.999")
+    resolution: int = setting(64, at_least=16, help="side of the networks' images, a power of two; others are resized")
+    width: int = setting(64, at_least=1, help="channels of the first convolution; they double with each further one")
+    noise: float = setting(0.2, at_least=0, help="standard deviation of the noise before each of D's convolutions")
+    d_common: int = setting(64, at_least=1, help="size of the common vector z")
+    d_salient: int = setting(64, at_least=1, help="size of the salient vector s")
+    generator_steps: int = setting(1, at_least=1, help="updates of the generator a step")
+    discriminator_steps: int = setting(1, at_least=1, help="updates of the discriminator a step")
+    cr_steps: int = setting(0, at_least=0, help="updates of the CR network a step")
+    background_weight: float = setting(0.5, at_least=0, help="w_bg, of the background's terms")
+    target_weight: float = setting(1.0, at_least=0, help="w_t, of the target's terms")
+    adversarial_weight: float = setting(0.5, at_least=0, help="w_adv")
+    classification_weight: float = setting(0.5, at_least=0, help="w_c")
+    common_information_weight: float = setting(1.0, at_least=0, help="wi_z, of reading z back")
+    salient_information_weight: float = setting(1.0, at_least=0, help="wi_s, of reading s back")
+    reconstruction_weight: float = setting(1.0, at_least=0, help="wii")
+    empty_weight: float = setting(1.0, at_least=0, help="wi_real_s, of s^ of real background images")
+    cr_weight: float = setting(0.0, at_least=0, help="w_cr, of the CR network's verdict in the generator's loss")
+
+    def __post_init__(self) -> None:
+        """Refuse a resolution that the networks cannot halve down to 4 x 4."""
+        super().__post_init__()
+        if not dcgan.fits(self.resolution):
+            raise ConfigError(
+                f"double_infogan.resolution = {self.resolution} is not allowed; "
+                "it must be a power of two and at least 16."
+            )
+
+
+class Latents(NamedTuple):
+    """What a pair of fakes is made of: common (n, d_common) and salient (n, d_salient) for either population."""
+
+    background: Representation
+    target: Representation
+
+
+class DoubleInfoGAN(GradientTrainedMethod, Generative):
+    """A generator, a discriminator that encodes, and where it is asked for a CR network; see the module."""
+
+    name = "double_infogan"
+    version = 1
+    Config = DoubleInfoGANConfig
+    config: DoubleInfoGANConfig
+
+    def check(self, info: DatasetInfo) -> None:
+        """Refuse images that are not square."""
+        super().check(info)
+        _, height, width = info.image_shape
+        if height != width:
+            raise UserError(f"double_infogan takes square images, but those of {info.name} are {height} x {width}.")
+
+    def build(self, form: DataForm) -> nn.ModuleDict:
+        """Generator, discriminator, and the CR network if it is used."""
+        config, channels = self.config, form.image_shape[0]
+        size, width = config.resolution, config.width
+        network = nn.ModuleDict(
+            {
+                "generator": Generator(config.d_common + config.d_salient, channels, size, width, nn.Tanh()),
+                "discriminator": Discriminator(channels, size, config.d_common, config.d_salient, width, config.noise),
+            }
+        )
+        if config.cr_steps or config.cr_weight:
+            network["cr"] = SharedDimensionReader(channels, size, config.d_salient, width)
+        dcgan.initialise(network)
+        return network
+
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """One Adam a network."""
+        rate = self.config.learning_rate
+        return {name: Adam(part.parameters(), lr=rate, betas=BETAS, fused=True) for name, part in self.network.items()}
+
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
+        """Updates of generator, discriminator and CR network, in that order, on the same images.
+
+        "total" is the sum of the generator's and the discriminator's loss.
+        """
+        b, t = (self._resized(batch.images) for batch in (background, target))
+        for _ in range(self.config.generator_steps):
+            with self._learning("generator"):
+                generator = self.generator_terms(b, t, context)
+                descend(self.optimizers["generator"], generator["total"])
+        for _ in range(self.config.discriminator_steps):
+            with self._learning("discriminator"):
+                discriminator = self.discriminator_terms(b, t, context)
+                descend(self.optimizers["discriminator"], discriminator["total"])
+        terms = {"total": generator["total"] + discriminator["total"]}
+        terms |= {f"generator_{name}": term for name, term in generator.items()}
+        terms |= {f"discriminator_{name}": term for name, term in discriminator.items()}
+        for _ in range(self.config.cr_steps):
+            with self._learning("cr"):
+                terms["cr"] = self.cr_term(len(b) + len(t), context)
+                descend(self.optimizers["cr"], terms["cr"])
+        return {name: term.detach() for name, term in terms.items()}
+
+    def generator_terms(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
+        """The unweighted terms of the generator's loss, each background plus target, and their sum as "total".
+
+        Args:
+            background: (n, channels, resolution, resolution) images in [-1, 1].
+            target: likewise.
+            context: gives autocast and the noise stream.
+        """
+        noise = context.randomness.noise
+        latents = self._draw(len(background) + len(target), context)
+        with context.autocast():
+            verdicts = [self._discriminate(self._generate(part), noise) for part in latents]
+            with torch.no_grad():  # the encoder does not learn in this step
+                read = [self._discriminate(images, noise) for images in (background, target)]
+            terms = {
+                "adversarial": self._weighted(*(called_real(v.validity) for v in verdicts)),
+                "classification": self._weighted(
+                    called_background(verdicts[0].target), called_target(verdicts[1].target)
+                ),
+                **self._information(verdicts, latents),
+                "reconstruction": self._reconstruction(read, background, target),
+            }
+        config = self.config
+        total = self._total(terms)
+        if config.cr_weight:
+            terms["cr"] = self.cr_term(len(background) + len(target), context)
+            total = total + config.cr_weight * terms["cr"]
+        return {"total": total, **terms}
+
+    def discriminator_terms(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
+        """The unweighted terms of the discriminator's loss, each background plus target, and their sum as "total".
+
+        Args:
+            background: (n, channels, resolution, resolution) images in [-1, 1].
+            target: likewise.
+            context: gives autocast and the noise stream.
+        """
+        noise = context.randomness.noise
+        latents = self._draw(len(background) + len(target), context)
+        with context.autocast():
+            real = [self._discriminate(images, noise) for images in (background, target)]
+            with torch.no_grad():  # the generator does not learn in this step
+                fakes = [self._generate(part) for part in latents]
+            fake = [self._discriminate(images, noise) for images in fakes]
+            terms = {
+                "adversarial": self._weighted(
+                    *(called_real(r.validity) + called_fake(f.validity) for r, f in zip(real, fake, strict=True))
+                ),
+                "classification": self._weighted(called_background(real[0].target), called_target(real[1].target)),
+                **self._information(fake, latents),
+                "reconstruction": self._reconstruction(real, background, target),
+                "empty": absolute_error(real[0].salient, torch.zeros_like(real[0].salient)),
+            }
+        return {"total": self._total(terms) + self.config.empty_weight * terms["empty"], **terms}
+
+    def cr_term(self, rows: int, context: FitContext) -> Tensor:
+        """Cross-entropy of the CR network on `rows` pairs of fakes that share z and one dimension of s."""
+        noise, config = context.randomness.noise, self.config
+        first, second, third = (self._normal(rows, config.d_salient, noise) for _ in range(3))
+        dimension = torch.randint(config.d_salient, (rows,), generator=noise, device=noise.device)
+        shared = torch.arange(config.d_salient, device=noise.device) == dimension[:, None]
+        common = self._normal(rows, config.d_common, noise)
+        with context.autocast():
+            pair = [self._generate(Representation(common, torch.where(shared, third, s))) for s in (first, second)]
+            logits = self.network["cr"](*pair, noise)
+        return shared_dimension(logits, dimension)
+
+    def represent(self, images: Tensor) -> Representation:
+        """What the heads z^ and s^ read, without noise."""
+        verdict = self._discriminate(self._resized(images), None)
+        return Representation(verdict.common, verdict.salient)
+
+    def decode(self, representation: Representation) -> Tensor:
+        """See `Generative`. Images have the data's own size; a salient vector of zeros gives background."""
+        with self.evaluating() as device:
+            common, salient = (vectors.to(device) for vectors in representation)
+            images = self._generate(Representation(common, salient)).float()
+            return _resize(images, self.form.image_shape[1]).add(1).div(2).clamp(0, 1)
+
+    def _draw(self, rows: int, context: FitContext) -> Latents:
+        noise, config = context.randomness.noise, self.config
+        background, target, salient = (
+            self._normal(rows, size, noise) for size in (config.d_common, config.d_common, config.d_salient)
+        )
+        return Latents(Representation(background, torch.zeros_like(salient)), Representation(target, salient))
+
+    def _normal(self, rows: int, size: int, noise: torch.Generator) -> Tensor:
+        return torch.randn(rows, size, generator=noise, device=noise.device)
+
+    def _generate(self, latents: Representation) -> Tensor:
+        images: Tensor = self.network["generator"](torch.cat(latents, dim=1))
+        return images
+
+    def _discriminate(self, images: Tensor, noise: torch.Generator | None) -> Verdict:
+        return cast("Verdict", self.network["discriminator"](images, noise))
+
+    def _weighted(self, background: Tensor, target: Tensor) -> Tensor:
+        return self.config.background_weight * background + self.config.target_weight * target
+
+    def _information(self, verdicts: list[Verdict], latents: Latents) -> dict[str, Tensor]:
+        """How well common and salient vectors of fakes are read back."""
+        pairs = list(zip(verdicts, latents, strict=True))
+        return {
+            "common_information": self._weighted(*(absolute_error(v.common, part.common) for v, part in pairs)),
+            "salient_information": self._weighted(*(absolute_error(v.salient, part.salient) for v, part in pairs)),
+        }
+
+    def _reconstruction(self, read: list[Verdict], background: Tensor, target: Tensor) -> Tensor:
+        """How well real images come back from what is read of them, background without its salient vector."""
+        b, t = read
+        return self._weighted(
+            absolute_error(self._generate(Representation(b.common, torch.zeros_like(b.salient))), background),
+            absolute_error(self._generate(Representation(t.common, t.salient)), target),
+        )
+
+    def _total(self, terms: dict[str, Tensor]) -> Tensor:
+        """The weighted sum of the terms that generator and discriminator both have."""
+        config = self.config
+        return (
+            config.adversarial_weight * terms["adversarial"]
+            + config.classification_weight * terms["classification"]
+            + config.common_information_weight * terms["common_information"]
+            + config.salient_information_weight * terms["salient_information"]
+            + config.reconstruction_weight * terms["reconstruction"]
+        )
+
+    def _resized(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] at the networks' resolution and in [-1, 1]."""
+        return _resize(images, self.config.resolution) * 2 - 1
+
+    @contextmanager
+    def _learning(self, name: str) -> Iterator[None]:
+        """Inside the block only the network of that name takes gradients; gradients flow through the others."""
+        for other, part in self.network.items():
+            part.requires_grad_(other == name)
+        try:
+            yield
+        finally:
+            self.network.requires_grad_(True)
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    """Bilinear, with antialiasing where images shrink."""
+    if images.shape[-1] == size:
+        return images
+    return interpolate(images, (size, size), mode="bilinear", antialias=True)

@@ -1,0 +1,95 @@
+"""The terms of Double InfoGAN's generator, discriminator and CR network.
+
+Source: Double InfoGAN, AISTATS 2024, PMLR 238, arXiv 2401.17776, with the constants and reductions of its released
+code (card A8). That code takes logarithms of sigmoids with 1e-8 added; here they are computed from logits, which
+neither saturate nor need it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, softplus
+
+
+def called_real(logits: Tensor) -> Tensor:
+    """Mean of -log V: small where images are held to be real.
+
+    Args:
+        logits: (n,) floats, of the probability V of being real.
+
+    Returns:
+        0-d tensor, float32 (float64 for float64 input), also under autocast.
+    """
+    return softplus(-_exact(logits)).mean()
+
+
+def called_fake(logits: Tensor) -> Tensor:
+    """Mean of -log(1 - V): small where images are held to be generated.
+
+    Args:
+        logits: (n,) floats, of the probability V of being real.
+
+    Returns:
+        0-d tensor, float32 (float64 for float64 input), also under autocast.
+    """
+    return softplus(_exact(logits)).mean()
+
+
+def called_target(logits: Tensor) -> Tensor:
+    """Mean binary cross-entropy with the label "target": small where images are held to be of the target.
+
+    Args:
+        logits: (n,) floats, of the probability of being a target image.
+
+    Returns:
+        0-d tensor, float32 (float64 for float64 input), also under autocast.
+    """
+    return softplus(-_exact(logits)).mean()
+
+
+def called_background(logits: Tensor) -> Tensor:
+    """Mean binary cross-entropy with the label "background".
+
+    Args:
+        logits: (n,) floats, of the probability of being a target image.
+
+    Returns:
+        0-d tensor, float32 (float64 for float64 input), also under autocast.
+    """
+    return softplus(_exact(logits)).mean()
+
+
+def absolute_error(x: Tensor, y: Tensor) -> Tensor:
+    """Mean of |x - y| over all entries: of images that come back, or latent vectors that are read back.
+
+    Args:
+        x: floats of any shape with at least one entry.
+        y: floats of the same shape.
+
+    Returns:
+        0-d tensor, float32 (float64 for float64 input), also under autocast.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if x.shape != y.shape:
+        raise ValueError(f"absolute_error needs two equal shapes, but got {tuple(x.shape)} and {tuple(y.shape)}.")
+    return (_exact(x) - _exact(y)).abs().mean()
+
+
+def shared_dimension(logits: Tensor, dimension: Tensor) -> Tensor:
+    """Mean cross-entropy of the CR network, which tells which salient dimension two images share.
+
+    Args:
+        logits: (n, d_salient) floats.
+        dimension: (n,) int64, the shared dimension.
+
+    Returns:
+        0-d tensor, float32 (float64 for float64 input), also under autocast.
+    """
+    return cross_entropy(_exact(logits), dimension)
+
+
+def _exact(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

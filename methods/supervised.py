@@ -1,0 +1,100 @@
+"""Control: encoders trained on the labels, an upper bound of what an encoder could read.
+
+It is no contrastive analysis method: it is told every attribute that the probes ask for. The common encoder learns all
+common attributes from background and target images; the salient encoder learns all salient attributes from target
+images, and to tell target from background. Each attribute has a linear head on the representation. Classes are learned
+by cross-entropy, real values by squared error relative to their variance, all with equal weight, where defined.
+
+Nothing keeps an attribute out of the space that it does not belong to: the columns that should be at chance say what an
+encoder carries along although nobody asked for it. There is no augmentation.
+
+The representation is the encoders' output. The salient vector of a background image is the salient encoder's output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from cabench.config import setting
+from cabench.context import FitContext
+from cabench.dataset import SPACES, Attribute, DataForm, DatasetInfo
+from cabench.method import Representation
+from cabench.methods.losses.labels import class_error, real_error
+from cabench.methods.networks.encoders import EncoderName, check_encoder, make_encoder
+from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+
+IS_TARGET = Attribute("is_target", "salient", "class", ("background", "target"))
+
+
+@dataclass(frozen=True)
+class SupervisedConfig(TrainingConfig):
+    """The encoders as SepCLR has them by default; the budget is this project's choice."""
+
+    epochs: int = setting(30, at_least=1, help="passes over the training images")
+    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
+    learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
+    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders")
+    d_common: int = setting(32, at_least=1, help="size of the common vector")
+    d_salient: int = setting(32, at_least=1, help="size of the salient vector")
+
+
+class Supervised(GradientTrainedMethod):
+    """Two encoders with a linear head for each attribute; see the module."""
+
+    name = "supervised"
+    version = 1
+    Config = SupervisedConfig
+    config: SupervisedConfig
+    supervised = True
+
+    def check(self, info: DatasetInfo) -> None:
+        """Refuse images of a size that the encoder does not take."""
+        super().check(info)
+        check_encoder(self.config.encoder, info, self.name)
+
+    def build(self, form: DataForm) -> nn.ModuleDict:
+        """A common and a salient encoder, and the heads."""
+        sizes = {"common": self.config.d_common, "salient": self.config.d_salient}
+        encoders = {space: make_encoder(self.config.encoder, form.image_shape, size) for space, size in sizes.items()}
+        heads = nn.ModuleList(
+            nn.Linear(sizes[attribute.space], max(len(attribute.classes), 1))
+            for attribute in (*form.attributes, IS_TARGET)
+        )
+        return nn.ModuleDict({**encoders, "heads": heads})
+
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """Adam over everything."""
+        return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
+
+    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
+        """One step on all attributes; the salient ones of background images are left aside."""
+        images, backgrounds = torch.cat([background.images, target.images]), len(background.images)
+        with context.autocast():
+            vectors = {space: self.network[space](images).float() for space in SPACES}
+        is_target = (torch.arange(len(images), device=images.device) >= backgrounds).long()
+        errors = {}
+        for attribute, head in zip((*self.form.attributes, IS_TARGET), self.network["heads"], strict=True):
+            if attribute is IS_TARGET:
+                rows, labels = vectors["salient"], is_target
+            elif attribute.space == "salient":
+                rows, labels = vectors["salient"][backgrounds:], target.attributes[attribute.name]
+            else:
+                rows = vectors["common"]
+                labels = torch.cat([batch.attributes[attribute.name] for batch in (background, target)])
+            errors[attribute.name] = _error(attribute, head(rows), labels)
+        total = torch.stack(list(errors.values())).sum()
+        descend(self.optimizers["all"], total)
+        return {name: error.detach() for name, error in errors.items()} | {"total": total.detach()}
+
+    def represent(self, images: Tensor) -> Representation:
+        """The outputs of both encoders."""
+        return Representation(self.network["common"](images), self.network["salient"](images))
+
+
+def _error(attribute: Attribute, predictions: Tensor, labels: Tensor) -> Tensor:
+    """How badly a head's (n, classes) or (n, 1) predictions fit the labels (n,)."""
+    return class_error(predictions, labels) if attribute.kind == "class" else real_error(predictions[:, 0], labels)

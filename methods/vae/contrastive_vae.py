@@ -1,0 +1,76 @@
+"""What all contrastive variational auto-encoders share: two encoders, one decoder, and what is read from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from cabench.config import setting
+from cabench.dataset import SPACES, DataForm, DatasetInfo
+from cabench.method import Generative, Representation
+from cabench.methods.vae.architectures import ARCHITECTURES, ArchitectureName, check_architecture
+from cabench.methods.vae.posterior import Posterior
+from cabench.training import GradientTrainedMethod, TrainingConfig
+
+
+@dataclass(frozen=True)
+class ContrastiveVAEConfig(TrainingConfig):
+    """Networks and their optimizer; each method gives its own defaults."""
+
+    learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
+    architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size")
+    d_common: int = setting(64, at_least=1, help="size of the common vector")
+    d_salient: int = setting(64, at_least=1, help="size of the salient vector")
+
+
+class ContrastiveVAE(GradientTrainedMethod, Generative):
+    """A common encoder, a salient encoder and a decoder of both vectors together.
+
+    Background images are decoded with a salient vector of zeros. The representation is the posterior means.
+    """
+
+    config: ContrastiveVAEConfig
+
+    def check(self, info: DatasetInfo) -> None:
+        """Refuse images of another size than the networks take."""
+        super().check(info)
+        check_architecture(self.config.architecture, info, self.name)
+
+    def build(self, form: DataForm) -> nn.ModuleDict:
+        """A common encoder, a salient encoder and a decoder."""
+        config, shape = self.config, form.image_shape
+        architecture = ARCHITECTURES[config.architecture]
+        return nn.ModuleDict(
+            {
+                "common": architecture.encoder(shape, config.d_common),
+                "salient": architecture.encoder(shape, config.d_salient),
+                "decoder": architecture.decoder(config.d_common + config.d_salient, shape),
+            }
+        )
+
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """Adam over everything."""
+        return {"vae": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
+
+    def represent(self, images: Tensor) -> Representation:
+        """The posterior means."""
+        common, salient = self.posteriors(images)
+        return Representation(common.mean, salient.mean)
+
+    def decode(self, representation: Representation) -> Tensor:
+        """See `Generative`. A salient vector of zeros gives an image as of the background."""
+        with self.evaluating() as device:
+            return self.decoded(*(vectors.to(device) for vectors in representation)).float()
+
+    def posteriors(self, images: Tensor) -> tuple[Posterior, Posterior]:
+        """Common and salient posterior of float32 (n, channels, height, width) images in [0, 1]."""
+        common, salient = (self.network[space](images) for space in SPACES)
+        return Posterior(*(part.float() for part in common)), Posterior(*(part.float() for part in salient))
+
+    def decoded(self, common: Tensor, salient: Tensor) -> Tensor:
+        """Images (n, channels, height, width) in [0, 1] of latent vectors (n, d_common) and (n, d_salient)."""
+        images: Tensor = self.network["decoder"](torch.cat([common, salient], dim=1))
+        return images
