@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -193,13 +194,10 @@ def check_background_images_matter(subject: Subject) -> None:
 def check_learning_from_attributes_is_said(subject: Subject) -> None:
     """Other attributes of the training images change the representation if, and only if, `supervised` says so."""
     data = subject.data
-    reversed_attributes = data._replace(
-        **{
-            name: Population(part.images, {key: values[::-1].copy() for key, values in part.attributes.items()})
-            for name, part in (("background", data.background), ("target", data.target))
-        }
+    mixed = data._replace(
+        background=_with_mixed_attributes(data.background), target=_with_mixed_attributes(data.target)
     )
-    usual, other = (subject.fitted(d).encode(subject.images()) for d in (data, reversed_attributes))
+    usual, other = (subject.fitted(d).encode(subject.images()) for d in (data, mixed))
     same = all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))
     if subject.kind.supervised:
         assert not same, "the method says that it learns from attributes, but they change nothing"
@@ -272,6 +270,11 @@ def _gradient_trained(subject: Subject) -> GradientTrainedMethod:
 
 def _first(population: Population, count: int) -> Population:
     return Population(population.images[:count], {name: v[:count] for name, v in population.attributes.items()})
+
+
+def _with_mixed_attributes(population: Population) -> Population:
+    order = np.random.default_rng(0).permutation(len(population))
+    return Population(population.images, {name: values[order] for name, values in population.attributes.items()})
 
 
 def _totals(log: Path) -> list[float]:

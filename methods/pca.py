@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from cabench.config import Settings, setting
 from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, DatasetInfo, float_batches
-from cabench.errors import UserError
+from cabench.dataset import ContrastiveDataset, DatasetInfo
 from cabench.method import ContrastiveAnalysisMethod, Representation
+from cabench.methods.linear.moments import check_values, leading_directions, moments
 
 
 @dataclass(frozen=True)
@@ -35,33 +34,13 @@ class PCA(ContrastiveAnalysisMethod):
     config: PCAConfig
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse more components than an image has values."""
-        channels, height, width = info.image_shape
-        if self.config.components > channels * height * width:
-            raise UserError(
-                f"pca.components = {self.config.components} is more than the {channels * height * width} values of an "
-                f"image of {info.name}; set it to that or less."
-            )
+        """Refuse more components than an image has values, and images too large for a covariance."""
+        check_values(info, self.config.components, self.name)
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
-        """Accumulate mean and covariance over batches in float64, then keep the leading eigenvectors."""
-        size = int(torch.tensor(data.info.image_shape).prod())
-        total = torch.zeros(size, dtype=torch.float64)
-        products = torch.zeros(size, size, dtype=torch.float64)
-        for population in (data.background, data.target):
-            for images in float_batches(population.images, torch.device("cpu")):
-                rows = images.flatten(1)  # (n, size)
-                total += rows.sum(0, dtype=torch.float64)
-                # A batch's products are exact enough in float32; their sum over the data set is not.
-                products += rows.T @ rows
-        n = len(data.background) + len(data.target)
-        self.mean = total / n
-        covariance = products / n - torch.outer(self.mean, self.mean)
-        eigenvectors = torch.linalg.eigh(covariance).eigenvectors  # columns, smallest eigenvalue first
-        leading = eigenvectors.flip(1)[:, : self.config.components]
-        # The sign of an eigenvector is arbitrary: the largest entry is made positive.
-        signs = leading.gather(0, leading.abs().argmax(0, keepdim=True)).sign()
-        self.mean, self.directions = self.mean.float(), (leading * signs).float()
+        """Keep the leading eigenvectors of the covariance of all images."""
+        _, mean, covariance = moments([data.background.images, data.target.images])
+        self.mean, self.directions = mean.float(), leading_directions(covariance, self.config.components).float()
 
     def encode(self, images: Tensor) -> Representation:
         """The (n, components) projections of the images, given twice."""

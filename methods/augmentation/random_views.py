@@ -10,6 +10,7 @@ from kornia.augmentation import (
     RandomGrayscale,
     RandomHorizontalFlip,
     RandomResizedCrop,
+    RandomRotation,
 )
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ class ViewConfig(Settings):
 
     crop_size: int = setting(24, at_least=1, help="height and width of a view, in pixels")
     crop_scale: tuple[float, float] = setting((0.2, 1.0), above=0, at_most=1, help="range of the cropped part's area")
+    rotation: float = setting(0.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
     flip: float = setting(0.5, at_least=0, at_most=1, help="probability of a horizontal flip, per image")
     jitter: float = setting(0.8, at_least=0, at_most=1, help="probability of colour jitter, one coin per batch (D3)")
     brightness: float = setting(0.4, at_least=0, at_most=1, help="strength of brightness jitter")
@@ -55,7 +57,8 @@ class ViewConfig(Settings):
 class RandomViews(nn.Module):
     """Draws one random view of each image.
 
-    Crops are resampled in one batch; a coin per batch decides about colour jitter, whose parameters then differ by
+    Views are cropped, rotated with black corners, flipped and changed in colour, in this order. Crops are resampled in
+    one batch; a coin per batch decides about colour jitter, whose parameters then differ by
     image. Values stay in [0, 1]. kornia draws all parameters on the CPU, whatever device the images
     are on.
     """
@@ -65,6 +68,7 @@ class RandomViews(nn.Module):
         size = (config.crop_size, config.crop_size)
         # "resample" crops the whole batch at once; kornia's "slice" mode goes image by image.
         self.crop = RandomResizedCrop(size, scale=config.crop_scale, cropping_mode="resample")
+        self.rotation = RandomRotation(config.rotation, p=0.5)
         self.flip = RandomHorizontalFlip(p=config.flip)
         self.colour = ColorJitter(config.brightness, config.contrast, config.saturation, config.hue, p=1.0)
         self.grey = RandomGrayscale(p=config.grey)
@@ -78,7 +82,10 @@ class RandomViews(nn.Module):
             generator: the CPU generator that all parameters are drawn from.
         """
         with torch.no_grad(), drawing_from(generator):
-            views: Tensor = self.flip(self.crop(images))
+            views: Tensor = self.crop(images)
+            if self.config.rotation:
+                views = self.rotation(views)
+            views = self.flip(views)
             if torch.rand(()) < self.config.jitter:
                 views = self.colour(views)
             if self.config.grey:

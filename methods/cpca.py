@@ -1,0 +1,187 @@
+"""Contrastive PCA: directions in which targets vary much and backgrounds little.
+
+Paper: Abid, Zhang, Bagaria, Zou. "Exploring patterns enriched in a dataset with contrastive principal component
+analysis", Nature Communications 9:2134, 2018. Reproduced: the released library (commit f0d3c33), whose values are the
+defaults of `CPCAConfig`.
+
+With both populations centred by their own mean and, if `standardize`, divided by their own standard deviation (a
+constant value becomes 0), and C their covariances, the salient directions are the leading eigenvectors of
+
+    C_target - alpha C_background
+
+Images of more than `preprocess_components` values are first reduced to that many principal components of both
+populations together.
+
+Where alpha is not given, it is chosen without labels. The library computes the directions for alpha = 0 and 40 values
+from 0.1 to 1000, calls two of them alike by the product of the first two singular values of Q_i^T Q_j, where Q is an
+orthonormal basis of the projected target data, clusters them spectrally into four, and offers 0 and the medoid of each
+cluster without 0; a person then picks by eye. Here the middle one of those three medoids is taken. The bases are
+computed from covariances, which is exact and needs no copy of the data.
+
+Deviations: that choice; a symmetric eigen-solver, which spans the same subspace; seeded clustering; and images are
+centred, scaled and projected with the target's training statistics whenever they are encoded (the library transforms
+new data without any).
+
+Contrastive PCA has no common space. Here the common vector is the projection on the background's own leading principal
+directions, that is, the background's principal components of whatever image is encoded. The salient vector of a
+background image is its projection like any other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cabench.config import ConfigError, Settings, setting
+from cabench.context import FitContext
+from cabench.dataset import ContrastiveDataset, DatasetInfo
+from cabench.method import ContrastiveAnalysisMethod, Representation
+from cabench.methods.linear.moments import Moments, check_values, leading_directions, moments
+
+CLUSTERS = 4
+
+
+@dataclass(frozen=True)
+class CPCAConfig(Settings):
+    """Defaults: the released library (card A9)."""
+
+    components: int = setting(2, at_least=2, help="size of both vectors")
+    standardize: bool = setting(True, help="divide every value by its standard deviation in its own population")
+    preprocess_components: int = setting(1000, at_least=2, help="larger images are first reduced to this many values")
+    alpha: float = setting(0.0, at_least=0, help="weight of the background's covariance; 0 chooses it automatically")
+    alpha_count: int = setting(40, at_least=4, help="candidates beside 0, evenly spaced in their logarithm")
+    alpha_range: tuple[float, float] = setting((0.1, 1000.0), above=0, help="smallest and largest candidate")
+
+    def __post_init__(self) -> None:
+        """Refuse a range that ends before it starts, and fewer preprocessed values than components."""
+        super().__post_init__()
+        if self.alpha_range[0] >= self.alpha_range[1]:
+            raise ConfigError(f"cpca.alpha_range = {list(self.alpha_range)} is not allowed; the smaller comes first.")
+        if self.preprocess_components < self.components:
+            raise ConfigError(
+                f"cpca.preprocess_components = {self.preprocess_components} is not allowed; "
+                f"it must be at least cpca.components = {self.components}."
+            )
+
+
+class CPCA(ContrastiveAnalysisMethod):
+    """Contrastive principal component analysis of pixels; see the module.
+
+    Attributes:
+        alpha: the weight that was given or chosen; set by `fit`.
+    """
+
+    name = "cpca"
+    version = 1
+    Config = CPCAConfig
+    config: CPCAConfig
+    alpha: float
+
+    def check(self, info: DatasetInfo) -> None:
+        """Refuse more components than an image has values, and images too large for a covariance."""
+        check_values(info, self.config.components, self.name)
+
+    def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
+        """Find alpha if it is not given, and both sets of directions."""
+        config = self.config
+        background, target = (moments([part.images]) for part in (data.background, data.target))
+        c_background, c_target = (_scaled(part, _scale(part, config.standardize)) for part in (background, target))
+        basis = self._reduce(c_background, background.count, c_target, target.count)
+        c_background, c_target = (basis.T @ c @ basis for c in (c_background, c_target))
+
+        self.alpha = config.alpha or self._choose_alpha(c_target, c_background)
+        directions = {
+            "salient": leading_directions(c_target - self.alpha * c_background, config.components),
+            "common": leading_directions(c_background, config.components),
+        }
+        scale = _scale(target, config.standardize)
+        self.mean = target.mean.float()
+        # The scaling of the images goes into the directions, so that encoding is one product.
+        self.salient, self.common = ((scale[:, None] * (basis @ directions[s])).float() for s in ("salient", "common"))
+
+    def encode(self, images: Tensor) -> Representation:
+        """The (n, components) projections on background directions and on salient directions."""
+        centred = images.flatten(1).cpu() - self.mean
+        return Representation(centred @ self.common, centred @ self.salient)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The mean target image (values,), the scaled directions (values, components) and alpha."""
+        alpha = torch.tensor(self.alpha, dtype=torch.float64)
+        return {"mean": self.mean, "common": self.common, "salient": self.salient, "alpha": alpha}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over mean, directions and alpha."""
+        self.mean, self.common, self.salient = state["mean"], state["common"], state["salient"]
+        self.alpha = float(state["alpha"])
+
+    def parameter_count(self) -> int:
+        """The number of values of the mean and of both sets of directions."""
+        return self.mean.numel() + self.common.numel() + self.salient.numel()
+
+    def _reduce(self, c_background: Tensor, n_background: int, c_target: Tensor, n_target: int) -> Tensor:
+        """The (values, reduced) basis of both populations' leading principal components, or all of space."""
+        if len(c_target) <= self.config.preprocess_components:
+            return torch.eye(len(c_target), dtype=torch.float64)
+        pooled = (n_background * c_background + n_target * c_target) / (n_background + n_target)
+        return leading_directions(pooled, self.config.preprocess_components)
+
+    def _choose_alpha(self, c_target: Tensor, c_background: Tensor) -> float:
+        """The middle one of the medoids that the library would offer beside 0."""
+        alphas = np.concatenate([[0.0], np.geomspace(*self.config.alpha_range, self.config.alpha_count)])
+        bases = [
+            _orthonormal(leading_directions(c_target - alpha * c_background, self.config.components), c_target)
+            for alpha in alphas
+        ]
+        medoids = medoids_without_first(affinity(bases, c_target))
+        return float(alphas[sorted(medoids)[len(medoids) // 2]])
+
+
+def affinity(bases: Sequence[Tensor], covariance: Tensor) -> np.ndarray:
+    """How alike projections of the data are: (m, m) products of the first two cosines of their principal angles.
+
+    Args:
+        bases: m times (size, k), directions under which projected data are orthonormal up to the number of rows.
+        covariance: (size, size), of the data.
+    """
+    projected = torch.stack([covariance @ basis for basis in bases])  # (m, size, k)
+    cosines = torch.linalg.svdvals(torch.einsum("isk,jsl->ijkl", torch.stack(list(bases)), projected))
+    return cosines[..., :2].prod(-1).clamp(0, 1).numpy()
+
+
+def medoids_without_first(similarities: np.ndarray) -> list[int]:
+    """The medoids of the four spectral clusters of (m, m) similarities that do not hold the first row."""
+    from sklearn.cluster import SpectralClustering  # Late: importing it takes most of a second.
+
+    symmetric = (similarities + similarities.T) / 2
+    clusters = SpectralClustering(CLUSTERS, affinity="precomputed", random_state=0).fit_predict(symmetric)
+    medoids = []
+    for cluster in set(clusters.tolist()) - {int(clusters[0])}:
+        members = np.flatnonzero(clusters == cluster)
+        medoids.append(int(members[symmetric[np.ix_(members, members)].sum(1).argmax()]))
+    return medoids
+
+
+def _scale(part: Moments, standardize: bool) -> Tensor:
+    """What every value is multiplied by: 1, or one over its standard deviation, and 0 where it is constant."""
+    variance = part.covariance.diagonal()
+    if not standardize:
+        return torch.ones_like(variance)
+    # Below this the variance of values in [0, 1] is rounding: a single grey level in one of a million images is more.
+    varies = variance > 1e-12
+    return torch.where(varies, 1 / torch.where(varies, variance, 1).sqrt(), 0)
+
+
+def _scaled(part: Moments, scale: Tensor) -> Tensor:
+    """The unbiased covariance of scaled values."""
+    return part.covariance * scale[:, None] * scale * (part.count / max(part.count - 1, 1))
+
+
+def _orthonormal(directions: Tensor, covariance: Tensor) -> Tensor:
+    """The same span of directions, under which the projected data have unit covariance."""
+    variances, rotation = torch.linalg.eigh(directions.T @ covariance @ directions)
+    varies = variances > 1e-12 * variances.max()
+    return directions @ rotation[:, varies] / variances[varies].sqrt()

@@ -1,0 +1,77 @@
+"""Means, covariances and principal directions of images: what linear methods are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cabench.dataset import DatasetInfo, float_batches
+from cabench.errors import UserError
+
+LARGEST = 16_384
+"""The largest number of values of an image: from there on a covariance takes over 2 GB, its eigenvectors hours."""
+
+
+class Moments(NamedTuple):
+    """First and second moments of flattened images.
+
+    Attributes:
+        count: of images.
+        mean: float64 (values,).
+        covariance: float64 (values, values), with divisor `count`.
+    """
+
+    count: int
+    mean: Tensor
+    covariance: Tensor
+
+
+def moments(populations: Iterable[Tensor]) -> Moments:
+    """Moments of all images of some uint8 (n, channels, height, width) tensors, as floats in [0, 1], batch by batch."""
+    count, total, products = 0, torch.zeros(()), torch.zeros(())
+    for images in populations:
+        size = images[0].numel()
+        if count == 0:
+            total = torch.zeros(size, dtype=torch.float64)
+            products = torch.zeros(size, size, dtype=torch.float64)
+        for batch in float_batches(images, torch.device("cpu")):
+            rows = batch.flatten(1)  # (n, size)
+            total += rows.sum(0, dtype=torch.float64)
+            # A batch's products are exact enough in float32; their sum over the data set is not.
+            products += rows.T @ rows
+        count += len(images)
+    mean = total / count
+    return Moments(count, mean, products / count - torch.outer(mean, mean))
+
+
+def leading_directions(symmetric: Tensor, count: int) -> Tensor:
+    """The eigenvectors (size, count) of a symmetric float64 matrix with the largest eigenvalues, largest first.
+
+    The sign of an eigenvector is arbitrary: the entry of largest size is made positive.
+    """
+    eigenvectors = torch.linalg.eigh(symmetric).eigenvectors  # columns, smallest eigenvalue first
+    leading = eigenvectors.flip(1)[:, :count]
+    return leading * leading.gather(0, leading.abs().argmax(0, keepdim=True)).sign()
+
+
+def check_values(info: DatasetInfo, components: int, method: str) -> None:
+    """Refuse more components than an image has values, and images too large for a covariance.
+
+    Raises:
+        UserError: naming the setting or the size.
+    """
+    channels, height, width = info.image_shape
+    values = channels * height * width
+    if components > values:
+        raise UserError(
+            f"{method}.components = {components} is more than the {values} values of an image of {info.name}; "
+            "set it to that or less."
+        )
+    if values > LARGEST:
+        raise UserError(
+            f"{method} needs a covariance of all pairs of values, but an image of {info.name} has {values}; "
+            f"use a size with at most {LARGEST}, such as 64 x 64 in colour."
+        )
