@@ -25,10 +25,14 @@ app.add_typer(data_app, name="data")
 
 DEFAULT_RESULTS = Path("results/runs")
 
-Methods = Annotated[str, typer.Option(help="Methods, separated by commas; see `cabench list methods`.")]
+Methods = Annotated[
+    str, typer.Option(help="Methods, separated by commas, or all that take the data set; see `cabench list methods`.")
+]
 Datasets = Annotated[str, typer.Option(help="Data sets, separated by commas. Default: the profile's.")]
 Seeds = Annotated[str, typer.Option(help="Seeds, such as 0-4 or 0,2. Default: the profile's.")]
-ProfileName = Annotated[str, typer.Option("--profile", help="smoke, quick, paper, or the path of a .toml file.")]
+ProfileName = Annotated[
+    str, typer.Option("--profile", help="smoke, quick, paper, matched, or the path of a .toml file.")
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME.FIELD=VALUE", help="Set one field of a method or data set. Repeatable."),
@@ -82,7 +86,7 @@ def run(
     store = ResultsStore(results)
     reporter = make_reporter()
     request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
-    experiment = resolve(request, build=reporter.say)
+    experiment = resolve(request, say=reporter.say)
     store.check_writable()
     store.records()  # a record that cannot be read is an error now, not after hours of work
     runner = Runner(store, experiment.device, reporter, checkpoint_seconds)

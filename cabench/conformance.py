@@ -229,11 +229,18 @@ def check_decoding_gives_images(subject: Subject) -> None:
     if not isinstance(method, Generative):
         raise NotApplicable("the method has no decoder")
     images = subject.images()
-    decoded = method.decode(method.encode(images))
+    encoded = method.encode(images)
+    decoded = method.decode(encoded)
     assert decoded.shape == images.shape, f"decoded shape {tuple(decoded.shape)} for images {tuple(images.shape)}"
     assert decoded.dtype == torch.float32, f"decoded images are {decoded.dtype}, not float32"
     assert decoded.min() >= 0, f"decoded values start at {decoded.min()}"
     assert decoded.max() <= 1, f"decoded values go up to {decoded.max()}"
+    assert torch.equal(decoded, method.decode(encoded)), "a second call of decode gives other images"
+    first = method.decode(Representation(*(vectors[:2] for vectors in encoded)))
+    # Convolutions of another batch size may add up in another order.
+    torch.testing.assert_close(first, decoded[:2], rtol=1e-3, atol=1e-4, msg="decode depends on the rest of the batch")
+    if isinstance(method, NetworkMethod):
+        assert method.network.training, "decode changes the network's training mode"
 
 
 CHECKS: tuple[Callable[[Subject], None], ...] = (

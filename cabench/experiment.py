@@ -20,6 +20,8 @@ from cabench.profiles import Profile
 from cabench.record import SCHEMA
 
 EVALUATION = ProbeConfig()
+ALL = "all"
+"""Stands for every discovered method that takes the data set."""
 Overrides = Mapping[str, Mapping[str, Any]]
 
 
@@ -132,7 +134,8 @@ def make_method(label: str, dataset_label: str, profile: Profile, overrides: Ove
     name, fields = profile.method_fields(label, dataset_label)
     _check_label("method", label, name, profile.method_variants, discovery.plugins("methods"))
     method = discovery.load_method(name)
-    return method(method.Config.from_mapping({**fields, **overrides.get(label, {})}))
+    shared = {key: value for key, value in profile.every_method.items() if key in method.Config.field_names()}
+    return method(method.Config.from_mapping({**shared, **fields, **overrides.get(label, {})}))
 
 
 def check_overrides(overrides: Overrides, labels: Sequence[str]) -> None:
@@ -153,8 +156,15 @@ def check_profile(profile: Profile) -> None:
         UserError: for a name, field or value that does not exist or is not allowed.
     """
     for name in (*profile.method_variants, *profile.dataset_variants):
-        if name in discovery.plugins("methods") or name in discovery.plugins("datasets"):
+        if name == ALL or name in discovery.plugins("methods") or name in discovery.plugins("datasets"):
             raise UserError(f"Profile {profile.name!r}: the variant name {name!r} is taken; choose another.")
+    if profile.every_method:
+        known = {
+            key for name in discovery.plugins("methods") for key in discovery.load_method(name).Config.field_names()
+        }
+        for key in profile.every_method:
+            if key not in known:
+                raise unknown(f"field of [every_method] in profile {profile.name!r}", key, sorted(known))
     for dataset in (*profile.datasets, *profile.dataset_variants):
         make_builder(dataset, profile, {})
     for dataset in profile.on:

@@ -86,8 +86,8 @@ class ContrastiveAnalysisMethod(ABC):
         return sum(tensor.numel() for tensor in self.state_dict().values())
 
 
-class Generative(ABC):
-    """What a method with a decoder offers besides: images from representations."""
+class Generative(ContrastiveAnalysisMethod):
+    """A method with a decoder. Reconstructions, removals and swaps come from it alike: see `cabench.generation`."""
 
     @abstractmethod
     def decode(self, representation: Representation) -> Tensor:

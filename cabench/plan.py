@@ -8,12 +8,14 @@ from pathlib import Path
 
 import torch
 
+from cabench import discovery
 from cabench.context import Precision
 from cabench.dataset_builder import DatasetBuilder, find, obtain
 from cabench.dataset_file import DatasetFile
 from cabench.device import resolve_device, resolve_precision
 from cabench.errors import UserError
 from cabench.experiment import (
+    ALL,
     Cell,
     Overrides,
     check_overrides,
@@ -50,8 +52,12 @@ class Experiment:
     cells: list[tuple[Cell, DatasetFile]]
 
 
-def resolve(request: Request, build: Callable[[str], None]) -> Experiment:
-    """The cells of a request. Data sets that are not in the cache are built; `build` is told of each.
+def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
+    """The cells of a request. Data sets that are not in the cache are built.
+
+    Args:
+        request: what is asked for.
+        say: told of every data set that is built, and of every method that "all" leaves out on a data set.
 
     Raises:
         UserError: for anything in the request that does not exist, is not allowed or does not fit together.
@@ -61,21 +67,24 @@ def resolve(request: Request, build: Callable[[str], None]) -> Experiment:
     for label, builder in outline.builders.items():
         file = find(builder, request.data_root)
         if file is None:
-            build(f"Building data set {label}")
+            say(f"Building data set {label}")
             file = obtain(builder, request.data_root)
         files[label] = file
+    for label, file in files.items():
+        for method, reason in outline.left_out(label, file).items():
+            say(f"Left out on {label}: {method} ({reason})")
     cells = [(cell, files[cell.dataset_label]) for label, file in files.items() for cell in outline.cells(label, file)]
     return Experiment(outline.device, cells)
 
 
-def survey(request: Request, store: ResultsStore) -> list[tuple[str, str, int, str, str]]:
+def survey(request: Request, store: ResultsStore) -> list[tuple[str, str, int | str, str, str]]:
     """One line a cell: data set, method, seed, start of the key, state. Builds and computes nothing.
 
     Raises:
         UserError: as `resolve` does.
     """
     outline = _outline(request)
-    lines = []
+    lines: list[tuple[str, str, int | str, str, str]] = []
     for label, builder in outline.builders.items():
         file = find(builder, request.data_root)
         if file is None:
@@ -84,13 +93,17 @@ def survey(request: Request, store: ResultsStore) -> list[tuple[str, str, int, s
             ]
             continue
         cells = outline.cells(label, file)
+        lines += [(label, method, "", "", f"left out ({why})") for method, why in outline.left_out(label, file).items()]
         lines += [(label, c.method_label, c.seed, c.key[:8], store.state(c)) for c in cells]
     return lines
 
 
 @dataclass(frozen=True)
 class _Outline:
-    """A request with all names looked up and all configurations validated."""
+    """A request with all names looked up and all configurations validated.
+
+    `optional` holds those of the methods that were not named one by one: they may refuse a data set.
+    """
 
     profile: Profile
     overrides: Overrides
@@ -98,12 +111,27 @@ class _Outline:
     precision: Precision
     builders: dict[str, DatasetBuilder]
     methods: list[str]
+    optional: frozenset[str]
     seeds: list[int]
+
+    def left_out(self, label: str, file: DatasetFile) -> dict[str, str]:
+        """Of the methods that only "all" brought in, those that refuse a data set, and why."""
+        refusals = {}
+        for method_label in self.methods:
+            if method_label in self.optional:
+                try:
+                    make_method(method_label, label, self.profile, self.overrides).check(file.info)
+                except UserError as error:
+                    refusals[method_label] = str(error).rstrip(".")
+        return refusals
 
     def cells(self, label: str, file: DatasetFile) -> list[Cell]:
         """The cells on one data set, each method checked against it."""
-        cells = []
+        cells: list[Cell] = []
+        left_out = self.left_out(label, file)
         for method_label in self.methods:
+            if method_label in left_out:
+                continue
             method = make_method(method_label, label, self.profile, self.overrides)
             method.check(file.info)
             cells += [
@@ -116,7 +144,9 @@ class _Outline:
 def _outline(request: Request) -> _Outline:
     profile = load_profile(request.profile)
     defaults = profile.defaults
-    methods = _names("method", request.methods) + (list(defaults.get("controls", [])) if request.controls else [])
+    asked = _names("method", request.methods) + (list(defaults.get("controls", [])) if request.controls else [])
+    every = sorted(discovery.plugins("methods")) if ALL in asked else []
+    methods = list(dict.fromkeys(name for label in asked for name in (every if label == ALL else [label])))
     datasets = _names("data set", request.datasets) if request.datasets else list(defaults.get("datasets", []))
     if not datasets:
         raise UserError(f"Profile {profile.name!r} has no default data sets; name some with --datasets.")
@@ -135,7 +165,8 @@ def _outline(request: Request) -> _Outline:
         device=device,
         precision=resolve_precision(precision, device),
         builders=builders,
-        methods=list(dict.fromkeys(methods)),
+        methods=methods,
+        optional=frozenset(every) - set(asked),
         seeds=parse_seeds(request.seeds or str(defaults.get("seeds", "0"))),
     )
 

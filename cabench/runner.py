@@ -14,20 +14,24 @@ from typing import Literal
 import numpy as np
 import torch
 from filelock import Timeout
+from torch import Tensor
 
 from cabench.context import FitContext, FitCost, StopFlag
-from cabench.dataset import SPACES, ContrastiveDataset, Population, float_batches
+from cabench.dataset import SPACES, ContrastiveDataset, Population, as_float, float_batches
 from cabench.dataset_file import DatasetFile
 from cabench.errors import StopRequested, UserError
 from cabench.evaluation.grid import EncodedPopulation, EncodedSplit, evaluate, separation_gap
 from cabench.experiment import EVALUATION, Cell, evaluation
-from cabench.method import ContrastiveAnalysisMethod
+from cabench.generation import picture_grid
+from cabench.method import ContrastiveAnalysisMethod, Generative
 from cabench.progress import RunReporter
 from cabench.provenance import now, peak_memory_gib, provenance
 from cabench.randomness import Randomness
 from cabench.record import Record, Score
 from cabench.store import ResultsStore
 from cabench.training import NonFiniteLossError
+
+PICTURES = 8  # of either population, in the grid of a method with a decoder
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,11 @@ class Runner:
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
-        encoded_train, encoded_test = self._encode(method, train), self._encode(method, file.read("test"))
+        test = file.read("test")
+        encoded_train, encoded_test = self._encode(method, train), self._encode(method, test)
         self.store.write_representations(cell, encoded_train, encoded_test)
+        if isinstance(method, Generative):
+            self.store.write_pictures(cell, picture_grid(method, _some(test.background), _some(test.target)))
         started = time.monotonic()
         scores = evaluate(encoded_train, encoded_test, cell.dataset.attributes, EVALUATION)
         return attempt.succeeded(scores, time.monotonic() - started, method.parameter_count())
@@ -208,6 +215,11 @@ def _encode(method: ContrastiveAnalysisMethod, population: Population, device: t
         space: np.concatenate([getattr(batch, space).float().cpu().numpy() for batch in batches]) for space in SPACES
     }
     return EncodedPopulation(spaces, population.attributes)
+
+
+def _some(population: Population) -> Tensor:
+    """A few images from all over a population, as floats."""
+    return as_float(population.images[:: max(1, len(population) // PICTURES)][:PICTURES])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 <results>/<data set label>/<method label>/seed<k>-<first 8 of key>/
     record.json           written last, whole or not at all; its presence means that the cell ended
     representations.h5    train and test representations of both populations
+    pictures.png          of methods with a decoder: reconstructions, removals and swaps of test images
     checkpoint/           only while training
     log.jsonl             mean loss terms and throughput, one line an epoch
     .lock                 held by the process that works on the cell
@@ -19,6 +20,7 @@ from typing import Literal
 import h5py
 import numpy as np
 from filelock import FileLock, Timeout
+from PIL import Image
 
 from cabench.atomic import replacing, write_text
 from cabench.dataset import SPACES
@@ -80,7 +82,7 @@ class ResultsStore:
     def clear(self, cell: Cell) -> None:
         """Remove all that a cell left, so that it starts from nothing."""
         folder = cell.folder(self.folder)
-        for name in ("record.json", "representations.h5", "log.jsonl"):
+        for name in ("record.json", "representations.h5", "pictures.png", "log.jsonl"):
             (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
@@ -105,6 +107,11 @@ class ResultsStore:
                     for space in SPACES:
                         values = part.spaces[space].astype(np.float32)
                         file.create_dataset(f"{split}/{population}/{space}", data=values)
+
+    def write_pictures(self, cell: Cell, pictures: Image.Image) -> None:
+        """Write what a method with a decoder makes of some images."""
+        with replacing(cell.folder(self.folder) / "pictures.png") as temporary:
+            pictures.save(temporary, format="png")
 
     def _is_free(self, folder: Path) -> bool:
         try:

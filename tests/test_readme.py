@@ -88,5 +88,5 @@ def test_the_profile_in_the_readme_works_as_it_stands(tmp_path):
     methods = "sepclr,sepclr_without_independence"
     request = Request(methods, "", "", str(tmp_path / "mine.toml"), [], "cpu", "auto", None, True)
     smaller = ["dsprites.train_size=1200", "dsprites.test_size=40"]
-    cells = resolve(replace(request, sets=smaller), build=lambda text: None).cells
+    cells = resolve(replace(request, sets=smaller), say=lambda text: None).cells
     assert [cell.method_label for cell, _ in cells] == ["sepclr", "sepclr_without_independence", "pca", "chance"]

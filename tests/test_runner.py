@@ -18,7 +18,7 @@ from cabench.store import ResultsStore
 
 def experiment() -> Experiment:
     return resolve(
-        Request("pca,chance", "planted", "0", "smoke", [], "cpu", "fp32", None, False), build=lambda text: None
+        Request("pca,chance", "planted", "0", "smoke", [], "cpu", "fp32", None, False), say=lambda text: None
     )
 
 

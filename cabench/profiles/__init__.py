@@ -1,17 +1,21 @@
 """Profiles: readable TOML files that say how much to compute, per data set and method.
 
 description = "..."
+extends = "quick"           # another profile that this one changes field by field: a name, or a path ending in .toml
 [defaults]                  # what a run takes when the command line does not say
 datasets = ["dsprites"]
 controls = ["pca"]          # methods added to every run
 seeds = "0-2"
 precision = "fp32"
 [datasets.dsprites]         # fields of a builder's configuration
+[every_method]              # fields of every method whose configuration has them
 [methods.sepclr]            # fields of a method's configuration, on every data set
 [on.cifar_mnist.sepclr]     # the same on one data set
 [variants.my_name]          # another name for a method or data set with some fields changed
 method = "sepclr"           # or: dataset = "dsprites"
 epochs = 3
+
+Built-in files whose name starts with an underscore are there to be extended and are not listed.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from cabench.errors import UserError, unknown
 
 Fields = Mapping[str, Any]
 
-_TABLES = ("defaults", "datasets", "methods", "on", "variants")
+_TABLES = ("defaults", "datasets", "every_method", "methods", "on", "variants")
 _DEFAULTS = {"datasets": "a list of names", "controls": "a list of names", "seeds": "text", "precision": "text"}
 
 
@@ -38,6 +42,11 @@ class Variant:
 
     base: str
     fields: Fields
+
+    @property
+    def summary(self) -> str:
+        """One line for listings."""
+        return f"{self.base} with " + ", ".join(f"{name} = {value}" for name, value in self.fields.items())
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Profile:
         description: one line for listings.
         defaults: `datasets`, `controls`, `seeds`, `precision`.
         datasets: fields by builder name.
+        every_method: fields of every method whose configuration has them.
         methods: fields by method name.
         on: fields by data set and method.
         method_variants: by name.
@@ -59,6 +69,7 @@ class Profile:
     description: str
     defaults: Fields = field(default_factory=dict)
     datasets: Mapping[str, Fields] = field(default_factory=dict)
+    every_method: Fields = field(default_factory=dict)
     methods: Mapping[str, Fields] = field(default_factory=dict)
     on: Mapping[str, Mapping[str, Fields]] = field(default_factory=dict)
     method_variants: Mapping[str, Variant] = field(default_factory=dict)
@@ -87,40 +98,79 @@ class Profile:
 
 def profile_names() -> list[str]:
     """The names of the profiles that come with the package."""
+    return [name for name in _built_in() if not name.startswith("_")]
+
+
+def _built_in() -> list[str]:
     return sorted(
         entry.name.removesuffix(".toml") for entry in files(__name__).iterdir() if entry.name.endswith(".toml")
     )
 
 
 def load_profile(name: str) -> Profile:
-    """Read a profile by name, or from a path that ends in .toml.
+    """Read a profile by name, or from a path that ends in .toml, with the profiles that it extends.
 
     Raises:
-        UserError: for an unknown name, a missing file, text that is no TOML, or a table of an unknown name or kind.
+        UserError: for an unknown name, a missing file, text that is no TOML, a table of an unknown name or kind, or
+            profiles that extend each other in a circle.
     """
+    return _profile(Path(name).stem if name.endswith(".toml") else name, _content(name, Path(), ()))
+
+
+def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, Any]:
+    """The tables of a profile laid over those of the profile that it extends. Paths are relative to `folder`."""
+    where = str((folder / name).resolve()) if name.endswith(".toml") else name
+    if where in extending:
+        raise UserError(f"Profiles extend each other in a circle: {' -> '.join((*extending, where))}.")
+    content = _read(name, folder)
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise UserError(f"Profile {name!r}: extends must be the name of a profile or a path, not {base!r}.")
+    below = _content(base, (folder / name).parent if name.endswith(".toml") else folder, (*extending, where))
+    below.pop("description", None)
+    return _merged(below, content)
+
+
+def _read(name: str, folder: Path) -> dict[str, Any]:
+    """The tables of one file, checked to be tables that a profile may have."""
     if name.endswith(".toml"):
-        path = Path(name)
+        path = folder / name
         if not path.is_file():
             raise UserError(f"There is no profile file {path}; built-in profiles: {', '.join(profile_names())}.")
         try:
-            return _parse(path.stem, path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"The profile file {path} cannot be read ({error}).") from error
-    if name not in profile_names():
+    elif name in _built_in():
+        text = (files(__name__) / f"{name}.toml").read_text(encoding="utf-8")
+    else:
         raise unknown("profile", name, profile_names())
-    return _parse(name, (files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))
-
-
-def _parse(name: str, text: str) -> Profile:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"Profile {name!r} is not valid TOML: {error}.") from error
-    description = content.pop("description", "")
     for table, value in content.items():
+        if table in ("description", "extends"):
+            continue
         if table not in _TABLES:
             raise unknown(f"table of profile {name!r}", table, _TABLES)
-        _require_tables(f"{name}: [{table}]", value, depth={"defaults": 0, "on": 2}.get(table, 1))
+        _require_tables(f"{name}: [{table}]", value, depth={"defaults": 0, "every_method": 0, "on": 2}.get(table, 1))
+    return content
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both tables in one, inner tables likewise; where both have a value, that of `above`."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _profile(name: str, content: dict[str, Any]) -> Profile:
+    description = content.pop("description", "")
     _check_defaults(name, content.get("defaults", {}))
     variants = content.pop("variants", {})
     return Profile(

@@ -37,7 +37,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Reco
             controls=False,
         )
         reporter = make_reporter()
-        experiment = resolve(request, build=reporter.say)
+        experiment = resolve(request, say=reporter.say)
         store = ResultsStore(folder / "results")
         Runner(store, experiment.device, reporter).run(experiment.cells, force=False)
         yield {record.method["label"]: record for record in store.records()}

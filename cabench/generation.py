@@ -1,0 +1,103 @@
+"""What any method with a decoder can show: reconstructions, and images with the salient part removed or exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from cabench.method import Generative, Representation
+
+CELL = 64  # smallest height and width of an image in a grid, in pixels
+LABELS_WIDTH = 130
+GAP = 2
+
+
+def reconstruct(method: Generative, images: Tensor) -> Tensor:
+    """Images decoded from their own common and salient vectors.
+
+    Args:
+        method: a fitted method.
+        images: float32 (n, channels, height, width) in [0, 1].
+
+    Returns:
+        Images of the same form, on the CPU.
+    """
+    return method.decode(method.encode(images)).cpu()
+
+
+def swap(method: Generative, common_of: Tensor, salient_of: Tensor) -> Tensor:
+    """Images decoded from the common vectors of some images and the salient vectors of others.
+
+    Args:
+        method: a fitted method.
+        common_of: float32 (n, channels, height, width) in [0, 1].
+        salient_of: as many images.
+
+    Returns:
+        Images of the same form, on the CPU: row i with the common part of row i of the first, the salient part of row i
+        of the second.
+    """
+    common, salient = method.encode(common_of).common, method.encode(salient_of).salient
+    return method.decode(Representation(common, salient)).cpu()
+
+
+def remove_salient(method: Generative, images: Tensor) -> Tensor:
+    """Images decoded from their own common vectors and salient vectors of zeros: what a background image has.
+
+    Args:
+        method: a fitted method.
+        images: float32 (n, channels, height, width) in [0, 1].
+
+    Returns:
+        Images of the same form, on the CPU.
+    """
+    common, salient = method.encode(images)
+    return method.decode(Representation(common, torch.zeros_like(salient))).cpu()
+
+
+def picture_grid(method: Generative, background: Tensor, target: Tensor) -> Image.Image:
+    """A grid that shows what a method makes of some images: one row a kind of picture, one column a pair of images.
+
+    Args:
+        method: a fitted method.
+        background: float32 (n, channels, height, width) in [0, 1], 1 or 3 channels.
+        target: as many target images.
+    """
+    return labelled_rows(
+        [
+            ("target", target),
+            ("reconstructed", reconstruct(method, target)),
+            ("salient removed", remove_salient(method, target)),
+            ("background", background),
+            ("reconstructed,\nsalient zero", remove_salient(method, background)),
+            ("with the salient part\nof the target above", swap(method, background, target)),
+        ]
+    )
+
+
+def labelled_rows(rows: Sequence[tuple[str, Tensor]]) -> Image.Image:
+    """Rows of images with a label at the left of each, enlarged to at least 64 pixels by whole factors.
+
+    Args:
+        rows: labels, each with float (n, channels, height, width) images in [0, 1], 1 or 3 channels, all of one shape.
+    """
+    count, _, height, width = rows[0][1].shape
+    factor = max(1, -(-CELL // max(height, width)))
+    high, wide = height * factor, width * factor
+    size = (LABELS_WIDTH + count * (wide + GAP), len(rows) * (high + GAP))
+    picture = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(picture)
+    for row, (label, images) in enumerate(rows):
+        top = row * (high + GAP)
+        draw.multiline_text((4, top + high // 2 - 12), label, fill="black")
+        pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        for column, image in enumerate(pixels):
+            tile = Image.fromarray(np.broadcast_to(image, (height, width, 3)).copy())
+            picture.paste(
+                tile.resize((wide, high), Image.Resampling.NEAREST), (LABELS_WIDTH + column * (wide + GAP), top)
+            )
+    return picture
