@@ -1,0 +1,106 @@
+"""DCGAN's networks: published sizes, depth by image size, noise and initial weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cabench.methods.networks.dcgan import (
+    DCGANEncoder,
+    Discriminator,
+    Generator,
+    SharedDimensionReader,
+    Trunk,
+    dcgan_decoder,
+    dcgan_encoder,
+    fits,
+    initialise,
+    widths,
+    with_noise,
+)
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("channels", "d_common", "d_salient", "discriminator", "generator"),
+    [
+        pytest.param(3, 64, 64, 3_822_336, 3_806_080, id="CIFAR-MNIST"),
+        pytest.param(3, 95, 5, 3_592_960, 3_576_704, id="CelebA"),
+        pytest.param(1, 95, 15, 3_672_832, 3_656_576, id="dSprites"),
+    ],
+)
+def test_sizes_are_the_published_ones(channels, d_common, d_salient, discriminator, generator):
+    assert count(Discriminator(channels, 64, d_common, d_salient, 64, 0.2)) == discriminator
+    assert count(Generator(d_common + d_salient, channels, 64, 64, nn.Tanh())) == generator
+
+
+def test_depth_follows_from_the_size():
+    assert [size for size in range(8, 300) if fits(size)] == [16, 32, 64, 128, 256]
+    assert widths(64, 64) == [64, 128, 256, 512]
+    assert widths(32, 16) == [16, 32, 64]
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_images_go_in_and_come_out(size):
+    images = torch.rand(2, 3, size, size)
+    assert Trunk(3, size, 8)(images).shape == (2, size, 4, 4)
+    assert Generator(5, 3, size, 8, nn.Tanh())(torch.randn(2, 5)).shape == images.shape
+    verdict = Discriminator(3, size, 6, 4, 8, 0.2)(images)
+    assert [tuple(part.shape) for part in verdict] == [(2,), (2,), (2, 6), (2, 4)]
+    assert SharedDimensionReader(3, size, 4, 8)(images, images).shape == (2, 4)
+    assert dcgan_encoder((3, size, size), 7, 8)(images).shape == (2, 7)
+    mean, log_variance = DCGANEncoder((3, size, size), 7, 8)(images)
+    assert mean.shape == log_variance.shape == (2, 7)
+    decoded = dcgan_decoder(7, (3, size, size), 8)(mean)
+    assert decoded.shape == images.shape
+    assert decoded.min() >= 0
+    assert decoded.max() <= 1
+
+
+def test_noise_comes_from_the_generator_alone():
+    x = torch.zeros(50, 50)
+    assert with_noise(x, 0.2, None) is x
+    first, second = (with_noise(x, 0.2, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.std().item() == pytest.approx(0.2, rel=0.05)
+
+
+def test_every_convolution_and_every_head_has_noise_of_its_own():
+    network = Discriminator(1, 32, 3, 2, 4, 0.5)
+    seen: dict[str, torch.Tensor] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _, inputs, __, name=name: seen.update({name: inputs[0]}))
+    images = torch.rand(4, 1, 32, 32)
+    network(images, torch.Generator().manual_seed(0))
+    assert len(seen) == 3 + 4
+    assert (seen["trunk.blocks.0.0"] - images).std().item() == pytest.approx(0.5, rel=0.1)
+    heads = [tensor for name, tensor in seen.items() if name.startswith("heads")]
+    for index, one in enumerate(heads):
+        for other in heads[index + 1 :]:
+            assert (one - other).std().item() == pytest.approx(0.5 * 2**0.5, rel=0.1)
+
+
+def test_the_shared_dimension_reader_has_no_noise_before_its_head():
+    network = SharedDimensionReader(1, 32, 2, 4)
+    features, inputs = [], []
+    network.trunk.register_forward_hook(lambda _, __, output: features.append(output))
+    network.head.register_forward_hook(lambda _, arguments, __: inputs.append(arguments[0]))
+    network(*torch.rand(2, 4, 1, 32, 32), torch.Generator().manual_seed(0))
+    assert torch.equal(features[0], inputs[0])
+
+
+def test_initial_weights():
+    network = Discriminator(3, 64, 16, 16, 32, 0.2)
+    torch.manual_seed(0)
+    initialise(network)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.15)
+            assert module.bias is None
+        if isinstance(module, nn.BatchNorm2d):
+            assert (module.weight == 1).all()

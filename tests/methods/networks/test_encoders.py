@@ -1,0 +1,49 @@
+"""The encoders by name: what comes out, published sizes, and which images are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import get_args
+
+import pytest
+import torch
+
+from cabench.errors import UserError
+from cabench.methods.networks.encoders import ENCODERS, EncoderName, check_encoder, check_views, make_encoder
+from cabench.methods.networks.sepclr_conv import sepclr_conv
+
+
+def test_every_name_has_an_encoder():
+    assert set(get_args(EncoderName)) == set(ENCODERS)
+
+
+SHAPES = ((1, 32, 32), (3, 64, 64), (1, 28, 28), (1, 32, 64))
+TAKEN = {
+    "sepvae_32": {(1, 32, 32)},
+    "sepclr_conv_64": {(3, 64, 64)},
+    "dcgan": {(1, 32, 32), (3, 64, 64)},
+    "small_dcgan": {(1, 32, 32), (3, 64, 64)},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_take_what_their_check_lets_through(name, shape, planted_info):
+    info = dataclasses.replace(planted_info, image_shape=shape)
+    if shape in TAKEN.get(name, SHAPES):
+        check_encoder(name, info, "mine")
+        assert make_encoder(name, shape, 5).eval()(torch.rand(2, *shape)).shape == (2, 5)
+    else:
+        with pytest.raises(UserError, match=rf"mine.encoder = {name} takes .* are {shape[1]} x {shape[2]}"):
+            check_encoder(name, info, "mine")
+
+
+def test_sepclr_convolutions_have_the_published_size():
+    assert sum(p.numel() for size in (32, 5) for p in sepclr_conv(1, size).parameters()) == 5_626_725
+
+
+def test_views_must_have_the_size_that_an_encoder_is_built_for(planted_info):
+    check_views("sepvae_32", 32, planted_info, "mine")
+    check_views("small_conv", 24, planted_info, "mine")
+    with pytest.raises(UserError, match=r"dcgan is built .* 32 x 32, but mine.crop_size is 24; set it to 32"):
+        check_views("dcgan", 24, planted_info, "mine")

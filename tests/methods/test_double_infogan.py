@@ -1,0 +1,269 @@
+"""Double InfoGAN: both objectives from their formulas, who learns when, and what is read and decoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cabench import conformance
+from cabench.config import ConfigError
+from cabench.conformance import context, load_subject
+from cabench.errors import UserError
+from cabench.methods.double_infogan import DoubleInfoGAN, DoubleInfoGANConfig
+
+EPS = 1e-8  # what the released code adds inside its logarithms
+
+SMALL = {"resolution": 32, "width": 4, "d_common": 5, "d_salient": 3}
+WEIGHTS = {
+    "background_weight": 0.5,
+    "target_weight": 0.9,
+    "adversarial_weight": 0.4,
+    "classification_weight": 0.6,
+    "common_information_weight": 1.1,
+    "salient_information_weight": 1.3,
+    "reconstruction_weight": 1.7,
+    "empty_weight": 1.9,
+}
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().numpy()
+
+
+def parameters(method: DoubleInfoGAN) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in method.network.named_parameters()}
+
+
+def moved(method: DoubleInfoGAN, before: dict[str, Tensor]) -> set[str]:
+    return {
+        name.split(".")[0] for name, value in method.network.named_parameters() if not torch.equal(value, before[name])
+    }
+
+
+def test_optimizers_are_the_released_ones(prepared):
+    for optimizer in prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL))).optimizers.values():
+        assert optimizer.defaults["betas"] == (0.5, 0.999)
+        assert optimizer.defaults["lr"] == 2e-4
+
+
+def test_published_size(prepared):
+    assert prepared(DoubleInfoGAN(), (3, 32, 32)).parameter_count() == 3_822_336 + 3_806_080
+
+
+def test_defaults_are_the_released_ones():
+    config = DoubleInfoGANConfig()
+    assert (config.epochs, config.batch_size, config.learning_rate) == (1000, 128, 2e-4)
+    assert (config.background_weight, config.target_weight, config.adversarial_weight) == (0.5, 1, 0.5)
+    assert (config.classification_weight, config.reconstruction_weight, config.empty_weight) == (0.5, 1, 1)
+    assert (config.common_information_weight, config.salient_information_weight, config.cr_weight) == (1, 1, 0)
+
+
+class Draws:
+    """The method's random numbers in the order in which the released code's steps need them."""
+
+    def __init__(self) -> None:
+        self.generator = context().randomness.noise
+
+    def latents(self, rows: int) -> list[Tensor]:
+        z_b, z_t, s_t = (torch.randn(rows, size, generator=self.generator) for size in (5, 5, 3))
+        return [torch.cat([z_b, torch.zeros(rows, 3)], 1), torch.cat([z_t, s_t], 1)]
+
+
+def bce(logits: Tensor, label: int) -> float:
+    p = 1 / (1 + np.exp(-array(logits)))
+    return float(np.mean(-np.log((p if label else 1 - p) + EPS)))
+
+
+def l1(x: Tensor, y: Tensor) -> float:
+    return float(np.abs(array(x) - array(y)).mean())
+
+
+def information(verdicts: list, latents: list[Tensor], w: list[float]) -> tuple[float, float]:
+    common = sum(k * l1(v.common, part[:, :5]) for k, v, part in zip(w, verdicts, latents, strict=True))
+    salient = sum(k * l1(v.salient, part[:, 5:]) for k, v, part in zip(w, verdicts, latents, strict=True))
+    return common, salient
+
+
+def reconstruction(method: DoubleInfoGAN, read: list, images: list[Tensor], w: list[float]) -> float:
+    generate = method.network["generator"]
+    back = [
+        generate(torch.cat([read[0].common, torch.zeros(4, 3)], 1)),
+        generate(torch.cat([read[1].common, read[1].salient], 1)),
+    ]
+    return sum(k * l1(x, y) for k, x, y in zip(w, back, images, strict=True))
+
+
+def check(found: dict[str, Tensor], expected: dict[str, float]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value, rel=2e-5), name
+
+
+def total(terms: dict[str, float]) -> float:
+    return (
+        0.4 * terms["adversarial"]
+        + 0.6 * terms["classification"]
+        + 1.1 * terms["common_information"]
+        + 1.3 * terms["salient_information"]
+        + 1.7 * terms["reconstruction"]
+    )
+
+
+def test_the_generator_minimises_its_formula(prepared, batches):
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, **WEIGHTS)))
+    images = [2 * batch.images - 1 for batch in batches(half=4)]
+    draws, w = Draws(), [0.5, 0.9]
+    generate, discriminate = method.network["generator"], method.network["discriminator"]
+    with torch.no_grad():
+        latents = draws.latents(8)
+        verdicts = [discriminate(generate(part), draws.generator) for part in latents]
+        read = [discriminate(x, draws.generator) for x in images]
+        common, salient = information(verdicts, latents, w)
+        expected = {
+            "adversarial": sum(k * bce(v.validity, 1) for k, v in zip(w, verdicts, strict=True)),
+            "classification": 0.5 * bce(verdicts[0].target, 0) + 0.9 * bce(verdicts[1].target, 1),
+            "common_information": common,
+            "salient_information": salient,
+            "reconstruction": reconstruction(method, read, images, w),
+        }
+    expected["total"] = total(expected)
+    check(method.generator_terms(*images, context()), expected)
+
+
+def test_the_discriminator_minimises_its_formula(prepared, batches):
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, **WEIGHTS)))
+    images = [2 * batch.images - 1 for batch in batches(half=4)]
+    draws, w = Draws(), [0.5, 0.9]
+    generate, discriminate = method.network["generator"], method.network["discriminator"]
+    with torch.no_grad():
+        latents = draws.latents(8)
+        real = [discriminate(x, draws.generator) for x in images]
+        fake = [discriminate(x, draws.generator) for x in [generate(part) for part in latents]]
+        common, salient = information(fake, latents, w)
+        expected = {
+            "adversarial": sum(
+                k * (bce(r.validity, 1) + bce(f.validity, 0)) for k, r, f in zip(w, real, fake, strict=True)
+            ),
+            "classification": 0.5 * bce(real[0].target, 0) + 0.9 * bce(real[1].target, 1),
+            "common_information": common,
+            "salient_information": salient,
+            "reconstruction": reconstruction(method, real, images, w),
+            "empty": l1(real[0].salient, torch.zeros(4, 3)),
+        }
+    expected["total"] = total(expected) + 1.9 * expected["empty"]
+    check(method.discriminator_terms(*images, context()), expected)
+
+
+def test_pairs_for_the_cr_network_share_the_common_vector_and_one_salient_dimension(prepared):
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, cr_steps=1)))
+    seen = []
+    method.network["generator"].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    expected = []
+    reader = method.network["cr"]
+    reader.register_forward_hook(lambda _, __, logits: expected.append(logits))
+    loss = method.cr_term(50, context())
+    first, second = seen
+    assert torch.equal(first[:, :5], second[:, :5])
+    shared = first[:, 5:] == second[:, 5:]
+    assert (shared.sum(1) == 1).all()
+    assert 5 < shared[:, 0].sum() < 30
+    logits, dimension = array(expected[0]), shared.int().argmax(1).tolist()
+    by_hand = np.mean([math.log(np.exp(row).sum()) - row[k] for row, k in zip(logits, dimension, strict=True)])
+    assert loss.item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_each_network_learns_in_its_own_turn(prepared, batches):
+    config = DoubleInfoGANConfig(**SMALL, generator_steps=2, cr_steps=1, cr_weight=1.0)
+    method = prepared(DoubleInfoGAN(config))
+    turns = []
+    for name, optimizer in method.optimizers.items():
+
+        def step(name=name, take=optimizer.step):
+            with_gradients = {key.split(".")[0] for key, p in method.network.named_parameters() if p.requires_grad}
+            before = parameters(method)
+            take()
+            turns.append((name, moved(method, before), with_gradients))
+
+        optimizer.step = step
+    method.training_step(*batches(), context())
+    order = ["generator", "generator", "discriminator", "cr"]
+    assert turns == [(name, {name}, {name}) for name in order]
+    assert all(parameter.requires_grad for parameter in method.network.parameters())
+
+
+def test_there_is_a_cr_network_only_where_it_is_used(prepared):
+    assert "cr" not in prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL))).network
+    assert "cr" in prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, cr_weight=0.5))).network
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        conformance.check_every_parameter_moves,
+        conformance.check_resuming_continues_exactly,
+        conformance.check_saving_and_loading,
+    ],
+    ids=lambda check: check.__name__.removeprefix("check_"),
+)
+def test_conformance_with_the_cr_network(check):
+    sets = ["double_infogan.cr_steps=1", "double_infogan.cr_weight=1.0", "double_infogan.generator_steps=2"]
+    check(load_subject("double_infogan", sets))
+
+
+def test_populations_pass_the_discriminator_apart(prepared, batches):
+    """Batch statistics are those of one population: four calls in either step."""
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL)))
+    sizes = []
+    method.network["discriminator"].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    method.training_step(*batches(half=6), context())
+    assert sizes == [12, 12, 6, 6, 6, 6, 12, 12]
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 64), (3, 28, 28)])
+def test_images_of_other_sizes_are_resized_and_come_back(shape, prepared):
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL)), shape)
+    images = torch.rand(3, *shape)
+    encoded = method.encode(images)
+    assert encoded.common.shape == (3, 5)
+    assert encoded.salient.shape == (3, 3)
+    decoded = method.decode(encoded)
+    assert decoded.shape == images.shape
+    assert decoded.min() >= 0
+    assert decoded.max() <= 1
+
+
+def test_the_representation_is_what_the_heads_read_without_noise(prepared):
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL)))
+    images = torch.rand(3, 1, 32, 32)
+    network = method.network["discriminator"].eval()
+    verdict = network(2 * images - 1)
+    assert torch.equal(method.encode(images).salient, verdict.salient)
+    assert not torch.equal(network(2 * images - 1, torch.Generator().manual_seed(0)).salient, verdict.salient)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("resolution", 48, "a power of two and at least 16"),
+        ("resolution", 8, "at least 16"),
+        ("width", 0, "at least 1"),
+        ("d_salient", 0, "at least 1"),
+        ("noise", -0.1, "at least 0"),
+        ("reconstruction_weight", -1.0, "at least 0"),
+        ("generator_steps", 0, "at least 1"),
+    ],
+)
+def test_wrong_values_are_refused_with_field_value_and_range(field, value, allowed):
+    with pytest.raises(ConfigError, match=rf"double_infogan\.{field} = {value} is not allowed; it must be .*{allowed}"):
+        DoubleInfoGANConfig(**{field: value})
+
+
+def test_images_that_are_not_square_are_refused(planted_info):
+    info = dataclasses.replace(planted_info, image_shape=(1, 32, 64))
+    with pytest.raises(UserError, match="takes square images, but those of planted are 32 x 64"):
+        DoubleInfoGAN(DoubleInfoGANConfig(batch_size=64)).check(info)
