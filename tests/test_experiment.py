@@ -11,6 +11,7 @@ import pytest
 from cabench import experiment
 from cabench.config import Settings, setting
 from cabench.dataset import Attribute, DatasetInfo
+from cabench.discovery import plugins
 from cabench.errors import UserError
 from cabench.evaluation.probes import ProbeConfig
 from cabench.experiment import Cell, check_overrides, make_builder, make_method, parse_overrides, parse_seeds
@@ -303,3 +304,44 @@ def test_a_mistake_in_a_request_is_told_before_anything_is_built(
 def test_a_misspelt_name_is_reported_before_an_override_that_spells_it_rightly() -> None:
     with pytest.raises(UserError, match="Unknown data set 'plantd'; did you mean 'planted'"):
         resolve(request(datasets="plantd", sets=["planted.repeats=1"]), lambda text: pytest.fail(text))
+
+
+# All methods at once
+
+
+def test_all_stands_for_every_method_that_takes_the_data_set(tmp_path: Path) -> None:
+    small = ("dsprites.train_size=1200", "dsprites.test_size=20")
+    everything = request(methods="all", datasets="dsprites", profile="quick", seeds="0", sets=small)
+    said: list[str] = []
+    cells = [one for one, _ in resolve(everything, said.append).cells]
+    left_out = {"oracle"}
+    assert [one.method_label for one in cells] == [name for name in plugins("methods") if name not in left_out]
+    assert said[1:] == [
+        "Left out on dsprites: oracle (oracle reads planted attributes and runs on 'planted' alone, not on 'dsprites')"
+    ]
+    lines = survey(everything, ResultsStore(tmp_path / "results"))
+    assert [line[1] for line in lines if line[4].startswith("left out (oracle reads")] == ["oracle"]
+
+
+def test_a_method_that_is_named_as_well_must_take_the_data_set() -> None:
+    small = ("dsprites.train_size=40", "dsprites.test_size=20")
+    with pytest.raises(UserError, match="oracle reads planted attributes"):
+        resolve(
+            request(methods="all,oracle", datasets="dsprites", profile="quick", seeds="0", sets=small), lambda _: None
+        )
+
+
+def test_all_takes_variants_and_controls_beside_it_once() -> None:
+    labels = [
+        one.method_label
+        for one, _ in resolve(
+            request(methods="sepclr,all", profile="smoke", seeds="0", controls=True), lambda _: None
+        ).cells
+    ]
+    assert labels == ["sepclr", *(name for name in plugins("methods") if name != "sepclr")]
+
+
+def test_no_variant_may_be_called_all(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[variants.all]\nmethod = "pca"\ncomponents = 3\n', encoding="utf-8")
+    with pytest.raises(UserError, match="the variant name 'all' is taken"):
+        resolve(request(profile=str(tmp_path / "mine.toml")), lambda _: None)

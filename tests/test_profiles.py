@@ -6,15 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from cabench import discovery
 from cabench.config import digest
+from cabench.dataset import Attribute, DataForm
 from cabench.errors import UserError
 from cabench.experiment import check_profile, make_builder, make_method, parse_seeds
+from cabench.methods.networks.dcgan import Trunk
 from cabench.plan import Request, survey
 from cabench.profiles import Profile, Variant, load_profile, profile_names
 from cabench.store import ResultsStore
+from cabench.training import GradientTrainedMethod
 
+SALIENT = (Attribute("shape", "salient", "class", ("square", "heart")),)
 MakeProfile = Callable[[str], Profile]
 
 
@@ -278,3 +283,123 @@ def test_a_variant_whose_name_is_no_folder_name_is_refused(profile: MakeProfile,
 def test_a_variant_cannot_take_the_name_of_a_method(profile: MakeProfile) -> None:
     with pytest.raises(UserError, match="'sepclr' is taken"):
         check_profile(profile('[variants.sepclr]\nmethod = "pca"'))
+
+
+# Profiles that extend others
+
+
+def write(folder: Path, **texts: str) -> None:
+    for name, text in texts.items():
+        (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+
+
+def test_a_profile_lays_its_fields_over_those_that_it_extends(tmp_path):
+    write(
+        tmp_path,
+        base="""
+            description = "the base"
+            [defaults]
+            datasets = ["planted"]
+            controls = ["pca", "chance"]
+            [methods.pca]
+            components = 3
+            [on.planted.sepclr]
+            epochs = 5
+            d_common = 7
+            [variants.small]
+            method = "sepclr"
+            d_salient = 2
+        """,
+        mine="""
+            extends = "base.toml"
+            [defaults]
+            controls = ["pca"]
+            [on.planted.sepclr]
+            epochs = 6
+            [variants.small]
+            d_common = 1
+        """,
+    )
+    profile = load_profile(str(tmp_path / "mine.toml"))
+    assert (profile.name, profile.description) == ("mine", "")
+    assert profile.defaults == {"datasets": ["planted"], "controls": ["pca"]}
+    assert profile.methods == {"pca": {"components": 3}}
+    assert profile.on == {"planted": {"sepclr": {"epochs": 6, "d_common": 7}}}
+    assert profile.method_variants["small"] == Variant("sepclr", {"d_salient": 2, "d_common": 1})
+
+
+def test_extending_a_built_in_profile_changes_what_is_said_and_nothing_else(tmp_path):
+    write(tmp_path, mine='extends = "quick"\n[on.dsprites.sepclr]\nepochs = 77\n')
+    mine, quick = load_profile(str(tmp_path / "mine.toml")), load_profile("quick")
+    assert make_method("sepclr", "dsprites", mine, {}).config.epochs == 77
+    assert mine.on["dsprites"]["sepclr"] == {**quick.on["dsprites"]["sepclr"], "epochs": 77}
+    assert mine.on["cifar_mnist"] == quick.on["cifar_mnist"]
+    assert mine.method_variants == quick.method_variants
+
+
+def test_paths_are_relative_to_the_file_that_extends(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "below", base="[methods.pca]\ncomponents = 3\n", middle='extends = "base.toml"\n')
+    write(tmp_path, mine='extends = "below/middle.toml"\n')
+    monkeypatch.chdir("/")
+    assert load_profile(str(tmp_path / "mine.toml")).methods == {"pca": {"components": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "mine.toml"', "Profiles extend each other in a circle: .*mine.toml -> .*mine.toml"),
+        (
+            'extends = "other.toml"',
+            "Profiles extend each other in a circle: .*mine.toml -> .*other.toml -> .*mine.toml",
+        ),
+        ('extends = "nothing.toml"', "There is no profile file .*nothing.toml"),
+        ('extends = "quik"', "quik.*quick"),
+        ("extends = 3", "extends must be the name of a profile or a path, not 3"),
+    ],
+)
+def test_what_cannot_be_extended_is_refused(tmp_path, text, message):
+    write(tmp_path, mine=text, other='extends = "mine.toml"')
+    with pytest.raises(UserError, match=message):
+        load_profile(str(tmp_path / "mine.toml"))
+
+
+def test_files_to_be_extended_are_not_listed():
+    assert not [name for name in profile_names() if name.startswith("_")]
+    assert "sepclr_no_independence" in load_profile("_ablations").method_variants
+
+
+# Fields for every method
+
+
+def test_a_field_for_every_method_is_given_to_those_that_have_it(profile):
+    mine = profile("[every_method]\ncomponents = 5\nepochs = 3\n[methods.sepclr]\nepochs = 4\n")
+    assert make_method("pca", "planted", mine, {}).config.to_dict() == {"components": 5}
+    assert make_method("mmcvae", "planted", mine, {}).config.epochs == 3
+    assert make_method("sepclr", "planted", mine, {}).config.epochs == 4
+    assert make_method("sepclr", "planted", mine, {"sepclr": {"epochs": 9}}).config.epochs == 9
+    check_profile(mine)
+
+
+def test_a_field_that_no_method_has_is_refused(profile):
+    with pytest.raises(UserError, match=r"field of \[every_method\] in profile 'mine' 'epoch'.*epochs"):
+        check_profile(profile("[every_method]\nepoch = 3\n"))
+
+
+@pytest.mark.parametrize("dataset", ["cifar_mnist", "dsprites"])
+def test_the_matched_profile_gives_all_methods_one_trunk_one_size_and_one_budget(dataset):
+    matched = load_profile("matched")
+    shape = (3, 32, 32) if dataset == "cifar_mnist" else (1, 64, 64)
+    trunks, sizes, budgets = set(), set(), set()
+    for name in discovery.plugins("methods"):
+        method = make_method(name, dataset, matched, {})
+        if not isinstance(method, GradientTrainedMethod):
+            continue
+        config = method.config.to_dict()
+        budgets.add((config["epochs"], config["batch_size"]))
+        sizes |= {config[key] for key in ("d_common", "d_salient", "dimensions") if key in config}
+        method.prepare(DataForm(shape, SALIENT), torch.device("cpu"), torch.Generator())
+        encoders = [m for m in method.network.modules() if isinstance(m, Trunk)]
+        assert encoders, f"{name} has no DCGAN trunk"
+        trunks |= {sum(parameter.numel() for parameter in trunk.parameters()) for trunk in encoders}
+    assert len(budgets) == len(sizes) == len(trunks) == 1, (budgets, sizes, trunks)
