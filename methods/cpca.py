@@ -9,8 +9,7 @@ constant value becomes 0), and C their covariances, the salient directions are t
 
     C_target - alpha C_background
 
-Images of more than `preprocess_components` values are first reduced to that many principal components of both
-populations together.
+Images are first reduced to at most `preprocess_components` principal components of both populations together.
 
 Where alpha is not given, it is chosen without labels. The library computes the directions for alpha = 0 and 40 values
 from 0.1 to 1000, calls two of them alike by the product of the first two singular values of Q_i^T Q_j, where Q is an
@@ -18,7 +17,8 @@ orthonormal basis of the projected target data, clusters them spectrally into fo
 cluster without 0; a person then picks by eye. Here the middle one of those three medoids is taken. The bases are
 computed from covariances, which is exact and needs no copy of the data.
 
-Deviations: that choice; a symmetric eigen-solver, which spans the same subspace; seeded clustering; and images are
+Deviations: that choice; directions in which neither population varies are left out (at large alpha they would have the
+largest eigenvalue, zero); a symmetric eigen-solver, which spans the same subspace; seeded clustering; and images are
 centred, scaled and projected with the target's training statistics whenever they are encoded (the library transforms
 new data without any).
 
@@ -43,6 +43,7 @@ from cabench.method import ContrastiveAnalysisMethod, Representation
 from cabench.methods.linear.moments import Moments, check_values, leading_directions, moments
 
 CLUSTERS = 4
+NO_VARIANCE = 1e-10  # relative to the largest variance: below it there is rounding only
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class CPCA(ContrastiveAnalysisMethod):
         config = self.config
         background, target = (moments([part.images]) for part in (data.background, data.target))
         c_background, c_target = (_scaled(part, _scale(part, config.standardize)) for part in (background, target))
-        basis = self._reduce(c_background, background.count, c_target, target.count)
+        basis = self._reduce(c_background, background.rows, c_target, target.rows)
         c_background, c_target = (basis.T @ c @ basis for c in (c_background, c_target))
 
         self.alpha = config.alpha or self._choose_alpha(c_target, c_background)
@@ -123,11 +124,11 @@ class CPCA(ContrastiveAnalysisMethod):
         return self.mean.numel() + self.common.numel() + self.salient.numel()
 
     def _reduce(self, c_background: Tensor, n_background: int, c_target: Tensor, n_target: int) -> Tensor:
-        """The (values, reduced) basis of both populations' leading principal components, or all of space."""
-        if len(c_target) <= self.config.preprocess_components:
-            return torch.eye(len(c_target), dtype=torch.float64)
+        """The (values, reduced) basis of both populations' leading principal components that vary at all."""
         pooled = (n_background * c_background + n_target * c_target) / (n_background + n_target)
-        return leading_directions(pooled, self.config.preprocess_components)
+        basis = leading_directions(pooled, self.config.preprocess_components)
+        variances = (basis * (pooled @ basis)).sum(0)
+        return basis[:, variances > NO_VARIANCE * variances.max()]
 
     def _choose_alpha(self, c_target: Tensor, c_background: Tensor) -> float:
         """The middle one of the medoids that the library would offer beside 0."""
@@ -149,7 +150,8 @@ def affinity(bases: Sequence[Tensor], covariance: Tensor) -> np.ndarray:
     """
     projected = torch.stack([covariance @ basis for basis in bases])  # (m, size, k)
     cosines = torch.linalg.svdvals(torch.einsum("isk,jsl->ijkl", torch.stack(list(bases)), projected))
-    return cosines[..., :2].prod(-1).clamp(0, 1).numpy()
+    alike: np.ndarray = cosines[..., :2].prod(-1).clamp(0, 1).numpy()
+    return alike
 
 
 def medoids_without_first(similarities: np.ndarray) -> list[int]:
@@ -177,11 +179,14 @@ def _scale(part: Moments, standardize: bool) -> Tensor:
 
 def _scaled(part: Moments, scale: Tensor) -> Tensor:
     """The unbiased covariance of scaled values."""
-    return part.covariance * scale[:, None] * scale * (part.count / max(part.count - 1, 1))
+    return part.covariance * scale[:, None] * scale * (part.rows / max(part.rows - 1, 1))
 
 
 def _orthonormal(directions: Tensor, covariance: Tensor) -> Tensor:
     """The same span of directions, under which the projected data have unit covariance."""
     variances, rotation = torch.linalg.eigh(directions.T @ covariance @ directions)
-    varies = variances > 1e-12 * variances.max()
-    return directions @ rotation[:, varies] / variances[varies].sqrt()
+    varies = variances > NO_VARIANCE * variances.max()
+    # A direction without variance becomes zero, which is like nothing else.
+    lengths = torch.where(varies, 1 / torch.where(varies, variances, 1).sqrt(), 0)
+    orthonormal: Tensor = directions @ rotation * lengths
+    return orthonormal

@@ -29,7 +29,7 @@ class PCA(ContrastiveAnalysisMethod):
     """Principal component analysis of background and target pixels together."""
 
     name = "pca"
-    version = 1
+    version = 2
     Config = PCAConfig
     config: PCAConfig
 

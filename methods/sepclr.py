@@ -109,8 +109,7 @@ class SepCLR(GradientTrainedMethod):
 
     def make_optimizers(self) -> dict[str, Optimizer]:
         """Adam "encoders" over both branches, and "critic" over the independence term's critic if it has one."""
-        branches = nn.ModuleList(self.network[space] for space in SPACES)
-        parts = {"encoders": branches}
+        parts: dict[str, nn.Module] = {"encoders": nn.ModuleList(self.network[space] for space in SPACES)}
         if isinstance(self.network["independence"], Critic):
             parts["critic"] = self.network["independence"]
         rate = self.config.learning_rate

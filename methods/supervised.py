@@ -14,6 +14,7 @@ The representation is the encoders' output. The salient vector of a background i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +78,8 @@ class Supervised(GradientTrainedMethod):
             vectors = {space: self.network[space](images).float() for space in SPACES}
         is_target = (torch.arange(len(images), device=images.device) >= backgrounds).long()
         errors = {}
-        for attribute, head in zip((*self.form.attributes, IS_TARGET), self.network["heads"], strict=True):
+        heads = cast("nn.ModuleList", self.network["heads"])
+        for attribute, head in zip((*self.form.attributes, IS_TARGET), heads, strict=True):
             if attribute is IS_TARGET:
                 rows, labels = vectors["salient"], is_target
             elif attribute.space == "salient":

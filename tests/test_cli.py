@@ -147,6 +147,17 @@ def test_listings_and_help_do_not_import_torch(cabench, tmp_path, arguments, sai
     assert said in done.stdout
 
 
+def test_methods_are_listed_with_the_variants_that_a_profile_names(cabench_here, tmp_path):
+    listed = cabench_here("list", "methods").stdout
+    assert "sepclr_no_independence       sepclr with independence = none\n" in listed
+    (tmp_path / "mine.toml").write_text('[variants.tiny]\nmethod = "pca"\ncomponents = 2\n', encoding="utf-8")
+    listed = cabench_here("list", "methods", "--profile", "mine.toml").stdout
+    assert "pca with components = 2\n" in listed
+    assert "sepclr_no_independence" not in listed
+    datasets = cabench_here("list", "datasets", "--profile", "paper").stdout
+    assert "cifar_mnist with test_split = paper\n" in datasets
+
+
 def test_data_commands_describe_and_verify(cabench_here, tmp_path):
     built = cabench_here("data", "build", "planted", "--profile", "smoke")
     assert built.returncode == 0, built.stderr

@@ -93,11 +93,13 @@ class VariationalBound(Critic):
 
     def forward(self, common: Tensor, salient: Tensor) -> Tensor:
         """The bound under the present prediction."""
-        return self._bound(*self.prediction(common), salient)
+        mean, log_variance = self.prediction(common)
+        return self._bound(mean, log_variance, salient)
 
     def critic_loss(self, common: Tensor, salient: Tensor) -> Tensor:
         """Minus the mean log-likelihood of the salient vectors."""
-        return -log_likelihood(*self.prediction(common), salient).mean()
+        mean, log_variance = self.prediction(common)
+        return -log_likelihood(mean, log_variance, salient).mean()
 
 
 _BOUNDS: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"vclub": vclub, "vub": vub, "vl1out": vl1out}

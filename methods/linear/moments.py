@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from cabench.dataset import DatasetInfo, float_batches
+from cabench.dataset import DatasetInfo, as_float, float_batches
 from cabench.errors import UserError
 
 LARGEST = 16_384
@@ -19,32 +19,35 @@ class Moments(NamedTuple):
     """First and second moments of flattened images.
 
     Attributes:
-        count: of images.
+        rows: how many images.
         mean: float64 (values,).
-        covariance: float64 (values, values), with divisor `count`.
+        covariance: float64 (values, values), with divisor `rows`.
     """
 
-    count: int
+    rows: int
     mean: Tensor
     covariance: Tensor
 
 
-def moments(populations: Iterable[Tensor]) -> Moments:
-    """Moments of all images of some uint8 (n, channels, height, width) tensors, as floats in [0, 1], batch by batch."""
-    count, total, products = 0, torch.zeros(()), torch.zeros(())
+def moments(populations: Sequence[Tensor]) -> Moments:
+    """Moments of all images of some uint8 (n, channels, height, width) tensors, as floats in [0, 1], batch by batch.
+
+    Everything is counted from the first image, so that a value which is the same in all images has a variance of
+    exactly 0.
+    """
+    origin = as_float(populations[0][:1]).flatten(1)  # (1, size)
+    size = origin.shape[1]
+    total = torch.zeros(size, dtype=torch.float64)
+    products = torch.zeros(size, size, dtype=torch.float64)
     for images in populations:
-        size = images[0].numel()
-        if count == 0:
-            total = torch.zeros(size, dtype=torch.float64)
-            products = torch.zeros(size, size, dtype=torch.float64)
         for batch in float_batches(images, torch.device("cpu")):
-            rows = batch.flatten(1)  # (n, size)
+            rows = batch.flatten(1) - origin  # (n, size)
             total += rows.sum(0, dtype=torch.float64)
             # A batch's products are exact enough in float32; their sum over the data set is not.
             products += rows.T @ rows
-        count += len(images)
+    count = sum(len(images) for images in populations)
     mean = total / count
-    return Moments(count, mean, products / count - torch.outer(mean, mean))
+    return Moments(count, origin[0] + mean, products / count - torch.outer(mean, mean))
 
 
 def leading_directions(symmetric: Tensor, count: int) -> Tensor:
@@ -53,8 +56,9 @@ def leading_directions(symmetric: Tensor, count: int) -> Tensor:
     The sign of an eigenvector is arbitrary: the entry of largest size is made positive.
     """
     eigenvectors = torch.linalg.eigh(symmetric).eigenvectors  # columns, smallest eigenvalue first
-    leading = eigenvectors.flip(1)[:, :count]
-    return leading * leading.gather(0, leading.abs().argmax(0, keepdim=True)).sign()
+    leading: Tensor = eigenvectors.flip(1)[:, :count]
+    signed: Tensor = leading * leading.gather(0, leading.abs().argmax(0, keepdim=True)).sign()
+    return signed
 
 
 def check_values(info: DatasetInfo, components: int, method: str) -> None:

@@ -88,12 +88,16 @@ def test_new_images_are_treated_with_the_targets_training_statistics(planted):
     assert torch.equal(method.encode(images[:5]).common, method.encode(images).common[:5])
 
 
-def test_constant_values_count_for_nothing():
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 1000.0])
+def test_constant_values_count_for_nothing(alpha):
     generator = np.random.default_rng(0)
     background, target = generator.normal(128, 20, (2, 300, PIXELS))
     background[:, :200] = 10
     target[:, 100:300] = 90
-    method = fitted(dataset(background, target), components=4, alpha=1.0)
+    background[:, 300:400] = target[:, 300:400] = 20
+    method = fitted(dataset(background, target), components=4, alpha=alpha, preprocess_components=150)
+    assert (method.salient[300:400] == 0).all()
+    assert (method.salient.norm(dim=0) > 0.1).all(), "a direction in which nothing varies was chosen"
     assert method.salient.isfinite().all()
     assert method.common.isfinite().all()
     assert (method.salient[100:300] == 0).all()

@@ -9,6 +9,7 @@ import torch
 
 from cabench.errors import UserError
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
+from cabench.randomness import drawing_from
 
 PLAIN = ViewConfig(crop_size=32, crop_scale=(1.0, 1.0), flip=0, jitter=0, grey=0)
 
@@ -79,3 +80,28 @@ def test_grey_images_can_be_jittered_in_brightness_and_contrast():
 def test_colour_augmentation_of_grey_images_is_refused(planted_info):
     with pytest.raises(UserError, match=r"sepclr\.saturation"):
         ViewConfig().check_colours(planted_info, "sepclr")
+
+
+def test_rotation_turns_half_of_the_images_and_leaves_black_corners():
+    bright = torch.ones(1000, 1, 32, 32)
+    grey = dataclasses.replace(PLAIN, saturation=0, hue=0)
+    rotated = RandomViews(dataclasses.replace(grey, rotation=25.0))(bright, torch.Generator().manual_seed(0))
+    turned = changed(bright, rotated)
+    # 1000 coins of 0.5: four standard deviations are 0.063.
+    assert 0.43 < turned.float().mean() < 0.57
+    corners = rotated[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners[turned].median() < 0.5
+    assert (rotated[:, 0, 16, 16] > 0.99).all()
+
+
+def test_without_rotation_the_views_are_those_of_crop_flip_jitter_and_grey_alone():
+    """What is off draws nothing: older results stay as they are."""
+    config = ViewConfig()
+    ours = RandomViews(config)(images(), torch.Generator().manual_seed(5))
+    views = RandomViews(config)
+    with drawing_from(torch.Generator().manual_seed(5)):
+        expected = views.flip(views.crop(images()))
+        if torch.rand(()) < config.jitter:
+            expected = views.colour(expected)
+        expected = views.grey(expected)
+    assert torch.equal(ours, expected)
