@@ -83,7 +83,7 @@ def test_a_file_without_markers_is_written_whole(tmp_path):
 
 
 def test_the_profile_in_the_readme_works_as_it_stands(tmp_path):
-    (text,) = re.findall(r"```toml\n(\[defaults\].*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (text,) = re.findall(r"```toml\n(extends.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     methods = "sepclr,sepclr_without_independence"
     request = Request(methods, "", "", str(tmp_path / "mine.toml"), [], "cpu", "auto", None, True)

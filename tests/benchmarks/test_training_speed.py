@@ -6,14 +6,23 @@ import pytest
 import torch
 
 from cabench.conformance import context
-from cabench.dataset import as_float
+from cabench.dataset import Population, as_float
 from cabench.dataset_builder import obtain
+from cabench.discovery import load_method, plugins
 from cabench.experiment import make_builder, make_method
 from cabench.profiles import load_profile
-from cabench.training import Batch
+from cabench.training import Batch, GradientTrainedMethod
+
+TRAINED = [name for name in plugins("methods") if issubclass(load_method(name), GradientTrainedMethod)]
 
 
-@pytest.mark.parametrize("name", ["sepclr", "mmcvae"])
+def batch(population: Population, rows: int) -> Batch:
+    attributes = {name: torch.from_numpy(values[:rows]) for name, values in population.attributes.items()}
+    floats = {name: t.float() if t.is_floating_point() else t for name, t in attributes.items()}
+    return Batch(as_float(population.images[:rows]), floats)
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_training_step(benchmark, name):
     profile = load_profile("quick")
     data = obtain(make_builder("dsprites", profile, {}), None).read("train")
@@ -23,6 +32,6 @@ def test_training_step(benchmark, name):
     method.optimizers = method.make_optimizers()
     method.network.train()
     half = method.config.batch_size // 2
-    background, target = (Batch(as_float(part.images[:half]), {}) for part in (data.background, data.target))
+    batches = batch(data.background, half), batch(data.target, half)
     benchmark.extra_info["images"] = 2 * half
-    benchmark(method.training_step, background, target, surroundings)
+    benchmark(method.training_step, *batches, surroundings)

@@ -14,6 +14,7 @@ from cabench import conformance
 from cabench.config import ConfigError
 from cabench.conformance import context, load_subject
 from cabench.errors import UserError
+from cabench.method import Representation
 from cabench.methods.double_infogan import DoubleInfoGAN, DoubleInfoGANConfig
 
 EPS = 1e-8  # what the released code adds inside its logarithms
@@ -53,6 +54,13 @@ def test_optimizers_are_the_released_ones(prepared):
 
 def test_published_size(prepared):
     assert prepared(DoubleInfoGAN(), (3, 32, 32)).parameter_count() == 3_822_336 + 3_806_080
+
+
+def test_weights_start_as_the_released_ones(prepared):
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, cr_steps=1)))
+    for name, network in method.network.items():
+        weights = torch.cat([p.detach().flatten() for p in network.parameters() if p.ndim == 4])
+        assert weights.std().item() == pytest.approx(0.02, rel=0.05), name
 
 
 def test_defaults_are_the_released_ones():
@@ -159,6 +167,13 @@ def test_the_discriminator_minimises_its_formula(prepared, batches):
     check(method.discriminator_terms(*images, context()), expected)
 
 
+def test_the_generator_also_minimises_what_the_cr_network_says_of_its_fakes(prepared, batches):
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, **WEIGHTS, cr_weight=0.7)))
+    images = [2 * batch.images - 1 for batch in batches()]
+    terms = {name: term.item() for name, term in method.generator_terms(*images, context()).items()}
+    assert terms["total"] == pytest.approx(total(terms) + 0.7 * terms["cr"], rel=1e-5)
+
+
 def test_pairs_for_the_cr_network_share_the_common_vector_and_one_salient_dimension(prepared):
     method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, cr_steps=1)))
     seen = []
@@ -178,7 +193,7 @@ def test_pairs_for_the_cr_network_share_the_common_vector_and_one_salient_dimens
 
 
 def test_each_network_learns_in_its_own_turn(prepared, batches):
-    config = DoubleInfoGANConfig(**SMALL, generator_steps=2, cr_steps=1, cr_weight=1.0)
+    config = DoubleInfoGANConfig(**SMALL, generator_steps=2, discriminator_steps=3, cr_steps=1, cr_weight=1.0)
     method = prepared(DoubleInfoGAN(config))
     turns = []
     for name, optimizer in method.optimizers.items():
@@ -191,7 +206,7 @@ def test_each_network_learns_in_its_own_turn(prepared, batches):
 
         optimizer.step = step
     method.training_step(*batches(), context())
-    order = ["generator", "generator", "discriminator", "cr"]
+    order = ["generator"] * 2 + ["discriminator"] * 3 + ["cr"]
     assert turns == [(name, {name}, {name}) for name in order]
     assert all(parameter.requires_grad for parameter in method.network.parameters())
 
@@ -218,10 +233,18 @@ def test_conformance_with_the_cr_network(check):
 def test_populations_pass_the_discriminator_apart(prepared, batches):
     """Batch statistics are those of one population: four calls in either step."""
     method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL)))
-    sizes = []
-    method.network["discriminator"].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
-    method.training_step(*batches(half=6), context())
-    assert sizes == [12, 12, 6, 6, 6, 6, 12, 12]
+    seen = []
+    method.network["discriminator"].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    background, target = batches(half=6)
+    method.training_step(background, target, context())
+    assert [len(images) for images in seen] == [12, 12, 6, 6, 6, 6, 12, 12]
+    for images, batch in zip(seen[2:6], [background, target] * 2, strict=True):
+        assert torch.equal(images, 2 * batch.images - 1)
+
+
+def test_the_total_is_that_of_generator_and_discriminator(prepared, batches):
+    terms = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL))).training_step(*batches(), context())
+    assert terms["total"] == terms["generator_total"] + terms["discriminator_total"]
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 64), (3, 28, 28)])
@@ -235,6 +258,27 @@ def test_images_of_other_sizes_are_resized_and_come_back(shape, prepared):
     assert decoded.shape == images.shape
     assert decoded.min() >= 0
     assert decoded.max() <= 1
+
+
+def test_images_shrink_with_antialiasing(prepared):
+    """Every fourth column is white; interpolation between the two pixels nearest to a point would miss them all."""
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL | {"resolution": 16})), (1, 64, 64))
+    seen = []
+    method.network["discriminator"].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    images = torch.zeros(1, 1, 64, 64)
+    images[..., ::4] = 1
+    method.encode(images)
+    assert seen[0].shape == (1, 1, 16, 16)
+    assert seen[0].mean().item() == pytest.approx(2 * 0.25 - 1, abs=0.02)
+
+
+def test_decoding_brings_the_generators_images_from_minus_one_to_zero(prepared):
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL)))
+    common, salient = torch.randn(4, 5), torch.randn(4, 3)
+    decoded = method.decode(Representation(common, salient))
+    generated = method.network["generator"].eval()(torch.cat([common, salient], 1))
+    assert generated.min() < 0
+    torch.testing.assert_close(decoded, (generated + 1) / 2)
 
 
 def test_the_representation_is_what_the_heads_read_without_noise(prepared):

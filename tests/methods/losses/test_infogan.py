@@ -75,3 +75,4 @@ def test_half_precision_is_computed_in_float32():
     for term in (called_real, called_fake, called_target, called_background):
         assert term(x).dtype == torch.float32
     assert absolute_error(x, 0 * x).dtype == torch.float32
+    assert shared_dimension(x[None], torch.tensor([1])).dtype == torch.float32

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 
 from cabench.methods.networks.dcgan import (
     DCGANEncoder,
@@ -61,6 +62,35 @@ def test_images_go_in_and_come_out(size):
     assert decoded.max() <= 1
 
 
+def normalised(x: torch.Tensor) -> torch.Tensor:
+    mean = x.mean((0, 2, 3), keepdim=True)
+    return (x - mean) / (((x - mean) ** 2).mean((0, 2, 3), keepdim=True) + 1e-5).sqrt()
+
+
+def weights(network: nn.Module) -> list[torch.Tensor]:
+    return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)]
+
+
+def test_the_trunk_is_its_formula():
+    trunk = Trunk(2, 32, 4)
+    images = torch.rand(3, 2, 32, 32)
+    first, second, third = weights(trunk)
+    x = leaky_relu(conv2d(images, first, stride=2, padding=1), 0.2)
+    x = leaky_relu(normalised(conv2d(x, second, stride=2, padding=1)), 0.2)
+    x = leaky_relu(normalised(conv2d(x, third, stride=2, padding=1)), 0.2)
+    torch.testing.assert_close(trunk(images), x)
+
+
+def test_the_generator_is_its_formula():
+    generator = Generator(5, 2, 16, 4, nn.Tanh())
+    latents = torch.randn(3, 5)
+    first, second, third = weights(generator)
+    x = normalised(conv_transpose2d(latents[:, :, None, None], first)).relu()
+    x = normalised(conv_transpose2d(x, second, stride=2, padding=1)).relu()
+    x = conv_transpose2d(x, third, stride=2, padding=1).tanh()
+    torch.testing.assert_close(generator(latents), x)
+
+
 def test_noise_comes_from_the_generator_alone():
     x = torch.zeros(50, 50)
     assert with_noise(x, 0.2, None) is x
@@ -85,13 +115,18 @@ def test_every_convolution_and_every_head_has_noise_of_its_own():
             assert (one - other).std().item() == pytest.approx(0.5 * 2**0.5, rel=0.1)
 
 
-def test_the_shared_dimension_reader_has_no_noise_before_its_head():
+def test_the_shared_dimension_reader_has_noise_before_all_but_its_head():
     network = SharedDimensionReader(1, 32, 2, 4)
-    features, inputs = [], []
+    features: list[torch.Tensor] = []
+    inputs: dict[str, torch.Tensor] = {}
     network.trunk.register_forward_hook(lambda _, __, output: features.append(output))
-    network.head.register_forward_hook(lambda _, arguments, __: inputs.append(arguments[0]))
-    network(*torch.rand(2, 4, 1, 32, 32), torch.Generator().manual_seed(0))
-    assert torch.equal(features[0], inputs[0])
+    network.trunk.blocks[0].register_forward_hook(lambda _, arguments, __: inputs.update(first=arguments[0]))
+    network.head.register_forward_hook(lambda _, arguments, __: inputs.update(head=arguments[0]))
+    first, second = torch.rand(2, 4, 1, 32, 32)
+    network(first, second, torch.Generator().manual_seed(0))
+    noise = inputs["first"] - torch.cat([first, second], 1)
+    assert noise.std().item() == pytest.approx(0.1, rel=0.05)
+    assert torch.equal(features[0], inputs["head"])
 
 
 def test_initial_weights():
