@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +58,15 @@ class Subject:
         return self.kind(self.config)
 
     def fitted(self, data: ContrastiveDataset | None = None) -> ContrastiveAnalysisMethod:
-        """A method fitted on `data`, else on the subject's own."""
+        """A method freshly fitted on `data`, else on the subject's own."""
         method = self.new()
         method.fit(data or self.data, context())
         return method
+
+    @cached_property
+    def usual(self) -> ContrastiveAnalysisMethod:
+        """A method fitted on the subject's own data, for all checks that only look at it."""
+        return self.fitted()
 
     def images(self) -> Tensor:
         """A few images of both populations, float32 in [0, 1]."""
@@ -96,7 +102,7 @@ def context(**changes: object) -> FitContext:
 def check_representation_has_the_right_form(subject: Subject) -> None:
     """Both vectors are finite float32 matrices with one row an image, and never one column less in a second call."""
     images = subject.images()
-    for name, vectors in subject.fitted().encode(images)._asdict().items():
+    for name, vectors in subject.usual.encode(images)._asdict().items():
         assert vectors.dtype == torch.float32, f"{name} is {vectors.dtype}, not float32"
         assert vectors.ndim == 2, f"{name} has shape {tuple(vectors.shape)}, not (n, d)"
         assert len(vectors) == len(images), f"{name} has {len(vectors)} rows for {len(images)} images"
@@ -107,20 +113,20 @@ def check_representation_has_the_right_form(subject: Subject) -> None:
 
 def check_encoding_is_deterministic(subject: Subject) -> None:
     """The same images give the same vectors, bit for bit."""
-    method = subject.fitted()
+    method = subject.usual
     _assert_equal(method.encode(subject.images()), method.encode(subject.images()), "a second call of encode")
 
 
 def check_encoding_is_in_eval_mode(subject: Subject) -> None:
     """An image's vector does not depend on the images encoded with it, and encoding leaves the mode as it was."""
-    method = subject.fitted()
+    method = subject.usual
     images = subject.images()
     together, alone = method.encode(images), method.encode(images[:2])
     for name, vectors in together._asdict().items():
         # Convolutions of another batch size may add up in another order.
         torch.testing.assert_close(getattr(alone, name), vectors[:2], rtol=1e-3, atol=1e-4)
     if isinstance(method, NetworkMethod):
-        for mode in (True, False):
+        for mode in (False, True):
             method.network.train(mode)
             method.encode(images)
             assert method.network.training is mode, "encode changes the network's training mode"
@@ -139,7 +145,7 @@ def check_fitting_is_deterministic(subject: Subject) -> None:
 
 def check_saving_and_loading(subject: Subject) -> None:
     """A method loaded from a file encodes as the saved one did, bit for bit."""
-    method = subject.fitted()
+    method = subject.usual
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "method.safetensors"
         save_method(method, path)
@@ -184,7 +190,7 @@ def check_background_images_matter(subject: Subject) -> None:
     # Upside down as well: a method may rest on covariances alone, which inverted pixels leave as they are.
     inverted = Population(255 - data.background.images.flip(-2), data.background.attributes)
     targets = as_float(data.target.images[:IMAGES])
-    usual, other = (subject.fitted(d).encode(targets) for d in (data, data._replace(background=inverted)))
+    usual, other = (m.encode(targets) for m in (subject.usual, subject.fitted(data._replace(background=inverted))))
     same = all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))
     if subject.kind.learns:
         assert not same, "background images do not influence the representation of target images"
@@ -198,7 +204,7 @@ def check_learning_from_attributes_is_said(subject: Subject) -> None:
     mixed = data._replace(
         background=_with_mixed_attributes(data.background), target=_with_mixed_attributes(data.target)
     )
-    usual, other = (subject.fitted(d).encode(subject.images()) for d in (data, mixed))
+    usual, other = (method.encode(subject.images()) for method in (subject.usual, subject.fitted(mixed)))
     same = all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))
     if subject.kind.supervised:
         assert not same, "the method says that it learns from attributes, but they change nothing"
@@ -209,7 +215,7 @@ def check_learning_from_attributes_is_said(subject: Subject) -> None:
 def check_resuming_continues_exactly(subject: Subject) -> None:
     """A training run stopped half-way and continued ends with the same vectors as an undisturbed one, bit for bit."""
     _gradient_trained(subject)
-    undisturbed = subject.fitted().encode(subject.images())
+    undisturbed = subject.usual.encode(subject.images())
     stop = StopFlag()
     with tempfile.TemporaryDirectory() as folder:
         stopping = context(folder=Path(folder), stop=stop, reporter=_StopsAt(0.5, stop))
@@ -226,7 +232,7 @@ def check_resuming_continues_exactly(subject: Subject) -> None:
 
 def check_decoding_gives_images(subject: Subject) -> None:
     """`decode` gives finite float32 images of the data's shape, in [0, 1]."""
-    method = subject.fitted()
+    method = subject.usual
     if not isinstance(method, Generative):
         raise NotApplicable("the method has no decoder")
     images = subject.images()
@@ -241,7 +247,10 @@ def check_decoding_gives_images(subject: Subject) -> None:
     # Convolutions of another batch size may add up in another order.
     torch.testing.assert_close(first, decoded[:2], rtol=1e-3, atol=1e-4, msg="decode depends on the rest of the batch")
     if isinstance(method, NetworkMethod):
-        assert method.network.training, "decode changes the network's training mode"
+        for mode in (False, True):
+            method.network.train(mode)
+            method.decode(encoded)
+            assert method.network.training is mode, "decode changes the network's training mode"
 
 
 CHECKS: tuple[Callable[[Subject], None], ...] = (

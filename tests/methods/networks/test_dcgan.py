@@ -72,8 +72,8 @@ def weights(network: nn.Module) -> list[torch.Tensor]:
 
 
 def test_the_trunk_is_its_formula():
-    trunk = Trunk(2, 32, 4)
-    images = torch.rand(3, 2, 32, 32)
+    trunk = Trunk(2, 32, 4).double()
+    images = torch.rand(3, 2, 32, 32, dtype=torch.float64)
     first, second, third = weights(trunk)
     x = leaky_relu(conv2d(images, first, stride=2, padding=1), 0.2)
     x = leaky_relu(normalised(conv2d(x, second, stride=2, padding=1)), 0.2)
@@ -82,8 +82,8 @@ def test_the_trunk_is_its_formula():
 
 
 def test_the_generator_is_its_formula():
-    generator = Generator(5, 2, 16, 4, nn.Tanh())
-    latents = torch.randn(3, 5)
+    generator = Generator(5, 2, 16, 4, nn.Tanh()).double()
+    latents = torch.randn(3, 5, dtype=torch.float64)
     first, second, third = weights(generator)
     x = normalised(conv_transpose2d(latents[:, :, None, None], first)).relu()
     x = normalised(conv_transpose2d(x, second, stride=2, padding=1)).relu()
