@@ -137,8 +137,9 @@ class CPCA(ContrastiveAnalysisMethod):
             _orthonormal(leading_directions(c_target - alpha * c_background, self.config.components), c_target)
             for alpha in alphas
         ]
-        medoids = medoids_without_first(affinity(bases, c_target))
-        return float(alphas[sorted(medoids)[len(medoids) // 2]])
+        # Where every alpha gives one and the same projection there is no other cluster, and any alpha will do.
+        medoids = sorted(medoids_without_first(affinity(bases, c_target))) or [len(alphas) // 2]
+        return float(alphas[medoids[len(medoids) // 2]])
 
 
 def affinity(bases: Sequence[Tensor], covariance: Tensor) -> np.ndarray:

@@ -7,7 +7,7 @@ They are put together here from their own sources, which the loss files name.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -27,7 +27,7 @@ from cabench.methods.networks.discriminator import latent_discriminator
 IndependenceName = Literal["k-jem", "none", "mmd", "total-correlation", "vclub", "vub", "vl1out"]
 
 
-class Independence(nn.Module):
+class Independence(nn.Module, ABC):
     """A term to be minimised so that common and salient vectors become independent."""
 
     @abstractmethod

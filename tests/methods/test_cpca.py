@@ -134,6 +134,15 @@ def test_alpha_is_chosen_between_the_extremes_and_without_global_randomness(plan
     assert first in np.geomspace(0.1, 1000, 40)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_background_that_never_varies_leaves_nothing_to_choose(planted):
+    data, _ = planted
+    constant = np.full((50, PIXELS), 77.0)
+    method = fitted(dataset(constant, rows(data.target) * 255), components=2, preprocess_components=100)
+    assert method.alpha > 0
+    assert method.encode(as_float(data.target.images)).salient.isfinite().all()
+
+
 def test_a_given_alpha_is_used(planted):
     assert fitted(planted[0], alpha=4.38, components=2).alpha == 4.38
 
