@@ -40,7 +40,12 @@ def swap(method: Generative, common_of: Tensor, salient_of: Tensor) -> Tensor:
     Returns:
         Images of the same form, on the CPU: row i with the common part of row i of the first, the salient part of row i
         of the second.
+
+    Raises:
+        ValueError: when there are not as many images of both.
     """
+    if len(common_of) != len(salient_of):
+        raise ValueError(f"A swap needs as many images of both, but got {len(common_of)} and {len(salient_of)}.")
     common, salient = method.encode(common_of).common, method.encode(salient_of).salient
     return method.decode(Representation(common, salient)).cpu()
 

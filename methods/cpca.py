@@ -17,10 +17,10 @@ orthonormal basis of the projected target data, clusters them spectrally into fo
 cluster without 0; a person then picks by eye. Here the middle one of those three medoids is taken. The bases are
 computed from covariances, which is exact and needs no copy of the data.
 
-Deviations: that choice; directions in which neither population varies are left out (at large alpha they would have the
-largest eigenvalue, zero); a symmetric eigen-solver, which spans the same subspace; seeded clustering; and images are
-centred, scaled and projected with the target's training statistics whenever they are encoded (the library transforms
-new data without any).
+Deviations: that choice; directions in which neither population varies, as far as rounding lets that be told, are left
+out (at large alpha they would have the largest eigenvalue, zero); a symmetric eigen-solver, which spans the same
+subspace; seeded clustering; and images are centred, scaled and projected with the target's training statistics whenever
+they are encoded (the library transforms new data without any).
 
 Contrastive PCA has no common space. Here the common vector is the projection on the background's own leading principal
 directions, that is, the background's principal components of whatever image is encoded. The salient vector of a

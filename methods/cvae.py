@@ -14,16 +14,18 @@ of a batch split in halves 1 and 2, joint latents are q = [c1, s1], [c2, s2], sh
 Each step first updates D on L_D, with latents that carry no gradient, then encoders and decoder on L. The log-ratio is
 D's logit and the penalty is linear in it, as in the paper's code.
 
-Why not the published code: it minimises L + L_D over all parameters at once with a single optimizer. There
-log D / (1 - D) - log D - log(1 - D^) = - log(1 - D) - log(1 - D^): the terms that would make D recognise joint latents
-cancel, D = 0 everywhere is the minimum, and nothing presses c and s apart. In the convolutional re-implementation an
-inverted guard against log 0 also replaces every score by a constant, so that no gradient is left at all: it optimises
-the plain ELBO, which is `total_correlation_weight = 0` here.
+Why not the published code: it minimises L + L_D over all parameters at once with a single optimizer. With weight 1
+log D(q) / (1 - D(q)) - log D(q) - log(1 - D(q^)) = - log(1 - D(q)) - log(1 - D(q^)): the terms that would make D
+recognise joint latents cancel, D = 0 everywhere is the minimum, and nothing presses c and s apart; with a weight above
+1 the sum has no minimum at all. In the convolutional re-implementation an inverted guard against log 0 also replaces
+every score by a constant, so that no gradient is left: it optimises the plain ELBO, which is
+`total_correlation_weight = 0` here.
 
 Deviations: the alternation just described; channels are in their true order (the re-implementation scrambles them when
 it loads CelebA); each step sees equal halves of background and target (an odd last target row takes no part in the
-total correlation); representations are taken in eval mode; networks may run in bf16, losses in float32. Background and
-target pass the networks in separate calls, as released.
+total correlation), and images that do not fill a batch wait for the next epoch; representations are taken in eval mode;
+networks may run in bf16, losses in float32. Background and target pass the networks in separate calls, as released;
+targets do so twice, first for D, so that running statistics of batch normalisation weigh them two to one.
 
 The representation is the posterior means. The salient vector of a background image is the salient encoder's mean for
 it: nothing in training says what that should be.

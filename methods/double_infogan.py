@@ -18,16 +18,16 @@ s^ (the vectors read back), with Gaussian noise before every convolution. With b
 
 All norms are mean absolute errors. Each step updates G, then D, then the CR network, on the same images with new
 latents for each; only the network whose turn it is learns. Background, target and both kinds of fakes pass D in
-separate calls, so that batch normalisation sees one population at a time. The CR network, used where `cr_steps` or
-`cr_weight` says so, sees two fakes with one common vector whose salient vectors share one dimension, and tells which.
+separate calls, so that batch normalisation sees one population at a time. The CR network, used where `cr_steps` says
+so, sees two fakes with one common vector whose salient vectors share one dimension, and tells which.
 
 Kept as released: the class head never sees fakes in D's step, although G is trained to please it; the reconstruction
 term trains both G and the encoder in their turns.
 
 Deviations: representations are taken in eval mode and without noise, where the released evaluation leaves both batch
 statistics and noise on; logarithms come from logits instead of 1e-8 being added; images are resized to `resolution`
-inside the method (the release trains on files of 64 x 64); each step sees equal halves of background and target;
-networks may run in bf16, losses in float32.
+inside the method (the release trains on files of 64 x 64); each step sees equal halves of background and target, and
+images that do not fill a batch wait for the next epoch; networks may run in bf16, losses in float32.
 
 The representation is what the heads z^ and s^ read. The salient vector of a background image is what s^ reads: training
 pulls it to zero, nothing forces it there.
@@ -91,8 +91,13 @@ class DoubleInfoGANConfig(TrainingConfig):
     cr_weight: float = setting(0.0, at_least=0, help="w_cr, of the CR network's verdict in the generator's loss")
 
     def __post_init__(self) -> None:
-        """Refuse a resolution that the networks cannot halve down to 4 x 4."""
+        """Refuse a resolution that the networks cannot halve down to 4 x 4, and a CR network that never learns."""
         super().__post_init__()
+        if self.cr_weight and not self.cr_steps:
+            raise ConfigError(
+                f"double_infogan.cr_weight = {self.cr_weight:g} is not allowed with cr_steps = 0, under which the CR "
+                "network never learns; set cr_steps to at least 1, or cr_weight to 0."
+            )
         if not dcgan.fits(self.resolution):
             raise ConfigError(
                 f"double_infogan.resolution = {self.resolution} is not allowed; "
@@ -132,7 +137,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
                 "discriminator": Discriminator(channels, size, config.d_common, config.d_salient, width, config.noise),
             }
         )
-        if config.cr_steps or config.cr_weight:
+        if config.cr_steps:
             network["cr"] = SharedDimensionReader(channels, size, config.d_salient, width)
         dcgan.initialise(network)
         return network

@@ -53,6 +53,11 @@ def test_parts_go_where_they_should(channels):
     assert torch.equal(swapped[:, :, 4:], second[:, :, 4:])
 
 
+def test_a_swap_of_unequal_numbers_of_images_is_refused():
+    with pytest.raises(ValueError, match="as many images of both, but got 3 and 2"):
+        swap(Halves(Settings()), torch.zeros(3, 1, 4, 4), torch.zeros(2, 1, 4, 4))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_grid_shows_every_picture_in_its_place(channels):
     background, target = images(0, channels), images(1, channels)

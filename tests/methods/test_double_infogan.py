@@ -168,7 +168,7 @@ def test_the_discriminator_minimises_its_formula(prepared, batches):
 
 
 def test_the_generator_also_minimises_what_the_cr_network_says_of_its_fakes(prepared, batches):
-    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, **WEIGHTS, cr_weight=0.7)))
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, **WEIGHTS, cr_weight=0.7, cr_steps=1)))
     images = [2 * batch.images - 1 for batch in batches()]
     terms = {name: term.item() for name, term in method.generator_terms(*images, context()).items()}
     assert terms["total"] == pytest.approx(total(terms) + 0.7 * terms["cr"], rel=1e-5)
@@ -213,7 +213,7 @@ def test_each_network_learns_in_its_own_turn(prepared, batches):
 
 def test_there_is_a_cr_network_only_where_it_is_used(prepared):
     assert "cr" not in prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL))).network
-    assert "cr" in prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, cr_weight=0.5))).network
+    assert "cr" in prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL, cr_steps=1))).network
 
 
 @pytest.mark.parametrize(
@@ -311,3 +311,8 @@ def test_images_that_are_not_square_are_refused(planted_info):
     info = dataclasses.replace(planted_info, image_shape=(1, 32, 64))
     with pytest.raises(UserError, match="takes square images, but those of planted are 32 x 64"):
         DoubleInfoGAN(DoubleInfoGANConfig(batch_size=64)).check(info)
+
+
+def test_a_cr_network_that_never_learns_is_refused():
+    with pytest.raises(ConfigError, match=r"cr_weight = 0\.5 is not allowed with cr_steps = 0"):
+        DoubleInfoGANConfig(cr_weight=0.5)
