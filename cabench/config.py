@@ -52,7 +52,8 @@ def setting(
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of every configuration. Fields are int, float, bool, str, `Literal` choices, or tuples of numbers.
+    """Base of every configuration. Fields are int, float, bool, str, `Literal` choices, or tuples of numbers, of a
+    fixed or of any length.
 
     Raises:
         ConfigError: at construction, when a value has the wrong type or lies outside the allowed range.
@@ -61,7 +62,7 @@ class Settings:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for item in fields(self):
-            name = f"{_title(type(self))}.{item.name}"
+            name = f"{config_title(type(self))}.{item.name}"
             value = _converted(name, getattr(self, item.name), hints[item.name])
             _check_bounds(name, value, item.metadata.get("bounds", {}))
             object.__setattr__(self, item.name, value)
@@ -81,7 +82,7 @@ class Settings:
         """
         for name in values:
             if name not in cls.field_names():
-                raise unknown(f"field of {_title(cls)}", name, cls.field_names())
+                raise unknown(f"field of {config_title(cls)}", name, cls.field_names())
         return cls(**values)
 
     def to_dict(self) -> dict[str, object]:
@@ -107,7 +108,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def _title(config: type[Settings]) -> str:
+def config_title(config: type[Settings]) -> str:
     """The name that users know a configuration by: that of the module it stands in ("sepclr")."""
     return config.__module__.rsplit(".", 1)[-1]
 
@@ -127,6 +128,10 @@ def _converted(name: str, value: object, hint: Any) -> object:
         return value
     if origin is tuple:
         kinds = get_args(hint)
+        if kinds[-1] is Ellipsis:
+            if not isinstance(value, list | tuple) or not value:
+                raise ConfigError(f"{name} = {value!r} is not allowed; it takes a list of one or more values.")
+            kinds = kinds[:1] * len(value)
         if not isinstance(value, list | tuple) or len(value) != len(kinds):
             raise ConfigError(f"{name} = {value!r} is not allowed; it takes {len(kinds)} values.")
         return tuple(_converted(name, item, kind) for item, kind in zip(value, kinds, strict=True))

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from cabench.config import Settings
 from cabench.context import FitContext, StopFlag
 from cabench.dataset import ContrastiveDataset, Population, as_float
 from cabench.dataset_builder import obtain
+from cabench.discovery import plugins
 from cabench.errors import StopRequested
 from cabench.experiment import check_overrides, make_builder, make_method, parse_overrides
 from cabench.method import ContrastiveAnalysisMethod, Generative, Representation
@@ -32,6 +34,7 @@ from cabench.saving import load_method, save_method
 from cabench.training import GradientTrainedMethod
 
 IMAGES = 24  # of each population, encoded by most checks
+MID_EPOCH = 0.7  # of the training: within an epoch, whether there are one, two or three
 CPU = torch.device("cpu")
 
 
@@ -118,13 +121,15 @@ def check_encoding_is_deterministic(subject: Subject) -> None:
 
 
 def check_encoding_is_in_eval_mode(subject: Subject) -> None:
-    """An image's vector does not depend on the images encoded with it, and encoding leaves the mode as it was."""
+    """An image's vector does not depend on the images encoded with it or its place among them; the mode stays."""
     method = subject.usual
     images = subject.images()
     together, alone = method.encode(images), method.encode(images[:2])
+    turned = method.encode(images.flip(0))
     for name, vectors in together._asdict().items():
         # Convolutions of another batch size may add up in another order.
         torch.testing.assert_close(getattr(alone, name), vectors[:2], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(getattr(turned, name), vectors.flip(0), rtol=1e-3, atol=1e-4)
     if isinstance(method, NetworkMethod):
         for mode in (False, True):
             method.network.train(mode)
@@ -149,11 +154,11 @@ def check_saving_and_loading(subject: Subject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "method.safetensors"
         save_method(method, path)
-        if subject.kind.__module__.startswith("cabench.methods."):
+        if method.name in plugins("methods"):
             loaded = load_method(path)
-        else:
+        else:  # a class that is not registered can be loaded by its owner alone
             loaded = subject.new()
-            loaded.load_state_dict(method.state_dict())
+            loaded.load_state_dict(load_file(path))
     _assert_equal(method.encode(subject.images()), loaded.encode(subject.images()), "a loaded method")
 
 
@@ -184,18 +189,24 @@ def check_training_lowers_the_loss(subject: Subject) -> None:
     assert end < start - 0.1 * abs(start), f"the loss went from {start:.4g} to {end:.4g} in {len(totals)} steps"
 
 
+def check_images_are_told_apart(subject: Subject) -> None:
+    """Both vectors differ between images, unless the method is a control that does not learn."""
+    if not subject.kind.learns:
+        raise NotApplicable("the method says that it does not learn")
+    for name, vectors in subject.usual.encode(subject.images())._asdict().items():
+        assert (vectors != vectors[:1]).any(), f"the {name} vector is the same for all images"
+
+
 def check_background_images_matter(subject: Subject) -> None:
     """Other background images give other vectors of the same targets, unless the method is a control that says not."""
-    data = subject.data
-    # Upside down as well: a method may rest on covariances alone, which inverted pixels leave as they are.
-    inverted = Population(255 - data.background.images.flip(-2), data.background.attributes)
-    targets = as_float(data.target.images[:IMAGES])
-    usual, other = (m.encode(targets) for m in (subject.usual, subject.fitted(data._replace(background=inverted))))
-    same = all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))
-    if subject.kind.learns:
-        assert not same, "background images do not influence the representation of target images"
-    else:
-        assert same, "the method says that it does not learn, but its representation depends on the images"
+    other = subject.fitted(subject.data._replace(background=_upside_down(subject.data.background)))
+    _assert_influence(subject, other, subject.data.target, "background", "target")
+
+
+def check_target_images_matter(subject: Subject) -> None:
+    """Other target images give other vectors of the same backgrounds, unless the method is a control that says not."""
+    other = subject.fitted(subject.data._replace(target=_upside_down(subject.data.target)))
+    _assert_influence(subject, other, subject.data.background, "target", "background")
 
 
 def check_learning_from_attributes_is_said(subject: Subject) -> None:
@@ -213,12 +224,12 @@ def check_learning_from_attributes_is_said(subject: Subject) -> None:
 
 
 def check_resuming_continues_exactly(subject: Subject) -> None:
-    """A training run stopped half-way and continued ends with the same vectors as an undisturbed one, bit for bit."""
+    """A training run stopped within an epoch and continued ends as an undisturbed one, bit for bit."""
     _gradient_trained(subject)
     undisturbed = subject.usual.encode(subject.images())
     stop = StopFlag()
     with tempfile.TemporaryDirectory() as folder:
-        stopping = context(folder=Path(folder), stop=stop, reporter=_StopsAt(0.5, stop))
+        stopping = context(folder=Path(folder), stop=stop, reporter=_StopsAt(MID_EPOCH, stop))
         try:
             subject.new().fit(subject.data, stopping)
         except StopRequested:
@@ -261,7 +272,9 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     check_saving_and_loading,
     check_every_parameter_moves,
     check_training_lowers_the_loss,
+    check_images_are_told_apart,
     check_background_images_matter,
+    check_target_images_matter,
     check_learning_from_attributes_is_said,
     check_resuming_continues_exactly,
     check_decoding_gives_images,
@@ -283,6 +296,23 @@ def _gradient_trained(subject: Subject) -> GradientTrainedMethod:
     if not isinstance(method, GradientTrainedMethod):
         raise NotApplicable("the method is not trained by gradient steps")
     return method
+
+
+def _upside_down(population: Population) -> Population:
+    """Inverted, and upside down as well: a method may rest on covariances alone, which inverting leaves as they are."""
+    return Population(255 - population.images.flip(-2), population.attributes)
+
+
+def _assert_influence(
+    subject: Subject, other: ContrastiveAnalysisMethod, shown: Population, changed: str, encoded: str
+) -> None:
+    """A method fitted on other images of one population represents images of the other one differently."""
+    images = as_float(shown.images[:IMAGES])
+    same = all(torch.equal(a, b) for a, b in zip(subject.usual.encode(images), other.encode(images), strict=True))
+    if subject.kind.learns:
+        assert not same, f"{changed} images do not influence the representation of {encoded} images"
+    else:
+        assert same, "the method says that it does not learn, but its representation depends on the images"
 
 
 def _first(population: Population, count: int) -> Population:

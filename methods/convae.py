@@ -6,7 +6,7 @@ arXiv 2307.06206. Reproduced: the released CIFAR-MNIST script (commit 5974340), 
 it is positive and on all rows; and from `sepvae` in what is left out: background salient posteriors are free.
 
 Background images are decoded from [c, 0], target images from [c, s]. With z = [c, s] sampled for all rows, z^ the same
-with s taken from the next row of the batch, and D the discriminator:
+with s taken from another row of the batch, and D the discriminator:
 
     L   = squared_error + common_kl_weight KL(c | all) + salient_kl_weight KL(s | target)
         + total_correlation_weight sum_all max(0, log D(z) / (1 - D(z)))
@@ -17,8 +17,8 @@ Both Adam optimizers are made anew at the start of every epoch, as released. The
 take part in the total correlation although the decoder sees zeros and nothing constrains them: as released.
 
 Deviations: the log-ratio is D's logit, which cannot become infinite; each step sees equal halves of background and
-target; classifiers that the release trains beside the model for display alone are left out; networks may run in bf16,
-losses in float32.
+target, and as these are not mixed, the other row is not the next one, see `shuffled`; classifiers that the release
+trains beside the model for display alone are left out; networks may run in bf16, losses in float32.
 
 The representation is the posterior means. The salient vector of a background image is the salient encoder's mean for
 it: nothing in training says what that should be.
@@ -56,7 +56,7 @@ class ConVAE(AdversarialVAE):
     """Two encoders, one decoder and a discriminator; see the module."""
 
     name = "convae"
-    version = 1
+    version = 2
     Config = ConVAEConfig
     config: ConVAEConfig
 

@@ -80,7 +80,7 @@ class SepCLR(GradientTrainedMethod):
     """Two separate encoders with projectors, trained by contrast; see the module."""
 
     name = "sepclr"
-    version = 1
+    version = 2
     Config = SepCLRConfig
     config: SepCLRConfig
 

@@ -5,7 +5,7 @@ healthy ones", 2023, arXiv 2307.06206. Reproduced: the released CIFAR-MNIST scri
 the defaults of `SepVAEConfig`; `architecture = "sepvae_64"` gives the networks of its CelebA and pneumonia scripts.
 
 The salient posterior of background images has a fixed variance, `background_variance`. z = [c, s] is sampled once for
-all rows and decoded with s replaced by zero for background images. With z^ the same as z with s taken from the next row
+all rows and decoded with s replaced by zero for background images. With z^ the same as z with s taken from another row
 of the batch, D a discriminator and h a classifier of target (y = 1) against background (y = 0):
 
     L   = squared_error + common_kl_weight KL(c | all) + salient_kl_weight KL(s | target)
@@ -23,8 +23,8 @@ variance (a standard deviation of 0.32); the total correlation sees the noisy sa
 although the decoder sees zeros for them; the background prior's constant terms are left out.
 
 Deviations: the log-ratio is D's logit, which cannot become infinite; each step sees equal halves of background and
-target; classifiers that the release trains beside the model for display alone are left out; networks may run in bf16,
-losses in float32.
+target, and as these are not mixed, the other row is not the next one, see `shuffled`; classifiers that the release
+trains beside the model for display alone are left out; networks may run in bf16, losses in float32.
 
 The representation is the posterior means, taken without knowledge of the population. The salient vector of a background
 image is the salient encoder's mean for it: its prior pulls it to zero, nothing forces it there.
@@ -71,7 +71,7 @@ class SepVAE(AdversarialVAE):
     """Two encoders, one decoder, a discriminator and a classifier; see the module."""
 
     name = "sepvae"
-    version = 1
+    version = 2
     Config = SepVAEConfig
     config: SepVAEConfig
 

@@ -124,6 +124,37 @@ class SaysThatItLearnsFromLabels(Linear):
     supervised = True
 
 
+class NoiseByPlace(Linear):
+    def represent(self, images):
+        noise = torch.randn(len(images), 1, generator=torch.Generator().manual_seed(0))
+        return Representation(*(part + noise for part in super().represent(images)))
+
+
+class ConstantSalient(Linear):
+    def represent(self, images):
+        common, salient = super().represent(images)
+        return Representation(common, torch.zeros_like(salient))
+
+
+class IgnoresTarget(Linear):
+    def loss(self, background, target, context):
+        return super().loss(background, background, context)
+
+
+class ForgetsItsPlaceInTheEpoch(Linear):
+    """Steps get smaller within an epoch; a run that goes on in the middle of one starts with large ones again."""
+
+    def begin_epoch(self):
+        self.done = 0
+
+    def loss(self, background, target, context):
+        self.done = getattr(self, "done", 0) + 1
+        return super().loss(background, target, context) / self.done**2
+
+    def make_optimizers(self):
+        return {"all": torch.optim.SGD(self.network.parameters(), lr=0.05)}
+
+
 BROKEN = {
     WrongShape: conformance.check_representation_has_the_right_form,
     NoisyEncoding: conformance.check_encoding_is_deterministic,
@@ -137,6 +168,10 @@ BROKEN = {
     LearnsFromLabelsUnsaid: conformance.check_learning_from_attributes_is_said,
     SaysThatItLearnsFromLabels: conformance.check_learning_from_attributes_is_said,
     KeepsStateOutsideTheNetwork: conformance.check_resuming_continues_exactly,
+    NoiseByPlace: conformance.check_encoding_is_in_eval_mode,
+    ConstantSalient: conformance.check_images_are_told_apart,
+    IgnoresTarget: conformance.check_target_images_matter,
+    ForgetsItsPlaceInTheEpoch: conformance.check_resuming_continues_exactly,
 }
 
 

@@ -14,7 +14,7 @@ from kornia.augmentation import (
 )
 from torch import Tensor, nn
 
-from cabench.config import ConfigError, Settings, setting
+from cabench.config import ConfigError, Settings, config_title, setting
 from cabench.dataset import DatasetInfo
 from cabench.errors import UserError
 from cabench.randomness import drawing_from
@@ -39,7 +39,8 @@ class ViewConfig(Settings):
         """Refuse a range of crops that ends before it starts."""
         super().__post_init__()
         if self.crop_scale[0] > self.crop_scale[1]:
-            raise ConfigError(f"crop_scale = {list(self.crop_scale)} is not allowed; the smaller number comes first.")
+            field = f"{config_title(type(self))}.crop_scale"
+            raise ConfigError(f"{field} = {list(self.crop_scale)} is not allowed; the smaller number comes first.")
 
     def check_colours(self, info: DatasetInfo, method: str) -> None:
         """Refuse colour augmentation of grey images.

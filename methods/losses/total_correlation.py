@@ -15,7 +15,11 @@ from torch.nn.functional import relu, softplus
 
 
 def shuffled(salient: Tensor) -> Tensor:
-    """Each row replaced by the next one's vector, the last by the first's.
+    """Each row replaced by the vector of the row a quarter of the batch further on, the last ones by the first.
+
+    In a batch of background rows followed by as many target rows, half of the pairs that arise are of two populations:
+    as in a batch in random order, in which the release takes the next row's vector. The next row here would nearly
+    always be of the same population, and pairs would tell nothing of what c and s both know of the population.
 
     Args:
         salient: (n, d) floats.
@@ -23,7 +27,7 @@ def shuffled(salient: Tensor) -> Tensor:
     Returns:
         (n, d), the same rows.
     """
-    return salient.roll(-1, dims=0)
+    return salient.roll(-max(1, len(salient) // 4), dims=0)
 
 
 def halves_swapped(common: Tensor, salient: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,17 @@ def test_the_log_ratio_comes_near_the_information():
     assert fitted("total-correlation", 0.6) == pytest.approx(information, abs=0.35)
 
 
+def test_what_both_vectors_know_of_the_population_counts_in_a_batch_of_two_halves():
+    """All that c and s share is whether they come from the first rows or the last: ln 2, in nats."""
+    term = make_independence("total-correlation", 1, 1, temperature=0.5)
+    population = torch.cat([-torch.ones(64, 1), torch.ones(64, 1)])
+    optimizer = Adam(term.parameters(), lr=3e-3)
+    for _ in range(300):
+        descend(optimizer, term.critic_loss(population, population))
+    with torch.no_grad():
+        assert float(term(population, population)) == pytest.approx(0.693, abs=0.05)
+
+
 def test_no_term_is_zero_without_gradient():
     term = make_independence("none", 4, 4, temperature=0.5)
     assert term(*pairs(0.9)).item() == 0

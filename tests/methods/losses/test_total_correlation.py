@@ -24,8 +24,16 @@ def probability(logit: float) -> float:
     return 1 / (1 + math.exp(-logit))
 
 
-def test_shuffling_takes_the_next_row_and_the_first_at_the_end():
-    assert shuffled(torch.tensor([[1, 10], [2, 20], [3, 30]])).tolist() == [[2, 20], [3, 30], [1, 10]]
+def test_shuffling_pairs_every_row_with_another_and_half_of_them_across_populations():
+    of_target = torch.arange(16)[:, None] >= 8
+    partners = shuffled(torch.arange(16)[:, None])
+    assert partners[:, 0].tolist() == [*range(4, 16), *range(4)]
+    assert (shuffled(of_target) != of_target).sum() == 8
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_shuffling_a_few_rows_leaves_none_in_place(rows):
+    assert (shuffled(torch.arange(rows)[:, None])[:, 0] != torch.arange(rows)).all()
 
 
 @pytest.mark.parametrize("rows", [4, 5])
