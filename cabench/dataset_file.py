@@ -155,15 +155,20 @@ class DatasetFile:
     def read(self, split: Split) -> ContrastiveDataset:
         """Read one split into memory: its uint8 images, once, and a constant."""
         with h5py.File(self.path, "r") as file:
-            group = file[split]
-            is_target = group["is_target"][:]
-            attributes = {name: values[:] for name, values in group["attributes"].items()}
-            images = {flag: _read_images(group["images"], is_target == flag) for flag in (False, True)}
+            is_target = file[split]["is_target"][:]
+            images = [_read_images(file[split]["images"], is_target == flag) for flag in (False, True)]
+        attributes = self.read_attributes(split)
+        return ContrastiveDataset(self.info, *map(Population, images, attributes))
+
+    def read_attributes(self, split: Split) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The attributes of background and of target images, by name, as in `Population`; images stay on disk."""
+        with h5py.File(self.path, "r") as file:
+            is_target = file[split]["is_target"][:]
+            attributes = {name: values[:] for name, values in file[split]["attributes"].items()}
         background, target = (
-            Population(images[flag], {name: values[is_target == flag] for name, values in attributes.items()})
-            for flag in (False, True)
+            {name: values[is_target == flag] for name, values in attributes.items()} for flag in (False, True)
         )
-        return ContrastiveDataset(self.info, background, target)
+        return background, target
 
     def verify(self) -> None:
         """Check the content against its hash, and every value against its declaration.

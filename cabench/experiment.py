@@ -13,11 +13,11 @@ from cabench.context import Precision
 from cabench.dataset import DatasetInfo
 from cabench.dataset_builder import DatasetBuilder
 from cabench.errors import UserError, unknown
-from cabench.evaluation.grid import VERSION as EVALUATION_VERSION
+from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.probes import ProbeConfig
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.profiles import Profile
-from cabench.record import SCHEMA
+from cabench.record import SCHEMA, Record
 
 EVALUATION = ProbeConfig()
 ALL = "all"
@@ -50,17 +50,13 @@ class Cell:
     @property
     def key(self) -> str:
         """SHA-256 over all that determines the scores; device, library versions and names of variants do not."""
-        return digest(
-            {
-                "schema": SCHEMA,
-                "method": self.method.name,
-                "method_version": self.method.version,
-                "config": self.method.config.to_dict(),
-                "dataset": self.dataset.content_sha256,
-                "evaluation": evaluation(),
-                "precision": self.precision,
-                "seed": self.seed,
-            }
+        return _key(
+            self.method.name,
+            self.method.version,
+            self.method.config.to_dict(),
+            self.dataset.content_sha256,
+            self.precision,
+            self.seed,
         )
 
     @property
@@ -75,6 +71,28 @@ class Cell:
     def folder(self, results: Path) -> Path:
         """The folder of this cell below a results folder."""
         return results / self.dataset_label / self.method_label / f"seed{self.seed}-{self.key[:8]}"
+
+
+def renewed_key(record: Record) -> str:
+    """The key of a record's cell under the evaluation as it is now."""
+    method = record.method
+    content = record.dataset["content_sha256"]
+    return _key(method["name"], method["version"], method["config"], content, record.precision, record.seed)
+
+
+def _key(name: str, version: int, config: Mapping[str, Any], content_sha256: str, precision: str, seed: int) -> str:
+    return digest(
+        {
+            "schema": SCHEMA,
+            "method": name,
+            "method_version": version,
+            "config": config,
+            "dataset": content_sha256,
+            "evaluation": evaluation(),
+            "precision": precision,
+            "seed": seed,
+        }
+    )
 
 
 def evaluation() -> dict[str, Any]:

@@ -14,22 +14,26 @@ from typing import Literal
 import numpy as np
 import torch
 from filelock import Timeout
+from PIL import Image
 from torch import Tensor
 
 from cabench.context import FitContext, FitCost, StopFlag
 from cabench.dataset import SPACES, ContrastiveDataset, Population, as_float, float_batches
 from cabench.dataset_file import DatasetFile
 from cabench.errors import StopRequested, UserError
-from cabench.evaluation.grid import EncodedPopulation, EncodedSplit, evaluate, separation_gap
+from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
+from cabench.evaluation.evaluate import Evaluation, evaluate
+from cabench.evaluation.grid import separation_gap
 from cabench.experiment import EVALUATION, Cell, evaluation
 from cabench.generation import picture_grid
 from cabench.method import ContrastiveAnalysisMethod, Generative
 from cabench.progress import RunReporter
 from cabench.provenance import now, peak_memory_gib, provenance
 from cabench.randomness import Randomness
-from cabench.record import Record, Score
+from cabench.record import Record
 from cabench.store import ResultsStore
 from cabench.training import NonFiniteLossError
+from cabench.views import maps, neighbour_grid
 
 PICTURES = 8  # of either population, in the grid of a method with a decoder
 
@@ -133,11 +137,11 @@ class Runner:
         test = file.read("test")
         encoded_train, encoded_test = self._encode(method, train), self._encode(method, test)
         self.store.write_representations(cell, encoded_train, encoded_test)
-        if isinstance(method, Generative):
-            self.store.write_pictures(cell, picture_grid(method, _some(test.background), _some(test.target)))
         started = time.monotonic()
-        scores = evaluate(encoded_train, encoded_test, cell.dataset.attributes, EVALUATION)
-        return attempt.succeeded(scores, time.monotonic() - started, method.parameter_count())
+        measured = evaluate(encoded_train, encoded_test, cell.dataset.attributes, EVALUATION)
+        probe_s = time.monotonic() - started
+        self.store.write_views(cell, _pictures(method, test, encoded_test), maps(encoded_test, cell.dataset.attributes))
+        return attempt.succeeded(measured, probe_s, method.parameter_count())
 
     def _encode(self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset) -> EncodedSplit:
         return EncodedSplit(*(_encode(method, part, self.device) for part in (split.background, split.target)))
@@ -152,7 +156,7 @@ class _Attempt:
     started: str
     cost: FitCost = field(default_factory=FitCost)
 
-    def succeeded(self, scores: tuple[Score, ...], probe_s: float, parameters: int) -> Record:
+    def succeeded(self, measured: Evaluation, probe_s: float, parameters: int) -> Record:
         cost = {
             "train_s": self.cost.train_s,
             "compile_s": 0.0,
@@ -163,7 +167,8 @@ class _Attempt:
             "parameters": parameters,
             "peak_memory_gib": peak_memory_gib(self.device),
         }
-        return replace(self._record("ok"), scores=scores, separation_gap=separation_gap(scores), cost=cost)
+        gap = separation_gap(measured.scores)
+        return replace(self._record("ok"), separation_gap=gap, cost=cost, **measured._asdict())
 
     def failed(self, error: Exception) -> Record:
         step, terms = (error.step, error.terms) if isinstance(error, NonFiniteLossError) else (None, None)
@@ -215,6 +220,13 @@ def _encode(method: ContrastiveAnalysisMethod, population: Population, device: t
         space: np.concatenate([getattr(batch, space).float().cpu().numpy() for batch in batches]) for space in SPACES
     }
     return EncodedPopulation(spaces, population.attributes)
+
+
+def _pictures(method: ContrastiveAnalysisMethod, test: ContrastiveDataset, encoded: EncodedSplit) -> Image.Image:
+    """What a method with a decoder makes of some images; of any other, which images it holds to be alike."""
+    if isinstance(method, Generative):
+        return picture_grid(method, _some(test.background), _some(test.target))
+    return neighbour_grid(test.background.images, test.target.images, encoded)
 
 
 def _some(population: Population) -> Tensor:

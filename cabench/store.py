@@ -3,7 +3,9 @@
 <results>/<data set label>/<method label>/seed<k>-<first 8 of key>/
     record.json           written last, whole or not at all; its presence means that the cell ended
     representations.h5    train and test representations of both populations
-    pictures.png          of methods with a decoder: reconstructions, removals and swaps of test images
+    pictures.png          of methods with a decoder: reconstructions, removals and swaps of test images; of others: the
+                          images nearest to some in either space
+    maps.json             principal components of both spaces, see `cabench.views.maps`
     checkpoint/           only while training
     log.jsonl             mean loss terms and throughput, one line an epoch
     .lock                 held by the process that works on the cell
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,10 +26,11 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from cabench.atomic import replacing, write_text
+from cabench.config import canonical_json
 from cabench.dataset import SPACES
-from cabench.dataset_file import SPLITS
+from cabench.dataset_file import SPLITS, DatasetFile, Split
 from cabench.errors import UserError
-from cabench.evaluation.grid import EncodedSplit
+from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment import Cell, evaluation
 from cabench.record import Record
 
@@ -82,7 +86,7 @@ class ResultsStore:
     def clear(self, cell: Cell) -> None:
         """Remove all that a cell left, so that it starts from nothing."""
         folder = cell.folder(self.folder)
-        for name in ("record.json", "representations.h5", "pictures.png", "log.jsonl"):
+        for name in ("record.json", "representations.h5", "pictures.png", "maps.json", "log.jsonl"):
             (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
@@ -92,8 +96,27 @@ class ResultsStore:
 
     def write_record(self, cell: Cell, record: Record) -> None:
         """Write a cell's record, then remove its checkpoint."""
-        write_text(cell.folder(self.folder) / "record.json", record.to_json())
+        self.replace_record(record)
         self.drop_checkpoint(cell)
+
+    def replace_record(self, record: Record) -> None:
+        """Write a record into the folder that its key names."""
+        write_text(record.folder(self.folder) / "record.json", record.to_json())
+
+    def move(self, record: Record, renewed: Record) -> None:
+        """Put a renewed record of the same cell, and all other files of the cell, in place of the old one's.
+
+        At every moment one of the two records is there; where both are, the old one is stale. A record that the cell
+        has under the new key already, because it was computed again or a move was cut short, stays.
+        """
+        old, new = record.folder(self.folder), renewed.folder(self.folder)
+        place = new / "record.json"
+        if not (place.exists() and Record.load(place).status == "ok"):
+            ignored = shutil.ignore_patterns("record.json", ".lock", ".*.tmp")
+            shutil.copytree(old, new, dirs_exist_ok=True, ignore=ignored)
+            self.replace_record(renewed)
+        (old / "record.json").unlink()
+        shutil.rmtree(old)
 
     def write_representations(self, cell: Cell, train: EncodedSplit, test: EncodedSplit) -> None:
         """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training."""
@@ -108,10 +131,35 @@ class ResultsStore:
                         values = part.spaces[space].astype(np.float32)
                         file.create_dataset(f"{split}/{population}/{space}", data=values)
 
-    def write_pictures(self, cell: Cell, pictures: Image.Image) -> None:
-        """Write what a method with a decoder makes of some images."""
-        with replacing(cell.folder(self.folder) / "pictures.png") as temporary:
-            pictures.save(temporary, format="png")
+    def read_representations(self, record: Record, file: DatasetFile) -> tuple[EncodedSplit, EncodedSplit]:
+        """Training and test representations of a cell that ended, with the attributes of their images.
+
+        Raises:
+            UserError: when they were not kept, are damaged, or are of other images than the data set's.
+        """
+        path = record.folder(self.folder) / "representations.h5"
+        if not path.exists():
+            raise UserError(f"{path} was not kept: the cell must be computed again.")
+        try:
+            with h5py.File(path, "r") as stored:
+                if stored.attrs["content_sha256"] != file.info.content_sha256:
+                    raise ValueError("it is of another data set's images")
+                train, test = (_read_split(stored, split, file.read_attributes(split)) for split in SPLITS)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
+        return train, test
+
+    def write_views(self, owner: Cell | Record, pictures: Image.Image | None, maps: Mapping[str, object]) -> None:
+        """Write what can be looked at: a grid of pictures, where one is given, and maps of both spaces."""
+        folder = owner.folder(self.folder)
+        if pictures is not None:
+            with replacing(folder / "pictures.png") as temporary:
+                pictures.save(temporary, format="png")
+        write_text(folder / "maps.json", canonical_json(maps) + "\n")
+
+    def has_pictures(self, record: Record) -> bool:
+        """Whether a cell has a grid of pictures."""
+        return (record.folder(self.folder) / "pictures.png").exists()
 
     def _is_free(self, folder: Path) -> bool:
         try:
@@ -119,6 +167,17 @@ class ResultsStore:
                 return True
         except Timeout:
             return False
+
+
+def _read_split(stored: h5py.File, split: Split, attributes: Sequence[Mapping[str, np.ndarray]]) -> EncodedSplit:
+    parts = []
+    for population, values in zip(EncodedSplit._fields, attributes, strict=True):
+        spaces = {space: stored[f"{split}/{population}/{space}"][:] for space in SPACES}
+        rows = {len(vectors) for vectors in (*spaces.values(), *values.values())}
+        if len(rows) != 1:
+            raise ValueError(f"/{split}/{population} has other numbers of rows than the data set")
+        parts.append(EncodedPopulation(spaces, values))
+    return EncodedSplit(*parts)
 
 
 def is_stale(record: Record, cell: Cell) -> bool:

@@ -31,6 +31,8 @@ class EveryKind(Settings):
     size: Literal[32, 64] = setting(32, help="a choice of whole numbers")
     scale: tuple[float, float] = setting((0.5, 1.0), above=0, at_most=1, help="two numbers")
     shape: tuple[int, int, int] = setting((1, 2, 3), at_least=1, help="three whole numbers")
+    steps: tuple[float, ...] = setting((1.0, 0.1), above=0, at_most=5, help="one or more numbers")
+    words: tuple[Literal["a", "b"], ...] = setting(("a",), help="one or more choices")
 
 
 ANOTHER = {
@@ -43,6 +45,8 @@ ANOTHER = {
     "size": 64,
     "scale": [0.25, 0.75],
     "shape": [4, 5, 6],
+    "steps": [3.0],
+    "words": ["b", "a", "b"],
 }
 
 
@@ -53,7 +57,8 @@ def test_defaults_are_a_valid_configuration() -> None:
 
 def test_every_field_takes_a_value_of_its_kind() -> None:
     config = EveryKind.from_mapping(ANOTHER)
-    expected = {**ANOTHER, "scale": (0.25, 0.75), "shape": (4, 5, 6)}
+    tuples = {"scale": (0.25, 0.75), "shape": (4, 5, 6), "steps": (3.0,), "words": ("b", "a", "b")}
+    expected = {**ANOTHER, **tuples}
     assert {name: getattr(config, name) for name in expected} == expected
 
 
@@ -68,6 +73,21 @@ def test_lists_become_tuples() -> None:
     assert config.scale == (0.5, 1.0)
     assert config.shape == (7, 8, 9)
     assert isinstance(config.shape, tuple)
+
+
+@pytest.mark.parametrize("length", [1, 2, 50])
+def test_a_tuple_of_any_length_takes_one_or_more_values_each_in_the_kind_of_the_field(length: int) -> None:
+    config = EveryKind.from_mapping({"steps": [1] * length})
+    assert config.steps == (1.0,) * length
+    assert {type(value) for value in config.steps} == {float}
+    assert config.to_dict()["steps"] == [1.0] * length
+    assert config == EveryKind(steps=(1.0,) * length)
+
+
+@pytest.mark.parametrize("value", [[], (), 1.0, "1.0", "", None, {}, {"a": 1.0}])
+def test_a_tuple_of_any_length_refuses_what_is_no_list_and_the_empty_list(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"steps = .* is not allowed; it takes a list of one or more values\."):
+        EveryKind.from_mapping({"steps": value})
 
 
 @pytest.mark.parametrize(
@@ -104,6 +124,14 @@ def test_lists_become_tuples() -> None:
         ("scale", {"low": 0.1, "high": 0.2}),
         ("shape", [1, 2, 3.0]),
         ("shape", [1, [2], 3]),
+        ("steps", ["0.5"]),
+        ("steps", [1.0, None]),
+        ("steps", [1.0, True]),
+        ("steps", [1.0, [0.5]]),
+        ("steps", [1.0, math.nan]),
+        ("words", ["a", "c"]),
+        ("words", ["a", 1]),
+        ("words", "ab"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_and_the_field_named(field: str, value: object) -> None:
@@ -150,6 +178,7 @@ def test_a_whole_number_too_large_for_a_float_is_refused() -> None:
         ("rate", 1),
         ("scale", (1e-9, 1)),
         ("shape", (1, 1, 1)),
+        ("steps", (5.0, math.nextafter(0, 1), 5.0)),
     ],
 )
 def test_a_value_at_its_limit_is_allowed(field: str, value: object) -> None:
@@ -168,6 +197,8 @@ def test_a_value_at_its_limit_is_allowed(field: str, value: object) -> None:
         ("scale", (0.5, 0.0), "above 0"),
         ("scale", (1.5, 0.5), "at most 1"),
         ("shape", (1, 2, 0), "at least 1"),
+        ("steps", (1.0, 2.0, 3.0, 0.0), "above 0 and at most 5"),
+        ("steps", [6], "at most 5"),
     ],
 )
 def test_a_value_beyond_its_limit_is_refused_with_the_limits(field: str, value: object, limits: str) -> None:
@@ -235,7 +266,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-plausible_values = st.sampled_from([0, 1, 32, 0.5, 1.0, True, "adam", "sgd", [0.5, 1], [1, 2, 3]])
+plausible_values = st.sampled_from([0, 1, 32, 0.5, 1.0, True, "adam", "sgd", [0.5, 1], [1, 2, 3], ["b"], []])
 mappings = st.dictionaries(
     st.sampled_from(EveryKind.field_names()) | st.text(max_size=8), plausible_values | json_values, max_size=6
 )

@@ -107,6 +107,22 @@ def test_both_populations_come_back_in_order_however_they_were_interleaved(
             assert population.attributes[name].dtype == (np.float64 if name == "tilt" else np.int64)
 
 
+@pytest.mark.parametrize("split", SPLITS)
+def test_attributes_are_read_apart_from_images_and_are_the_same(file: DatasetFile, split: str) -> None:
+    whole = file.read(split)  # type: ignore[arg-type]
+    with h5py.File(file.path, "r+") as opened:
+        del opened[split]["images"]
+    for attributes, population in zip(
+        file.read_attributes(split),  # type: ignore[arg-type]
+        (whole.background, whole.target),
+        strict=True,
+    ):
+        assert set(attributes) == {attribute.name for attribute in ATTRIBUTES}
+        for name, values in attributes.items():
+            np.testing.assert_array_equal(values, population.attributes[name])
+            assert values.dtype == population.attributes[name].dtype
+
+
 def test_attributes_left_out_for_background_are_undefined_there(file: DatasetFile) -> None:
     background, target = file.read("train").background, file.read("train").target
     assert np.isnan(background.attributes["tilt"]).all()

@@ -14,11 +14,21 @@ from cabench.dataset import Attribute, DatasetInfo
 from cabench.discovery import plugins
 from cabench.errors import UserError
 from cabench.evaluation.probes import ProbeConfig
-from cabench.experiment import Cell, check_overrides, make_builder, make_method, parse_overrides, parse_seeds
+from cabench.experiment import (
+    Cell,
+    check_overrides,
+    evaluation,
+    make_builder,
+    make_method,
+    parse_overrides,
+    parse_seeds,
+    renewed_key,
+)
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.methods.chance import Chance, ChanceConfig
 from cabench.plan import Request, resolve, survey
 from cabench.profiles import Profile, Variant
+from cabench.record import Record
 from cabench.store import ResultsStore
 
 INFO = DatasetInfo(
@@ -187,7 +197,8 @@ def test_the_key_changes_with_all_that_determines_the_scores(changed: Cell) -> N
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("EVALUATION", ProbeConfig(ridge_alpha=2.0)),
+        ("EVALUATION", ProbeConfig(folds=3)),
+        ("EVALUATION", ProbeConfig(penalties=(1.0,))),
         ("EVALUATION_VERSION", experiment.EVALUATION_VERSION + 1),
         ("SCHEMA", experiment.SCHEMA + 1),
     ],
@@ -215,6 +226,47 @@ def test_the_key_changes_with_the_evaluation_and_the_schema(
 )
 def test_the_key_does_not_change_with_names(changed: Cell) -> None:
     assert changed.key == cell().key
+
+
+def record_of(one: Cell) -> Record:
+    method = {"name": one.method.name, "label": one.method_label, "version": one.method.version}
+    return Record(
+        key=one.key,
+        status="ok",
+        method={**method, "config": one.method.config.to_dict()},
+        dataset={"name": one.dataset.name, "label": one.dataset_label, "content_sha256": one.dataset.content_sha256},
+        evaluation=evaluation(),
+        profile=one.profile,
+        seed=one.seed,
+        precision=one.precision,
+        scores=(),
+        separation_gap=0.5,
+        cost={},
+        provenance={},
+        error=None,
+    )
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        cell(),
+        cell(NewerChance(ChanceConfig(d_common=3)), seed=7, precision="bf16", method_label="wide"),
+        cell(dataset=dataclasses.replace(INFO, content_sha256="1" * 64)),
+    ],
+    ids=["plain", "another", "other data"],
+)
+def test_a_record_is_renewed_to_the_key_that_its_cell_has_under_the_newer_evaluation(
+    monkeypatch: pytest.MonkeyPatch, one: Cell
+) -> None:
+    record = record_of(one)
+    assert renewed_key(record) == record.key
+    monkeypatch.setattr(experiment, "EVALUATION_VERSION", experiment.EVALUATION_VERSION + 1)
+    assert renewed_key(record) == one.key != record.key
+
+
+def test_a_record_of_an_older_method_stays_one_of_the_older_method() -> None:
+    assert renewed_key(record_of(cell())) != cell(NewerChance()).key
 
 
 def test_the_folder_follows_the_documented_layout(tmp_path: Path) -> None:

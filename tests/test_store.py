@@ -15,11 +15,13 @@ import h5py
 import numpy as np
 import pytest
 from filelock import FileLock, Timeout
+from PIL import Image
 
 from cabench import experiment
 from cabench.dataset import SPACES, Attribute, DatasetInfo
+from cabench.dataset_file import SPLITS, DatasetFile, DatasetWriter
 from cabench.errors import UserError
-from cabench.evaluation.grid import EncodedPopulation, EncodedSplit
+from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment import Cell, evaluation
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.methods.chance import Chance, ChanceConfig
@@ -249,22 +251,34 @@ def test_clearing_a_cell_removes_all_it_left_and_nothing_of_its_neighbour(store:
     for one in (cell(), neighbour):
         store.write_record(one, record_of(one))
         folder = one.folder(store.folder)
-        for name in ("representations.h5", "log.jsonl", "checkpoint/state.safetensors"):
+        for name in (
+            "representations.h5",
+            "pictures.png",
+            "maps.json",
+            "log.jsonl",
+            "checkpoint/state.safetensors",
+        ):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text("x")
     store.clear(cell())
     assert list(cell().folder(store.folder).iterdir()) == []
-    assert len([path for path in neighbour.folder(store.folder).rglob("*") if path.is_file()]) == 4
+    assert len([path for path in neighbour.folder(store.folder).rglob("*") if path.is_file()]) == 6
     store.clear(cell())
 
 
-def test_representations_are_kept_as_float32_for_each_split_population_and_space(store: ResultsStore) -> None:
+def encoded() -> tuple[EncodedSplit, EncodedSplit]:
+    """Random vectors of 4 background and 5 target images of either split."""
     generator = np.random.default_rng(0)
 
     def population(rows: int) -> EncodedPopulation:
         return EncodedPopulation({space: generator.normal(size=(rows, 3)) for space in SPACES}, {})
 
     train, test = (EncodedSplit(population(4), population(5)) for _ in range(2))
+    return train, test
+
+
+def test_representations_are_kept_as_float32_for_each_split_population_and_space(store: ResultsStore) -> None:
+    train, test = encoded()
     store.write_representations(cell(), train, test)
     with h5py.File(cell().folder(store.folder) / "representations.h5") as file:
         assert file.attrs["key"] == cell().key
@@ -275,6 +289,95 @@ def test_representations_are_kept_as_float32_for_each_split_population_and_space
                     kept = file[f"{name}/{part}/{space}"]
                     assert kept.dtype == np.float32
                     np.testing.assert_array_equal(kept, getattr(split, part).spaces[space].astype(np.float32))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DatasetFile:
+    """A data set of 4 background and 5 target images a split, background and target by turns."""
+    path = tmp_path / "tiny.h5"
+    generator = np.random.default_rng(1)
+    with h5py.File(path, "w") as file:
+        writer = DatasetWriter(file)
+        for split in SPLITS:
+            with writer.split(split, 9, (1, 8, 8), INFO.attributes) as out:
+                for row in range(9):
+                    out.append(np.zeros((1, 1, 8, 8), np.uint8), row % 2 == 0, {"a": generator.integers(0, 2, 1)})
+        writer.finish("tiny", 1, {}, [])
+    return DatasetFile.open(path)
+
+
+def test_representations_come_back_with_the_attributes_of_their_images(store: ResultsStore, data: DatasetFile) -> None:
+    one = cell(dataset=data.info)
+    store.write_representations(one, *encoded())
+    read = store.read_representations(record_of(one), data)
+    for split, back, written in zip(SPLITS, read, encoded(), strict=True):
+        images = data.read(split)
+        for name in EncodedSplit._fields:
+            part = getattr(back, name)
+            for space in SPACES:
+                np.testing.assert_array_equal(part.spaces[space], getattr(written, name).spaces[space].astype("f4"))
+            np.testing.assert_array_equal(part.attributes["a"], getattr(images, name).attributes["a"])
+
+
+def test_representations_that_were_not_kept_are_told_with_what_to_do(store: ResultsStore, data: DatasetFile) -> None:
+    with pytest.raises(UserError, match=r"representations\.h5 was not kept: the cell must be computed again"):
+        store.read_representations(record_of(cell(dataset=data.info)), data)
+
+
+def test_representations_of_other_images_are_refused(store: ResultsStore, data: DatasetFile) -> None:
+    store.write_representations(cell(), *encoded())
+    with pytest.raises(UserError, match=r"representations\.h5 cannot be used \(it is of another data set's images\)"):
+        store.read_representations(record_of(cell()), data)
+
+
+# What can be looked at
+
+
+def test_views_are_written_for_a_cell_and_for_its_record_alike(store: ResultsStore) -> None:
+    record = record_of(cell())
+    assert not store.has_pictures(record)
+    store.write_views(cell(), None, {"b": [0.5], "a": None})
+    assert not store.has_pictures(record)
+    folder = cell().folder(store.folder)
+    assert (folder / "maps.json").read_text(encoding="utf-8") == '{"a":null,"b":[0.5]}\n'
+    store.write_views(record, Image.new("RGB", (3, 2), "red"), {})
+    assert store.has_pictures(record)
+    with Image.open(folder / "pictures.png") as picture:
+        assert (picture.size, picture.getpixel((0, 0))) == ((3, 2), (255, 0, 0))
+    assert sorted(path.name for path in folder.iterdir()) == ["maps.json", "pictures.png"]
+
+
+def test_views_never_hold_numbers_that_json_lacks(store: ResultsStore) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        store.write_views(cell(), None, {"points": [float("nan")]})
+    assert not [path for path in store.folder.rglob("*") if path.is_file()]
+
+
+# Moving
+
+
+def test_a_moved_record_takes_all_files_of_its_cell_along(store: ResultsStore) -> None:
+    old, new = record_of(cell()), record_of(cell(), key="f" * 64, separation_gap=0.25)
+    store.replace_record(old)
+    for name in ("representations.h5", "pictures.png", "maps.json", "log.jsonl", ".lock", ".record.json.x.tmp"):
+        (old.folder(store.folder) / name).write_text(name, encoding="utf-8")
+    store.move(old, new)
+    assert not old.folder(store.folder).exists()
+    assert store.records() == [new]
+    files = {path.name: path.read_text(encoding="utf-8") for path in new.folder(store.folder).iterdir()}
+    del files["record.json"]
+    assert files == {name: name for name in ("representations.h5", "pictures.png", "maps.json", "log.jsonl")}
+
+
+def test_moving_over_what_was_begun_there_replaces_it(store: ResultsStore) -> None:
+    old, new = record_of(cell()), record_of(cell(), key="f" * 64)
+    store.replace_record(old)
+    (old.folder(store.folder) / "representations.h5").write_text("whole", encoding="utf-8")
+    new.folder(store.folder).mkdir()
+    (new.folder(store.folder) / "representations.h5").write_text("half", encoding="utf-8")
+    store.move(old, new)
+    assert (new.folder(store.folder) / "representations.h5").read_text(encoding="utf-8") == "whole"
+    assert store.records() == [new]
 
 
 # Writability

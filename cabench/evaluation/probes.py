@@ -1,59 +1,137 @@
 """Linear probes: how well an attribute can be read off a representation by a linear model.
 
-Features are standardised by their mean and standard deviation over the probe's training rows.
+Features are standardised by their mean and standard deviation over the probe's training rows. The penalty is chosen by
+cross-validation on the training rows alone: the held-out log-likelihood of five stratified folds for classes, the
+leave-one-out squared error, in closed form, for real values.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.linear_model import RidgeCV
 
 from cabench.config import Settings, setting
+from cabench.evaluation.logistic import Softmax, softmax_path
 
 
 @dataclass(frozen=True)
 class ProbeConfig(Settings):
     """How probes are fitted; part of every cell's key."""
 
-    logistic_c: float = setting(1.0, above=0, help="inverse strength of the L2 penalty of logistic regression")
-    logistic_iterations: int = setting(2000, at_least=1, help="most iterations of the L-BFGS solver")
-    ridge_alpha: float = setting(1.0, at_least=0, help="strength of the L2 penalty of ridge regression")
+    penalties: tuple[float, ...] = setting(
+        (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5),
+        above=0,
+        help="L2 penalties to choose from, strong to weak, of the mean loss: C = 1 / (n penalty), alpha = n penalty",
+    )
+    folds: int = setting(5, at_least=2, help="of the cross-validation of class probes")
+    iterations: int = setting(2000, at_least=1, help="most steps of the logistic solver for one penalty")
 
 
 class Probe(NamedTuple):
     """A fitted probe.
 
     Attributes:
-        model: standardisation and linear model; `predict` and, for classes, `decision_function` take (n, d) features.
-        converged: whether the solver reached its tolerance.
+        predict: from float features (n, d) to int64 classes or float64 values (n,).
+        decide: from float features (n, d) to float64 (n,), the log-odds of the last class against the first; None for
+            real values.
+        penalty: the one chosen.
+        converged: whether the solver reached its tolerance in the final fit and in every fold.
     """
 
-    model: Pipeline
+    predict: Callable[[np.ndarray], np.ndarray]
+    decide: Callable[[np.ndarray], np.ndarray] | None
+    penalty: float
     converged: bool
 
 
-def class_probe(features: np.ndarray, labels: np.ndarray, config: ProbeConfig) -> Probe:
-    """Multinomial logistic regression of int64 `labels` (n,) on float `features` (n, d).
+class Scaling(NamedTuple):
+    """Standardisation by training rows; a feature that is constant there becomes 0.
 
-    Raises:
-        ValueError: when the labels hold fewer than two classes.
+    Attributes:
+        mean: float64 (d,).
+        deviation: float64 (d,), 1 where a feature is constant.
     """
-    model = LogisticRegression(C=config.logistic_c, max_iter=config.logistic_iterations)
-    pipeline = make_pipeline(StandardScaler(), model)
-    with warnings.catch_warnings():
-        # Non-convergence is recorded with the score instead.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        pipeline.fit(features, labels)
-    return Probe(pipeline, bool(model.n_iter_.max() < config.logistic_iterations))
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> Scaling:
+        """The mean and standard deviation of float64 features (n, d)."""
+        mean, deviation = features.mean(axis=0), features.std(axis=0)
+        # A deviation at the level of rounding is none: dividing by it would make noise of a constant.
+        constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+        return cls(mean, np.where(constant, 1.0, deviation))
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Standardised features, (n, d)."""
+        scaled: np.ndarray = (features - self.mean) / self.deviation
+        return scaled
+
+
+def class_probe(features: np.ndarray, labels: np.ndarray, config: ProbeConfig) -> Probe:
+    """Multinomial logistic regression of int64 `labels` (n,), at least two classes, on float64 `features` (n, d)."""
+    scaling = Scaling.of(features)
+    scaled = scaling(features)
+    path = softmax_path(scaled, labels, config.penalties, config.iterations)
+    losses, folds_converged = _held_out_losses(scaled, labels, config, path)
+    best = int(np.argmin(losses))  # the strongest of equals
+    model = path[best]
+
+    def decide(rows: np.ndarray) -> np.ndarray:
+        log_probabilities = model.log_probabilities(scaling(rows))
+        difference: np.ndarray = log_probabilities[:, -1] - log_probabilities[:, 0]
+        return difference
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        chosen: np.ndarray = model.classes[model.log_probabilities(scaling(rows)).argmax(axis=1)]
+        return chosen
+
+    return Probe(predict, decide, config.penalties[best], model.converged and folds_converged)
 
 
 def real_probe(features: np.ndarray, values: np.ndarray, config: ProbeConfig) -> Probe:
-    """Ridge regression of float64 `values` (n,) on float `features` (n, d), in closed form."""
-    return Probe(make_pipeline(StandardScaler(), Ridge(alpha=config.ridge_alpha)).fit(features, values), True)
+    """Ridge regression of float64 `values` (n,) on float64 `features` (n, d), in closed form."""
+    scaling = Scaling.of(features)
+    model = RidgeCV(alphas=[len(values) * penalty for penalty in config.penalties])
+    model.fit(scaling(features), values)
+    return Probe(lambda rows: model.predict(scaling(rows)), None, float(model.alpha_ / len(values)), True)
+
+
+def _held_out_losses(
+    features: np.ndarray, labels: np.ndarray, config: ProbeConfig, path: list[Softmax]
+) -> tuple[np.ndarray, bool]:
+    """Sum over folds of the negative log-likelihood of held-out rows, by penalty, and whether all fits converged.
+
+    Every fold's fit starts from the fit to all rows: the optimum is unique, so that only time depends on the start.
+    """
+    losses, converged = np.zeros(len(config.penalties)), True
+    folds = _stratified_folds(labels, config.folds)
+    for fold in range(config.folds):
+        fitted, held_out = folds != fold, folds == fold
+        # A class that no fitted row has can be neither learned nor scored.
+        known = held_out & np.isin(labels, labels[fitted])
+        if not known.any() or len(np.unique(labels[fitted])) < 2:
+            continue
+        whole = len(np.unique(labels[fitted])) == len(path[0].classes)
+        models = softmax_path(
+            features[fitted], labels[fitted], config.penalties, config.iterations, path if whole else ()
+        )
+        for index, model in enumerate(models):
+            codes = np.searchsorted(model.classes, labels[known])
+            losses[index] -= model.log_probabilities(features[known])[np.arange(len(codes)), codes].sum()
+            converged = converged and model.converged
+    return losses, converged
+
+
+def _stratified_folds(labels: np.ndarray, folds: int) -> np.ndarray:
+    """Int64 (n,): the fold of each row. Shuffled by a fixed seed, each class spread evenly."""
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    assigned = np.empty(len(labels), dtype=np.int64)
+    assigned[by_class] = np.arange(len(labels)) % folds
+    return assigned

@@ -8,6 +8,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score
 
 from cabench.evaluation.accuracy import accuracy
+from cabench.evaluation.measurement import Measurement, NotMeasurableError
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -21,8 +22,8 @@ def test_value_equals_scikit_learn(seed: int) -> None:
 def test_all_right_and_all_wrong() -> None:
     labels = np.array([0, 1, 2, 0])
 
-    assert accuracy(labels, labels) == (1.0, 0.5, 0.0)
-    assert accuracy(labels, labels + 1) == (0.0, 0.5, 0.0)
+    assert accuracy(labels, labels) == Measurement(1.0, 0.5, 0.0)
+    assert accuracy(labels, labels + 1) == Measurement(0.0, 0.5, 0.0)
 
 
 def test_chance_is_what_the_majority_class_reaches() -> None:
@@ -69,4 +70,10 @@ def test_standard_error_shrinks_with_the_root_of_the_number_of_images() -> None:
 
 
 def test_a_single_image() -> None:
-    assert accuracy(np.array([2]), np.array([2])) == (1.0, 1.0, 0.0)
+    assert accuracy(np.array([2]), np.array([2])) == Measurement(1.0, 1.0, 0.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_image_is_refused() -> None:
+    with pytest.raises(NotMeasurableError, match="no test images"):
+        accuracy(np.empty(0, np.int64), np.empty(0, np.int64))

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from cabench.evaluation.balanced_accuracy import balanced_accuracy
+from cabench.evaluation.measurement import NotMeasurableError
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -68,8 +69,11 @@ def test_standard_error_is_the_spread_over_test_sets_of_the_same_class_sizes() -
     assert measured.standard_error == pytest.approx(simulated.std(), rel=0.025)
 
 
-def test_one_class_among_the_labels_leaves_nothing_above_chance() -> None:
-    assert balanced_accuracy(np.ones(5, np.int64), np.ones(5, np.int64)) == (1.0, 1.0, 0.0)
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("images", [0, 1, 5])
+def test_fewer_than_two_classes_among_the_labels_are_refused(images: int) -> None:
+    with pytest.raises(NotMeasurableError, match="fewer than two classes"):
+        balanced_accuracy(np.ones(images, np.int64), np.arange(images))
 
 
 def test_equals_accuracy_where_classes_are_equally_frequent() -> None:

@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 
+from cabench.evaluation.neighbours import NEIGHBOURS
 from cabench.plan import Request, resolve
 from cabench.progress import make_reporter
 from cabench.record import Record, Score
@@ -15,6 +16,9 @@ from cabench.runner import Runner
 from cabench.store import ResultsStore
 
 MAIN = ("balanced_accuracy", "r2", "auc")
+CLASS_METRICS = ("balanced_accuracy", "accuracy", "knn_balanced_accuracy")
+REAL_METRICS = ("r2", "knn_r2")
+EITHER_SPACE = (*CLASS_METRICS, *REAL_METRICS, "auc", "knn_auc", "silhouette")
 CLASSES = 3  # of both planted classes
 EXACT = 1e-12  # sums of a few fractions, rounded
 
@@ -51,6 +55,15 @@ def leaks(record: Record) -> list[Score]:
     return [score for score in record.scores if score.space != score.attribute_space]
 
 
+def pick(record: Record, metric: str, attribute: str = "", space: str = "") -> Score:
+    (found,) = (
+        score
+        for score in record.scores
+        if score.metric == metric and attribute in ("", score.attribute) and space in ("", score.space)
+    )
+    return found
+
+
 def test_all_cells_end_well(records: dict[str, Record]) -> None:
     assert {label: (record.status, record.error) for label, record in records.items()} == {
         "oracle": ("ok", None),
@@ -59,112 +72,223 @@ def test_all_cells_end_well(records: dict[str, Record]) -> None:
     }
 
 
-def test_every_probe_of_the_grid_is_there_once(records: dict[str, Record]) -> None:
+def test_every_score_is_measured_or_said_not_to_be_once(records: dict[str, Record]) -> None:
     probes = {
-        *product(("common_class",), ("target", "background"), ("balanced_accuracy", "accuracy")),
-        *product(("common_level",), ("target", "background"), ("r2",)),
-        *product(("salient_class",), ("target",), ("balanced_accuracy", "accuracy")),
-        ("salient_level", "target", "r2"),
-        ("is_target", "all", "auc"),
+        *product(("common_class",), ("target", "background"), CLASS_METRICS),
+        *product(("common_level",), ("target", "background"), REAL_METRICS),
+        *product(("salient_class",), ("target",), CLASS_METRICS),
+        *product(("salient_level",), ("target",), REAL_METRICS),
+        *product(("is_target",), ("all",), ("auc", "knn_auc", "silhouette")),
+        ("other_space", "target", "space_r2"),
+    }
+    expected = {(space, *probe) for space in ("common", "salient") for probe in probes} | {
+        ("common", "other_space", "target", "hsic"),
+        ("salient", "is_target", "all", "norm_ratio"),
+        *product(("salient",), ("salient_class",), ("target",), ("kmeans_ari", "kmeans_nmi")),
+        *product(("salient",), ("salient_class", "salient_level"), ("target",), ("mig",)),
+        *product(("salient",), ("salient_attributes",), ("target",), ("dci_disentanglement", "dci_completeness")),
     }
     for record in records.values():
-        found = [(score.space, score.attribute, score.population, score.metric) for score in record.scores]
-        assert sorted(found) == sorted((space, *probe) for space in ("common", "salient") for probe in probes)
+        entries = (*record.scores, *record.unmeasured)
+        found = [(item.space, item.attribute, item.population, item.metric) for item in entries]
+        assert sorted(found) == sorted(expected)
 
 
-def test_oracle_reads_every_class_and_population_without_error(records: dict[str, Record]) -> None:
-    scores = [score for score in wanted(records["oracle"]) if score.metric != "r2"]
-
-    assert len(scores) == 7
-    assert [(score.value, score.standard_error) for score in scores] == [(1.0, 0.0)] * 7
-
-
-def test_oracle_reads_every_real_value_but_for_what_ridge_regression_shrinks(records: dict[str, Record]) -> None:
-    scores = [score for score in wanted(records["oracle"]) if score.metric == "r2"]
-
-    assert sorted((score.attribute, score.n_train) for score in scores) == [
-        ("common_level", 900),
-        ("common_level", 900),
-        ("salient_level", 450),
-    ]
-    for score in scores:
-        assert 1 - 1e-5 <= score.value <= 1
-        # The level is uncorrelated with the other features. A penalty of 1 takes 1 / (n + 1) of its coefficient, and
-        # the square of that of R²: 4.9e-6 for 450 rows, 1.2e-6 for 900.
-        assert 1 - score.value == pytest.approx((score.n_train + 1) ** -2, rel=1e-4)
+def test_only_chance_has_nothing_to_measure_structure_on(records: dict[str, Record]) -> None:
+    assert {label: len(record.unmeasured) for label, record in records.items()} == {"oracle": 0, "chance": 10, "pca": 0}
+    assert {item.metric: item.reason for item in records["chance"].unmeasured} == {
+        "norm_ratio": "the salient vectors of all target images are zero",
+        "silhouette": "all vectors are equal",
+        "hsic": "the common vectors of all images are equal",
+        "space_r2": "the space to predict is constant",
+        "kmeans_ari": "there are fewer distinct vectors than the 3 classes",
+        "kmeans_nmi": "there are fewer distinct vectors than the 3 classes",
+        "dci_disentanglement": "the representation has one dimension",
+        "dci_completeness": "the representation has one dimension",
+    }
 
 
-def test_oracle_leaks_nothing(records: dict[str, Record]) -> None:
-    for score in leaks(records["oracle"]):
-        assert score.ideal == score.chance
-        # Combinations of values are equally frequent, so that even an arbitrary answer to a useless feature is right
-        # exactly as often as chance.
-        assert abs(score.value - score.chance) < (1e-6 if score.metric == "r2" else EXACT)
+class TestOracle:
+    def test_reads_every_class_and_population_without_error(self, records: dict[str, Record]) -> None:
+        probes = (*CLASS_METRICS, "auc", "knn_auc", "knn_r2")
+        scores = [score for score in wanted(records["oracle"]) if score.metric in probes]
+
+        assert len(scores) == 3 * 3 + 2 + 3
+        assert [(score.value, score.standard_error) for score in scores] == [(1.0, 0.0)] * len(scores)
+
+    def test_reads_every_real_value_but_for_what_ridge_regression_shrinks(self, records: dict[str, Record]) -> None:
+        scores = [score for score in wanted(records["oracle"]) if score.metric == "r2"]
+
+        assert sorted((score.attribute, score.n_train) for score in scores) == [
+            ("common_level", 900),
+            ("common_level", 900),
+            ("salient_level", 450),
+        ]
+        for score in scores:
+            # The level is uncorrelated with the other features. Without noise the weakest penalty, 1e-5, is chosen: it
+            # takes 1e-5 / (1 + 1e-5) of the coefficient, and the square of that of R².
+            assert 1 - score.value == pytest.approx((1e-5 / (1 + 1e-5)) ** 2, rel=1e-4)
+
+    def test_leaks_nothing_that_a_linear_probe_could_read(self, records: dict[str, Record]) -> None:
+        scores = [score for score in leaks(records["oracle"]) if score.metric in (*MAIN, "accuracy", "space_r2")]
+
+        assert len(scores) == 2 * 2 + 2 + 2 + 1 + 1 + 2
+        for score in scores:
+            assert score.ideal == score.chance
+            # Combinations of values are equally frequent, so that even an arbitrary answer to a useless feature is
+            # right exactly as often as chance.
+            assert abs(score.value - score.chance) < (1e-6 if score.metric.endswith("r2") else EXACT)
+
+    def test_leaks_nothing_that_neighbours_could_show(self, records: dict[str, Record]) -> None:
+        scores = [score for score in leaks(records["oracle"]) if score.metric.startswith("knn_")]
+
+        assert len(scores) == 2 + 2 + 1 + 1 + 1
+        for score in scores:
+            if score.metric == "knn_r2":
+                # The mean of 20 arbitrary rows misses the mean of all by 1 / 20 of their variance, on average.
+                assert -4 / NEIGHBOURS < score.value <= 0
+            else:
+                assert score.value == pytest.approx(score.chance, abs=EXACT)
+
+    def test_spaces_are_independent(self, records: dict[str, Record]) -> None:
+        hsic = pick(records["oracle"], "hsic")
+
+        assert hsic.value == pytest.approx(0, abs=EXACT)
+        assert hsic.p_value == 1.0
+        assert hsic.ideal == hsic.chance > 0
+
+    def test_background_has_no_salient_vectors(self, records: dict[str, Record]) -> None:
+        ratio = pick(records["oracle"], "norm_ratio")
+
+        assert (ratio.value, ratio.ideal, ratio.standard_error) == (0.0, 0.0, 0.0)
+
+    def test_populations_lie_apart_in_the_salient_space_alone(self, records: dict[str, Record]) -> None:
+        common, salient = (pick(records["oracle"], "silhouette", space=space) for space in ("common", "salient"))
+
+        # The same 450 vectors in either population: each is nearer to its own by its distance of 0 to itself.
+        assert common.value == pytest.approx(-1 / 450, abs=1e-6)
+        # Background vectors are all equal: their silhouette, half of the mean, is 1.
+        assert salient.value > 0.5
+
+    def test_clusters_are_the_classes(self, records: dict[str, Record]) -> None:
+        rand, information = (pick(records["oracle"], metric) for metric in ("kmeans_ari", "kmeans_nmi"))
+
+        assert rand.value == 1.0
+        assert information.value == pytest.approx(1.0, abs=EXACT)
+
+    def test_dimensions_hold_one_attribute_each(self, records: dict[str, Record]) -> None:
+        shared = records["oracle"].dimension_r2
+
+        assert shared["salient_class"] == pytest.approx([1, 1, 1, 0], abs=EXACT)
+        assert shared["salient_level"] == pytest.approx([0, 0, 0, 1], abs=EXACT)
+        assert pick(records["oracle"], "dci_disentanglement").value == pytest.approx(1.0, abs=1e-6)
+
+    def test_a_one_hot_code_is_not_complete(self, records: dict[str, Record]) -> None:
+        record = records["oracle"]
+
+        # Three dimensions say the same of the class; one, and nothing else, says the level.
+        assert pick(record, "mig", "salient_class").value == pytest.approx(0.0, abs=EXACT)
+        assert pick(record, "mig", "salient_level").value == pytest.approx(1.0, abs=EXACT)
+        expected = ((1 - math.log(3) / math.log(4)) + 1) / 2
+        assert pick(record, "dci_completeness").value == pytest.approx(expected, abs=0.02)
+
+    def test_has_no_separation_gap(self, records: dict[str, Record]) -> None:
+        assert records["oracle"].separation_gap is not None
+        assert 0 <= records["oracle"].separation_gap < 1e-9
 
 
-def test_oracle_has_no_separation_gap(records: dict[str, Record]) -> None:
-    assert records["oracle"].separation_gap is not None
-    assert 0 <= records["oracle"].separation_gap < 1e-5
+class TestChance:
+    def test_reaches_chance_exactly_in_both_spaces(self, records: dict[str, Record]) -> None:
+        scores = [score for score in records["chance"].scores if score.metric != "knn_r2"]
+
+        assert len(scores) == 36 - 6
+        for score in scores:
+            assert score.value == pytest.approx(score.chance, abs=EXACT)
+            if score.metric in ("auc", "knn_auc"):
+                assert score.value == 0.5
+
+    def test_neighbours_give_the_mean_of_twenty_arbitrary_rows(self, records: dict[str, Record]) -> None:
+        scores = [score for score in records["chance"].scores if score.metric == "knn_r2"]
+
+        assert len(scores) == 6
+        # A mean of 20 lies within 2 standard errors of the mean of all: it costs less than 2² / 20.
+        assert all(-4 / NEIGHBOURS < score.value < 0 for score in scores)
+
+    def test_no_dimension_shares_anything(self, records: dict[str, Record]) -> None:
+        assert records["chance"].dimension_r2 == {"salient_class": [0.0], "salient_level": [0.0]}
+
+    def test_separation_gap_is_what_wanted_scores_lack(self, records: dict[str, Record]) -> None:
+        main = [score for score in records["chance"].scores if score.metric in MAIN]
+        lacking = sum(1 - score.chance for score in main if score.space == score.attribute_space)
+
+        assert records["chance"].separation_gap == pytest.approx(lacking / len(main), abs=EXACT)
+
+    def test_accuracy_has_the_standard_error_of_a_binomial_fraction(self, records: dict[str, Record]) -> None:
+        scores = [score for score in records["chance"].scores if score.metric == "accuracy"]
+
+        assert {score.n_test for score in scores} == {450}
+        for score in scores:
+            assert score.standard_error == pytest.approx(math.sqrt(1 / 3 * 2 / 3 / 450))
 
 
-def test_chance_reaches_chance_exactly_in_both_spaces(records: dict[str, Record]) -> None:
-    for score in records["chance"].scores:
-        assert score.value == pytest.approx(score.chance, abs=EXACT)
-        if score.metric == "auc":
-            assert score.value == 0.5
+class TestPca:
+    def test_scores_the_same_in_both_spaces(self, records: dict[str, Record]) -> None:
+        common, salient = (
+            {
+                (score.attribute, score.population, score.metric): score.value
+                for score in records["pca"].scores
+                if score.space == space and score.metric in EITHER_SPACE
+            }
+            for space in ("common", "salient")
+        )
+
+        assert common == salient
+
+    def test_reads_every_planted_attribute_and_leaks_it_wholly(self, records: dict[str, Record]) -> None:
+        # 32 components hold the few directions along which planted images vary most: every value can be read.
+        main = [score for score in records["pca"].scores if score.metric in MAIN]
+        leaked = sum(1 - score.chance for score in main if score.space != score.attribute_space)
+
+        assert all(score.value > 0.99 for score in main)
+        assert records["pca"].separation_gap == pytest.approx(leaked / len(main), abs=0.01)
+
+    def test_spaces_are_wholly_dependent(self, records: dict[str, Record]) -> None:
+        hsic = pick(records["pca"], "hsic")
+
+        assert hsic.value == pytest.approx(1.0, abs=EXACT)
+        assert hsic.p_value == 1 / 200
+        for space in ("common", "salient"):
+            assert pick(records["pca"], "space_r2", space=space).value == pytest.approx(1.0, abs=1e-6)
 
 
-def test_chance_is_one_over_classes_a_half_for_auc_and_nothing_for_r2(records: dict[str, Record]) -> None:
-    expected = {"balanced_accuracy": 1 / CLASSES, "accuracy": 1 / CLASSES, "r2": 0.0, "auc": 0.5}
+def test_chance_of_every_metric_is_what_theory_gives(records: dict[str, Record]) -> None:
+    expected = {
+        **dict.fromkeys(CLASS_METRICS, 1 / CLASSES),
+        **dict.fromkeys((*REAL_METRICS, "space_r2", "silhouette", "kmeans_ari", "mig"), 0.0),
+        **dict.fromkeys(("dci_disentanglement", "dci_completeness"), 0.0),
+        **dict.fromkeys(("auc", "knn_auc"), 0.5),
+        "norm_ratio": 1.0,
+    }
 
     for record in records.values():
         for score in record.scores:
-            assert score.chance == pytest.approx(expected[score.metric], abs=EXACT)
+            if score.metric in expected:
+                assert score.chance == pytest.approx(expected[score.metric], abs=EXACT), score.metric
+            else:
+                # Depends on the images: what pairing vectors or clusters with other images gives.
+                assert score.metric in ("hsic", "kmeans_nmi")
+                assert 0 < score.chance < 0.1
 
 
-def test_separation_gap_of_chance_is_what_its_wanted_scores_lack(records: dict[str, Record]) -> None:
-    main = [score for score in records["chance"].scores if score.metric in MAIN]
-    lacking = sum(1 - score.chance for score in main if score.space == score.attribute_space)
-
-    assert records["chance"].separation_gap == pytest.approx(lacking / len(main), abs=EXACT)
-
-
-def test_pca_scores_the_same_in_both_spaces(records: dict[str, Record]) -> None:
-    common, salient = (
-        {
-            (score.attribute, score.population, score.metric): score.value
-            for score in records["pca"].scores
-            if score.space == space
-        }
-        for space in ("common", "salient")
-    )
-
-    assert common == salient
-
-
-def test_pca_reads_every_planted_attribute_and_leaks_it_wholly(records: dict[str, Record]) -> None:
-    # 32 components hold the few directions along which planted images vary most, so that every value can be read.
-    main = [score for score in records["pca"].scores if score.metric in MAIN]
-    leaked = sum(1 - score.chance for score in main if score.space != score.attribute_space)
-
-    assert all(score.value > 0.99 for score in main)
-    assert records["pca"].separation_gap == pytest.approx(leaked / len(main), abs=0.01)
-
-
-def test_every_score_has_a_finite_standard_error_and_a_converged_probe(records: dict[str, Record]) -> None:
+def test_every_score_has_a_standard_error_but_those_of_disentanglement(records: dict[str, Record]) -> None:
     for record in records.values():
         for score in record.scores:
-            assert math.isfinite(score.standard_error)
-            assert score.standard_error >= 0
             assert score.converged
-
-
-def test_accuracy_at_chance_has_the_standard_error_of_a_binomial_fraction(records: dict[str, Record]) -> None:
-    scores = [score for score in records["chance"].scores if score.metric == "accuracy"]
-
-    assert {score.n_test for score in scores} == {450}
-    for score in scores:
-        assert score.standard_error == pytest.approx(math.sqrt(1 / 3 * 2 / 3 / 450))
+            if score.metric in ("mig", "dci_disentanglement", "dci_completeness"):
+                assert score.standard_error is None
+            else:
+                assert score.standard_error is not None
+                assert 0 <= score.standard_error < math.inf
 
 
 def test_controls_that_learn_nothing_cost_no_images(records: dict[str, Record]) -> None:

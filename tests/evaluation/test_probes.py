@@ -1,17 +1,22 @@
-"""Linear probes: scikit-learn's own models on standardised features, with an honest convergence flag."""
+"""Linear probes: penalised models on standardised features, the penalty chosen on training rows, honest convergence."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cabench.config import ConfigError
-from cabench.evaluation.probes import ProbeConfig, class_probe, real_probe
+from cabench.evaluation import probes
+from cabench.evaluation.logistic import Softmax
+from cabench.evaluation.probes import Probe, ProbeConfig, Scaling, class_probe, real_probe
 
 CONFIG = ProbeConfig()
+STRONGEST, WEAKEST = CONFIG.penalties[0], CONFIG.penalties[-1]
+SAME = 5e-3  # log-odds of two fits to a gradient of 1e-5
 
 
 def blobs(seed: int, classes: int = 3, n: int = 400, size: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -22,36 +27,91 @@ def blobs(seed: int, classes: int = 3, n: int = 400, size: int = 6) -> tuple[np.
     return (centres[labels] + generator.normal(size=(n, size))) * 10.0 ** np.arange(-3, size - 3), labels
 
 
+def log_odds(probe: Probe, features: np.ndarray) -> np.ndarray:
+    assert probe.decide is not None
+    return probe.decide(features)
+
+
+class TestScaling:
+    def test_equals_scikit_learn_and_applies_to_other_rows(self) -> None:
+        features, fresh = blobs(0)[0], blobs(1)[0]
+
+        np.testing.assert_allclose(Scaling.of(features)(fresh), StandardScaler().fit(features).transform(fresh))
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("constant", [0.0, 0.1, -1e6, 1e30])
+    def test_a_constant_feature_becomes_zero(self, constant: float) -> None:
+        scaled = Scaling.of(np.full((70, 1), constant))(np.full((3, 1), constant))
+
+        np.testing.assert_allclose(scaled, 0, atol=1e-15 * max(1, abs(constant)))
+
+    def test_a_small_feature_is_not_taken_for_a_constant(self) -> None:
+        feature = 1e-30 * np.random.default_rng(0).normal(size=(50, 1))
+
+        assert Scaling.of(feature)(feature).std() == pytest.approx(1)
+
+
 class TestClassProbe:
-    @pytest.mark.parametrize("classes", [2, 3, 7])
-    def test_equals_scikit_learns_own_pipeline(self, classes: int) -> None:
+    @pytest.mark.parametrize("classes", [3, 7])
+    @pytest.mark.parametrize("penalty", [0.1, 1e-3])
+    def test_equals_scikit_learns_own_pipeline_under_a_given_penalty(self, classes: int, penalty: float) -> None:
         features, labels = blobs(0, classes)
         fresh = blobs(1, classes)[0]
-        own = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=2000)).fit(features, labels)
+        model = LogisticRegression(C=1 / (len(labels) * penalty), tol=1e-8, max_iter=5000)
+        own = make_pipeline(StandardScaler(), model).fit(features, labels)
 
-        model = class_probe(features, labels, CONFIG).model
+        probe = class_probe(features, labels, ProbeConfig(penalties=(penalty,)))
 
-        np.testing.assert_array_equal(model.predict(fresh), own.predict(fresh))
-        np.testing.assert_allclose(model.decision_function(fresh), own.decision_function(fresh), rtol=1e-10)
+        np.testing.assert_array_equal(probe.predict(fresh), own.predict(fresh))
+        expected = own.decision_function(fresh)[:, -1] - own.decision_function(fresh)[:, 0]
+        np.testing.assert_allclose(log_odds(probe, fresh), expected, atol=SAME)
+        assert probe.penalty == penalty
 
-    def test_penalty_is_the_configured_one(self) -> None:
-        features, labels = blobs(0)
-        size = [
-            np.abs(class_probe(features, labels, ProbeConfig(logistic_c=c)).model[-1].coef_).sum()
-            for c in (0.001, 1.0, 1000.0)
-        ]
+    def test_two_classes_equal_scikit_learns_under_half_the_penalty(self) -> None:
+        features, labels = blobs(0, 2)
+        fresh = blobs(1, 2)[0]
+        # Two opposite weight vectors hold half the squares of the one that scikit-learn has.
+        model = LogisticRegression(C=2 / (len(labels) * 0.01), tol=1e-8, max_iter=5000)
+        own = make_pipeline(StandardScaler(), model).fit(features, labels)
 
-        assert size[0] < 0.5 * size[1] < size[1] < size[2]
+        probe = class_probe(features, labels, ProbeConfig(penalties=(0.01,)))
+
+        np.testing.assert_allclose(log_odds(probe, fresh), own.decision_function(fresh), atol=SAME)
+
+    @pytest.mark.parametrize(
+        ("n", "size", "shift", "expected"),
+        [(60, 30, 0.0, 10.0), (60, 20, 1.0, 0.1), (400, 10, 2.0, 1e-3), (400, 4, 6.0, 1e-5)],
+    )
+    def test_penalty_is_the_one_of_least_held_out_loss(self, n: int, size: int, shift: float, expected: float) -> None:
+        generator = np.random.default_rng(2)
+        labels, features = generator.integers(0, 3, n), generator.normal(size=(n, size))
+        features[:, :3] += shift * np.eye(3)[labels]
+        scaled, penalties = StandardScaler().fit_transform(features), (10.0, 0.1, 1e-3, 1e-5)
+        folds = StratifiedKFold(5, shuffle=True, random_state=7)
+        models = [LogisticRegression(C=1 / (n * penalty), max_iter=10_000) for penalty in penalties]
+        scores = [cross_val_score(model, scaled, labels, cv=folds, scoring="neg_log_loss").mean() for model in models]
+
+        probe = class_probe(features, labels, ProbeConfig(penalties=penalties))
+
+        assert probe.penalty == penalties[int(np.argmax(scores))] == expected
+
+    def test_without_information_the_strongest_penalty_is_chosen_and_with_all_of_it_the_weakest(self) -> None:
+        generator = np.random.default_rng(4)
+        features, labels = generator.normal(size=(300, 30)), generator.integers(0, 3, 300)
+
+        assert class_probe(features, labels, CONFIG).penalty == STRONGEST
+        assert class_probe(np.eye(3)[labels], labels, CONFIG).penalty == WEAKEST
 
     def test_rescaling_and_shifting_features_changes_nothing(self) -> None:
         features, labels = blobs(0)
         fresh = blobs(1)[0]
         scale, shift = np.array([1e-4, 1, 1e3, -2, 1e5, 7]), np.array([0, 5, -1e3, 2, 0, 1])
 
-        plain = class_probe(features, labels, CONFIG).model
-        rescaled = class_probe(features * scale + shift, labels, CONFIG).model
+        plain = class_probe(features, labels, CONFIG)
+        rescaled = class_probe(features * scale + shift, labels, CONFIG)
 
-        np.testing.assert_allclose(rescaled.predict_proba(fresh * scale + shift), plain.predict_proba(fresh), atol=1e-3)
+        assert rescaled.penalty == plain.penalty
+        np.testing.assert_allclose(log_odds(rescaled, fresh * scale + shift), log_odds(plain, fresh), atol=SAME)
 
     @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6])
     def test_constant_features_are_harmless(self, constant: float) -> None:
@@ -62,19 +122,29 @@ class TestClassProbe:
         padded = class_probe(np.c_[features, np.full(len(features), constant)], labels, CONFIG)
 
         assert padded.converged
+        assert padded.penalty == plain.penalty
         np.testing.assert_allclose(
-            padded.model.predict_proba(np.c_[fresh, np.full(len(fresh), constant)]),
-            plain.model.predict_proba(fresh),
-            atol=1e-6,
+            log_odds(padded, np.c_[fresh, np.full(len(fresh), constant)]), log_odds(plain, fresh), atol=SAME
         )
 
-    def test_constant_features_alone_predict_one_class(self) -> None:
+    def test_constant_features_alone_predict_the_most_frequent_class(self) -> None:
         labels = np.repeat([0, 1, 2], [10, 30, 20])
 
         probe = class_probe(np.zeros((60, 2)), labels, CONFIG)
 
-        assert set(probe.model.predict(np.zeros((60, 2)))) == {1}
+        assert set(probe.predict(np.zeros((60, 2)))) == {1}
+        np.testing.assert_allclose(log_odds(probe, np.zeros((1, 2))), np.log(20 / 10), atol=1e-4)
 
+    def test_predicts_the_labels_that_it_was_given(self) -> None:
+        features, labels = blobs(0)
+        names = np.array([4, 7, 9])
+
+        plain = class_probe(features, labels, CONFIG).predict(features)
+        renamed = class_probe(features, names[labels], CONFIG).predict(features)
+
+        np.testing.assert_array_equal(renamed, names[plain])
+
+    @pytest.mark.filterwarnings("error")
     def test_converges_on_separable_and_on_overlapping_classes(self) -> None:
         features, labels = blobs(0)
 
@@ -85,21 +155,67 @@ class TestClassProbe:
     def test_one_iteration_is_said_not_to_converge_without_a_warning(self) -> None:
         features, labels = blobs(0)
 
-        probe = class_probe(features, labels, ProbeConfig(logistic_iterations=1))
+        probe = class_probe(features, labels, ProbeConfig(iterations=1))
 
         assert probe.converged is False
+
+    def test_a_fold_that_did_not_converge_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        solver = probes.softmax_path
+
+        def stopped_in_folds(features: np.ndarray, *rest: object) -> list[Softmax]:
+            return [model._replace(converged=len(features) == 400) for model in solver(features, *rest)]
+
+        monkeypatch.setattr(probes, "softmax_path", stopped_in_folds)
+
+        assert class_probe(*blobs(0), CONFIG).converged is False
 
     def test_boolean_labels_give_one_score_an_image_that_grows_with_true(self) -> None:
         feature = np.linspace(-1, 1, 50)[:, None]
 
-        scores = class_probe(feature, feature[:, 0] > 0, CONFIG).model.decision_function(feature)
+        scores = log_odds(class_probe(feature, feature[:, 0] > 0, CONFIG), feature)
 
         assert scores.shape == (50,)
         assert (np.diff(scores) > 0).all()
 
-    def test_one_class_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="class"):
-            class_probe(np.eye(4), np.zeros(4, np.int64), CONFIG)
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("rare", [1, 2, 4])
+    def test_a_class_that_some_fold_lacks(self, rare: int) -> None:
+        features, labels = blobs(5, 2)
+        labels[:rare] = 2
+
+        probe = class_probe(features, labels, CONFIG)
+
+        assert probe.converged
+        assert set(probe.predict(features)) >= {0, 1}
+
+    @pytest.mark.filterwarnings("error")
+    def test_two_classes_of_which_one_has_a_single_row(self) -> None:
+        features, _ = blobs(6)
+
+        probe = class_probe(features, np.arange(400) == 0, CONFIG)
+
+        assert probe.converged
+        assert np.mean(probe.predict(features)) < 0.01
+
+    @pytest.mark.filterwarnings("error")
+    def test_fewer_rows_than_features(self) -> None:
+        generator = np.random.default_rng(7)
+        features, labels = generator.normal(size=(20, 100)), np.arange(20) % 2
+
+        probe = class_probe(features, labels, CONFIG)
+
+        assert probe.converged
+        np.testing.assert_array_equal(probe.predict(features), labels)
+
+    def test_a_planted_leak_is_read_at_the_rate_of_the_best_guess(self) -> None:
+        generator = np.random.default_rng(8)
+        labels, truth = generator.integers(0, 2, (2, 20_000))
+        features, fresh = ((2.0 * part - 1)[:, None] + generator.normal(size=(20_000, 1)) for part in (labels, truth))
+
+        right = np.mean(class_probe(features, labels, CONFIG).predict(fresh) == truth)
+
+        # Phi(1), within 4 standard errors of a fraction of 20,000.
+        assert abs(right - 0.84134) < 4 * np.sqrt(0.84 * 0.16 / 20_000)
 
 
 class TestRealProbe:
@@ -110,36 +226,58 @@ class TestRealProbe:
 
         probe = real_probe(features, features @ law + 1.5, CONFIG)
 
-        # A ridge penalty of 1 beside 5,000 rows shrinks coefficients by 1 / 5,001.
-        np.testing.assert_allclose(probe.model.predict(fresh), fresh @ law + 1.5, atol=0.01)
+        # Without noise the weakest penalty is best; it shrinks coefficients by 1e-5.
+        assert probe.penalty == pytest.approx(WEAKEST)
+        np.testing.assert_allclose(probe.predict(fresh), fresh @ law + 1.5, atol=2e-4)
         assert probe.converged
 
-    def test_equals_scikit_learns_own_pipeline(self) -> None:
+    def test_equals_scikit_learns_own_pipeline_under_the_penalty_chosen(self) -> None:
         generator = np.random.default_rng(1)
         features, values = generator.normal(size=(50, 8)) * 10.0 ** np.arange(-4, 4), generator.normal(size=50)
-        own = make_pipeline(StandardScaler(), Ridge(alpha=3.0)).fit(features, values)
+        probe = real_probe(features, values, CONFIG)
+        own = make_pipeline(StandardScaler(), Ridge(alpha=50 * probe.penalty)).fit(features, values)
 
-        probe = real_probe(features, values, ProbeConfig(ridge_alpha=3.0))
+        np.testing.assert_allclose(probe.predict(features), own.predict(features), rtol=1e-9)
 
-        np.testing.assert_allclose(probe.model.predict(features), own.predict(features), rtol=1e-12)
+    @pytest.mark.parametrize("noise", [0.1, 1.0, 10.0])
+    def test_penalty_is_the_one_of_least_error_on_rows_left_out_one_by_one(self, noise: float) -> None:
+        generator = np.random.default_rng(2)
+        features = generator.normal(size=(40, 15))
+        values = features @ generator.normal(size=15) + noise * generator.normal(size=40)
+        scaled = StandardScaler().fit_transform(features)
+        errors = np.zeros(len(CONFIG.penalties))
+        for index, penalty in enumerate(CONFIG.penalties):
+            for row in range(40):
+                rest = np.arange(40) != row
+                # One row less, and the same sum of squared coefficients beside the sum of squared errors.
+                model = Ridge(alpha=40 * penalty).fit(scaled[rest], values[rest])
+                errors[index] += (model.predict(scaled[[row]])[0] - values[row]) ** 2
 
-    def test_shrinks_a_single_feature_by_its_penalty_over_the_number_of_rows(self) -> None:
+        assert real_probe(features, values, CONFIG).penalty == pytest.approx(CONFIG.penalties[int(errors.argmin())])
+
+    def test_shrinks_a_single_feature_by_its_penalty(self) -> None:
         feature = np.array([-1.0, 1.0, -1.0, 1.0])
 
-        predicted = real_probe(feature[:, None], feature, ProbeConfig(ridge_alpha=2.0)).model.predict([[1.0]])
+        predicted = real_probe(feature[:, None], feature, ProbeConfig(penalties=(0.5,))).predict(np.array([[1.0]]))
 
-        assert predicted[0] == pytest.approx(4 / (4 + 2))
+        assert predicted[0] == pytest.approx(1 / (1 + 0.5))
+
+    def test_without_information_the_strongest_penalty_is_chosen(self) -> None:
+        generator = np.random.default_rng(3)
+
+        assert real_probe(generator.normal(size=(200, 10)), generator.normal(size=200), CONFIG).penalty == STRONGEST
 
     def test_rescaling_and_shifting_features_changes_nothing(self) -> None:
         generator = np.random.default_rng(2)
         features, values = generator.normal(size=(60, 3)), generator.normal(size=60)
         scale, shift = np.array([1e-3, -5, 1e4]), np.array([1, 0, -2e4])
 
-        plain = real_probe(features, values, CONFIG).model.predict(features)
-        rescaled = real_probe(features * scale + shift, values, CONFIG).model.predict(features * scale + shift)
+        plain = real_probe(features, values, CONFIG).predict(features)
+        rescaled = real_probe(features * scale + shift, values, CONFIG).predict(features * scale + shift)
 
         np.testing.assert_allclose(rescaled, plain, atol=1e-9)
 
+    @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6])
     def test_constant_features_are_harmless(self, constant: float) -> None:
         generator = np.random.default_rng(3)
@@ -147,21 +285,41 @@ class TestRealProbe:
         padded = np.c_[features, np.full(60, constant)]
 
         np.testing.assert_allclose(
-            real_probe(padded, values, CONFIG).model.predict(padded),
-            real_probe(features, values, CONFIG).model.predict(features),
+            real_probe(padded, values, CONFIG).predict(padded),
+            real_probe(features, values, CONFIG).predict(features),
             atol=1e-9,
         )
 
+    @pytest.mark.filterwarnings("error")
+    def test_constant_features_alone_predict_the_mean(self) -> None:
+        values = np.random.default_rng(5).normal(size=30)
+
+        predicted = real_probe(np.full((30, 2), 0.1), values, CONFIG).predict(np.full((4, 2), 0.1))
+
+        np.testing.assert_allclose(predicted, values.mean())
+
+    @pytest.mark.filterwarnings("error")
     def test_copied_features_are_harmless(self) -> None:
         features = np.random.default_rng(4).normal(size=(60, 2))
         values = features @ [1.0, -2.0]
 
         doubled = np.c_[features, features]
 
-        np.testing.assert_allclose(real_probe(doubled, values, CONFIG).model.predict(doubled), values, atol=0.1)
+        np.testing.assert_allclose(real_probe(doubled, values, CONFIG).predict(doubled), values, atol=1e-3)
+
+    @pytest.mark.filterwarnings("error")
+    def test_fewer_rows_than_features(self) -> None:
+        generator = np.random.default_rng(6)
+        features, values = generator.normal(size=(20, 100)), generator.normal(size=20)
+
+        probe = real_probe(features, values, CONFIG)
+
+        assert np.mean((probe.predict(features) - values) ** 2) < values.var()
 
 
-@pytest.mark.parametrize(("field", "value"), [("logistic_c", 0), ("logistic_iterations", 0), ("ridge_alpha", -1)])
-def test_values_out_of_range_are_refused(field: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"), [("penalties", (0.1, 0.0)), ("penalties", (-1.0,)), ("iterations", 0), ("folds", 1)]
+)
+def test_values_out_of_range_are_refused(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=field):
         ProbeConfig.from_mapping({field: value})

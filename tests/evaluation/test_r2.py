@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
+from cabench.evaluation.measurement import Measurement, NotMeasurableError
 from cabench.evaluation.r2 import r2
 
 
@@ -28,7 +29,7 @@ def test_value_equals_scikit_learn_where_values_are_tied() -> None:
 def test_right_predictions_give_one_without_error() -> None:
     values = np.array([0.0, 0.5, 1.0])
 
-    assert r2(values, values) == (1.0, 0.0, 0.0)
+    assert r2(values, values) == Measurement(1.0, 0.0, 0.0)
 
 
 def test_the_mean_of_the_test_values_gives_chance_without_error() -> None:
@@ -52,7 +53,7 @@ def test_unit_and_origin_of_the_values_do_not_matter() -> None:
     values = generator.normal(size=80)
     predicted = values + generator.normal(size=80)
 
-    assert r2(-40 * values + 7, -40 * predicted + 7) == pytest.approx(r2(values, predicted), rel=1e-9)
+    assert r2(-40 * values + 7, -40 * predicted + 7)[:3] == pytest.approx(r2(values, predicted)[:3], rel=1e-9)
 
 
 def test_standard_error_is_the_spread_over_fresh_test_sets() -> None:
@@ -78,12 +79,25 @@ def test_standard_error_is_the_spread_over_resampled_test_sets_of_skewed_values(
     assert r2(values, predicted).standard_error == pytest.approx(resampled.std(), rel=0.1)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, -3.0])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 0.5, -3.0, 1e-300])
 def test_equal_values_are_refused(value: float) -> None:
-    with pytest.raises(ValueError, match="not defined where all test values are equal"):
+    with pytest.raises(NotMeasurableError, match="all test values are equal"):
         r2(np.full(3, value), np.zeros(3))
 
 
 def test_equal_values_are_refused_where_their_mean_is_rounded() -> None:
-    with pytest.raises(ValueError, match="not defined where all test values are equal"):
+    with pytest.raises(NotMeasurableError, match="all test values are equal"):
         r2(np.full(3, 0.1), np.zeros(3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_too_small_to_be_squared_are_refused() -> None:
+    with pytest.raises(NotMeasurableError, match="all test values are equal"):
+        r2(np.array([0.0, 1e-200]), np.zeros(2))
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_value_is_refused() -> None:
+    with pytest.raises(NotMeasurableError, match="no test images"):
+        r2(np.empty(0), np.empty(0))

@@ -1,0 +1,117 @@
+"""Evaluates what finished cells left, without training: under a newer evaluation, or a paper's own protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cabench import discovery
+from cabench.dataset_builder import obtain
+from cabench.dataset_file import DatasetFile
+from cabench.errors import UserError
+from cabench.evaluation.evaluate import evaluate
+from cabench.evaluation.grid import separation_gap
+from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores
+from cabench.experiment import EVALUATION, evaluation, renewed_key
+from cabench.record import Record
+from cabench.store import ResultsStore
+from cabench.views import maps, neighbour_grid
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Brings the records of one results folder up to date.
+
+    Attributes:
+        store: the results folder.
+        data_root: the user's folder of raw data, for data sets that are not in the cache.
+        protocols: names of papers' protocols to add the scores of.
+        say: told of every record that is renewed.
+    """
+
+    store: ResultsStore
+    data_root: Path | None
+    protocols: Sequence[str]
+    say: Callable[[str], None]
+
+    def bring_up_to_date(self, records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+        """Evaluate what is out of date or lacks a protocol, and write it.
+
+        Returns:
+            The records as they are now, and for each that could not be evaluated, and is left as it was, the reason.
+
+        Raises:
+            UserError: for a protocol that does not exist or does not fit a data set, before any work starts; when the
+                results folder cannot be written to.
+        """
+        check_protocols(self.protocols, [record.dataset["name"] for record in records])
+        files: dict[str, DatasetFile] = {}
+        current, failures = [], []
+        for number, record in enumerate(records, start=1):
+            if self._is_current(record):
+                current.append(record)
+                continue
+            try:
+                content = record.dataset["content_sha256"]
+                if content not in files:
+                    files[content] = self._dataset(record)
+                current.append(self._renew(record, files[content]))
+                self.say(f"[{number}/{len(records)}] {_title(record)}: evaluated")
+            except (UserError, ValueError) as error:  # ValueError: representations that are not finite
+                current.append(record)
+                failures.append(f"{_title(record)}: {error}")
+            except OSError as error:
+                raise UserError(f"{_title(record)} could not be saved in {self.store.folder}: {error}.") from error
+        return current, failures
+
+    def _is_current(self, record: Record) -> bool:
+        return record.status == "failed" or (
+            record.evaluation == evaluation() and set(self.protocols) <= set(record.protocols)
+        )
+
+    def _dataset(self, record: Record) -> DatasetFile:
+        """The data set that a record was computed on."""
+        builder = discovery.load_builder(record.dataset["name"])
+        file = obtain(builder(builder.Config.from_mapping(record.dataset["config"])), self.data_root)
+        if file.info.content_sha256 != record.dataset["content_sha256"]:
+            raise UserError("its data set would be built differently today; the cell must be computed again.")
+        return file
+
+    def _renew(self, record: Record, file: DatasetFile) -> Record:
+        train, test = self.store.read_representations(record, file)
+        attributes = file.info.attributes
+        renewed, names = record, list(self.protocols)
+        if record.evaluation != evaluation():
+            started = time.monotonic()
+            measured = evaluate(train, test, attributes, EVALUATION)
+            renewed = replace(
+                record,
+                key=renewed_key(record),
+                evaluation=evaluation(),
+                separation_gap=separation_gap(measured.scores),
+                cost={**record.cost, "probe_s": time.monotonic() - started},
+                protocols={},
+                **measured._asdict(),
+            )
+            names += [name for name in record.protocols if name in PROTOCOLS and name not in names]
+        added = {name: protocol_scores(name, file.info.name, train, test, attributes) for name in names}
+        renewed = replace(renewed, protocols={**renewed.protocols, **added})
+        pictures = None
+        if not self.store.has_pictures(record):
+            images = file.read("test")
+            pictures = neighbour_grid(images.background.images, images.target.images, test)
+        self.store.write_views(record, pictures, maps(test, attributes))
+        # A run shows a cell under the profile that it asked for; what is kept is the one that it was computed under.
+        kept = replace(renewed, profile=Record.load(record.folder(self.store.folder) / "record.json").profile)
+        # The record comes last: once it is there, nothing would make what were missing beside it.
+        if renewed.key != record.key:
+            self.store.move(record, kept)
+        else:
+            self.store.replace_record(kept)
+        return renewed
+
+
+def _title(record: Record) -> str:
+    return f"{record.dataset['label']} / {record.method['label']} / seed {record.seed}"

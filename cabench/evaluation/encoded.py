@@ -1,0 +1,48 @@
+"""Representations with the attributes of their images: all that an evaluation sees of a method and a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cabench.dataset import Attribute, Space
+from cabench.record import PopulationName
+
+
+class EncodedPopulation(NamedTuple):
+    """Representations of one population of one split, with its attributes.
+
+    Attributes:
+        spaces: float32 (n, d) by space.
+        attributes: (n,) by name, as in `cabench.dataset.Population`.
+    """
+
+    spaces: Mapping[Space, np.ndarray]
+    attributes: Mapping[str, np.ndarray]
+
+
+class EncodedSplit(NamedTuple):
+    """Representations of one split."""
+
+    background: EncodedPopulation
+    target: EncodedPopulation
+
+    def features(self, space: Space) -> np.ndarray:
+        """Float64 (n, d): the vectors of one space, background images first."""
+        return np.concatenate([part.spaces[space] for part in self]).astype(np.float64)
+
+    def is_target(self) -> np.ndarray:
+        """Bool (n,): whether each row of `features` is of a target image."""
+        return np.repeat([False, True], [len(next(iter(part.spaces.values()))) for part in self])
+
+    def rows(
+        self, attribute: Attribute, space: Space, populations: Sequence[PopulationName]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Float64 features (n, d) and values (n,) of the populations' images for which the attribute is defined."""
+        parts: list[EncodedPopulation] = [getattr(self, population) for population in populations]
+        features = np.concatenate([part.spaces[space] for part in parts]).astype(np.float64)
+        values = np.concatenate([part.attributes[attribute.name] for part in parts])
+        defined = attribute.is_defined(values)
+        return features[defined], values[defined]

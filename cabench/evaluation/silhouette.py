@@ -1,0 +1,37 @@
+"""Silhouette of target against background: whether the two populations form two separate clouds.
+
+For each image (b - a) / max(a, b), with a the mean distance to its own population and b that to the other (Rousseeuw,
+Journal of Computational and Applied Mathematics 1987); the mean over images. Range [-1, 1]; 0 where the populations
+overlap wholly, which is chance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import silhouette_samples
+
+from cabench.evaluation.measurement import Measurement, NotMeasurableError
+from cabench.evaluation.probes import Scaling
+
+MOST_IMAGES = 1000  # of either population, evenly spaced: distances between all of them are needed
+
+
+def silhouette(background: np.ndarray, target: np.ndarray) -> Measurement:
+    """Mean silhouette of float64 vectors (n, d) and (m, d), standardised together.
+
+    Raises:
+        NotMeasurableError: where a population has fewer than two images, or all vectors are equal.
+    """
+    if min(len(background), len(target)) < 2:
+        raise NotMeasurableError("a population has fewer than two images")
+    parts = [spaced(part, MOST_IMAGES) for part in (background, target)]
+    features = np.concatenate(parts)
+    if not np.ptp(features, axis=0).any():
+        raise NotMeasurableError("all vectors are equal")
+    samples = silhouette_samples(Scaling.of(features)(features), np.repeat([0, 1], [len(part) for part in parts]))
+    return Measurement(float(samples.mean()), 0.0, float(samples.std() / np.sqrt(len(samples))))
+
+
+def spaced(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly spaced over all of them."""
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
