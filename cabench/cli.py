@@ -24,6 +24,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Build, verify and describe da
 app.add_typer(data_app, name="data")
 
 DEFAULT_RESULTS = Path("results/runs")
+DEFAULT_PUBLISHED = Path("results/published_elsewhere.csv")
 
 Methods = Annotated[
     str, typer.Option(help="Methods, separated by commas, or all that take the data set; see `cabench list methods`.")
@@ -43,6 +44,10 @@ Results = Annotated[Path, typer.Option(help="Folder of records.")]
 DataRoot = Annotated[
     Path | None, typer.Option(envvar="CABENCH_DATA", help="Folder of raw data. Default: download into the cache.")
 ]
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option("--protocol", help="Add a paper's own scores: sepclr, sepvae or double-infogan. Repeatable."),
+]
 Controls = Annotated[bool, typer.Option(help="Add the profile's control methods.")]
 
 
@@ -50,7 +55,10 @@ class Format(StrEnum):
     """What `report` can write."""
 
     MARKDOWN = "markdown"
+    SUMMARY = "summary"
     CSV = "csv"
+    LATEX = "latex"
+    HTML = "html"
 
 
 class Listing(StrEnum):
@@ -75,8 +83,11 @@ def run(
     controls: Controls = True,
     force: Annotated[bool, typer.Option("--force", help="Compute finished cells again.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(min=0.0, help="Seconds between two checkpoints.")] = 60.0,
+    protocol: Protocols = None,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
+    from cabench.evaluate_again import Evaluator
+    from cabench.evaluation.protocols import check_protocols
     from cabench.plan import Request, resolve
     from cabench.progress import make_reporter
     from cabench.report.markdown import markdown
@@ -86,11 +97,16 @@ def run(
     store = ResultsStore(results)
     reporter = make_reporter()
     request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
+    check_protocols(protocol or [], [])
     experiment = resolve(request, say=reporter.say)
+    check_protocols(protocol or [], [cell.dataset.name for cell, _ in experiment.cells])
     store.check_writable()
     store.records()  # a record that cannot be read is an error now, not after hours of work
     runner = Runner(store, experiment.device, reporter, checkpoint_seconds)
     records = runner.run(experiment.cells, force)
+    records, unread = Evaluator(store, data_root, protocol or [], reporter.say).bring_up_to_date(records)
+    for reason in unread:
+        typer.echo(reason, err=True)
     typer.echo(markdown(records))
     atomic.write_text(results / "report.md", markdown(store.records()))
     if len(records) < len(experiment.cells):
@@ -98,6 +114,7 @@ def run(
     failed = [record for record in records if record.status == "failed"]
     if failed:
         typer.echo(f"{len(failed)} of {len(experiment.cells)} cells failed; `cabench plan` names them.", err=True)
+    if failed or unread:
         raise typer.Exit(1)
 
 
@@ -126,22 +143,63 @@ def plan(
 
 
 @app.command()
+def evaluate(
+    results: Results = DEFAULT_RESULTS,
+    protocol: Protocols = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Evaluate the stored representations of finished cells whose evaluation is out of date. Trains nothing."""
+    from cabench.errors import UserError
+    from cabench.evaluate_again import Evaluator
+    from cabench.progress import make_reporter
+    from cabench.store import ResultsStore
+
+    if not results.is_dir():
+        raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
+    store = ResultsStore(results)
+    store.check_writable()
+    records = store.records()
+    _, failures = Evaluator(store, data_root, protocol or [], make_reporter().say).bring_up_to_date(records)
+    typer.echo(f"{len(records) - len(failures)} of {len(records)} records are up to date.")
+    for failure in failures:
+        typer.echo(f"not evaluated: {failure}", err=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     results: Results = DEFAULT_RESULTS,
     format: Annotated[Format, typer.Option(help="What to write.")] = Format.MARKDOWN,
     output: Annotated[Path | None, typer.Option(help="File, or page with a marked block, to write.")] = None,
+    published: Annotated[
+        Path | None, typer.Option(help=f"CSV of figures from papers. Default: {DEFAULT_PUBLISHED}, where it is there.")
+    ] = None,
 ) -> None:
-    """Write the table of all records in a results folder."""
+    """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
     from cabench.errors import UserError
-    from cabench.report.markdown import markdown
+    from cabench.report.html import html_page
+    from cabench.report.latex import latex
+    from cabench.report.markdown import markdown, markdown_summary
     from cabench.report.output import write_report
+    from cabench.report.published import read_published
     from cabench.report.tidy_csv import tidy_csv
     from cabench.store import ResultsStore
 
     if not results.is_dir():
         raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
+    if published is None and DEFAULT_PUBLISHED.exists():
+        published = DEFAULT_PUBLISHED
+    figures = read_published(published) if published else []
     records = ResultsStore(results).records()
-    text = {Format.MARKDOWN: markdown, Format.CSV: tidy_csv}[format](records)
+    write = {
+        Format.MARKDOWN: lambda: markdown(records, figures),
+        Format.SUMMARY: lambda: markdown_summary(records),
+        Format.CSV: lambda: tidy_csv(records),
+        Format.LATEX: lambda: latex(records, figures),
+        Format.HTML: lambda: html_page(records, results, figures),
+    }
+    text = write[format]()
     if output is None:
         typer.echo(text, nl=False)
     else:

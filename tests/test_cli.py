@@ -106,6 +106,9 @@ def test_a_method_that_fails_leaves_a_record_and_the_others_go_on(cabench_here, 
         (("run", "--methods", "pca", "--datasets", "cifar_mnist", "--data-root", "absent"), "absent"),
         (("run", "--methods", "pca", "--results", "/proc/none"), "--results"),
         (("plan", "--methods", "sepcrl"), "did you mean 'sepclr'"),
+        (("run", "--methods", "pca", "--protocol", "sepclrr"), "did you mean 'sepclr'"),
+        (("run", "--methods", "pca", "--profile", "smoke", "--protocol", "sepclr"), "not for 'planted'"),
+        (("evaluate", "--results", "absent"), "absent"),
         (("report", "--results", "absent"), "absent"),
         (("list", "things"), "methods"),
         (("data", "info", "absent.h5"), "absent.h5"),
@@ -120,6 +123,13 @@ def test_a_wrong_request_ends_with_2_and_one_clear_sentence(cabench_here, tmp_pa
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not records(tmp_path)
+
+
+def test_an_unknown_protocol_is_told_before_a_data_set_is_built(cabench_here, tmp_path, monkeypatch):
+    monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / "cache"))
+    done = cabench_here("run", "--methods", "pca", "--profile", "smoke", "--protocol", "sepclrr")
+    assert done.returncode == 2
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_wrong_request_ends_so_in_a_real_process_too(cabench):
@@ -179,3 +189,91 @@ def test_checking_a_method_runs_the_conformance_suite(cabench_here):
     done = cabench_here("check-method", "pca")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("passed") >= 6
+
+
+# Evaluation of what is there, and papers' protocols
+
+
+PLANTED = ("--methods", "pca,chance", "--profile", "smoke", "--no-controls", "--set", "planted.repeats=1")
+SPRITES = (
+    *("run", "--methods", "pca", "--datasets", "dsprites", "--profile", "smoke", "--no-controls"),
+    *("--set", "dsprites.train_size=120", "--set", "dsprites.test_size=80"),
+)
+
+
+def outdate(path: Path) -> Path:
+    """Make a record one of an older evaluation, in the folder of another key, and give the new path."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content.update(evaluation={"version": 0, "config": {}}, key="0" * 64, scores=[], separation_gap=9.0)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path.parent.rename(path.parent.with_name("seed0-00000000")) / "record.json"
+
+
+def contents(folder: Path) -> dict[Path, dict[str, object]]:
+    """All records, without what they cost."""
+    return {path: {**json.loads(path.read_text(encoding="utf-8")), "cost": {}} for path in records(folder)}
+
+
+def test_evaluate_brings_outdated_records_up_to_date_and_a_run_then_finds_them_done(cabench, cabench_here, tmp_path):
+    table = cabench_here("run", *PLANTED).stdout
+    fresh = contents(tmp_path)
+    for path in fresh:
+        outdate(path)
+    assert cabench_here("plan", *PLANTED).stdout.count("stale") == 2
+
+    done = cabench("evaluate")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "2 of 2 records are up to date.\n"
+    assert done.stderr.count(": evaluated") == 2
+    assert contents(tmp_path) == fresh
+
+    before = [path.stat().st_mtime_ns for path in fresh]
+    assert cabench_here("run", *PLANTED).stdout == table
+    assert [path.stat().st_mtime_ns for path in fresh] == before
+
+
+def test_a_record_that_cannot_be_evaluated_is_named_and_ends_with_1(cabench_here, tmp_path):
+    cabench_here("run", *PLANTED)
+    lost, renewed = (outdate(path) for path in records(tmp_path))
+    (lost.parent / "representations.h5").unlink()
+    before = lost.read_bytes()
+    done = cabench_here("evaluate")
+    assert done.returncode == 1
+    assert done.stdout == "1 of 2 records are up to date.\n"
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("not evaluated: ")]
+    assert line.startswith("not evaluated: planted / chance / seed 0: ")
+    assert line.endswith("was not kept: the cell must be computed again.")
+    assert lost.read_bytes() == before
+    assert not renewed.exists()
+    assert len(records(tmp_path)) == 2
+
+
+def test_a_protocol_adds_its_scores_to_new_cells_and_to_finished_ones(cabench_here, tmp_path):
+    assert cabench_here(*SPRITES).returncode == 0
+    (path,) = records(tmp_path)
+    before = json.loads(path.read_text(encoding="utf-8"))
+    assert before["protocols"] == {}
+    assert cabench_here(*SPRITES, "--protocol", "double-infogan").returncode == 0
+    added = json.loads(path.read_text(encoding="utf-8"))
+    assert {score["metric"] for score in added["protocols"]["double-infogan"]} == {"accuracy", "factor_vae"}
+    assert {**added, "protocols": {}} == before
+
+    path.write_text(json.dumps(before), encoding="utf-8")
+    assert cabench_here("evaluate", "--protocol", "double-infogan").returncode == 0
+    assert json.loads(path.read_text(encoding="utf-8")) == added
+
+    assert cabench_here(*SPRITES, "--force", "--protocol", "double-infogan").returncode == 0
+    fresh = json.loads(path.read_text(encoding="utf-8"))
+    assert (fresh["protocols"], fresh["scores"]) == (added["protocols"], added["scores"])
+
+
+def test_a_finished_cell_without_its_representations_is_shown_without_the_protocol(cabench_here, tmp_path):
+    table = cabench_here(*SPRITES).stdout
+    (path,) = records(tmp_path)
+    (path.parent / "representations.h5").unlink()
+    done = cabench_here(*SPRITES, "--protocol", "double-infogan")
+    assert done.returncode == 1
+    assert done.stdout == table
+    assert "dsprites / pca / seed 0: " in done.stderr
+    assert "was not kept" in done.stderr
+    assert "other processes" not in done.stderr

@@ -13,8 +13,9 @@ import cabench
 from cabench.discovery import plugins
 from cabench.plan import Request, resolve
 from cabench.profiles import profile_names
-from cabench.report.markdown import markdown
+from cabench.report.markdown import markdown, markdown_summary
 from cabench.report.output import END, START, write_report
+from cabench.report.published import read_published
 from cabench.store import ResultsStore
 
 CHECKOUT = Path(cabench.__file__).parent.parent
@@ -23,12 +24,16 @@ README = CHECKOUT / "README.md"
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the package is installed, its README is not here")
 
 
-def test_tables_are_those_of_the_published_records():
-    page = README.read_text(encoding="utf-8")
-    block = page.partition(START)[2].partition(END)[0]
+@pytest.mark.parametrize(("page", "write"), [("README.md", markdown_summary), ("results/README.md", markdown)])
+def test_tables_are_those_of_the_published_records(page, write):
+    block = (CHECKOUT / page).read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
     records = ResultsStore(CHECKOUT / "results" / "published").records()
     assert records
-    assert block.strip() == markdown(records).strip()
+    assert block.strip() == write(records).strip()
+
+
+def test_figures_from_papers_can_be_read():
+    read_published(CHECKOUT / "results" / "published_elsewhere.csv")
 
 
 def test_published_records_hold_all_seeds_of_all_methods():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -64,10 +64,13 @@ class Row:
         """Mean and interval of a quantity over the seeds."""
         return spread([quantity(record) for record in self.records])
 
-    def column(self, column: Column) -> Spread | None:
-        """Mean and interval of one probe's value over the seeds; None where the records lack that probe."""
-        scores = [score for record in self.records if (score := find(record, column)) is not None]
-        return spread([score.value for score in scores]) if scores else None
+    def under(self, seeds: Sequence[int]) -> Row:
+        """The same row with the records of some seeds alone."""
+        return replace(self, records=tuple(record for record in self.records if record.seed in seeds))
+
+    def values(self, column: Column) -> list[float]:
+        """One probe's value under each seed, as far as the records have that probe."""
+        return [score.value for record in self.records if (score := find(record, column)) is not None]
 
 
 @dataclass(frozen=True)
@@ -91,21 +94,30 @@ class Section:
     rows: tuple[Row, ...]
 
     @property
+    def seeds(self) -> list[int]:
+        """The seeds of all records that ended well."""
+        return sorted({record.seed for row in self.rows for record in row.records})
+
+    @property
     def columns(self) -> list[Column]:
         """The main metrics' probes, in the order of the records."""
-        scores = [score for row in self.rows for record in row.records[:1] for score in record.scores]
-        return list(dict.fromkeys(column_of(score) for score in scores if score.metric in MAIN_METRICS))
+        return self.columns_of(MAIN_METRICS)
 
-    def any_score(self, column: Column) -> Score:
-        """One score of a column; chance, ideal and the number of test images are the same in all."""
-        found = (find(row.records[0], column) for row in self.rows if row.records)
-        return next(score for score in found if score is not None)
+    def columns_of(self, metrics: Sequence[str]) -> list[Column]:
+        """All columns of some metrics, in the order of the records."""
+        scores = [score for row in self.rows for record in row.records for score in record.scores]
+        return list(dict.fromkeys(column_of(score) for score in scores if score.metric in metrics))
+
+    def scores(self, column: Column) -> list[Score]:
+        """All scores of a column."""
+        found = (find(record, column) for row in self.rows for record in row.records)
+        return [score for score in found if score is not None]
 
     def largest_error(self) -> float:
         """The largest standard error of a score, over the draw of the test images."""
         records = [record for row in self.rows for record in row.records]
         main = [score for record in records for score in record.scores if score.metric in MAIN_METRICS]
-        return max((score.standard_error for score in main), default=float("nan"))
+        return max((score.standard_error or 0.0 for score in main), default=float("nan"))
 
 
 def column_of(score: Score) -> Column:
@@ -128,6 +140,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def sections(records: Sequence[Record]) -> list[Section]:
     """The records by data set, profile and precision; within each by method and configuration."""
+    records = sorted(records, key=lambda record: record.key)
     groups = _group(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
     return [_section(groups[key]) for key in sorted(groups)]
 
@@ -191,6 +204,27 @@ def separation_gap_of(record: Record) -> float:
     """The separation gap of a record that ended well."""
     assert record.separation_gap is not None
     return record.separation_gap
+
+
+def wanted_of(record: Record) -> float:
+    """How much of what the right space should hold is read from it, from 0 (chance) to 1 (all): see `_informed`."""
+    return _mean_informed(record, True)
+
+
+def leaked_of(record: Record) -> float:
+    """How much is read from the space that should not hold it, from 0 (chance) to 1 (all): see `_informed`."""
+    return _mean_informed(record, False)
+
+
+def _mean_informed(record: Record, wanted: bool) -> float:
+    main = [score for score in record.scores if score.metric in MAIN_METRICS]
+    found = [_informed(score) for score in main if (score.space == score.attribute_space) is wanted]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _informed(score: Score) -> float:
+    """The part of the way from chance to 1 that a main score has come; 0 below chance."""
+    return max(0.0, (score.value - score.chance) / (1 - score.chance))
 
 
 def _group(records: Sequence[Record], key: Callable[[Record], _Key]) -> dict[_Key, list[Record]]:

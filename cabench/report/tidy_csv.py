@@ -1,4 +1,8 @@
-"""CSV in tidy form: one score a row, failed cells as one row without a score."""
+"""CSV in tidy form: one score a row.
+
+A score under a paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be
+measured has no value and a `reason`; a failed cell is one row without a score.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cabench.record import Record, Score
+from cabench.record import Record, Score, Unmeasured
 
 _CELL = ("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap")
 _SCORE = tuple(item.name for item in dataclasses.fields(Score))
+_COLUMNS = (*_CELL, "protocol", *_SCORE, "reason")
 
 
 def tidy_csv(records: Sequence[Record]) -> str:
     """All scores of all records, at full precision."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for record in records:
         cell = (
             record.dataset["label"],
@@ -27,7 +32,14 @@ def tidy_csv(records: Sequence[Record]) -> str:
             record.status,
             record.separation_gap,
         )
-        rows += [(*cell, *dataclasses.astuple(score)) for score in record.scores] or [(*cell, *[None] * len(_SCORE))]
-    table = pd.DataFrame(rows, columns=[*_CELL, *_SCORE])
+        named = dict(zip(_CELL, cell, strict=True))
+        items: list[Score | Unmeasured] = [*record.scores, *record.unmeasured]
+        rows += [{**named, **dataclasses.asdict(item)} for item in items] or [named]
+        rows += [
+            {**named, "protocol": name, **dataclasses.asdict(score)}
+            for name, scores in record.protocols.items()
+            for score in scores
+        ]
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
     # Int64 knows missing values: failed cells do not turn counts into floats.
     return table.astype({"n_train": "Int64", "n_test": "Int64"}).to_csv(index=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise, permutations
 
 import pytest
@@ -10,14 +10,15 @@ from markdown_it import MarkdownIt  # rich, which the command line needs, brings
 from scipy import stats
 
 from cabench import discovery
-from cabench.evaluation.grid import VERSION as EVALUATION_VERSION
-from cabench.evaluation.probes import ProbeConfig
+from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.record import Record, Score
 from cabench.report.markdown import markdown
 
+MakeScore = Callable[..., Score]
+MakeRecord = Callable[..., Record]
+
 PCA_VERSION = discovery.load_method("pca").version
-PLANTED_VERSION = discovery.load_builder("planted").version
-PARSER = MarkdownIt("commonmark").enable("table")
+PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 ODD_NAMES = [
     "a|b",
     "tick`s",
@@ -28,68 +29,13 @@ ODD_NAMES = [
     "*b* _i_",
     "back\\|slash",
     "<b",
+    "&copy;",
+    "~~x~~",
+    "# x #",
+    "1. x",
+    "- x",
+    "+ x",
 ]
-
-
-def make_score(space: str = "salient", value: float = 0.9, metric: str = "balanced_accuracy", **changes) -> Score:
-    chance = {"balanced_accuracy": 0.1, "accuracy": 0.12, "r2": 0.0, "auc": 0.5}[metric]
-    usual = {
-        "space": space,
-        "attribute": "digit",
-        "attribute_space": "salient",
-        "population": "target",
-        "metric": metric,
-        "value": value,
-        "chance": chance,
-        "ideal": 1.0 if space == changes.get("attribute_space", "salient") else chance,
-        "standard_error": 0.01,
-        "n_train": 900,
-        "n_test": 450,
-        "converged": True,
-    }
-    return Score(**{**usual, **changes})
-
-
-def make_record(seed: int = 0, value: float = 0.9, gap: float = 0.1, **changes) -> Record:
-    """A record of the installed PCA on the installed `planted`; fields of its mappings are set by `part__field`."""
-    usual = {
-        "key": f"{seed:064x}",
-        "status": "ok",
-        "method": {"name": "pca", "label": "pca", "version": PCA_VERSION, "config": {"components": 32}},
-        "dataset": {
-            "name": "planted",
-            "label": "planted",
-            "builder_version": PLANTED_VERSION,
-            "config": {"seed": 0},
-            "content_sha256": "ab" * 32,
-            "sources": ["planted values"],
-        },
-        "evaluation": {"version": EVALUATION_VERSION, "config": ProbeConfig().to_dict()},
-        "profile": "quick",
-        "seed": seed,
-        "precision": "fp32",
-        "scores": (
-            make_score("common", 0.3),
-            make_score("salient", value),
-            make_score("common", 0.55, "auc", attribute="is_target", population="all"),
-            make_score("salient", 0.99, "auc", attribute="is_target", population="all"),
-        ),
-        "separation_gap": gap,
-        "cost": {"train_s": 61.25, "parameters": 11_173_962, "images_seen": 4000},
-        "provenance": {},
-        "error": None,
-    }
-    for name, new in changes.items():
-        part, _, field = name.partition("__")
-        usual[part] = {**usual[part], field: new} if field else new
-    return Record(**usual)
-
-
-def make_failed(seed: int = 0, **changes) -> Record:
-    error = {"type": "ValueError", "message": "no", "traceback": "", "step": None, "last_terms": None}
-    return make_record(
-        seed, **{"status": "failed", "scores": (), "separation_gap": None, "cost": {}, "error": error, **changes}
-    )
 
 
 def read(text: str) -> list[tuple[str, list[list[str]]]]:
@@ -125,6 +71,15 @@ def salient(records: Sequence[Record]) -> dict[str, dict[str, str]]:
     return table(markdown(records), "Salient attributes, read from target images")
 
 
+def prose(text: str) -> list[str]:
+    """Everything outside tables that a reader sees, by paragraph, heading or list entry."""
+    return [
+        "".join(child.content for child in token.children or [])
+        for before, token in pairwise(PARSER.parse(text))
+        if token.type == "inline" and before.type in ("paragraph_open", "heading_open")
+    ]
+
+
 def html_tags(text: str) -> set[str]:
     """The kinds of raw HTML in a text; there should be none."""
     tokens = [child for token in PARSER.parse(text) for child in (token, *(token.children or []))]
@@ -132,7 +87,7 @@ def html_tags(text: str) -> set[str]:
 
 
 class TestNumbers:
-    def test_mean_and_t_interval_over_seeds(self) -> None:
+    def test_mean_and_t_interval_over_seeds(self, make_record: MakeRecord) -> None:
         values = [0.8, 0.9, 0.95]
         half = stats.t.ppf(0.975, 2) * stats.sem(values)
 
@@ -141,48 +96,50 @@ class TestNumbers:
         assert cells["digit: salient ↑"] == f"{100 * sum(values) / 3:.1f} ± {100 * half:.1f}"
         assert cells["digit: common ↓"] == "30.0 ± 0.0"
 
-    def test_one_seed_has_no_interval(self) -> None:
+    def test_one_seed_has_no_interval(self, make_record: MakeRecord) -> None:
         assert salient([make_record(value=0.8)])["pca"]["digit: salient ↑"] == "80.0"
         assert overview([make_record(gap=0.1234)])["pca"]["separation gap ↓"] == "0.123"
 
-    def test_number_of_seeds_stands_in_every_row(self) -> None:
+    def test_number_of_seeds_stands_in_every_row(self, make_record: MakeRecord) -> None:
         records = [make_record(seed) for seed in range(3)] + [make_record(0, method__label="other")]
 
         assert {name: cells["seeds"] for name, cells in overview(records).items()} == {"pca": "3", "other": "1"}
 
-    def test_separation_gap_has_its_interval(self) -> None:
+    def test_separation_gap_has_its_interval(self, make_record: MakeRecord) -> None:
         half = stats.t.ppf(0.975, 1) * stats.sem([0.1, 0.3])
 
         cells = overview([make_record(0, gap=0.1), make_record(1, gap=0.3)])["pca"]
 
         assert cells["separation gap ↓"] == f"0.200 ± {half:.3f}"
 
-    def test_cost_stands_beside_the_scores(self) -> None:
+    def test_cost_stands_beside_the_scores(self, make_record: MakeRecord) -> None:
         cells = overview([make_record()])["pca"]
 
         assert (cells["parameters"], cells["images seen"], cells["training (s)"]) == ("11,173,962", "4,000", "61.2")
 
-    def test_chance_and_ideal_rows(self) -> None:
+    def test_chance_and_ideal_rows(self, make_record: MakeRecord) -> None:
         cells = salient([make_record()])
 
         assert list(cells)[-2:] == ["chance", "ideal"]
         assert cells["chance"] == {"digit: salient ↑": "10.0", "digit: common ↓": "10.0"}
         assert cells["ideal"] == {"digit: salient ↑": "100.0", "digit: common ↓": "10.0"}
 
-    def test_r2_below_zero_is_shown_as_zero(self) -> None:
+    def test_r2_below_zero_is_shown_as_zero(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         scores = (make_score("common", -0.4, "r2"), make_score("salient", 0.7, "r2"))
 
         cells = salient([make_record(scores=scores)])["pca"]
 
         assert cells == {"digit: salient ↑": "70.0", "digit: common ↓": "0.0"}
 
-    def test_target_against_background_stands_in_the_overview(self) -> None:
+    def test_target_against_background_stands_in_the_overview(self, make_record: MakeRecord) -> None:
         cells = overview([make_record()])["pca"]
 
         assert cells["target or background: salient ↑"] == "99.0"
         assert cells["target or background: common ↓"] == "55.0"
 
-    def test_common_attributes_have_a_table_for_each_population_and_point_the_other_way(self) -> None:
+    def test_common_attributes_have_a_table_for_each_population_and_point_the_other_way(
+        self, make_score: MakeScore, make_record: MakeRecord
+    ) -> None:
         scores = tuple(
             make_score(space, value, attribute="hair_colour", attribute_space="common", population=population)
             for population, values in {"target": (0.8, 0.2), "background": (0.7, 0.1)}.items()
@@ -199,74 +156,77 @@ class TestNumbers:
             ]
         assert "Salient attributes" not in text
 
-    def test_accuracy_stays_in_the_records(self) -> None:
+    def test_accuracy_stays_in_the_records(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         scores = (make_score(value=0.5), make_score(value=0.987, metric="accuracy"))
 
         assert "98.7" not in markdown([make_record(scores=scores)])
 
 
 class TestNotes:
-    def test_formula_and_test_set_error_are_printed(self) -> None:
-        text = markdown([make_record(scores=(make_score(standard_error=0.0234), make_score("common")))])
+    def test_formula_and_test_set_error_are_printed(self, make_score: MakeScore, make_record: MakeRecord) -> None:
+        said = prose(markdown([make_record(scores=(make_score(standard_error=0.0234), make_score("common")))]))
 
-        assert "Separation gap = mean of |score - ideal| over all columns" in text
-        assert "standard errors up to 2.3." in text
+        assert "Separation gap = mean of |score - ideal| over all linear probes" in said[-1]
+        assert "standard errors up to 2.3." in said[-1]
 
-    def test_origin_names_sources_profile_precision_and_seeds(self) -> None:
+    def test_origin_names_sources_profile_precision_and_seeds(self, make_record: MakeRecord) -> None:
         text = markdown([make_record(seed, dataset__sources=["CIFAR-10 (JPEG)", "MNIST"]) for seed in (4, 0)])
 
         origin = "Built from CIFAR-10 (JPEG), MNIST. Profile quick, precision fp32, seeds 0, 4."
         assert f"{origin} Data content abababab." in text
 
-    def test_metrics_are_named_with_their_attributes(self) -> None:
+    def test_metrics_are_named_with_their_attributes(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         text = markdown([make_record(scores=(make_score(), make_score(metric="r2", attribute="stroke_width")))])
 
         assert "balanced accuracy for digit; R² for stroke width;" in text
 
 
 class TestRows:
-    def test_configurations_under_one_label_are_told_apart_by_the_field_that_differs(self) -> None:
+    def test_configurations_under_one_label_are_told_apart_by_the_field_that_differs(
+        self, make_record: MakeRecord
+    ) -> None:
         records = [make_record(gap=0.1), make_record(gap=0.2, method__config={"components": 8})]
 
         assert list(overview(records)) == ["pca (components=32)", "pca (components=8)"]
         assert list(salient(records))[:2] == ["pca (components=32)", "pca (components=8)"]
 
-    def test_smallest_separation_gap_stands_first(self) -> None:
+    def test_smallest_separation_gap_stands_first(self, make_record: MakeRecord) -> None:
         records = [make_record(gap=gap, method__label=label) for label, gap in {"a": 0.5, "b": 0.05, "c": 0.2}.items()]
 
         assert list(overview(records)) == ["b", "c", "a"]
         assert list(salient(records)) == ["b", "c", "a", "chance", "ideal"]
 
-    def test_stale_rows_say_so(self) -> None:
+    def test_stale_rows_say_so(self, make_record: MakeRecord) -> None:
         records = [make_record(gap=0.5), make_record(gap=0.1, method__version=PCA_VERSION - 1)]
 
         assert list(overview(records)) == ["pca", "pca (stale)"]
         assert list(salient(records))[:2] == ["pca", "pca (stale)"]
 
-    def test_failed_seeds_are_counted(self) -> None:
+    def test_failed_seeds_are_counted(self, make_record: MakeRecord, make_failed: MakeRecord) -> None:
         cells = overview([make_record(0), make_record(1), make_failed(2)])["pca"]
 
         assert cells["seeds"] == "2, 1 FAILED"
 
-    def test_methods_that_only_failed_are_shown_as_such(self) -> None:
+    def test_methods_that_only_failed_are_shown_as_such(self, make_record: MakeRecord, make_failed: MakeRecord) -> None:
         records = [make_record(), make_failed(0, method__label="broken"), make_failed(1, method__label="broken")]
 
         assert overview(records)["broken"]["seeds"] == "0, 2 FAILED"
-        assert overview(records)["broken"]["separation gap ↓"] == "–"
+        assert overview(records)["broken"]["separation gap ↓"] == "FAIL"
+        assert overview(records)["broken"]["parameters"] == "–"
         assert set(salient(records)["broken"].values()) == {"FAIL"}
 
-    def test_data_sets_of_which_every_cell_failed_are_shown(self) -> None:
+    def test_data_sets_of_which_every_cell_failed_are_shown(self, make_failed: MakeRecord) -> None:
         text = markdown([make_failed(0)])
 
         assert table(text, "Overview")["pca"]["seeds"] == "0, 1 FAILED"
 
-    def test_notes_make_sense_where_every_cell_failed(self) -> None:
+    def test_notes_make_sense_where_every_cell_failed(self, make_failed: MakeRecord) -> None:
         text = markdown([make_failed(0)])
 
         assert "nan" not in text
         assert "(;" not in text
 
-    def test_stale_row_with_fewer_probes_is_shown(self) -> None:
+    def test_stale_row_with_fewer_probes_is_shown(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         stale = make_record(gap=0.5, evaluation__version=EVALUATION_VERSION - 1, scores=(make_score("common", 0.3),))
 
         try:
@@ -283,13 +243,15 @@ class TestSections:
         [{"dataset__content_sha256": "cd" * 32}, {"profile": "smoke"}, {"precision": "bf16"}],
         ids=lambda change: next(iter(change)),
     )
-    def test_what_cannot_be_compared_is_not_put_in_one_table(self, change: dict[str, str]) -> None:
+    def test_what_cannot_be_compared_is_not_put_in_one_table(
+        self, make_record: MakeRecord, change: dict[str, str]
+    ) -> None:
         text = markdown([make_record(0, 0.9), make_record(0, 0.2, **change)])
 
         overviews = [rows for title, rows in read(text) if title == "Overview"]
         assert [len(rows) - 1 for rows in overviews] == [1, 1]
 
-    def test_two_contents_under_one_label_can_be_told_apart(self) -> None:
+    def test_two_contents_under_one_label_can_be_told_apart(self, make_record: MakeRecord) -> None:
         text = markdown([make_record(), make_record(dataset__content_sha256="cd" * 32, dataset__config={"seed": 1})])
 
         first, second = text.split("## planted\n")[1:]
@@ -298,7 +260,7 @@ class TestSections:
     def test_no_records_are_said_to_be_none(self) -> None:
         assert markdown([]) == "There are no records yet.\n"
 
-    def test_order_of_the_records_does_not_matter(self) -> None:
+    def test_order_of_the_records_does_not_matter(self, make_record: MakeRecord, make_failed: MakeRecord) -> None:
         records = [
             make_record(0, 0.9, 0.1),
             make_record(1, 0.8, 0.2),
@@ -310,7 +272,7 @@ class TestSections:
         orders = (records, records[::-1], records[2:] + records[:2], records[::2] + records[1::2])
         assert len({markdown(order) for order in orders}) == 1
 
-    def test_order_of_the_records_does_not_matter_across_sections(self) -> None:
+    def test_order_of_the_records_does_not_matter_across_sections(self, make_record: MakeRecord) -> None:
         records = [make_record(0), make_record(0, profile="smoke"), make_record(0, dataset__label="another")]
 
         assert len({markdown(order) for order in permutations(records)}) == 1
@@ -318,7 +280,7 @@ class TestSections:
 
 class TestEscaping:
     @pytest.mark.parametrize("name", ODD_NAMES)
-    def test_label_of_a_method_is_shown_as_it_is_and_breaks_no_table(self, name: str) -> None:
+    def test_label_of_a_method_is_shown_as_it_is_and_breaks_no_table(self, make_record: MakeRecord, name: str) -> None:
         text = markdown([make_record(method__label=name), make_record(gap=0.9)])
 
         for _, rows in read(text):
@@ -327,50 +289,45 @@ class TestEscaping:
         assert html_tags(text) == set()
 
     @pytest.mark.parametrize("name", ODD_NAMES)
-    def test_values_of_a_configuration_are_shown_as_they_are(self, name: str) -> None:
+    def test_values_of_a_configuration_are_shown_as_they_are(self, make_record: MakeRecord, name: str) -> None:
         records = [make_record(), make_record(gap=0.9, method__config={"components": name})]
 
         assert f"pca (components={' '.join(name.split())})" in overview(records)
 
     @pytest.mark.parametrize("name", ODD_NAMES)
-    def test_attribute_is_shown_as_it_is_and_breaks_no_table(self, name: str) -> None:
+    def test_attribute_is_shown_as_it_is_and_breaks_no_table(
+        self, make_score: MakeScore, make_record: MakeRecord, name: str
+    ) -> None:
         text = markdown([make_record(scores=(make_score(attribute=name), make_score("common", attribute=name)))])
 
-        shown = " ".join(name.replace("_", " ").split())
-        assert list(table(text, "Salient attributes, read from target images")["pca"]) == [
-            f"{shown}: salient ↑",
-            f"{shown}: common ↓",
-        ]
+        titles = [" ".join(f"{name}: {label}".replace("_", " ").split()) for label in ("salient ↑", "common ↓")]
+        assert list(table(text, "Salient attributes, read from target images")["pca"]) == titles
         assert html_tags(text) == set()
 
     @pytest.mark.parametrize("name", ODD_NAMES)
-    def test_source_is_shown_as_it_is(self, name: str) -> None:
+    def test_source_is_shown_as_it_is(self, make_record: MakeRecord, name: str) -> None:
         text = markdown([make_record(dataset__sources=[name])])
 
         assert html_tags(text) == set()
-        paragraphs = [
-            "".join(child.content for child in token.children)
-            for token in PARSER.parse(text)
-            if token.type == "inline" and token.content.startswith("Built from")
-        ]
-        assert paragraphs[0].startswith(f"Built from {' '.join(name.split())}. Profile quick,")
+        assert prose(text)[1].startswith(f"Built from {' '.join(name.split())}. Profile quick,")
 
-    @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "two\nlines", "*b* _i_", "[x](y)"])
-    def test_label_of_a_data_set_is_shown_as_it_is(self, name: str) -> None:
-        text = markdown([make_record(dataset__label=name)])
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_failures_are_told_as_they_are(self, make_failed: MakeRecord, name: str) -> None:
+        text = markdown([make_failed(2, method__label=name, error={"message": name})])
 
-        tokens = PARSER.parse(text)
-        heading = next(after for token, after in pairwise(tokens) if token.type == "heading_open")
-        assert "".join(child.content for child in heading.children) == " ".join(name.split())
+        shown = " ".join(name.split())
+        assert prose(text)[-1] == f"{shown}, seed 2: {shown}"
         assert html_tags(text) == set()
 
-    @pytest.mark.parametrize("name", ["my_profile", "a|b", "tick`s"])
-    def test_profile_is_shown_as_it_is(self, name: str) -> None:
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_label_of_a_data_set_is_shown_as_it_is(self, make_record: MakeRecord, name: str) -> None:
+        text = markdown([make_record(dataset__label=name)])
+
+        assert prose(text)[0] == " ".join(name.split())
+        assert html_tags(text) == set()
+
+    @pytest.mark.parametrize("name", ["my_profile", *ODD_NAMES])
+    def test_profile_is_shown_as_it_is(self, make_record: MakeRecord, name: str) -> None:
         text = markdown([make_record(profile=name)])
 
-        paragraphs = [
-            "".join(child.content for child in token.children)
-            for token in PARSER.parse(text)
-            if token.type == "inline" and token.content.startswith("Built from")
-        ]
-        assert f"Profile {name}, precision" in paragraphs[0]
+        assert f"Profile {' '.join(name.split())}, precision" in prose(text)[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -12,70 +12,17 @@ import pytest
 from scipy import stats
 
 from cabench import discovery
-from cabench.evaluation.grid import VERSION as EVALUATION_VERSION
+from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.probes import ProbeConfig
 from cabench.record import Record, Score
 from cabench.report.summary import Column, Section, column_of, find, sections, spread
 
+MakeScore = Callable[..., Score]
+MakeRecord = Callable[..., Record]
+
 PCA_VERSION = discovery.load_method("pca").version
 PLANTED_VERSION = discovery.load_builder("planted").version
 ANSWER = Column("digit", "salient", "target", "balanced_accuracy", "salient")
-
-
-def make_score(space: str = "salient", value: float = 0.9, metric: str = "balanced_accuracy", **changes) -> Score:
-    chance = {"balanced_accuracy": 0.1, "accuracy": 0.12, "r2": 0.0, "auc": 0.5}[metric]
-    usual = {
-        "space": space,
-        "attribute": "digit",
-        "attribute_space": "salient",
-        "population": "target",
-        "metric": metric,
-        "value": value,
-        "chance": chance,
-        "ideal": 1.0 if space == changes.get("attribute_space", "salient") else chance,
-        "standard_error": 0.01,
-        "n_train": 900,
-        "n_test": 450,
-        "converged": True,
-    }
-    return Score(**{**usual, **changes})
-
-
-def make_record(seed: int = 0, value: float = 0.9, gap: float = 0.1, **changes) -> Record:
-    """A record of the installed PCA on the installed `planted`; fields of its mappings are set by `part__field`."""
-    usual = {
-        "key": f"{seed:064x}",
-        "status": "ok",
-        "method": {"name": "pca", "label": "pca", "version": PCA_VERSION, "config": {"components": 32, "whiten": 0}},
-        "dataset": {
-            "name": "planted",
-            "label": "planted",
-            "builder_version": PLANTED_VERSION,
-            "config": {"seed": 0},
-            "content_sha256": "ab" * 32,
-            "sources": ["planted values"],
-        },
-        "evaluation": {"version": EVALUATION_VERSION, "config": ProbeConfig().to_dict()},
-        "profile": "quick",
-        "seed": seed,
-        "precision": "fp32",
-        "scores": (make_score("common", 0.3), make_score("salient", value)),
-        "separation_gap": gap,
-        "cost": {"train_s": 1.0, "parameters": 10, "images_seen": 100},
-        "provenance": {},
-        "error": None,
-    }
-    for name, new in changes.items():
-        part, _, field = name.partition("__")
-        usual[part] = {**usual[part], field: new} if field else new
-    return Record(**usual)
-
-
-def make_failed(seed: int = 0, **changes) -> Record:
-    error = {"type": "ValueError", "message": "no", "traceback": "", "step": None, "last_terms": None}
-    return make_record(
-        seed, **{"status": "failed", "scores": (), "separation_gap": None, "cost": {}, "error": error, **changes}
-    )
 
 
 def only_section(records: Sequence[Record]) -> Section:
@@ -111,29 +58,29 @@ class TestSpread:
 
 
 class TestRows:
-    def test_seeds_of_one_configuration_make_one_row_in_order_of_seed(self) -> None:
+    def test_seeds_of_one_configuration_make_one_row_in_order_of_seed(self, make_record: MakeRecord) -> None:
         (row,) = only_section([make_record(2, 0.7), make_record(0, 0.9), make_record(1, 0.8)]).rows
 
         assert [record.seed for record in row.records] == [0, 1, 2]
         assert row.name == "pca"
-        assert row.column(ANSWER) == spread([0.9, 0.8, 0.7])
+        assert row.values(ANSWER) == [0.9, 0.8, 0.7]
         assert (len(row.failures), row.stale) == (0, False)
 
-    def test_another_configuration_under_one_label_makes_another_row_named_by_what_differs(self) -> None:
-        section = only_section(
-            [make_record(gap=0.1), make_record(gap=0.2, method__config={"components": 8, "whiten": 0})]
-        )
+    def test_another_configuration_under_one_label_makes_another_row_named_by_what_differs(
+        self, make_record: MakeRecord
+    ) -> None:
+        section = only_section([make_record(gap=0.1), make_record(gap=0.2, method__config={"components": 8})])
 
         assert names(section) == ["pca (components=32)", "pca (components=8)"]
 
-    def test_a_field_that_one_of_three_configurations_changes_is_shown_on_all(self) -> None:
+    def test_a_field_that_one_of_three_configurations_changes_is_shown_on_all(self, make_record: MakeRecord) -> None:
         configs = [{"components": 8, "whiten": 0}, {"components": 8, "whiten": 1}, {"components": 9, "whiten": 0}]
 
         section = only_section([make_record(gap=i / 10, method__config=config) for i, config in enumerate(configs)])
 
         assert names(section) == [f"pca (components={c['components']}, whiten={c['whiten']})" for c in configs]
 
-    def test_labels_of_one_method_make_rows_that_need_no_field(self) -> None:
+    def test_labels_of_one_method_make_rows_that_need_no_field(self, make_record: MakeRecord) -> None:
         section = only_section(
             [
                 make_record(gap=0.1),
@@ -143,12 +90,14 @@ class TestRows:
 
         assert names(section) == ["pca", "pca_small"]
 
-    def test_failed_seeds_are_counted_beside_those_that_ended_well(self) -> None:
+    def test_failed_seeds_are_counted_beside_those_that_ended_well(
+        self, make_record: MakeRecord, make_failed: MakeRecord
+    ) -> None:
         (row,) = only_section([make_record(0), make_failed(1), make_failed(2)]).rows
 
         assert ([record.seed for record in row.records], len(row.failures)) == ([0], 2)
 
-    def test_a_row_of_failures_alone_is_kept(self) -> None:
+    def test_a_row_of_failures_alone_is_kept(self, make_failed: MakeRecord) -> None:
         (row,) = only_section([make_failed(0), make_failed(1)]).rows
 
         assert (row.name, row.records, len(row.failures)) == ("pca", (), 2)
@@ -156,35 +105,35 @@ class TestRows:
 
 class TestStale:
     @pytest.mark.parametrize("version", [PCA_VERSION - 1, PCA_VERSION + 1])
-    def test_another_version_of_the_method_is_stale(self, version: int) -> None:
+    def test_another_version_of_the_method_is_stale(self, make_record: MakeRecord, version: int) -> None:
         (row,) = only_section([make_record(method__version=version)]).rows
 
         assert row.stale
 
-    def test_another_version_of_the_builder_is_stale(self) -> None:
+    def test_another_version_of_the_builder_is_stale(self, make_record: MakeRecord) -> None:
         (row,) = only_section([make_record(dataset__builder_version=PLANTED_VERSION - 1)]).rows
 
         assert row.stale
 
-    def test_another_version_of_the_evaluation_is_stale(self) -> None:
+    def test_another_version_of_the_evaluation_is_stale(self, make_record: MakeRecord) -> None:
         (row,) = only_section([make_record(evaluation__version=EVALUATION_VERSION - 1)]).rows
 
         assert row.stale
 
-    def test_stale_seeds_are_never_averaged_with_others(self) -> None:
+    def test_stale_seeds_are_never_averaged_with_others(self, make_record: MakeRecord) -> None:
         section = only_section(
             [make_record(0, 0.9, 0.1), make_record(1, 0.1, 0.1, method__version=PCA_VERSION - 1), make_record(2, 0.9)]
         )
 
-        assert [(row.stale, row.column(ANSWER).mean) for row in section.rows] == [(False, 0.9), (True, 0.1)]
+        assert [(row.stale, row.values(ANSWER)) for row in section.rows] == [(False, [0.9, 0.9]), (True, [0.1])]
 
-    def test_what_is_not_installed_is_not_stale(self) -> None:
+    def test_what_is_not_installed_is_not_stale(self, make_record: MakeRecord) -> None:
         (row,) = only_section([make_record(method__name="someone_elses", method__version=-5)]).rows
 
         assert not row.stale
 
-    def test_another_configuration_of_the_evaluation_is_told_apart(self) -> None:
-        other = ProbeConfig(logistic_c=50.0).to_dict()
+    def test_another_configuration_of_the_evaluation_is_told_apart(self, make_record: MakeRecord) -> None:
+        other = ProbeConfig(folds=3).to_dict()
 
         first, second = only_section([make_record(gap=0.1), make_record(gap=0.2, evaluation__config=other)]).rows
 
@@ -202,15 +151,19 @@ class TestSections:
         ],
         ids=lambda change: next(iter(change)),
     )
-    def test_what_cannot_be_compared_stands_in_sections_of_its_own(self, change: dict[str, str]) -> None:
+    def test_what_cannot_be_compared_stands_in_sections_of_its_own(
+        self, make_record: MakeRecord, change: dict[str, str]
+    ) -> None:
         found = sections([make_record(0), make_record(1, **change), make_record(2)])
 
         assert sorted(len(section.rows[0].records) for section in found) == [1, 2]
 
-    def test_seed_and_provenance_make_no_section(self) -> None:
+    def test_seed_and_provenance_make_no_section(self, make_record: MakeRecord) -> None:
         assert len(sections([make_record(0), make_record(1, provenance={"gpu": "another"})])) == 1
 
-    def test_columns_are_the_main_metrics_in_the_order_of_the_records(self) -> None:
+    def test_columns_are_the_main_metrics_in_the_order_of_the_records(
+        self, make_score: MakeScore, make_record: MakeRecord
+    ) -> None:
         scores = (
             make_score("common"),
             make_score("common", metric="accuracy"),
@@ -223,7 +176,7 @@ class TestSections:
 
         assert columns == [column_of(scores[index]) for index in (0, 2, 3, 4)]
 
-    def test_largest_error_is_that_of_a_main_metric(self) -> None:
+    def test_largest_error_is_that_of_a_main_metric(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         scores = (
             make_score(standard_error=0.02),
             make_score("common", standard_error=0.03),
@@ -232,18 +185,19 @@ class TestSections:
 
         assert only_section([make_record(scores=scores)]).largest_error() == 0.03
 
-    def test_rows_without_a_column_that_others_have_do_not_stop_the_report(self) -> None:
-        stale = make_record(gap=0.5, evaluation__version=EVALUATION_VERSION - 1, scores=(make_score("common"),))
+    def test_rows_without_a_column_that_others_have_do_not_stop_the_report(
+        self, make_score: MakeScore, make_record: MakeRecord
+    ) -> None:
+        stale = make_record(gap=0.5, evaluation__version=EVALUATION_VERSION - 1, scores=(make_score("common", 0.3),))
 
         section = only_section([make_record(gap=0.1), stale])
 
-        for column in section.columns:
-            for row in section.rows:
-                row.column(column)
+        common = ANSWER._replace(space="common")
+        assert [(row.values(common), row.values(ANSWER)) for row in section.rows] == [([0.3], [0.9]), ([0.3], [])]
 
 
 class TestOrder:
-    def test_smallest_mean_gap_stands_first(self) -> None:
+    def test_smallest_mean_gap_stands_first(self, make_record: MakeRecord) -> None:
         gaps = {"a": (0.3, 0.5), "b": (0.1, 0.2), "c": (0.9, 0.0)}
         records = [
             make_record(seed, gap=gap, method__label=label)
@@ -253,7 +207,9 @@ class TestOrder:
 
         assert names(only_section(records)) == ["b", "a", "c"]
 
-    def test_stale_rows_stand_after_current_ones_and_failed_ones_last(self) -> None:
+    def test_stale_rows_stand_after_current_ones_and_failed_ones_last(
+        self, make_record: MakeRecord, make_failed: MakeRecord
+    ) -> None:
         records = [
             make_failed(method__label="failed"),
             make_record(gap=0.0, method__label="stale", method__version=PCA_VERSION - 1),
@@ -262,10 +218,10 @@ class TestOrder:
 
         assert names(only_section(records)) == ["current", "stale", "failed"]
 
-    def test_equal_gaps_are_ordered_by_name(self) -> None:
+    def test_equal_gaps_are_ordered_by_name(self, make_record: MakeRecord) -> None:
         assert names(only_section([make_record(method__label=label) for label in "cab"])) == ["a", "b", "c"]
 
-    def test_order_of_the_records_does_not_matter(self) -> None:
+    def test_order_of_the_records_does_not_matter(self, make_record: MakeRecord, make_failed: MakeRecord) -> None:
         records = [
             make_record(0, 0.9, 0.1),
             make_record(1, 0.8, 0.2),
@@ -283,7 +239,7 @@ class TestOrder:
             ]
             assert found[0].rows == expected[0].rows
 
-    def test_order_of_the_records_does_not_matter_across_sections(self) -> None:
+    def test_order_of_the_records_does_not_matter_across_sections(self, make_record: MakeRecord) -> None:
         records = [make_record(0), make_record(0, profile="smoke"), make_record(0, dataset__label="another")]
         expected = sections(records)
 
@@ -291,14 +247,14 @@ class TestOrder:
             assert sections(order) == expected
 
 
-def test_find_gives_the_score_of_a_column() -> None:
+def test_find_gives_the_score_of_a_column(make_record: MakeRecord) -> None:
     record = make_record(value=0.77)
 
     assert find(record, ANSWER).value == 0.77
     assert find(record, ANSWER._replace(space="common")).value == 0.3
 
 
-def test_spread_of_a_record_quantity() -> None:
+def test_spread_of_a_record_quantity(make_record: MakeRecord) -> None:
     (row,) = only_section([make_record(0, gap=0.2), make_record(1, gap=0.4)]).rows
     gap = row.spread(lambda record: record.separation_gap)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cabench.record import Record, Score
+from cabench.record import Record, Score, Unmeasured
 from cabench.report.tidy_csv import tidy_csv
 
 
@@ -69,13 +69,31 @@ def test_one_row_a_score_with_the_cell_repeated() -> None:
     assert set(table["method"]) == {"pca"}
 
 
-def test_columns_are_those_of_the_cell_and_every_field_of_a_score() -> None:
+def test_columns_are_those_of_the_cell_the_protocol_every_field_of_a_score_and_a_reason() -> None:
     table = parse(tidy_csv([make_record()]))
 
     assert list(table.columns) == [
         *("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap"),
+        "protocol",
         *(item.name for item in dataclasses.fields(Score)),
+        "reason",
     ]
+
+
+def test_scores_of_a_protocol_are_told_from_others() -> None:
+    table = parse(tidy_csv([make_record(protocols={"sepclr": (make_score(value=0.7),)})]))
+
+    assert list(table["value"][table["protocol"] == "sepclr"]) == [0.7]
+    assert table["protocol"].isna().sum() == 2
+
+
+def test_what_could_not_be_measured_has_a_reason_and_no_value() -> None:
+    unmeasured = (Unmeasured("salient", "digit", "target", "mig", "all values are equal"),)
+    table = parse(tidy_csv([make_record(unmeasured=unmeasured)]))
+
+    (row,) = table[table["reason"].notna()].to_dict("records")
+    assert (row["metric"], row["reason"]) == ("mig", "all values are equal")
+    assert np.isnan(row["value"])
 
 
 def test_every_number_survives_at_full_precision() -> None:

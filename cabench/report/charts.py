@@ -1,0 +1,259 @@
+"""Charts of the HTML page, as SVG text. Colours and fonts are the page's own, so that they follow light and dark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+WIDTH, HEIGHT = 640, 400
+LEFT, RIGHT, TOP, BOTTOM = 64, 132, 16, 48  # on the right there is room for the names of points
+LABEL_HEIGHT = 14
+LABEL_WIDTH = 130  # of a long name, in pixels
+
+
+class Point(NamedTuple):
+    """One method in a scatter chart.
+
+    Attributes:
+        name: its label.
+        x: a value for each seed.
+        y: likewise.
+        x_interval: half the width of the mean's interval; None where there is none.
+        y_interval: likewise.
+        filled: whether it is one of the compared methods, and not a yardstick.
+    """
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    x_interval: float | None
+    y_interval: float | None
+    filled: bool
+
+
+class Axis(NamedTuple):
+    """One axis of a chart.
+
+    Attributes:
+        title: written along it.
+        ticks: values that are labelled, the first and the last being its ends.
+        logarithmic: whether equal distances are equal ratios.
+        text: writes a tick.
+    """
+
+    title: str
+    ticks: tuple[float, ...]
+    logarithmic: bool = False
+    text: Callable[[float], str] = "{:g}".format
+
+    def part(self, value: float) -> float:
+        """Where a value lies between the ends, from 0 to 1; values outside are set on the nearer end."""
+        first, last = self.ticks[0], self.ticks[-1]
+        inside = min(max(value, first), last)
+        if self.logarithmic:
+            return math.log(inside / first) / math.log(last / first)
+        return (inside - first) / (last - first)
+
+
+def percent_axis(title: str) -> Axis:
+    """From 0 to 100 percent, of fractions."""
+    return Axis(title, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), text=lambda value: f"{100 * value:.0f} %")
+
+
+def linear_axis(title: str, values: Sequence[float]) -> Axis:
+    """From 0 to a round number above all values."""
+    largest = max([*values, 1e-9])
+    step = 10 ** math.floor(math.log10(largest))
+    step = next(s for s in (step / 5, step / 2, step, 2 * step) if largest / s <= 6)
+    return Axis(title, tuple(step * index for index in range(math.ceil(largest / step) + 1)))
+
+
+def logarithmic_axis(title: str, values: Sequence[float]) -> Axis:
+    """Over the powers of ten around all values, which are above 0."""
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    powers = range(first, max(last, first + 1) + 1)
+    return Axis(title, tuple(10.0**power for power in powers), True, lambda value: f"{value:g}")
+
+
+def scatter(points: Sequence[Point], x: Axis, y: Axis, description: str, diagonal: str = "") -> str:
+    """Points with their intervals and names, and a small dot for each seed.
+
+    Args:
+        points: in any order.
+        x: the horizontal axis.
+        y: the vertical axis.
+        description: read aloud in place of the picture.
+        diagonal: a label; where given, the line of equal parts of both axes is drawn.
+    """
+    root = _figure(WIDTH, HEIGHT, description)
+    _axes(root, x, y)
+    if diagonal:
+        _line(root, _across(0), _up(0), _across(1), _up(1), "guide")
+        _text(root, _across(0.95), _up(1) + 12, diagonal, "note", "end")
+    places = [(_x_of(float(np.mean(p.x)), x), _y_of(float(np.mean(p.y)), y)) for p in points]
+    for point, (left, top) in zip(points, places, strict=True):
+        group = _add(root, "g", **{"class": "point" if point.filled else "point yardstick"})
+        _add(group, "title").text = point.name
+        for a, b in zip(point.x, point.y, strict=True):
+            _add(group, "circle", cx=_x_of(a, x), cy=_y_of(b, y), r=2, **{"class": "seed"})
+        _intervals(group, point, x, y, left, top)
+        _add(group, "circle", cx=left, cy=top, r=5)
+    for point, (left, top), height in zip(points, places, _label_heights(places), strict=True):
+        if abs(height - top) > 3:
+            _line(root, left + 6, top, left + 12, height, "leader")
+        _text(root, left + 13, height + 4, point.name, "name")
+    return _written(root)
+
+
+def curves(series: Sequence[Sequence[tuple[float, float]]], title: str) -> str:
+    """Lines over epochs, one a seed, on an axis of their own.
+
+    Args:
+        series: (epoch, value) pairs, in order; values are finite.
+        title: what is drawn, read aloud in place of the picture.
+    """
+    width, height, margin = 240, 110, 6
+    root = _figure(width, height, title)
+    values = [value for line in series for _, value in line]
+    first, last = min(values), max(values)
+    most = max(epoch for line in series for epoch, _ in line)
+    for line in series:
+        points = [
+            (
+                margin + (width - 2 * margin) * (epoch - 1) / max(most - 1, 1),
+                height - margin - (height - 2 * margin) * ((value - first) / (last - first) if last > first else 0.5),
+            )
+            for epoch, value in line
+        ]
+        drawn = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+        if len(points) == 1:
+            _add(root, "circle", cx=points[0][0], cy=points[0][1], r=2, **{"class": "seed"})
+        _add(root, "polyline", points=drawn, **{"class": "curve"})
+    return _written(root)
+
+
+def strip(values: Sequence[float], interval: float | None, ends: tuple[float, float]) -> str:
+    """Dots of one cell of a table, one a seed, over the interval of their mean; a scale shared by a column.
+
+    Args:
+        values: one a seed.
+        interval: half its width.
+        ends: of the scale.
+    """
+    width, height = 64, 10
+    scale = Axis("", ends if ends[1] > ends[0] else (ends[0] - 1, ends[0] + 1))
+    root = ElementTree.Element("svg", {"viewBox": f"0 0 {width} {height}", "class": "strip", "aria-hidden": "true"})
+
+    def place(value: float) -> float:
+        return 4 + (width - 8) * scale.part(value)
+
+    mean = float(np.mean(values))
+    if interval is not None:
+        _line(root, place(mean - interval), height / 2, place(mean + interval), height / 2, "interval")
+    for value in values:
+        _add(root, "circle", cx=place(value), cy=height / 2, r=2)
+    return _written(root)
+
+
+def heat(rows: Mapping[str, Sequence[float]], title: str) -> str:
+    """A matrix of fractions as squares, darker for more; values are shown when pointed at.
+
+    Args:
+        rows: fractions by the name of their row, all of one length.
+        title: read aloud in place of the picture.
+    """
+    names_width, square = 110, 16
+    columns = max(len(values) for values in rows.values())
+    root = _figure(names_width + square * max(columns, 8), 18 * len(rows) + 4, title)
+    for row, (name, values) in enumerate(rows.items()):
+        _text(root, names_width - 6, 18 * row + 14, name, "tick", "end")
+        for column, value in enumerate(values):
+            place = {"x": names_width + square * column, "y": 18 * row + 3, "width": square - 2, "height": square - 2}
+            shade = _add(root, "rect", **place, **{"class": "shade", "fill-opacity": f"{0.04 + 0.96 * value:.2f}"})
+            _add(shade, "title").text = f"{name}, dimension {column + 1}: {value:.2f}"
+    return _written(root)
+
+
+def _figure(width: int, height: int, description: str) -> ElementTree.Element:
+    root = ElementTree.Element("svg", {"viewBox": f"0 0 {width} {height}", "role": "img", "class": "chart"})
+    root.set("aria-label", description)
+    return root
+
+
+def _axes(root: ElementTree.Element, x: Axis, y: Axis) -> None:
+    for tick in x.ticks:
+        left = _x_of(tick, x)
+        _line(root, left, TOP, left, HEIGHT - BOTTOM, "grid")
+        _text(root, left, HEIGHT - BOTTOM + 16, x.text(tick), "tick", "middle")
+    for tick in y.ticks:
+        top = _y_of(tick, y)
+        _line(root, LEFT, top, WIDTH - RIGHT, top, "grid")
+        _text(root, LEFT - 6, top + 4, y.text(tick), "tick", "end")
+    _text(root, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x.title, "axis", "middle")
+    text = _text(root, 0, 0, y.title, "axis", "middle")
+    text.set("transform", f"translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.1f}) rotate(-90)")
+
+
+def _intervals(group: ElementTree.Element, point: Point, x: Axis, y: Axis, left: float, top: float) -> None:
+    if point.x_interval is not None:
+        mean = float(np.mean(point.x))
+        ends = (_x_of(mean - point.x_interval, x), _x_of(mean + point.x_interval, x))
+        _line(group, ends[0], top, ends[1], top, "interval")
+    if point.y_interval is not None:
+        mean = float(np.mean(point.y))
+        ends = (_y_of(mean - point.y_interval, y), _y_of(mean + point.y_interval, y))
+        _line(group, left, ends[0], left, ends[1], "interval")
+
+
+def _label_heights(places: Sequence[tuple[float, float]]) -> list[float]:
+    """Where the names of points stand so that none covers another: each at its point or as little below as it can."""
+    heights = [0.0] * len(places)
+    taken: list[tuple[float, float]] = []
+    for index in sorted(range(len(places)), key=lambda index: places[index][1]):
+        left, height = places[index]
+        while any(abs(left - x) < LABEL_WIDTH and abs(height - y) < LABEL_HEIGHT for x, y in taken):
+            height += 2
+        taken.append((left, height))
+        heights[index] = height
+    return heights
+
+
+def _across(part: float) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * part
+
+
+def _up(part: float) -> float:
+    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * part
+
+
+def _x_of(value: float, axis: Axis) -> float:
+    return _across(axis.part(value))
+
+
+def _y_of(value: float, axis: Axis) -> float:
+    return _up(axis.part(value))
+
+
+def _line(parent: ElementTree.Element, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
+    _add(parent, "line", x1=x1, y1=y1, x2=x2, y2=y2, **{"class": kind})
+
+
+def _text(
+    parent: ElementTree.Element, x: float, y: float, words: str, kind: str, anchor: str = "start"
+) -> ElementTree.Element:
+    text = _add(parent, "text", x=x, y=y, **{"class": kind, "text-anchor": anchor})
+    text.text = words
+    return text
+
+
+def _add(parent: ElementTree.Element, name: str, **attributes: float | str) -> ElementTree.Element:
+    texts = {key: f"{value:.1f}" if isinstance(value, float) else str(value) for key, value in attributes.items()}
+    return ElementTree.SubElement(parent, name, texts)
+
+
+def _written(root: ElementTree.Element) -> str:
+    return ElementTree.tostring(root, encoding="unicode")

@@ -1,0 +1,224 @@
+"""One self-contained HTML page of a results folder: tables, charts, maps, pictures, curves, problems, provenance.
+
+The page needs no network. Tables and charts are there without JavaScript; it sorts tables, draws maps and changes the
+theme. Pictures are re-encoded small, of each method the one of its lowest seed.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from cabench.record import Record
+from cabench.report.charts import (
+    Point,
+    curves,
+    heat,
+    linear_axis,
+    logarithmic_axis,
+    percent_axis,
+    scatter,
+    strip,
+)
+from cabench.report.comparison import takes_part
+from cabench.report.conclusions import conclusion, ranking_sentence
+from cabench.report.notes import notes, origin, problems
+from cabench.report.published import Published, beside_published
+from cabench.report.ranking import rankings
+from cabench.report.summary import Row, Section, leaked_of, sections, separation_gap_of, wanted_of
+from cabench.report.tables import Cell, Header, Table, attribute_title, further_tables, overview, probe_tables
+
+WIDEST_PICTURE = 660  # pixels, which the labelled grids of `cabench.generation` need; wider ones are made smaller
+MOST_EPOCHS = 200  # points of a curve
+
+
+class CellFiles(NamedTuple):
+    """What a cell's folder holds beside its record; None or empty where it was not kept.
+
+    Attributes:
+        pictures: the path of a grid of images.
+        maps: see `cabench.views.maps`.
+        curve: (epoch, total loss) pairs.
+    """
+
+    pictures: Path | None
+    maps: Mapping[str, Any] | None
+    curve: list[tuple[float, float]]
+
+
+def html_page(records: Sequence[Record], results: Path, published: Sequence[Published] = ()) -> str:
+    """The page.
+
+    Args:
+        records: of one results folder.
+        results: that folder; pictures, maps and training curves are read from it as far as they are there.
+        published: figures from papers, set beside scores of the same protocol.
+    """
+    found = sections(records)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["strip_of"] = _strip
+    environment.filters["mean"] = lambda values: sum(values) / len(values)
+    template = environment.from_string(_asset("template.html"))
+    shown = [_section(section, number, results, published) for number, section in enumerate(found, start=1)]
+    return template.render(
+        style=Markup(_asset("style.css")),
+        script=Markup(_asset("script.js")),
+        sections=shown,
+        rankings=[(ranking, ranking_sentence(ranking)) for ranking in rankings(found)],
+        span=_span,
+        versions=sorted({str(record.provenance.get("cabench", "unknown")) for record in records}),
+    )
+
+
+def read_cell(record: Record, results: Path) -> CellFiles:
+    """What a record's folder holds; a file that cannot be read counts as not kept."""
+    folder = record.folder(results)
+    pictures, maps, log = (folder / name for name in ("pictures.png", "maps.json", "log.jsonl"))
+    try:
+        drawn = json.loads(maps.read_text(encoding="utf-8")) if maps.exists() else None
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        curve = [(float(e["epoch"]), float(e["terms"]["total"])) for e in map(json.loads, lines)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return CellFiles(None, None, [])
+    finite = [pair for pair in curve if math.isfinite(pair[1])]
+    return CellFiles(pictures if pictures.exists() else None, drawn, finite[:: max(1, len(finite) // MOST_EPOCHS)])
+
+
+def _section(section: Section, number: int, results: Path, published: Sequence[Published]) -> dict[str, Any]:
+    """All that the template shows of one section."""
+    kept = {row.name: [read_cell(record, results) for record in row.records] for row in section.rows}
+    return {
+        "id": f"section-{number}",
+        "title": section.dataset,
+        "profile": section.profile,
+        "origin": origin(section),
+        "conclusion": conclusion(section),
+        "leakage": Markup(_leakage(section)),
+        "cost": Markup(_cost(section)),
+        "overview": overview(section),
+        "probes": probe_tables(section),
+        "further": [*further_tables(section), *beside_published(section, published)],
+        "maps": _maps(section, kept),
+        "pictures": [(name, _data_url(cells[0].pictures)) for name, cells in kept.items() if _has_picture(cells)],
+        "curves": [(name, Markup(_curves(name, cells))) for name, cells in kept.items() if any(c.curve for c in cells)],
+        "dimensions": [(row.name, Markup(_dimensions(row))) for row in section.rows if _has_dimensions(row)],
+        "problems": problems(section),
+        "stale": [row.name for row in section.rows if row.stale],
+        "notes": notes(section),
+        "provenance": [_provenance(row, record) for row in section.rows for record in row.records],
+    }
+
+
+def _leakage(section: Section) -> str:
+    points = [_point(row, leaked_of, wanted_of) for row in section.rows if row.records]
+    description = "Information read from the right space against information leaked into the wrong one, by method."
+    wanted, leaked = (
+        percent_axis("wanted: read from the right space"),
+        percent_axis("leaked: read from the wrong space"),
+    )
+    return scatter(points, leaked, wanted, description, "as much in the wrong space as in the right one")
+
+
+def _cost(section: Section) -> str:
+    """Training time against the separation gap, of the methods that have seen images; nothing where there is none."""
+    trained = [row for row in section.rows if row.records and all(r.cost["images_seen"] > 0 for r in row.records)]
+    if not trained:
+        return ""
+    points = [_point(row, lambda record: float(record.cost["train_s"]), separation_gap_of) for row in trained]
+    seconds = logarithmic_axis("training time in seconds", [value for point in points for value in point.x])
+    gaps = linear_axis("separation gap, less is better", [value for point in points for value in point.y])
+    return scatter(points, seconds, gaps, "Training time against separation gap, by method.")
+
+
+def _point(row: Row, x: Callable[[Record], float], y: Callable[[Record], float]) -> Point:
+    across, up = (tuple(quantity(record) for record in row.records) for quantity in (x, y))
+    return Point(row.name, across, up, row.spread(x).half_width, row.spread(y).half_width, takes_part(row))
+
+
+def _maps(section: Section, kept: Mapping[str, Sequence[CellFiles]]) -> dict[str, Any] | None:
+    """What the script draws maps from: attributes and their values once, points by method; None where none were kept.
+
+    Only maps of the same images are shown together; those of other images (of an older evaluation) are left out.
+    """
+    drawn = {name: cells[0].maps for name, cells in kept.items() if cells and cells[0].maps is not None}
+    if not drawn:
+        return None
+    first = next(iter(drawn.values()))
+    shared = {key: first[key] for key in ("attributes", "is_target", "values")}
+    same = {name: maps["spaces"] for name, maps in drawn.items() if {key: maps[key] for key in shared} == shared}
+    return {**shared, "methods": same}
+
+
+def _has_picture(cells: Sequence[CellFiles]) -> bool:
+    return bool(cells) and cells[0].pictures is not None
+
+
+def _data_url(path: Path | None) -> str:
+    """A picture as a data URL, WebP, at most `WIDEST_PICTURE` wide."""
+    assert path is not None
+    with Image.open(path) as picture:
+        smaller = picture.convert("RGB")
+        smaller.thumbnail((WIDEST_PICTURE, 10 * WIDEST_PICTURE), Image.Resampling.BOX)
+    encoded = io.BytesIO()
+    smaller.save(encoded, format="webp", quality=75, method=4)
+    return "data:image/webp;base64," + base64.b64encode(encoded.getvalue()).decode()
+
+
+def _curves(name: str, cells: Sequence[CellFiles]) -> str:
+    return curves([cell.curve for cell in cells if cell.curve], f"Total loss of {name} over epochs, a line a seed")
+
+
+def _has_dimensions(row: Row) -> bool:
+    return bool(row.records) and any(row.records[0].dimension_r2.values())
+
+
+def _dimensions(row: Row) -> str:
+    shared = {attribute_title(name): values for name, values in row.records[0].dimension_r2.items()}
+    return heat(shared, f"R² between dimensions of the salient space and attributes, {row.name}")
+
+
+def _provenance(row: Row, record: Record) -> dict[str, Any]:
+    known = record.provenance
+    commit = str(known.get("commit") or "")[:8] + (" with changes" if known.get("dirty") else "")
+    return {
+        "method": row.name,
+        "seed": record.seed,
+        "key": record.key[:8],
+        "commit": commit or "unknown",
+        "torch": known.get("torch", "unknown"),
+        "hardware": known.get("gpu") or known.get("cpu") or "unknown",
+        "started": known.get("started", "unknown"),
+        "train_s": record.cost.get("train_s", float("nan")),
+        "peak_memory_gib": record.cost.get("peak_memory_gib", float("nan")),
+        "parameters": record.cost.get("parameters", 0),
+        "images_seen": record.cost.get("images_seen", 0),
+    }
+
+
+def _strip(cell: Cell, table: Table, column: int) -> Markup:
+    """The dots of one cell on the scale of its column."""
+    if len(cell.values) < 2:
+        return Markup("")
+    values = [value for line in table.lines for value in line.cells[column].values]
+    half_width = float(cell.interval.replace(",", "")) if cell.interval else None
+    return Markup(strip(cell.values, half_width, (min(values), max(values))))
+
+
+def _span(headers: Sequence[Header], index: int) -> int:
+    """How many neighbouring columns, from this one on, have its group."""
+    return len(list(takewhile(lambda header: header.group == headers[index].group, headers[index:])))
+
+
+def _asset(name: str) -> str:
+    return (files("cabench.report") / "page" / name).read_text(encoding="utf-8")

@@ -1,0 +1,102 @@
+"""LaTeX tables, to be included in a paper that loads the packages booktabs and graphicx."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from cabench.record import Record
+from cabench.report.notes import notes, origin
+from cabench.report.published import Published, beside_published
+from cabench.report.summary import Section, sections
+from cabench.report.tables import Cell, Header, Line, Mark, Table, further_tables, overview, probe_tables
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "²": r"$^2$",
+    "±": r"$\pm$",
+    "–": "--",
+    "°": r"$^\circ$",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    **{character: f"{{{character}}}" for character in "[*"},  # bare at the start of a row, they are read as its end's
+}
+_MARKED = {Mark.NONE: "{}", Mark.BEST: r"\textbf{{{}}}", Mark.CLOSE: r"\underline{{{}}}"}
+
+
+def latex(records: Sequence[Record], published: Sequence[Published] = ()) -> str:
+    """Every table of every section as a `table` environment, the caption saying what the numbers are.
+
+    Args:
+        records: of one results folder.
+        published: figures from papers, set beside scores of the same protocol.
+    """
+    tables = [
+        _environment(section, table)
+        for section in sections(records)
+        for table in (
+            overview(section),
+            *probe_tables(section),
+            *further_tables(section),
+            *beside_published(section, published),
+        )
+    ]
+    return "\n".join(["% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.", *tables])
+
+
+def _environment(section: Section, table: Table) -> str:
+    explained = notes(section)
+    caption = escape(f"{section.dataset}: {table.title}. {origin(section)} {' '.join(explained)}")
+    # In LaTeX what is not shown to be worse is underlined.
+    caption = caption.replace(r"$^\circ$ what is not", "underlined what is not")
+    body = "\n".join([*_head(table.headers), r"\midrule", *map(_line, table.lines), *_yardsticks(table)])
+    return (
+        "\\begin{table}\n\\centering\n\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
+        f"\\begin{{tabular}}{{l{'r' * len(table.headers)}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}}}\n"
+        f"\\caption{{{caption}}}\n\\end{{table}}\n"
+    )
+
+
+def _head(headers: Sequence[Header]) -> list[str]:
+    """A row of groups with rules below them, where there are groups, and a row of labels."""
+    labels = _row("method", *(escape(" ".join(filter(None, (h.label, h.arrow)))) for h in headers))
+    if not any(header.group for header in headers):
+        return [labels]
+    groups, rules, column = [], [], 2
+    for group, members in groupby(headers, key=lambda header: header.group):
+        width = len(list(members))
+        groups.append(f"\\multicolumn{{{width}}}{{c}}{{{escape(group)}}}")
+        if group:
+            rules.append(f"\\cmidrule(lr){{{column}-{column + width - 1}}}")
+        column += width
+    return [_row("", *groups), "".join(rules), labels]
+
+
+def _line(line: Line) -> str:
+    name = escape(line.name) + (" (stale)" if line.stale else "")
+    return _row(name, *map(_cell, line.cells))
+
+
+def _cell(cell: Cell) -> str:
+    interval = f" $\\pm$ {cell.interval}" if cell.interval else ""
+    return _MARKED[cell.mark].format(escape(cell.text) + interval)
+
+
+def _yardsticks(table: Table) -> list[str]:
+    rows = [_row(rf"\textit{{{name}}}", *map(escape, values)) for name, values in table.yardsticks.items()]
+    return [r"\midrule", *rows] if rows else []
+
+
+def _row(*cells: str) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def escape(text: str) -> str:
+    """Text from records as LaTeX text, on one line."""
+    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))

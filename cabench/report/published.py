@@ -1,0 +1,140 @@
+"""Figures from papers, set beside scores of the same protocol on the same data set.
+
+They come from a CSV file with one figure a row and the columns `dataset,protocol,method,space,attribute,metric,value,
+spread,source`: names as cabench has them, value and spread (may be empty) as fractions, and where the figure was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from cabench.dataset import SPACES
+from cabench.errors import UserError
+from cabench.evaluation.protocols import PROTOCOLS
+from cabench.record import Record, Score
+from cabench.report.summary import Row, Section, spread
+from cabench.report.tables import NO_SCORE, Cell, Header, Line, Table, attribute_title, number
+
+COLUMNS = ("dataset", "protocol", "method", "space", "attribute", "metric", "value", "spread", "source")
+
+
+class Published(NamedTuple):
+    """One figure; the fields are the file's columns.
+
+    Attributes:
+        value: a fraction.
+        spread: of `value` as the source gives it, a fraction; None where it gives none.
+    """
+
+    dataset: str
+    protocol: str
+    method: str
+    space: str
+    attribute: str
+    metric: str
+    value: float
+    spread: float | None
+    source: str
+
+
+class _Place(NamedTuple):
+    space: str
+    attribute: str
+    metric: str
+
+
+def read_published(path: Path) -> list[Published]:
+    """All figures of a file.
+
+    Raises:
+        UserError: for a file that cannot be read, lacks a column, or holds a value that is not allowed.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as CSV ({error}).") from error
+    if tuple(table.columns) != COLUMNS:
+        raise UserError(f"{path} has the columns {', '.join(table.columns)}; it takes {', '.join(COLUMNS)}.")
+    return [_figure(path, number, *row) for number, row in enumerate(table.itertuples(index=False), start=2)]
+
+
+def beside_published(section: Section, published: Sequence[Published]) -> list[Table]:
+    """One table for every protocol that a section has scores of: ours, and beside them what papers print."""
+    names = [name for row in section.rows for record in row.records for name in record.protocols]
+    return [_table(section, name, published) for name in dict.fromkeys(names)]
+
+
+def _figure(path: Path, line: int, *values: str) -> Published:
+    fields = dict(zip(COLUMNS, values, strict=True))
+    for name, allowed in (("protocol", list(PROTOCOLS)), ("space", list(SPACES))):
+        if fields[name] not in allowed:
+            raise UserError(f"{path}, line {line}: {name} {fields[name]!r} is not one of {', '.join(allowed)}.")
+    numbers = {name: _fraction(path, line, name, fields.pop(name)) for name in ("value", "spread")}
+    if numbers["value"] is None or not fields["source"]:
+        raise UserError(f"{path}, line {line}: a figure needs a value and the source that it was read in.")
+    return Published(**fields, value=numbers["value"], spread=numbers["spread"])
+
+
+def _fraction(path: Path, line: int, name: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise UserError(f"{path}, line {line}: {name} {text!r} is not a fraction between 0 and 1.")
+    return value
+
+
+def _table(section: Section, protocol: str, published: Sequence[Published]) -> Table:
+    rows = [row for row in section.rows if any(protocol in record.protocols for record in row.records)]
+    scores = [score for row in rows for record in row.records for score in record.protocols.get(protocol, ())]
+    examples = {_place(score): score for score in reversed(scores)}
+    places = list(dict.fromkeys(_place(score) for score in scores))
+    figures = [item for item in published if (item.dataset, item.protocol) == (section.dataset, protocol)]
+    lines = [Line(row.name, row.stale, tuple(_ours(row, protocol, place) for place in places)) for row in rows]
+    for method, source in dict.fromkeys((item.method, item.source) for item in figures):
+        by_place = {
+            _Place(item.space, item.attribute, item.metric): item
+            for item in figures
+            if (item.method, item.source) == (method, source)
+        }
+        lines.append(Line(f"{method}, as printed in {source}", False, tuple(_theirs(by_place, p) for p in places)))
+    chances = tuple(number(100 * examples[place].chance, 1) for place in places)
+    title = f"Under the protocol of {PROTOCOLS[protocol].title}" if protocol in PROTOCOLS else protocol
+    return Table(title, tuple(_header(examples[place]) for place in places), tuple(lines), {"chance": chances})
+
+
+def _place(score: Score) -> _Place:
+    return _Place(score.space, score.attribute, score.metric)
+
+
+def _header(score: Score) -> Header:
+    title = f"{attribute_title(score.attribute)} ({score.metric.replace('_', ' ')})"
+    return Header(title, score.space, "↑" if score.space == score.attribute_space else "↓")
+
+
+def _ours(row: Row, protocol: str, place: _Place) -> Cell:
+    values = [value for record in row.records if (value := _value(record, protocol, place)) is not None]
+    if not values:
+        return Cell(NO_SCORE)
+    over_seeds = spread(values)
+    half = over_seeds.half_width
+    return Cell(number(100 * over_seeds.mean, 1), "" if half is None else number(100 * half, 1))
+
+
+def _value(record: Record, protocol: str, place: _Place) -> float | None:
+    scores = record.protocols.get(protocol, ())
+    return next((score.value for score in scores if _place(score) == place), None)
+
+
+def _theirs(figures: dict[_Place, Published], place: _Place) -> Cell:
+    if place not in figures:
+        return Cell(NO_SCORE)
+    found = figures[place]
+    return Cell(number(100 * found.value, 1), "" if found.spread is None else number(100 * found.spread, 1))

@@ -1,0 +1,301 @@
+"""What tables show, without the syntax of any format: headers, cells and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from cabench.evaluation.grid import IS_TARGET
+from cabench.evaluation.structure import OTHER_SPACE
+from cabench.record import Record, Score
+from cabench.report.comparison import Comparison, Quantity, compare
+from cabench.report.summary import Column, Row, Section, find, leaked_of, separation_gap_of, spread, wanted_of
+
+NO_SCORE = "–"
+SAME_IDEAL = 1e-9
+UP, DOWN = "↑", "↓"
+
+
+class Mark(Enum):
+    """How a cell compares with the others of its column."""
+
+    NONE = ""
+    BEST = "best"
+    CLOSE = "not shown to be worse than the best"
+
+
+class Cell(NamedTuple):
+    """One entry of a table.
+
+    Attributes:
+        text: a number or a word.
+        interval: half the width of the 95 % interval, as text; empty where there is none.
+        mark: how it compares.
+        values: what the mean is taken over, one a seed, in the unit of `text`; empty where there is no score.
+    """
+
+    text: str
+    interval: str = ""
+    mark: Mark = Mark.NONE
+    values: tuple[float, ...] = ()
+
+
+class Header(NamedTuple):
+    """One column's title.
+
+    Attributes:
+        group: what neighbouring columns have in common; may be empty.
+        label: what is this column's own.
+        arrow: whether more or less is better; empty where neither is.
+    """
+
+    group: str
+    label: str
+    arrow: str = ""
+
+
+class Line(NamedTuple):
+    """One method's cells.
+
+    Attributes:
+        name: the row's name.
+        stale: whether its records are.
+        cells: one for each header.
+    """
+
+    name: str
+    stale: bool
+    cells: tuple[Cell, ...]
+
+
+class Table(NamedTuple):
+    """A table of one section.
+
+    Attributes:
+        title: a heading.
+        headers: of all columns but the first, which holds names.
+        lines: one a method.
+        yardsticks: by name ("chance", "ideal"), the values of each column as text; may be empty.
+    """
+
+    title: str
+    headers: tuple[Header, ...]
+    lines: tuple[Line, ...]
+    yardsticks: dict[str, tuple[str, ...]]
+
+
+class _Kind(NamedTuple):
+    """How the scores of a column are written: a factor and a number of digits, and whether those below 0 are cut."""
+
+    factor: float
+    digits: int
+    cut: bool = False
+
+
+_PERCENT = _Kind(100.0, 1, cut=True)  # R² below 0 says no more than 0 does; records keep the true value.
+_FRACTION = _Kind(1.0, 3)
+
+_GROUPS: dict[str, str] = {
+    "norm_ratio": "norm of background relative to target",
+    "silhouette": "silhouette",
+    "hsic": "HSIC of the two spaces",
+    "space_r2": "R² across spaces",
+    "kmeans_ari": "clusters and",
+    "kmeans_nmi": "clusters and",
+    "mig": "MIG",
+    "dci_disentanglement": "DCI",
+    "dci_completeness": "DCI",
+}
+_LABELS: dict[str, str] = {
+    "norm_ratio": "salient",
+    "hsic": "",
+    "kmeans_ari": "ARI",
+    "kmeans_nmi": "NMI",
+    "dci_disentanglement": "disentanglement",
+    "dci_completeness": "completeness",
+}
+SHAPE_METRICS = ("norm_ratio", "silhouette", "hsic", "space_r2", "kmeans_ari", "kmeans_nmi")
+DISENTANGLEMENT_METRICS = ("mig", "dci_disentanglement", "dci_completeness")
+NEIGHBOUR_METRICS = ("knn_balanced_accuracy", "knn_r2", "knn_auc")
+
+
+def overview(section: Section) -> Table:
+    """One line a method: the separation gap, what stands behind it, and the cost."""
+    told = _wanted_first([column for column in section.columns if column.attribute == IS_TARGET])
+    scored = [
+        (Header("", "separation gap", DOWN), separation_gap_of, separation_gap_of, _FRACTION),
+        (Header("", "wanted", UP), wanted_of, lambda record: 1 - wanted_of(record), _PERCENT),
+        (Header("", "leaked", DOWN), leaked_of, leaked_of, _PERCENT),
+    ]
+    costs = [("parameters", "parameters", 0), ("images seen", "images_seen", 0), ("training (s)", "train_s", 1)]
+    columns = [_quantity_cells(section, *parts[1:]) for parts in scored]
+    columns += [_score_cells(section, column) for column in told]
+    columns += [[_cost(row, name, digits) for row in section.rows] for _, name, digits in costs]
+    columns.append([_seeds(row) for row in section.rows])
+    headers = [parts[0] for parts in scored] + [_header(column) for column in told]
+    headers += [Header("", title) for title, _, _ in costs] + [Header("", "seeds")]
+    return _table(section, "Overview", headers, columns, {})
+
+
+def probe_tables(section: Section) -> list[Table]:
+    """The linear probes: salient attributes on target images, common ones on either population."""
+    found = []
+    for title, attribute_space, population in (
+        ("Salient attributes, read from target images", "salient", "target"),
+        ("Common attributes, read from target images", "common", "target"),
+        ("Common attributes, read from background images", "common", "background"),
+    ):
+        columns = [c for c in section.columns if (c.attribute_space, c.population) == (attribute_space, population)]
+        if columns:
+            found.append(_score_table(section, title, columns))
+    return found
+
+
+def further_tables(section: Section) -> list[Table]:
+    """What is measured beside linear probes: the spaces' shape, disentanglement, nearest-neighbour probes."""
+    found = []
+    for title, metrics in (
+        ("Shape of the spaces", SHAPE_METRICS),
+        ("Disentanglement of the salient space", DISENTANGLEMENT_METRICS),
+        ("Read by nearest neighbours (k = 20)", NEIGHBOUR_METRICS),
+    ):
+        columns = section.columns_of(metrics)
+        if columns:
+            found.append(_score_table(section, title, columns))
+    return found
+
+
+def comparison_of(section: Section, column: Column) -> Comparison | None:
+    """The methods of a section by how far they are from a column's ideal; None where that is not one for all."""
+    ideals = [score.ideal for score in section.scores(column)]
+    return compare(section.rows, _distance(column)) if max(ideals) - min(ideals) < SAME_IDEAL else None
+
+
+def attribute_title(name: str) -> str:
+    """An attribute's name as readers see it."""
+    return "target or background" if name == IS_TARGET else name.replace("_", " ")
+
+
+def number(value: float, digits: int) -> str:
+    """A number with thousands marked."""
+    return f"{value:,.{digits}f}"
+
+
+def _score_table(section: Section, title: str, columns: Sequence[Column]) -> Table:
+    ordered = _wanted_first(columns)
+    yardsticks = {
+        "chance": tuple(_shared(section, column, lambda score: score.chance) for column in ordered),
+        "ideal": tuple(_shared(section, column, lambda score: score.ideal) for column in ordered),
+    }
+    cells = [_score_cells(section, column) for column in ordered]
+    return _table(section, title, [_header(column) for column in ordered], cells, yardsticks)
+
+
+def _shared(section: Section, column: Column, yardstick: Callable[[Score], float]) -> str:
+    """A yardstick of a column; none where it is not the same for all, as it depends on the representation."""
+    kind = _kind(column)
+    texts = {number(kind.factor * yardstick(score), kind.digits) for score in section.scores(column)}
+    return texts.pop() if len(texts) == 1 else NO_SCORE
+
+
+def _table(
+    section: Section,
+    title: str,
+    headers: Sequence[Header],
+    columns: Sequence[Sequence[Cell]],
+    yardsticks: dict[str, tuple[str, ...]],
+) -> Table:
+    cells = list(zip(*columns, strict=True)) if columns else [()] * len(section.rows)
+    lines = tuple(Line(row.name, row.stale, line) for row, line in zip(section.rows, cells, strict=True))
+    return Table(title, tuple(headers), lines, yardsticks)
+
+
+def _score_cells(section: Section, column: Column) -> list[Cell]:
+    def values(row: Row) -> list[float]:
+        return row.values(column)
+
+    return _cells(section, values, comparison_of(section, column), _kind(column))
+
+
+def _quantity_cells(
+    section: Section, quantity: Callable[[Record], float], distance: Quantity, kind: _Kind
+) -> list[Cell]:
+    def values(row: Row) -> list[float]:
+        return [quantity(record) for record in row.records]
+
+    return _cells(section, values, compare(section.rows, distance), kind)
+
+
+def _cells(
+    section: Section, values_of: Callable[[Row], list[float]], found: Comparison | None, kind: _Kind
+) -> list[Cell]:
+    cells = []
+    for row in section.rows:
+        values = tuple(kind.factor * value for value in values_of(row))
+        if not values:
+            cells.append(Cell("FAIL" if row.failures and not row.records else NO_SCORE))
+            continue
+        mean, half_width, _ = spread(values)
+        text = number(max(0.0, mean) if kind.cut else mean, kind.digits)
+        interval = "" if half_width is None else number(half_width, kind.digits)
+        cells.append(Cell(text, interval, _mark(row, found), values))
+    return cells
+
+
+def _mark(row: Row, found: Comparison | None) -> Mark:
+    if found is None or row.stale:
+        return Mark.NONE
+    if row.name == found.best.name:
+        return Mark.BEST
+    return Mark.CLOSE if row.name in found.not_worse() else Mark.NONE
+
+
+def _distance(column: Column) -> Quantity:
+    """How far a record's score in a column is from its ideal; a leak below chance is none."""
+
+    def distance(record: Record) -> float | None:
+        score = find(record, column)
+        if score is None:
+            return None
+        above = score.value - score.ideal
+        return abs(above) if column.space == column.attribute_space else max(0.0, above)
+
+    return distance
+
+
+def _cost(row: Row, name: str, digits: int) -> Cell:
+    if not row.records:
+        return Cell(NO_SCORE)
+    values = tuple(float(record.cost[name]) for record in row.records)
+    return Cell(number(spread(values).mean, digits), values=values)
+
+
+def _seeds(row: Row) -> Cell:
+    return Cell(f"{len(row.records)}" + (f", {len(row.failures)} FAILED" if row.failures else ""))
+
+
+def _kind(column: Column) -> _Kind:
+    return _FRACTION if column.metric in (*SHAPE_METRICS, *DISENTANGLEMENT_METRICS) else _PERCENT
+
+
+def _wanted_first(columns: Sequence[Column]) -> list[Column]:
+    """By metric and attribute, in their order, the space that it belongs to before the one that it may leak into."""
+    groups = list(dict.fromkeys(_header(column).group for column in columns))
+    return sorted(columns, key=lambda c: (groups.index(_header(c).group), c.space != c.attribute_space))
+
+
+def _header(column: Column) -> Header:
+    metric, attribute = column.metric, column.attribute
+    group = _GROUPS.get(metric, attribute_title(attribute))
+    label = _LABELS.get(metric, column.space)
+    if metric in ("kmeans_ari", "kmeans_nmi"):
+        group = f"{group} {attribute_title(attribute)}"
+    elif metric == "mig":
+        label = attribute_title(attribute)
+    elif attribute == OTHER_SPACE and metric == "space_r2":
+        label = f"{column.attribute_space} from {column.space}"
+    elif metric in NEIGHBOUR_METRICS and column.population == "background":
+        group = f"{group} (background images)"
+    wanted = column.space == column.attribute_space
+    return Header(group, label, DOWN if metric == "norm_ratio" or not wanted else UP)
