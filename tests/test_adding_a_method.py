@@ -86,8 +86,8 @@ def test_an_installed_method_runs_beside_the_others(site, tmp_path):
         (path,) = (tmp_path / "out" / "planted" / name).glob("*/record.json")
         record = json.loads(path.read_text())
         assert record["status"] == "ok"
-        scores = {(s["attribute"], s["space"]): s["value"] for s in record["scores"] if s["population"] != "background"}
-        assert scores["salient_level", "salient"] > 0.9, f"{name} does not find what only targets have"
+        scores = {(s["attribute"], s["space"], s["metric"]): s["value"] for s in record["scores"]}
+        assert scores["salient_level", "salient", "r2"] > 0.9, f"{name} does not find what only targets have"
     assert list((tmp_path / "out" / "planted" / "split_autoencoder").glob("*/pictures.png"))
 
 

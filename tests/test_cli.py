@@ -65,7 +65,8 @@ def test_report_writes_tidy_csv(cabench_here, tmp_path):
     assert cabench_here("report", "--format", "csv", "--output", "scores.csv").returncode == 0
     table = pd.read_csv(tmp_path / "scores.csv")
     assert set(table.method) == {"oracle", "pca", "chance"}
-    assert table.value.notna().all()
+    assert (table.value.notna() == table.reason.isna()).all()
+    assert table.value.notna().sum() > 100
 
 
 def test_a_method_that_fails_leaves_a_record_and_the_others_go_on(cabench_here, tmp_path):
