@@ -31,7 +31,8 @@ class Score:
         chance: what a representation without information reaches on these test labels.
         ideal: where the attribute belongs to the space, what a perfect representation reaches (1, or 0 for a ratio of
             norms); else `chance`.
-        standard_error: of `value`, over the draw of the test images; None where the metric has none.
+        standard_error: of `value`, over the draw of the test images unless the metric's module says otherwise; None
+            where the metric has none.
         n_train: images that were fitted on, 0 for a metric that fits nothing.
         n_test: images that it was scored on.
         converged: whether the solver reached its tolerance.

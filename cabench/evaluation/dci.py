@@ -3,7 +3,8 @@
 A random forest predicts each attribute from all dimensions. Its importances, dimensions by attributes, tell how the two
 are tied: *disentanglement* is 1 where every dimension serves one attribute only, *completeness* is 1 where every
 attribute is served by one dimension only. Both are one minus an entropy, weighted by importance; range [0, 1]; chance,
-where all importances are equal, is 0. (The third of their scores, informativeness, is what the probes measure.)
+where all importances are equal, is 0. Codes that spread a class over several dimensions, such as one-hot ones, are
+incomplete by this measure. (The third of their scores, informativeness, is what the probes measure.)
 """
 
 from __future__ import annotations
