@@ -13,7 +13,7 @@ from cabench.dataset_file import DatasetFile
 from cabench.errors import UserError
 from cabench.evaluation.evaluate import evaluate
 from cabench.evaluation.grid import separation_gap
-from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores
+from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
 from cabench.experiment import EVALUATION, evaluation, renewed_key
 from cabench.record import Record
 from cabench.store import ResultsStore
@@ -27,7 +27,7 @@ class Evaluator:
     Attributes:
         store: the results folder.
         data_root: the user's folder of raw data, for data sets that are not in the cache.
-        protocols: names of papers' protocols to add the scores of.
+        protocols: names of papers' protocols to add the scores of, to records of the data sets that they are for.
         say: told of every record that is renewed.
     """
 
@@ -43,8 +43,8 @@ class Evaluator:
             The records as they are now, and for each that could not be evaluated, and is left as it was, the reason.
 
         Raises:
-            UserError: for a protocol that does not exist or does not fit a data set, before any work starts; when the
-                results folder cannot be written to.
+            UserError: for a protocol that does not exist or fits none of the data sets, before any work starts; when
+                the results folder cannot be written to.
         """
         check_protocols(self.protocols, [record.dataset["name"] for record in records])
         files: dict[str, DatasetFile] = {}
@@ -67,9 +67,8 @@ class Evaluator:
         return current, failures
 
     def _is_current(self, record: Record) -> bool:
-        return record.status == "failed" or (
-            record.evaluation == evaluation() and set(self.protocols) <= set(record.protocols)
-        )
+        wanted = protocols_of(record.dataset["name"], self.protocols)
+        return record.status == "failed" or (record.evaluation == evaluation() and set(wanted) <= set(record.protocols))
 
     def _dataset(self, record: Record) -> DatasetFile:
         """The data set that a record was computed on."""
@@ -82,7 +81,7 @@ class Evaluator:
     def _renew(self, record: Record, file: DatasetFile) -> Record:
         train, test = self.store.read_representations(record, file)
         attributes = file.info.attributes
-        renewed, names = record, list(self.protocols)
+        renewed, names = record, protocols_of(file.info.name, self.protocols)
         if record.evaluation != evaluation():
             started = time.monotonic()
             measured = evaluate(train, test, attributes, EVALUATION)

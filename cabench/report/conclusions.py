@@ -15,7 +15,9 @@ def conclusion(section: Section) -> str:
     """What separation gaps and leaks of one section show."""
     rows = [row for row in section.rows if takes_part(row)]
     if len(rows) < 2:
-        return "There are no two methods to compare."
+        stale = sum(row.stale for row in section.rows)
+        reason = f": {stale} rows are of an older version, and stale" if stale else ""
+        return f"There are no two methods to compare{reason}."
     gaps, leaks = compare(rows, separation_gap_of), compare(rows, leaked_of)
     if gaps is None or leaks is None:
         return (
@@ -27,7 +29,9 @@ def conclusion(section: Section) -> str:
         f"Over {len(gaps.seeds)} seeds, {gaps.best.name} has the smallest separation gap ({_number(best)}) of the "
         f"{len(gaps.p_values) + 1} methods compared, which learn without being told the attributes."
     )
-    return " ".join(filter(None, [first, _others(gaps, "worse"), _leaks(leaks, rows), _limits(gaps)]))
+    few = [row.name for row in rows if row.name not in (gaps.best.name, *gaps.p_values)]
+    left_out = f"Not compared, with fewer than {FEWEST_SEEDS} seeds: {', '.join(few)}." if few else ""
+    return " ".join(filter(None, [first, _others(gaps, "worse"), _leaks(leaks, rows), left_out, _limits(gaps)]))
 
 
 def ranking_sentence(ranking: Ranking) -> str:
@@ -38,13 +42,15 @@ def ranking_sentence(ranking: Ranking) -> str:
             "rank alike: these ranks describe the tables above and say nothing of other data sets."
         )
     verdict = "rank differently" if ranking.p_value < LEVEL else "are not shown to rank differently"
-    tested = f"Friedman's test in Iman and Davenport's form, p = {ranking.p_value:.3f}"
+    tested = f"Friedman's test by permutations, p = {ranking.p_value:.4f}"
     return f"Over {len(ranking.datasets)} data sets the methods {verdict} ({tested})."
 
 
 def _leaks(found: Comparison, rows: Sequence[Row]) -> str:
     spreads = {row.name: row.under(found.seeds).spread(leaked_of) for row in rows if row.name in found.p_values}
     most = max(spreads, key=lambda name: spreads[name].mean)
+    if spreads[most].mean == found.best.under(found.seeds).spread(leaked_of).mean:
+        return f"All leak alike ({_percent(spreads[most])})."
     least, worst = _percent(found.best.under(found.seeds).spread(leaked_of)), _percent(spreads[most])
     return f"{found.best.name} leaks least ({least}), {most} most ({worst}). {_others(found, 'more leaky')}"
 

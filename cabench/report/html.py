@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from cabench.dataset import SPACES
 from cabench.record import Record
 from cabench.report.charts import (
     Point,
@@ -43,16 +44,19 @@ WIDEST_PICTURE = 660  # pixels, which the labelled grids of `cabench.generation`
 MOST_EPOCHS = 200  # points of a curve
 
 
+_Content = TypeVar("_Content")
+
+
 class CellFiles(NamedTuple):
     """What a cell's folder holds beside its record; None or empty where it was not kept.
 
     Attributes:
-        pictures: the path of a grid of images.
+        pictures: a grid of images, as the URL of a small copy.
         maps: see `cabench.views.maps`.
         curve: (epoch, total loss) pairs.
     """
 
-    pictures: Path | None
+    pictures: str | None
     maps: Mapping[str, Any] | None
     curve: list[tuple[float, float]]
 
@@ -84,20 +88,44 @@ def html_page(records: Sequence[Record], results: Path, published: Sequence[Publ
 def read_cell(record: Record, results: Path) -> CellFiles:
     """What a record's folder holds; a file that cannot be read counts as not kept."""
     folder = record.folder(results)
-    pictures, maps, log = (folder / name for name in ("pictures.png", "maps.json", "log.jsonl"))
+    return CellFiles(
+        pictures=_whole(lambda: _small_picture(folder / "pictures.png")),
+        maps=_whole(lambda: _read_maps(folder / "maps.json")),
+        curve=_whole(lambda: _read_curve(folder / "log.jsonl")) or [],
+    )
+
+
+def _whole(read: Callable[[], _Content]) -> _Content | None:
+    """What `read` gives; None where the file is missing or damaged."""
     try:
-        drawn = json.loads(maps.read_text(encoding="utf-8")) if maps.exists() else None
-        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-        curve = [(float(e["epoch"]), float(e["terms"]["total"])) for e in map(json.loads, lines)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return CellFiles(None, None, [])
+        return read()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _read_maps(path: Path) -> Mapping[str, Any]:
+    maps = json.loads(path.read_text(encoding="utf-8"))
+    for space in SPACES:
+        points, explained = maps["spaces"][space]["points"], maps["spaces"][space]["explained"]
+        if len(points) != len(maps["is_target"]) or len(explained) != 2 or any(len(point) != 2 for point in points):
+            raise ValueError("points that do not fit")
+    for attribute in maps["attributes"]:
+        if len(maps["values"][attribute["name"]]) != len(maps["is_target"]):
+            raise ValueError("values that do not fit")
+    return dict(maps)
+
+
+def _read_curve(path: Path) -> list[tuple[float, float]]:
+    entries = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    curve = [(float(entry["epoch"]), float(entry["terms"]["total"])) for entry in entries]
     finite = [pair for pair in curve if math.isfinite(pair[1])]
-    return CellFiles(pictures if pictures.exists() else None, drawn, finite[:: max(1, len(finite) // MOST_EPOCHS)])
+    return finite[:: max(1, len(finite) // MOST_EPOCHS)]
 
 
 def _section(section: Section, number: int, results: Path, published: Sequence[Published]) -> dict[str, Any]:
     """All that the template shows of one section."""
-    kept = {row.name: [read_cell(record, results) for record in row.records] for row in section.rows}
+    current = [row for row in section.rows if row.records and not row.stale]
+    kept = {row.name: [read_cell(record, results) for record in row.records] for row in current}
     return {
         "id": f"section-{number}",
         "title": section.dataset,
@@ -110,9 +138,9 @@ def _section(section: Section, number: int, results: Path, published: Sequence[P
         "probes": probe_tables(section),
         "further": [*further_tables(section), *beside_published(section, published)],
         "maps": _maps(section, kept),
-        "pictures": [(name, _data_url(cells[0].pictures)) for name, cells in kept.items() if _has_picture(cells)],
+        "pictures": [(name, cells[0].pictures) for name, cells in kept.items() if cells and cells[0].pictures],
         "curves": [(name, Markup(_curves(name, cells))) for name, cells in kept.items() if any(c.curve for c in cells)],
-        "dimensions": [(row.name, Markup(_dimensions(row))) for row in section.rows if _has_dimensions(row)],
+        "dimensions": [(row.name, Markup(_dimensions(row))) for row in current if _has_dimensions(row)],
         "problems": problems(section),
         "stale": [row.name for row in section.rows if row.stale],
         "notes": notes(section),
@@ -121,18 +149,19 @@ def _section(section: Section, number: int, results: Path, published: Sequence[P
 
 
 def _leakage(section: Section) -> str:
-    points = [_point(row, leaked_of, wanted_of) for row in section.rows if row.records]
+    points = [_point(row, leaked_of, wanted_of) for row in section.rows if row.records and not row.stale]
     description = "Information read from the right space against information leaked into the wrong one, by method."
     wanted, leaked = (
         percent_axis("wanted: read from the right space"),
         percent_axis("leaked: read from the wrong space"),
     )
-    return scatter(points, leaked, wanted, description, "as much in the wrong space as in the right one")
+    return scatter(points, leaked, wanted, description, "below: no separation")
 
 
 def _cost(section: Section) -> str:
     """Training time against the separation gap, of the methods that have seen images; nothing where there is none."""
-    trained = [row for row in section.rows if row.records and all(r.cost["images_seen"] > 0 for r in row.records)]
+    current = [row for row in section.rows if row.records and not row.stale]
+    trained = [row for row in current if all(record.cost["images_seen"] > 0 for record in row.records)]
     if not trained:
         return ""
     # How much times differ says something of the machine, not of the method: they have dots and no interval.
@@ -141,7 +170,8 @@ def _cost(section: Section) -> str:
         for row in trained
     ]
     seconds = logarithmic_axis("training time in seconds", [value for point in points for value in point.x])
-    gaps = linear_axis("separation gap, less is better", [value for point in points for value in point.y])
+    highest = [value + (point.y_interval or 0.0) for point in points for value in point.y]
+    gaps = linear_axis("separation gap, less is better", highest)
     return scatter(points, seconds, gaps, "Training time against separation gap, by method.")
 
 
@@ -164,13 +194,8 @@ def _maps(section: Section, kept: Mapping[str, Sequence[CellFiles]]) -> dict[str
     return {**shared, "methods": same}
 
 
-def _has_picture(cells: Sequence[CellFiles]) -> bool:
-    return bool(cells) and cells[0].pictures is not None
-
-
-def _data_url(path: Path | None) -> str:
+def _small_picture(path: Path) -> str:
     """A picture as a data URL, WebP, at most `WIDEST_PICTURE` wide."""
-    assert path is not None
     with Image.open(path) as picture:
         smaller = picture.convert("RGB")
         smaller.thumbnail((WIDEST_PICTURE, 10 * WIDEST_PICTURE), Image.Resampling.BOX)
@@ -184,7 +209,7 @@ def _curves(name: str, cells: Sequence[CellFiles]) -> str:
 
 
 def _has_dimensions(row: Row) -> bool:
-    return bool(row.records) and any(row.records[0].dimension_r2.values())
+    return any(row.records[0].dimension_r2.values())
 
 
 def _dimensions(row: Row) -> str:
@@ -214,9 +239,20 @@ def _strip(cell: Cell, table: Table, column: int) -> Markup:
     """The dots of one cell on the scale of its column."""
     if len(cell.values) < 2:
         return Markup("")
-    values = [value for line in table.lines for value in line.cells[column].values]
-    half_width = float(cell.interval.replace(",", "")) if cell.interval else None
-    return Markup(strip(cell.values, half_width, (min(values), max(values))))
+    reach = [end for line in table.lines for end in _reach(line.cells[column])]
+    return Markup(strip(cell.values, _half_width(cell), (min(reach), max(reach))))
+
+
+def _reach(cell: Cell) -> list[float]:
+    """All that is drawn of a cell: its values, and the ends of its interval."""
+    if not cell.values:
+        return []
+    mean, half_width = sum(cell.values) / len(cell.values), _half_width(cell) or 0.0
+    return [*cell.values, mean - half_width, mean + half_width]
+
+
+def _half_width(cell: Cell) -> float | None:
+    return float(cell.interval.replace(",", "")) if cell.interval else None
 
 
 def _span(headers: Sequence[Header], index: int) -> int:

@@ -46,9 +46,10 @@ def notes(section: Section) -> list[str]:
         return []
     metrics = "; ".join(f"{_METRICS[metric]} for {', '.join(attributes)}" for metric, attributes in names.items())
     return [
-        f"Scores of linear probes are in percent ({metrics}; R² below 0 is shown as 0). ↑ marks the space that an "
-        "attribute belongs to; where ↓ stands, the ideal is chance, and anything above it is a leak. ± is the 95 % "
-        "t-interval over seeds. Separation gap = mean of |score - ideal| over all linear probes, as a fraction. "
+        f"Scores of linear probes are in percent ({metrics}; R² below 0 is shown as 0, its ± and what is made from it "
+        "are of the true values). ↑ marks the space that an attribute belongs to; where ↓ stands, the ideal is chance, "
+        "and anything above it is a leak. ± is the 95 % t-interval over seeds. Separation gap = mean of "
+        "|score - ideal| over all linear probes, as a fraction. "
         "Wanted and leaked = mean of (score - chance) / (1 - chance), 0 below chance, in percent, over the probes of "
         "the right and of the wrong space. The draw of the test images alone gives standard errors up to "
         f"{100 * section.largest_error():.1f}.",
@@ -60,10 +61,10 @@ def _marks(section: Section) -> list[str]:
     if len(section.seeds) < FEWEST_SEEDS:
         return []
     return [
-        "Bold is the best mean of a column, ° what is not shown to be worse by paired t-tests over the shared seeds "
-        f"(Holm-corrected over all pairs of the column, {100 * LEVEL:.0f} %), by the distance from the ideal, where a "
-        f"leak below chance is none. Compared are methods with {FEWEST_SEEDS} seeds or more that learn and are not "
-        "told the attributes; the others are yardsticks."
+        "Bold is the best mean over the seeds that all compared methods share, ° what is not shown to be worse by "
+        f"paired t-tests over these seeds (Holm-corrected over all pairs of the column, {100 * LEVEL:.0f} %), by the "
+        f"distance from the ideal, where a leak below chance is none. Compared are methods with {FEWEST_SEEDS} seeds "
+        "or more that learn and are not told the attributes; the others are yardsticks."
     ]
 
 

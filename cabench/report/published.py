@@ -59,7 +59,8 @@ def read_published(path: Path) -> list[Published]:
         raise UserError(f"{path} cannot be read as CSV ({error}).") from error
     if tuple(table.columns) != COLUMNS:
         raise UserError(f"{path} has the columns {', '.join(table.columns)}; it takes {', '.join(COLUMNS)}.")
-    return [_figure(path, number, *row) for number, row in enumerate(table.itertuples(index=False), start=2)]
+    rows = enumerate(table.itertuples(index=False), start=2)
+    return [_figure(path, line, *row) for line, row in rows if any(row)]
 
 
 def beside_published(section: Section, published: Sequence[Published]) -> list[Table]:
@@ -125,7 +126,8 @@ def _ours(row: Row, protocol: str, place: _Place) -> Cell:
         return Cell(NO_SCORE)
     over_seeds = spread(values)
     half = over_seeds.half_width
-    return Cell(number(100 * over_seeds.mean, 1), "" if half is None else number(100 * half, 1))
+    shown = tuple(100 * value for value in values)
+    return Cell(number(100 * over_seeds.mean, 1), "" if half is None else number(100 * half, 1), values=shown)
 
 
 def _value(record: Record, protocol: str, place: _Place) -> float | None:
@@ -137,4 +139,5 @@ def _theirs(figures: dict[_Place, Published], place: _Place) -> Cell:
     if place not in figures:
         return Cell(NO_SCORE)
     found = figures[place]
-    return Cell(number(100 * found.value, 1), "" if found.spread is None else number(100 * found.spread, 1))
+    spread_text = "" if found.spread is None else number(100 * found.spread, 1)
+    return Cell(number(100 * found.value, 1), spread_text, values=(100 * found.value,))

@@ -188,8 +188,14 @@ def _score_table(section: Section, title: str, columns: Sequence[Column]) -> Tab
         "chance": tuple(_shared(section, column, lambda score: score.chance) for column in ordered),
         "ideal": tuple(_shared(section, column, lambda score: score.ideal) for column in ordered),
     }
+    headers = [_header(column) for column in ordered]
     cells = [_score_cells(section, column) for column in ordered]
-    return _table(section, title, [_header(column) for column in ordered], cells, yardsticks)
+    for column in ordered:
+        if column.metric == "hsic":
+            headers.append(Header("HSIC of the two spaces", "largest p", ""))
+            cells.append([_largest_p(row, column) for row in section.rows])
+            yardsticks = {name: (*values, NO_SCORE) for name, values in yardsticks.items()}
+    return _table(section, title, headers, cells, yardsticks)
 
 
 def _shared(section: Section, column: Column, yardstick: Callable[[Score], float]) -> str:
@@ -264,6 +270,13 @@ def _distance(column: Column) -> Quantity:
     return distance
 
 
+def _largest_p(row: Row, column: Column) -> Cell:
+    """The largest p-value over the seeds: below 0.05, the spaces are shown to depend on each other under every seed."""
+    scores = [score for record in row.records if (score := find(record, column)) is not None]
+    p_values = tuple(score.p_value for score in scores if score.p_value is not None)
+    return Cell(number(max(p_values), 3), values=(max(p_values),)) if p_values else Cell(NO_SCORE)
+
+
 def _cost(row: Row, name: str, digits: int) -> Cell:
     if not row.records:
         return Cell(NO_SCORE)
@@ -272,7 +285,8 @@ def _cost(row: Row, name: str, digits: int) -> Cell:
 
 
 def _seeds(row: Row) -> Cell:
-    return Cell(f"{len(row.records)}" + (f", {len(row.failures)} FAILED" if row.failures else ""))
+    count = len(row.records)
+    return Cell(f"{count}" + (f", {len(row.failures)} FAILED" if row.failures else ""), values=(float(count),))
 
 
 def _kind(column: Column) -> _Kind:

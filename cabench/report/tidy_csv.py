@@ -1,7 +1,7 @@
 """CSV in tidy form: one score a row.
 
 A score under a paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be
-measured has no value and a `reason`; a failed cell is one row without a score.
+measured has no value and a `reason`; a failed cell is one row without a score, its error as the reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def tidy_csv(records: Sequence[Record]) -> str:
         )
         named = dict(zip(_CELL, cell, strict=True))
         items: list[Score | Unmeasured] = [*record.scores, *record.unmeasured]
-        rows += [{**named, **dataclasses.asdict(item)} for item in items] or [named]
+        rows += [{**named, **dataclasses.asdict(item)} for item in items] or [_failed(named, record)]
         rows += [
             {**named, "protocol": name, **dataclasses.asdict(score)}
             for name, scores in record.protocols.items()
@@ -43,3 +43,7 @@ def tidy_csv(records: Sequence[Record]) -> str:
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     # Int64 knows missing values: failed cells do not turn counts into floats.
     return table.astype({"n_train": "Int64", "n_test": "Int64"}).to_csv(index=False)
+
+
+def _failed(named: dict[str, object], record: Record) -> dict[str, object]:
+    return {**named, "reason": (record.error or {}).get("message")}

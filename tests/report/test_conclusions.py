@@ -79,12 +79,21 @@ class TestConclusion:
 
         assert f"tight leaks least {tight}, leaky most {leaky}. All others are more leaky (" in said
 
-    def test_two_names_are_given_where_all_leak_alike(self, make_records: MakeRecords) -> None:
+    def test_nobody_is_named_where_all_leak_alike(self, make_records: MakeRecords) -> None:
         said = said_of(make_records(CLOSE))
 
-        assert "a leaks least" in said
-        assert ", b most" in said
-        assert "No other is shown to be more leaky (" in said
+        assert "All leak alike (" in said
+        assert "leaks least" not in said
+
+    def test_those_left_out_for_too_few_seeds_are_named(self, make_records: MakeRecords) -> None:
+        said = said_of(make_records({**CLOSE, "new": [0.1, 0.2]}))
+
+        assert "Not compared, with fewer than 3 seeds: new." in said
+
+    def test_stale_rows_are_given_as_the_reason_for_saying_nothing(self, make_records: MakeRecords) -> None:
+        said = said_of(make_records(CLOSE, method__version=-1))
+
+        assert said == "There are no two methods to compare: 2 rows are of an older version, and stale."
 
     def test_smallest_difference_that_can_be_found_is_told(self, make_records: MakeRecords) -> None:
         records = make_records({**CLOSE, **FAR})

@@ -218,13 +218,21 @@ class TestContent:
         assert "<canvas" not in text
         assert "data:image" not in text
 
-    @pytest.mark.parametrize("name", ["maps.json", "log.jsonl"])
-    def test_damaged_files_beside_a_record_are_left_out(self, results: ResultsStore, tmp_path: Path, name: str) -> None:
-        one = results.records()[0]
-        folder = one.folder(tmp_path)
-        folder.mkdir(parents=True)
-        (folder / name).write_text("{", encoding="utf-8")
-        assert "<table" in html_page([one], tmp_path)
+    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"is_target": [0], "spaces": {}}', "\0" * 40])
+    @pytest.mark.parametrize("name", ["maps.json", "log.jsonl", "pictures.png"])
+    def test_a_damaged_file_is_left_out_and_the_others_beside_it_are_shown(
+        self, results: ResultsStore, tmp_path: Path, name: str, text: str
+    ) -> None:
+        one = next(record for record in results.records() if record.status == "ok" and record.seed == 0)
+        folder = Path(shutil.copytree(one.folder(results.folder), one.folder(tmp_path)))
+        (folder / name).write_text(text, encoding="utf-8")
+        shown = html_page([one], tmp_path)
+        signs = {"maps.json": '<details class="maps">', "log.jsonl": "Training curves", "pictures.png": "data:image"}
+        assert {kept: sign in shown for kept, sign in signs.items()} == {kept: kept != name for kept in signs}
+
+    def test_stale_methods_are_named_but_not_drawn(self, page: Page) -> None:
+        assert "cpca_old" not in page.locator("text.name").all_text_contents()
+        assert "cpca_old" in page.locator("#section-2 .warning").first.inner_text()
 
 
 class TestUse:

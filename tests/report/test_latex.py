@@ -174,7 +174,7 @@ class TestMarks:
     def test_caption_speaks_of_the_marks_that_are_used(self, make_records: MakeRecords) -> None:
         text = latex(make_records(GAPS))
 
-        assert "Bold is the best mean of a column, underlined what is not shown to be worse" in text
+        assert "Bold is the best mean over the seeds that all compared methods share, underlined what is not" in text
         assert r"\circ" not in text
 
     def test_stale_rows_say_so(self, make_record: MakeRecord) -> None:

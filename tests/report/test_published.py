@@ -15,7 +15,7 @@ from cabench.record import Record, Score
 from cabench.report.markdown import markdown
 from cabench.report.published import COLUMNS, Published, beside_published, read_published
 from cabench.report.summary import sections
-from cabench.report.tables import NO_SCORE, Cell, Header, Table
+from cabench.report.tables import NO_SCORE, Cell, Header, Line, Table
 
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]
@@ -59,6 +59,11 @@ def tables(records: Sequence[Record], *figures: Published) -> list[Table]:
 def only_table(records: Sequence[Record], *figures: Published) -> Table:
     (table,) = tables(records, *figures)
     return table
+
+
+def shown(line: Line) -> tuple[Cell, ...]:
+    """A line's cells as readers see them."""
+    return tuple(cell._replace(values=()) for cell in line.cells)
 
 
 class TestReading:
@@ -165,7 +170,7 @@ class TestBeside:
         half = 100 * stats.t.ppf(0.975, 1) * stats.sem([0.9, 0.94])
         assert table.title == "Under the protocol of SepCLR (Louiset et al., ICLR 2024)"
         assert table.headers == (Header("digit (accuracy)", "common", "↓"), Header("digit (accuracy)", "salient", "↑"))
-        assert [(line.name, line.cells) for line in table.lines] == [
+        assert [(line.name, shown(line)) for line in table.lines] == [
             ("pca", (Cell("20.0", "0.0"), Cell("92.0", f"{half:.1f}"))),
             ("mmcvae, as printed in Table 1", (Cell(NO_SCORE), Cell("95.0", "1.0"))),
         ]
@@ -210,7 +215,7 @@ class TestBeside:
 
         table = only_table(ours, FIGURE, common, FIGURE._replace(source="Table 9", value=0.7))
 
-        assert [(line.name, line.cells) for line in table.lines[1:]] == [
+        assert [(line.name, shown(line)) for line in table.lines[1:]] == [
             ("mmcvae, as printed in Table 1", (Cell("30.0"), Cell("95.0", "1.0"))),
             ("mmcvae, as printed in Table 9", (Cell(NO_SCORE), Cell("70.0", "1.0"))),
         ]

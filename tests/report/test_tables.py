@@ -148,9 +148,9 @@ class TestHeaders:
     ) -> None:
         (table,) = further_tables(only_section([make_record(scores=(make_score(value=0.25, **score),))]))
 
-        assert table.headers == (Header(*header),)
+        assert table.headers[0] == Header(*header)
         in_percent = score["metric"].startswith("knn")
-        assert table.lines[0].cells == (
+        assert table.lines[0].cells[:1] == (
             Cell("25.0" if in_percent else "0.250", values=(25.0 if in_percent else 0.25,)),
         )
 
@@ -184,8 +184,21 @@ class TestMarks:
         ]
         (table,) = further_tables(only_section(records))
 
-        assert table.yardsticks == {"chance": (NO_SCORE,), "ideal": (NO_SCORE,)}
+        assert table.yardsticks == {"chance": (NO_SCORE, NO_SCORE), "ideal": (NO_SCORE, NO_SCORE)}
         assert set(marks(table, table.headers[0]).values()) == {Mark.NONE}
+
+    def test_of_the_dependence_tests_the_least_sure_seed_is_told(
+        self, make_score: MakeScore, make_record: MakeRecord
+    ) -> None:
+        records = [
+            make_record(
+                seed, scores=(make_score("common", 0.2, attribute="other_space", metric="hsic", p_value=p_value),)
+            )
+            for seed, p_value in enumerate((0.005, 0.04, 0.01))
+        ]
+        (table,) = further_tables(only_section(records))
+
+        assert column(table, Header("HSIC of the two spaces", "largest p", ""))["pca"].text == "0.040"
 
     @pytest.mark.parametrize("seed", range(5))
     def test_are_what_paired_tests_of_the_distance_from_the_ideal_say(

@@ -43,7 +43,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
 
 
 def check_protocols(names: Sequence[str], datasets: Sequence[str]) -> None:
-    """Refuse a protocol that does not exist, or is not defined for one of the data sets.
+    """Refuse a protocol that does not exist, or is not defined for any of the data sets, where there are some.
 
     Raises:
         UserError: naming it and what there is.
@@ -51,10 +51,14 @@ def check_protocols(names: Sequence[str], datasets: Sequence[str]) -> None:
     for name in names:
         if name not in PROTOCOLS:
             raise unknown("protocol", name, list(PROTOCOLS))
-        for dataset in datasets:
-            if dataset not in PROTOCOLS[name].datasets:
-                allowed = ", ".join(PROTOCOLS[name].datasets)
-                raise UserError(f"The protocol {name!r} is defined for {allowed}, not for {dataset!r}.")
+        if datasets and not set(datasets) & set(PROTOCOLS[name].datasets):
+            allowed, given = ", ".join(PROTOCOLS[name].datasets), ", ".join(map(repr, dict.fromkeys(datasets)))
+            raise UserError(f"The protocol {name!r} is defined for {allowed}, not for {given}.")
+
+
+def protocols_of(dataset: str, names: Sequence[str]) -> list[str]:
+    """Those of the protocols that are defined for a data set."""
+    return [name for name in names if dataset in PROTOCOLS[name].datasets]
 
 
 def protocol_scores(

@@ -19,3 +19,8 @@ def fit_default(features: np.ndarray, labels: np.ndarray) -> tuple[LogisticRegre
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(features, labels)
     return model, bool(model.n_iter_.max() < ITERATIONS)
+
+
+def has_classes(labels: np.ndarray, tested: np.ndarray) -> bool:
+    """Whether there are two classes to learn among int64 `labels` (n,), and images to test on; a paper's script has."""
+    return len(np.unique(labels)) > 1 and len(tested) > 0

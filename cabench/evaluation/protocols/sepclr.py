@@ -15,7 +15,7 @@ from cabench.evaluation.accuracy import accuracy
 from cabench.evaluation.balanced_accuracy import balanced_accuracy
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.grid import IS_TARGET
-from cabench.evaluation.protocols.default_logistic import fit_default
+from cabench.evaluation.protocols.default_logistic import fit_default, has_classes
 from cabench.evaluation.scoring import Place, Scoring
 
 TITLE = "SepCLR (Louiset et al., ICLR 2024)"
@@ -33,6 +33,8 @@ def score(
             if attribute.kind == "class":
                 features, labels = train.rows(attribute, space, ("target",))
                 tested, truth = test.rows(attribute, space, ("target",))
+                if not has_classes(labels, truth):
+                    continue
                 model, converged = fit_default(features, labels)
                 measure = partial(metric, truth, model.predict(tested))
                 place = Place(space, attribute.name, attribute.space, "target")

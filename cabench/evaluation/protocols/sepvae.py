@@ -12,7 +12,7 @@ from cabench.dataset import SPACES, Attribute
 from cabench.evaluation.accuracy import accuracy
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.probes import Scaling
-from cabench.evaluation.protocols.default_logistic import fit_default
+from cabench.evaluation.protocols.default_logistic import fit_default, has_classes
 from cabench.evaluation.scoring import Place, Scoring
 
 TITLE = "SepVAE (Louiset et al., 2023)"
@@ -30,6 +30,8 @@ def score(
                 continue
             features, labels = train.rows(attribute, space, ("target",))
             tested, truth = test.rows(attribute, space, ("target",))
+            if not has_classes(labels, truth):
+                continue
             model, converged = fit_default(scaling(features), labels)
             measure = partial(accuracy, truth, model.predict(scaling(tested)))
             place = Place(space, attribute.name, attribute.space, "target")

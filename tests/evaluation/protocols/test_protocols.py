@@ -9,7 +9,7 @@ import pytest
 
 from cabench.discovery import plugins
 from cabench.errors import UserError
-from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores
+from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
 
 
 def test_the_three_papers_have_a_protocol_each():
@@ -41,9 +41,15 @@ def test_an_unknown_protocol_is_refused_with_the_closest_match_even_where_there_
         ("double-infogan", "planted", "'double-infogan' is defined for cifar_mnist, celeba, dsprites, not for"),
     ],
 )
-def test_a_protocol_that_is_not_defined_for_one_of_the_data_sets_is_refused(name, dataset, message):
+def test_a_protocol_that_is_defined_for_none_of_the_data_sets_is_refused(name, dataset, message):
     with pytest.raises(UserError, match=re.escape(message)):
-        check_protocols([name], ["cifar_mnist", dataset])
+        check_protocols([name], [dataset])
+
+
+def test_a_protocol_that_is_defined_for_one_of_the_data_sets_is_used_on_that_one():
+    check_protocols(["sepclr"], ["dsprites", "cifar_mnist"])
+    assert protocols_of("cifar_mnist", ["sepclr", "double-infogan"]) == ["sepclr", "double-infogan"]
+    assert protocols_of("dsprites", ["sepclr", "double-infogan"]) == ["double-infogan"]
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
