@@ -268,6 +268,8 @@ def data_build(
 ) -> None:
     """Build a data set with the configuration that a profile gives it."""
     file = _data_file(name, profile, sets, data_root)
+    for note in file.info.notes:
+        typer.echo(f"Note: {note}", err=True)
     typer.echo(f"{file.path}\ncontent_sha256 {file.info.content_sha256}")
 
 
@@ -299,6 +301,7 @@ def data_info(name: Name, profile: ProfileName = "quick", sets: Sets = None, dat
                 (f"{a.space} {a.kind}", a.name + (f" ({', '.join(a.classes)})" if a.classes else ""))
                 for a in info.attributes
             ),
+            *(("note", note) for note in info.notes),
             ("content_sha256", info.content_sha256),
         ]
     )

@@ -82,6 +82,7 @@ class DatasetInfo:
         image_shape: (channels, height, width).
         attributes: in the order in which tables show them.
         counts: images by split and population, e.g. {"train": {"background": 2000, "target": 2000}, ...}.
+        notes: sentences of the builder that whoever uses the data must know.
     """
 
     name: str
@@ -92,6 +93,7 @@ class DatasetInfo:
     image_shape: tuple[int, int, int]
     attributes: tuple[Attribute, ...]
     counts: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...] = ()
 
     @property
     def form(self) -> DataForm:

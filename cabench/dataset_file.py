@@ -1,6 +1,7 @@
 """The HDF5 file that a data set is: how it is written, read, hashed and verified.
 
-/                     attrs: schema, name, builder_version, config (JSON), sources (JSON), content_sha256
+/                     attrs: schema, name, builder_version, config (JSON), sources (JSON), content_sha256;
+                      notes (JSON list of sentences) where the builder had something to tell
 /<split>/images       uint8 (n, channels, height, width)
 /<split>/is_target    bool (n,)
 /<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
@@ -85,6 +86,11 @@ class DatasetWriter:
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
+        self._notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Keep a sentence that whoever uses the data must know, e.g. that fewer images were found than wanted."""
+        self._notes.append(text)
 
     @contextmanager
     def split(
@@ -99,6 +105,8 @@ class DatasetWriter:
         self, name: str, builder_version: int, config: Mapping[str, object], sources: Sequence[Mapping[str, object]]
     ) -> None:
         """Write the attributes of the file, the content's hash last."""
+        if self._notes:
+            self._file.attrs["notes"] = canonical_json(self._notes)
         self._file.attrs.update(
             schema=SCHEMA,
             name=name,
@@ -205,6 +213,7 @@ def _read_info(file: h5py.File) -> DatasetInfo:
         image_shape=(channels, height, width),
         attributes=tuple(_read_attribute(name, attributes[name]) for name in names),
         counts={split: _count(file[split]["is_target"][:]) for split in SPLITS},
+        notes=tuple(json.loads(file.attrs.get("notes", "[]"))),
     )
 
 

@@ -57,7 +57,8 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
 
     Args:
         request: what is asked for.
-        say: told of every data set that is built, and of every method that "all" leaves out on a data set.
+        say: told of every data set that is built, of what its builder notes, and of every method that "all" leaves
+            out on a data set.
 
     Raises:
         UserError: for anything in the request that does not exist, is not allowed or does not fit together.
@@ -69,6 +70,8 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
         if file is None:
             say(f"Building data set {label}")
             file = obtain(builder, request.data_root)
+        for note in file.info.notes:
+            say(f"Note on {label}: {note}")
         files[label] = file
     for label, file in files.items():
         for method, reason in outline.left_out(label, file).items():

@@ -1,4 +1,4 @@
-"""What the downloadable sources share: filling the download cache once, and the words for files that are missing."""
+"""Filling the download cache once, and the words for files that are missing."""
 
 from __future__ import annotations
 
@@ -26,6 +26,24 @@ def not_found(title: str, root: Path, looked_for: str, layout: str) -> UserError
     return UserError(
         f"{title} was not found in {root}{absent}: looked for {looked_for}. "
         f"Set CABENCH_DATA or --data-root to a folder that holds {layout}."
+    )
+
+
+def must_be_fetched(title: str, root: Path, looked_for: str, owner: str, layout: str) -> UserError:
+    """The error for a source that only its owner may hand out, where it is not there.
+
+    Args:
+        title: the source's title, e.g. "CelebA".
+        root: the folder that was searched.
+        looked_for: the files wanted and the places that were tried.
+        owner: what to fetch, and from whom.
+        layout: what the folder should hold, e.g. "celeba/".
+    """
+    absent = "" if root.is_dir() else ", which is not a folder"
+    return UserError(
+        f"{title} was not found in {root}{absent}: looked for {looked_for}. Its licence does not let it be downloaded "
+        f"for you: get {owner}, agree to the terms, and put it as {layout} into a folder that CABENCH_DATA or "
+        "--data-root names."
     )
 
 

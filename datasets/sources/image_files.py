@@ -1,0 +1,182 @@
+"""JPEG files by name, in a folder or in a zip archive, decoded by several threads in the order that is asked for."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cabench.errors import UserError
+
+CHUNK = 250  # images decoded at a time: 38 MB of 224 x 224 colour
+Prepare = Callable[[Image.Image], np.ndarray]
+
+_SUFFIXES = (".jpg", ".jpeg")
+# A photograph is far smaller; no file makes the reader hold more than this, and one that is larger counts as cut short.
+_LARGEST_FILE = 1 << 26
+# What Pillow's reader raises for content that is cut short or damaged, and a `Prepare` for an image of the wrong size.
+_UNUSABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+# What zipfile raises for a damaged member, a missing password and a compression that it does not know.
+_DAMAGED_MEMBER = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
+
+
+class ImageFiles(ABC):
+    """JPEG files in one place. Reading is safe from several threads.
+
+    Attributes:
+        path: the folder or the archive, for messages.
+        names: of all files; names that start with a dot, which file managers and archivers leave, do not count.
+    """
+
+    path: Path
+    names: frozenset[str]
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            UserError: naming the file that cannot be read.
+        """
+
+    @abstractmethod
+    def called(self, name: str) -> str:
+        """What messages call a file."""
+
+
+class ImageFolder(ImageFiles):
+    """The files below a folder, named by their paths from there, with forward slashes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names = frozenset(_walk(path))
+
+    def read(self, name: str) -> bytes:
+        """See `ImageFiles`."""
+        try:
+            with (self.path / name).open("rb") as stream:
+                return stream.read(_LARGEST_FILE)
+        except OSError as error:
+            raise UserError(f"{self.called(name)} cannot be read ({error}); make it readable and try again.") from error
+
+    def called(self, name: str) -> str:
+        """See `ImageFiles`."""
+        return str(self.path / name)
+
+
+class ImageZip(ImageFiles):
+    """The files of a zip archive, each named without the folders that it stands in. Nothing is unpacked to disk.
+
+    Raises:
+        UserError: at construction, for a file that is no whole zip archive, for a member whose name leads out of the
+            archive's folder, and for two members of one name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UserError(
+                f"{path} is damaged or cut short ({error}); replace it by an undamaged copy or unpack one next to it."
+            ) from error
+        self._members: dict[str, str] = {}
+        for member in self._archive.namelist():
+            *folders, name = re.split(r"[/\\]", member)
+            if ".." in (*folders, name) or member.startswith(("/", "\\")) or ":" in member:
+                raise UserError(
+                    f"{path} has a member {member!r}, which leads out of its folder: it is not the published archive. "
+                    "Replace it by a copy from its owner."
+                )
+            if not _is_image(name):
+                continue
+            if name in self._members:
+                raise UserError(f"{path} holds {name} twice, as {self._members[name]} and {member}; replace it.")
+            self._members[name] = member
+        self.names = frozenset(self._members)
+
+    def read(self, name: str) -> bytes:
+        """See `ImageFiles`."""
+        try:
+            with self._archive.open(self._members[name]) as stream:
+                return stream.read(_LARGEST_FILE)
+        except _DAMAGED_MEMBER as error:
+            raise UserError(
+                f"{self.called(name)} is damaged or cut short ({error}); replace the archive by an undamaged copy."
+            ) from error
+
+    def called(self, name: str) -> str:
+        """See `ImageFiles`."""
+        return f"{self._members[name]} in {self.path}"
+
+
+def open_images(path: Path) -> ImageFiles:
+    """The images of a folder or of a zip archive.
+
+    Raises:
+        UserError: naming a place without images, and as `ImageZip` does.
+    """
+    images = ImageFolder(path) if path.is_dir() else ImageZip(path)
+    if not images.names:
+        raise UserError(f"{path} holds no JPEG images; put them there as their owner publishes them.")
+    return images
+
+
+def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Iterator[tuple[slice, np.ndarray]]:
+    """Decode files, `CHUNK` at a time, by as many threads as this process may use processors.
+
+    Args:
+        images: where the files are.
+        names: of the files, in the order wanted.
+        prepare: makes the stored pixels, uint8 (channels, height, width), of a decoded image; it may be called from
+            several threads at once, and raises ValueError for an image that it cannot use.
+
+    Yields:
+        The rows of `names` that are done, and their images, uint8 (n, channels, height, width). Neither depends on the
+        number of threads.
+
+    Raises:
+        UserError: naming the first file, in the order of `names`, that cannot be read, decoded or used.
+    """
+
+    def load(name: str) -> np.ndarray:
+        content = images.read(name)
+        try:
+            with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+                return prepare(image)
+        except _UNUSABLE as error:
+            raise UserError(
+                f"{images.called(name)} cannot be used ({error}); replace it by an undamaged copy."
+            ) from error
+
+    # Pillow lets other threads run while it decodes and resizes, which is nearly all that is done here.
+    with ThreadPoolExecutor(workers()) as pool:
+        for start in range(0, len(names), CHUNK):
+            rows = slice(start, min(start + CHUNK, len(names)))
+            yield rows, np.stack(list(pool.map(load, names[rows])))
+
+
+def workers() -> int:
+    """How many processors this process may use, which `taskset` and the like restrict."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(place).relative_to(folder).as_posix()
+        yield from (name if below == "." else f"{below}/{name}" for name in names if _is_image(name))
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")

@@ -1,0 +1,114 @@
+"""Tables of labels that come with image files: read, and checked against what they may hold and against the files."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from cabench.datasets.sources.image_files import ImageFiles
+from cabench.errors import UserError
+
+# What pandas and openpyxl raise for a file that is damaged, cut short or of another kind.
+_UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def read_csv(path: Path, columns: Collection[str]) -> pd.DataFrame:
+    """Those of the columns that a CSV file with a header has, in the file's order of rows.
+
+    Raises:
+        UserError: naming a file that cannot be read.
+    """
+    try:
+        return pd.read_csv(path, usecols=lambda name: name in columns, low_memory=False)
+    except _UNREADABLE as error:
+        raise unreadable(path, str(error)) from error
+
+
+def read_excel(path: Path, columns: Collection[str]) -> pd.DataFrame:
+    """Likewise for the first sheet of an .xlsx file."""
+    try:
+        return pd.read_excel(path, usecols=lambda name: name in columns)
+    except _UNREADABLE as error:
+        raise unreadable(path, str(error)) from error
+
+
+def unreadable(path: Path, reason: str) -> UserError:
+    """The error for a table that is damaged, cut short or of another kind."""
+    return UserError(f"{path} is damaged or not the table wanted ({reason}); replace it by an undamaged copy.")
+
+
+def require_columns(path: Path, table: pd.DataFrame, columns: Collection[str]) -> None:
+    """Raise UserError naming the columns that a table lacks."""
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise UserError(
+            f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
+            "replace it by the table as published."
+        )
+
+
+def numbers(path: Path, table: pd.DataFrame, column: str, named_by: str, allowed: Collection[float]) -> pd.Series:
+    """A column as float64, each value one of `allowed`.
+
+    Args:
+        path: of the table, for messages.
+        table: the table.
+        column: the column to take.
+        named_by: the column that says, in messages, which row is meant.
+        allowed: the values that may stand there; NaN among them allows empty cells.
+
+    Raises:
+        UserError: naming the first row with another value, text and empty cells included.
+    """
+    values = pd.to_numeric(table[column], errors="coerce")
+    check(path, table, column, named_by, values.isin(list(allowed)) & (values.notna() | table[column].isna()), allowed)
+    return values.astype("float64")
+
+
+def check(
+    path: Path, table: pd.DataFrame, column: str, named_by: str, fits: pd.Series, allowed: Collection[str | float]
+) -> None:
+    """Raise UserError naming the first row of a column that does not fit, and what would have been allowed."""
+    if not fits.all():
+        row = int((~fits).to_numpy().argmax())
+        given, name = table[column].iloc[row], table[named_by].iloc[row]
+        raise UserError(
+            f"{path}: {column} of {name} is {_said(given)}; allowed is {', '.join(map(_said, allowed))}. "
+            "Replace the table by the published one."
+        )
+
+
+def check_files(path: Path, labelled: pd.Series, images: ImageFiles) -> None:
+    """Check that every row of a table has its file and every file its row.
+
+    Args:
+        path: of the table, for messages.
+        labelled: the files' names, one a row.
+        images: the files.
+
+    Raises:
+        UserError: naming the first label without file, label that is there twice, or file without label.
+    """
+    known = labelled.isin(images.names)
+    if not known.all():
+        name, count = labelled[~known].iloc[0], int((~known).sum())
+        raise UserError(
+            f"{path} has a label for {name}, which is not in {images.path} ({count:,} such labels); "
+            "complete the images or replace the table."
+        )
+    if labelled.duplicated().any():
+        raise UserError(f"{path} has more than one row for {labelled[labelled.duplicated()].iloc[0]}; replace it.")
+    unlabelled = images.names.difference(labelled)
+    if unlabelled:
+        raise UserError(
+            f"{images.called(min(unlabelled))} has no label in {path} ({len(unlabelled):,} such images); "
+            "remove the images that were not published or replace the table."
+        )
+
+
+def _said(value: str | float) -> str:
+    return "empty" if pd.isna(value) else str(value)
