@@ -56,7 +56,7 @@ EXCLUDED = (
 FINDING_VALUES = (1, 0, -1, float("nan"))  # present, absent, uncertain, not mentioned
 # At most so many of the healthy and of each subtype; the released code stops one image late.
 LIMITS = (10_001, 3_001, 3_001, 3_001)
-SEXES = ("Female", "Male")
+SEXES = {"Female": 0, "Male": 1, "Unknown": -1}
 
 ATTRIBUTES = (
     Attribute("subtype", "salient", "class", ("cardiomegaly", "edema", "pleural effusion")),
@@ -128,7 +128,7 @@ def _read(path: Path) -> pd.DataFrame:
     require_columns(path, table, _COLUMNS)
     parts = table["Path"].astype(str).str.extract(f"^{_PATH.pattern}$")
     check(path, table, "Path", "Path", parts["file"].notna(), [f"{TITLE}/train/patient<n>/study<n>/<image>"])
-    check(path, table, "Sex", "Path", table["Sex"].isin([*SEXES, "Unknown"]), [*SEXES, "Unknown"])
+    check(path, table, "Sex", "Path", table["Sex"].isin(SEXES), SEXES)
     age = pd.to_numeric(table["Age"], errors="coerce")
     check(path, table, "Age", "Path", age.between(0, 150), ["a number of years"])
     findings = {name: numbers(path, table, name, "Path", FINDING_VALUES) for name in (HEALTHY, *SUBTYPES, *EXCLUDED)}
@@ -146,7 +146,7 @@ def _select(table: pd.DataFrame) -> pd.DataFrame:
     rows["subtype"] = np.where(healthy[rows.index], -1, (found == 1).loc[rows.index].to_numpy().argmax(axis=1))
     rows["kind"] = rows["subtype"] + 1
     rows["is_target"] = rows["kind"] > 0
-    rows["sex"] = pd.Categorical(rows["Sex"], SEXES).codes.astype("int64")  # -1, undefined, where it is unknown
+    rows["sex"] = rows["Sex"].map(SEXES).astype("int64")
     return rows[rows.groupby("kind").cumcount() < rows["kind"].map(dict(enumerate(LIMITS)))]
 
 

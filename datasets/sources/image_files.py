@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from cabench.errors import UserError
 
@@ -155,8 +155,9 @@ def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Itera
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
                 return prepare(image)
         except _UNUSABLE as error:
+            reason = "it is no JPEG file" if isinstance(error, UnidentifiedImageError) else error
             raise UserError(
-                f"{images.called(name)} cannot be used ({error}); replace it by an undamaged copy."
+                f"{images.called(name)} cannot be used ({reason}); replace it by an undamaged copy."
             ) from error
 
     # Pillow lets other threads run while it decodes and resizes, which is nearly all that is done here.

@@ -75,7 +75,8 @@ def check(
     """Raise UserError naming the first row of a column that does not fit, and what would have been allowed."""
     if not fits.all():
         row = int((~fits).to_numpy().argmax())
-        given, name = table[column].iloc[row], table[named_by].iloc[row]
+        given, named = table[column].iloc[row], table[named_by].iloc[row]
+        name = f"row {row + 1}" if pd.isna(named) else named
         raise UserError(
             f"{path}: {column} of {name} is {_said(given)}; allowed is {', '.join(map(_said, allowed))}. "
             "Replace the table by the published one."
