@@ -87,8 +87,10 @@ class CelebA(DatasetBuilder):
             raise ValueError("it has {} x {} pixels where 178 x 218 are wanted".format(*image.size))
         crop, size = self.config.crop, self.config.size
         left, top = ((side - crop) // 2 for side in image.size)
-        middle = image.convert("RGB").crop((left, top, left + crop, top + crop))
-        return np.asarray(middle.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+        middle = image.crop((left, top, left + crop, top + crop))
+        # Made colour last, since that copies an image which is so already.
+        scaled = middle.resize((size, size), Image.Resampling.BILINEAR).convert("RGB")
+        return np.asarray(scaled).transpose(2, 0, 1)
 
 
 def _select(faces: pd.DataFrame, writer: DatasetWriter) -> pd.DataFrame:

@@ -102,5 +102,5 @@ def _select(eyes: pd.DataFrame) -> pd.DataFrame:
 
 def _prepare(image: Image.Image) -> np.ndarray:
     """A photograph as uint8 (3, 224, 224)."""
-    scaled = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    scaled = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR).convert("RGB")
     return np.asarray(scaled).transpose(2, 0, 1)

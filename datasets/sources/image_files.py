@@ -164,7 +164,8 @@ def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Itera
     with ThreadPoolExecutor(workers()) as pool:
         for start in range(0, len(names), CHUNK):
             rows = slice(start, min(start + CHUNK, len(names)))
-            yield rows, np.stack(list(pool.map(load, names[rows])))
+            # Given its order, since stacking transposed images would keep theirs, which is slow to store.
+            yield rows, np.array(list(pool.map(load, names[rows])), order="C")
 
 
 def workers() -> int:
