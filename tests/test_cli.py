@@ -167,6 +167,7 @@ def test_methods_are_listed_with_the_variants_that_a_profile_names(cabench_here,
     assert "sepclr_no_independence" not in listed
     datasets = cabench_here("list", "datasets", "--profile", "paper").stdout
     assert "cifar_mnist with test_split = paper\n" in datasets
+    assert "chexpert with split = leaky-as-released\n" in datasets
 
 
 def test_data_commands_describe_and_verify(cabench_here, tmp_path):

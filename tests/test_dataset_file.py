@@ -437,3 +437,21 @@ def test_an_attribute_of_an_unknown_declaration_is_refused(file: DatasetFile, de
         opened["train/attributes/digit"].attrs[declared] = value
     with pytest.raises(UserError, match="is not a data set file"):
         DatasetFile.open(file.path)
+
+
+def test_notes_are_kept_in_their_order_and_do_not_change_the_content(tmp_path: Path) -> None:
+    contents, files = Contents(), []
+    for name, notes in (("plain", []), ("noted", ["first", "second, with umlaut ü"])):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            writer = DatasetWriter(file)
+            for note in notes:
+                writer.note(note)
+            for split in SPLITS:
+                getattr(contents, split).write(writer, split)
+            writer.finish("tiny", 1, {}, [{"title": "Digits"}])
+        files.append(DatasetFile.open(tmp_path / f"{name}.h5"))
+    plain, noted = files
+    assert plain.info.notes == ()
+    assert noted.info.notes == ("first", "second, with umlaut ü")
+    assert plain.info.content_sha256 == noted.info.content_sha256
+    noted.verify()
