@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cabench.errors import UserError
     from cabench.method import ContrastiveAnalysisMethod, Generative, Representation
     from cabench.network_method import NetworkMethod
+    from cabench.own_data.arrays import Examples, write_arrays
     from cabench.saving import load_method, save_method
     from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
@@ -27,6 +28,7 @@ _MODULES = {
     "DataForm": "dataset",
     "DatasetBuilder": "dataset_builder",
     "DatasetInfo": "dataset",
+    "Examples": "own_data.arrays",
     "FitContext": "context",
     "Generative": "method",
     "GradientTrainedMethod": "training",
@@ -40,6 +42,7 @@ _MODULES = {
     "save_method": "saving",
     "Settings": "config",
     "setting": "config",
+    "write_arrays": "own_data.arrays",
 }
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "DataForm",
     "DatasetBuilder",
     "DatasetInfo",
+    "Examples",
     "FitContext",
     "Generative",
     "GradientTrainedMethod",
@@ -63,6 +67,7 @@ __all__ = [
     "load_method",
     "save_method",
     "setting",
+    "write_arrays",
 ]
 
 # A wheel holds `methods` and `datasets` in this folder; a checkout keeps them beside it, where contributors work.

@@ -29,7 +29,9 @@ DEFAULT_PUBLISHED = Path("results/published_elsewhere.csv")
 Methods = Annotated[
     str, typer.Option(help="Methods, separated by commas, or all that take the data set; see `cabench list methods`.")
 ]
-Datasets = Annotated[str, typer.Option(help="Data sets, separated by commas. Default: the profile's.")]
+Datasets = Annotated[
+    str, typer.Option(help="Data sets or .h5 files of your own, separated by commas. Default: the profile's.")
+]
 Seeds = Annotated[str, typer.Option(help="Seeds, such as 0-4 or 0,2. Default: the profile's.")]
 ProfileName = Annotated[
     str, typer.Option("--profile", help="smoke, quick, paper, matched, or the path of a .toml file.")
@@ -59,6 +61,13 @@ class Format(StrEnum):
     CSV = "csv"
     LATEX = "latex"
     HTML = "html"
+
+
+class Channels(StrEnum):
+    """What `data import` can make of images."""
+
+    GREY = "grey"
+    COLOUR = "colour"
 
 
 class Listing(StrEnum):
@@ -273,6 +282,54 @@ def data_build(
     typer.echo(f"{file.path}\ncontent_sha256 {file.info.content_sha256}")
 
 
+@data_app.command("import")
+def data_import(
+    background: Annotated[Path, typer.Option(help="Folder of background images, or CSV file with --table.")],
+    target: Annotated[Path, typer.Option(help="Folder of target images, or CSV file with --table.")],
+    output: Annotated[Path, typer.Option(help="The .h5 file to write.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV file: a column `file`, and those that other options name.")
+    ] = None,
+    common: Annotated[str, typer.Option(help="Columns of what both show, such as sex,age:real.")] = "",
+    salient: Annotated[str, typer.Option(help="Columns of what only targets show, such as lesion:class.")] = "",
+    group: Annotated[str, typer.Option(help="Column whose rows stay on one side of the split, such as subject.")] = "",
+    split: Annotated[str, typer.Option(help="Column that says train or test. Default: draw it.")] = "",
+    test_fraction: Annotated[float, typer.Option(help="Of the drawn split.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of the drawn split.")] = 0,
+    size: Annotated[int | None, typer.Option(help="Scale the middle square to this many pixels.")] = None,
+    channels: Annotated[Channels | None, typer.Option(help="Make all images grey, or all colour.")] = None,
+    value_range: Annotated[
+        tuple[int, int] | None, typer.Option("--range", help="Values of 16-bit images that become black and white.")
+    ] = None,
+    table: Annotated[bool, typer.Option("--table", help="Import features from CSV files, not images.")] = False,
+) -> None:
+    """Make a data set of your own background and target, which --datasets takes."""
+    from cabench.errors import UserError
+    from cabench.own_data.arrays import Drawn
+    from cabench.own_data.folders import import_folders
+    from cabench.own_data.images import FULL_RANGE, ImageForm
+    from cabench.own_data.labels import parse_columns
+    from cabench.own_data.tables import import_tables
+
+    columns = parse_columns(common, salient, group, split)
+    drawn = Drawn(test_fraction, seed)
+    if table:
+        if labels or size or channels or value_range:
+            raise UserError("--labels, --size, --channels and --range are for images; leave them out with --table.")
+        file = import_tables(background, target, output, columns, drawn)
+    else:
+        form = ImageForm(size, channels.value if channels else None, value_range or FULL_RANGE)
+        file = import_folders(background, target, output, form, labels, columns, drawn)
+    for note in file.info.notes:
+        typer.echo(f"Note: {note}", err=True)
+    counts = ", ".join(
+        f"{count:,} {population} ({split})"
+        for split, part in file.info.counts.items()
+        for population, count in part.items()
+    )
+    typer.echo(f"{file.path}: {counts}\nNext: cabench run --methods sepclr,mmcvae --datasets {file.path}")
+
+
 @data_app.command("verify")
 def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
     """Check a data set against its own hash and declarations. One that is not there yet is built first."""
@@ -308,13 +365,12 @@ def data_info(name: Name, profile: ProfileName = "quick", sets: Sets = None, dat
 
 
 def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: Path | None) -> DatasetFile:
-    from cabench.dataset_builder import obtain
     from cabench.dataset_file import DatasetFile
-    from cabench.experiment import check_overrides, make_builder, parse_overrides
+    from cabench.experiment import check_overrides, make_dataset, parse_overrides
     from cabench.profiles import load_profile
 
     if name.endswith(".h5"):
         return DatasetFile.open(Path(name))
     overrides = parse_overrides(sets or [])
     check_overrides(overrides, [name])
-    return obtain(make_builder(name, load_profile(profile), overrides), data_root)
+    return make_dataset(name, load_profile(profile), overrides).obtain(data_root)

@@ -22,10 +22,9 @@ from torch import Tensor
 from cabench.config import Settings
 from cabench.context import FitContext, StopFlag
 from cabench.dataset import ContrastiveDataset, Population, as_float
-from cabench.dataset_builder import obtain
 from cabench.discovery import plugins
 from cabench.errors import StopRequested
-from cabench.experiment import check_overrides, make_builder, make_method, parse_overrides
+from cabench.experiment import check_overrides, make_dataset, make_method, parse_overrides
 from cabench.method import ContrastiveAnalysisMethod, Generative, Representation
 from cabench.network_method import NetworkMethod
 from cabench.profiles import load_profile
@@ -91,7 +90,7 @@ def load_subject(name: str, sets: Sequence[str] = ()) -> Subject:
     (dataset,) = profile.defaults["datasets"]
     check_overrides(overrides, [name])
     method = make_method(name, dataset, profile, overrides)
-    file = obtain(make_builder(dataset, profile, {}), None)
+    file = make_dataset(dataset, profile, {}).obtain(None)
     method.check(file.info)
     return Subject(type(method), method.config, file.read("train"))
 

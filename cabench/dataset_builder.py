@@ -1,4 +1,4 @@
-"""What a data set builder is, and how its file is built once and found again."""
+"""What gives data sets: builders, whose files are built once and found again, and files that are there already."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cabench.errors import UserError
 from cabench.sources import Source
 
 
-class DatasetBuilder(ABC):
-    """Builds one data set from its sources. One subclass stands in one file of `datasets/`, named like it.
+class DatasetProvider(ABC):
+    """Gives the file of one data set. One subclass stands in one file of `datasets/`, named like it.
 
     Attributes:
         name: the registry name, equal to the file's name.
-        version: raised whenever the built file may change.
+        version: raised whenever the file that is given may change.
         Config: the frozen, validated configuration.
     """
 
@@ -34,6 +34,32 @@ class DatasetBuilder(ABC):
 
     def __init__(self, config: Settings | None = None) -> None:
         self.config = config if config is not None else self.Config()
+
+    @abstractmethod
+    def find(self, root: Path | None) -> DatasetFile | None:
+        """The data set's file, where it is there already. Nothing is built or downloaded.
+
+        Args:
+            root: the user's own folder of sources, or None to use the download cache.
+
+        Raises:
+            UserError: when what the user named is not there.
+        """
+
+    @abstractmethod
+    def obtain(self, root: Path | None) -> DatasetFile:
+        """The data set's file, made now where it is not there.
+
+        Args:
+            root: the user's own folder of sources, or None to use (and fill) the download cache.
+
+        Raises:
+            UserError: when that is not possible. Nothing half-made remains.
+        """
+
+
+class DatasetBuilder(DatasetProvider):
+    """Builds one data set from its sources, once, into the cache."""
 
     @abstractmethod
     def locate(self, root: Path | None) -> Sequence[Source]:
@@ -54,58 +80,47 @@ class DatasetBuilder(ABC):
             UserError: for a source that is damaged, naming it.
         """
 
+    def find(self, root: Path | None) -> DatasetFile | None:
+        """See `DatasetProvider`: the file in the cache."""
+        try:
+            # Looked for as in a folder of the user's, what was downloaded earlier is found and nothing is fetched.
+            sources = self.locate(root or download_folder())
+        except UserError:
+            if root is None:
+                return None
+            raise
+        path = self.cached_path(sources)
+        return DatasetFile.open(path) if path.exists() else None
 
-def cached_path(builder: DatasetBuilder, sources: Sequence[Source]) -> Path:
-    """Where the file of this builder, version, configuration and kind of sources stands in the cache."""
-    key = digest(
-        {
-            "schema": SCHEMA,
-            "name": builder.name,
-            "version": builder.version,
-            "config": builder.config.to_dict(),
-            "sources": [source.identity() for source in sources],
-        }
-    )
-    return cache_folder() / "datasets" / f"{builder.name}-{key[:16]}.h5"
+    def obtain(self, root: Path | None) -> DatasetFile:
+        """See `DatasetProvider`. Processes that ask at once build the file once."""
+        sources = self.locate(root)
+        path = self.cached_path(sources)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists():
+                    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+                        _write(self, sources, file)
+        except OSError as error:
+            raise UserError(
+                f"Data set {self.name!r} could not be built: {error}. Its sources must be readable, and there must be "
+                f"room in {path.parent}, which CABENCH_CACHE can move."
+            ) from error
+        return DatasetFile.open(path)
 
-
-def find(builder: DatasetBuilder, root: Path | None) -> DatasetFile | None:
-    """The data set's file, where it has been built already. Nothing is built or downloaded.
-
-    Raises:
-        UserError: when the user's own folder `root` lacks the sources.
-    """
-    try:
-        # Looked for as in a folder of the user's, what was downloaded earlier is found and nothing is fetched.
-        sources = builder.locate(root or download_folder())
-    except UserError:
-        if root is None:
-            return None
-        raise
-    path = cached_path(builder, sources)
-    return DatasetFile.open(path) if path.exists() else None
-
-
-def obtain(builder: DatasetBuilder, root: Path | None) -> DatasetFile:
-    """The data set's file, built now where it is not in the cache. Processes that ask at once build it once.
-
-    Raises:
-        UserError: when sources are missing or damaged, or the cache cannot be written. Nothing half-built remains.
-    """
-    sources = builder.locate(root)
-    path = cached_path(builder, sources)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-                    _write(builder, sources, file)
-    except OSError as error:
-        raise UserError(
-            f"Data set {builder.name!r} could not be built: {error}. Its sources must be readable, and there must be "
-            f"room in {path.parent}, which CABENCH_CACHE can move."
-        ) from error
-    return DatasetFile.open(path)
+    def cached_path(self, sources: Sequence[Source]) -> Path:
+        """Where the file of this builder, version, configuration and kind of sources stands in the cache."""
+        key = digest(
+            {
+                "schema": SCHEMA,
+                "name": self.name,
+                "version": self.version,
+                "config": self.config.to_dict(),
+                "sources": [source.identity() for source in sources],
+            }
+        )
+        return cache_folder() / "datasets" / f"{self.name}-{key[:16]}.h5"
 
 
 def _write(builder: DatasetBuilder, sources: Sequence[Source], file: h5py.File) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from cabench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from cabench.dataset_builder import DatasetBuilder
+    from cabench.dataset_builder import DatasetProvider
     from cabench.method import ContrastiveAnalysisMethod
 
 Kind = Literal["methods", "datasets"]
@@ -78,15 +78,15 @@ def load_method(name: str) -> type[ContrastiveAnalysisMethod]:
     return cast("type[ContrastiveAnalysisMethod]", _load("methods", name, ContrastiveAnalysisMethod))
 
 
-def load_builder(name: str) -> type[DatasetBuilder]:
-    """The class of a data set builder.
+def load_dataset(name: str) -> type[DatasetProvider]:
+    """The class that gives a data set: a builder's, or that of data which is there already.
 
     Raises:
         UserError: as for `load_method`.
     """
-    from cabench.dataset_builder import DatasetBuilder
+    from cabench.dataset_builder import DatasetProvider
 
-    return cast("type[DatasetBuilder]", _load("datasets", name, DatasetBuilder))
+    return cast("type[DatasetProvider]", _load("datasets", name, DatasetProvider))
 
 
 def _load(kind: Kind, name: str, base: type) -> type:

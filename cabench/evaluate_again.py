@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cabench import discovery
-from cabench.dataset_builder import obtain
 from cabench.dataset_file import DatasetFile
 from cabench.errors import UserError
 from cabench.evaluation.evaluate import evaluate
@@ -72,8 +71,8 @@ class Evaluator:
 
     def _dataset(self, record: Record) -> DatasetFile:
         """The data set that a record was computed on."""
-        builder = discovery.load_builder(record.dataset["name"])
-        file = obtain(builder(builder.Config.from_mapping(record.dataset["config"])), self.data_root)
+        provider = discovery.load_dataset(record.dataset["name"])
+        file = provider(provider.Config.from_mapping(record.dataset["config"])).obtain(self.data_root)
         if file.info.content_sha256 != record.dataset["content_sha256"]:
             raise UserError("its data set would be built differently today; the cell must be computed again.")
         return file

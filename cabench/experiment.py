@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from cabench import discovery
 from cabench.config import digest, parse_value
 from cabench.context import Precision
 from cabench.dataset import DatasetInfo
-from cabench.dataset_builder import DatasetBuilder
+from cabench.dataset_builder import DatasetProvider
 from cabench.errors import UserError, unknown
 from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.probes import ProbeConfig
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.profiles import Profile
+from cabench.profiles import VARIANT_NAME, Profile, Variant
 from cabench.record import SCHEMA, Record
 
 EVALUATION = ProbeConfig()
+FILE, FILE_SUFFIX = "file", ".h5"
+"""The data set that stands for users' own files, and how their paths end."""
 ALL = "all"
 """Stands for every discovered method that takes the data set."""
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -131,16 +134,16 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     return overrides
 
 
-def make_builder(label: str, profile: Profile, overrides: Overrides) -> DatasetBuilder:
-    """The data set builder behind a label, with its resolved configuration.
+def make_dataset(label: str, profile: Profile, overrides: Overrides) -> DatasetProvider:
+    """What gives the data set behind a label, with its resolved configuration.
 
     Raises:
         UserError: for an unknown name, field or value.
     """
     name, fields = profile.dataset_fields(label)
     _check_label("data set", label, name, profile.dataset_variants, discovery.plugins("datasets"))
-    builder = discovery.load_builder(name)
-    return builder(builder.Config.from_mapping({**fields, **overrides.get(label, {})}))
+    provider = discovery.load_dataset(name)
+    return provider(provider.Config.from_mapping({**fields, **overrides.get(label, {})}))
 
 
 def make_method(label: str, dataset_label: str, profile: Profile, overrides: Overrides) -> ContrastiveAnalysisMethod:
@@ -154,6 +157,34 @@ def make_method(label: str, dataset_label: str, profile: Profile, overrides: Ove
     method = discovery.load_method(name)
     shared = {key: value for key, value in profile.every_method.items() if key in method.Config.field_names()}
     return method(method.Config.from_mapping({**shared, **fields, **overrides.get(label, {})}))
+
+
+def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[str]]:
+    """Let data set files be used like names: each becomes a variant, named by its file, of the data set `file`.
+
+    Args:
+        profile: that the variants are added to.
+        names: of data sets, as they were asked for; those that end in .h5 are paths.
+
+    Returns:
+        The profile with them, and the labels of all data sets, in order.
+
+    Raises:
+        UserError: for a path whose file is called like another data set, or as nothing may be called.
+    """
+    labels, variants = [], dict(profile.dataset_variants)
+    for name in names:
+        if not name.endswith(FILE_SUFFIX):
+            labels.append(name)
+            continue
+        label, variant = Path(name).stem, Variant(FILE, {"path": name})
+        if label in discovery.plugins("datasets") or variants.get(label, variant) != variant:
+            raise UserError(f"The file {name} is called like another data set, {label!r}; rename it.")
+        if not re.fullmatch(VARIANT_NAME, label):
+            raise UserError(f"The file {name} must be called by letters, digits, _ and -; rename it.")
+        variants[label] = variant
+        labels.append(label)
+    return replace(profile, dataset_variants=variants), labels
 
 
 def check_overrides(overrides: Overrides, labels: Sequence[str]) -> None:
@@ -184,7 +215,7 @@ def check_profile(profile: Profile) -> None:
             if key not in known:
                 raise unknown(f"field of [every_method] in profile {profile.name!r}", key, sorted(known))
     for dataset in (*profile.datasets, *profile.dataset_variants):
-        make_builder(dataset, profile, {})
+        make_dataset(dataset, profile, {})
     for dataset in profile.on:
         base, _ = profile.dataset_fields(dataset)
         _check_label("data set", dataset, base, profile.dataset_variants, discovery.plugins("datasets"))

@@ -10,7 +10,7 @@ import torch
 
 from cabench import discovery
 from cabench.context import Precision
-from cabench.dataset_builder import DatasetBuilder, find, obtain
+from cabench.dataset_builder import DatasetProvider
 from cabench.dataset_file import DatasetFile
 from cabench.device import resolve_device, resolve_precision
 from cabench.errors import UserError
@@ -20,10 +20,11 @@ from cabench.experiment import (
     Overrides,
     check_overrides,
     check_profile,
-    make_builder,
+    make_dataset,
     make_method,
     parse_overrides,
     parse_seeds,
+    with_files,
 )
 from cabench.profiles import Profile, load_profile
 from cabench.store import ResultsStore
@@ -65,11 +66,11 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
     """
     outline = _outline(request)
     files = {}
-    for label, builder in outline.builders.items():
-        file = find(builder, request.data_root)
+    for label, dataset in outline.datasets.items():
+        file = dataset.find(request.data_root)
         if file is None:
             say(f"Building data set {label}")
-            file = obtain(builder, request.data_root)
+            file = dataset.obtain(request.data_root)
         for note in file.info.notes:
             say(f"Note on {label}: {note}")
         files[label] = file
@@ -88,8 +89,8 @@ def survey(request: Request, store: ResultsStore) -> list[tuple[str, str, int | 
     """
     outline = _outline(request)
     lines: list[tuple[str, str, int | str, str, str]] = []
-    for label, builder in outline.builders.items():
-        file = find(builder, request.data_root)
+    for label, dataset in outline.datasets.items():
+        file = dataset.find(request.data_root)
         if file is None:
             lines += [
                 (label, m, seed, "", "missing (data set not built)") for m in outline.methods for seed in outline.seeds
@@ -112,7 +113,7 @@ class _Outline:
     overrides: Overrides
     device: torch.device
     precision: Precision
-    builders: dict[str, DatasetBuilder]
+    datasets: dict[str, DatasetProvider]
     methods: list[str]
     optional: frozenset[str]
     seeds: list[int]
@@ -154,20 +155,21 @@ def _outline(request: Request) -> _Outline:
     if not datasets:
         raise UserError(f"Profile {profile.name!r} has no default data sets; name some with --datasets.")
     overrides = parse_overrides(request.sets)
+    profile, labels = with_files(profile, datasets)
     device = resolve_device(request.device)
     precision = request.precision if request.precision != "auto" else str(defaults.get("precision", "auto"))
-    builders = {label: make_builder(label, profile, overrides) for label in datasets}
-    for label in datasets:
+    providers = {label: make_dataset(label, profile, overrides) for label in labels}
+    for label in labels:
         for method in methods:
             make_method(method, label, profile, overrides)
-    check_overrides(overrides, [*methods, *datasets])
+    check_overrides(overrides, [*methods, *labels])
     check_profile(profile)
     return _Outline(
         profile=profile,
         overrides=overrides,
         device=device,
         precision=resolve_precision(precision, device),
-        builders=builders,
+        datasets=providers,
         methods=methods,
         optional=frozenset(every) - set(asked),
         seeds=parse_seeds(request.seeds or str(defaults.get("seeds", "0"))),

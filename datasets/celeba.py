@@ -28,10 +28,10 @@ from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import DatasetWriter
 from cabench.datasets.sources import celeba
-from cabench.datasets.sources.held_out import held_out
 from cabench.datasets.sources.image_files import open_images
 from cabench.datasets.sources.image_rows import write_rows
 from cabench.datasets.sources.label_tables import check_files
+from cabench.held_out import held_out
 from cabench.sources import Source
 
 TEST_FRACTION = 0.2

@@ -30,10 +30,11 @@ from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import DatasetWriter
 from cabench.datasets.sources.area import area_resized
 from cabench.datasets.sources.download import must_be_fetched
-from cabench.datasets.sources.held_out import held_out, note_leak
 from cabench.datasets.sources.image_files import open_images
 from cabench.datasets.sources.image_rows import write_rows
 from cabench.datasets.sources.label_tables import check, check_files, numbers, read_csv, require_columns
+from cabench.datasets.sources.leaks import note_leak
+from cabench.held_out import held_out
 from cabench.sources import Source
 
 TITLE = "CheXpert-v1.0-small"

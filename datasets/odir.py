@@ -32,10 +32,11 @@ from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import DatasetWriter
 from cabench.datasets.sources import odir
-from cabench.datasets.sources.held_out import held_out, note_leak
 from cabench.datasets.sources.image_files import open_images
 from cabench.datasets.sources.image_rows import write_rows
 from cabench.datasets.sources.label_tables import check_files
+from cabench.datasets.sources.leaks import note_leak
+from cabench.held_out import held_out
 from cabench.sources import Source
 
 TEST_FRACTION = 0.1

@@ -66,7 +66,7 @@ class SepCLRSupervisedConfig(ViewConfig, TrainingConfig):
     independence_weight: float = setting(10.0, at_least=0, help="of the k-JEM term")
     temperature: float = setting(0.5, above=0, help="tau of the kernels")
     attribute_temperature: float = setting(0.025, above=0, help="tau_y, in squared units of the real attributes")
-    crop_size: int = setting(64, at_least=1, help="height and width of a view, in pixels")
+    crop_size: int = setting(64, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
     crop_scale: tuple[float, float] = setting((0.5, 1.0), above=0, at_most=1, help="range of the cropped part's area")
     rotation: float = setting(25.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
     jitter: float = setting(0.0, at_least=0, at_most=1, help="probability of colour jitter, one coin per batch (D3)")

@@ -15,7 +15,7 @@ import pytest
 from cabench.cache import cache_folder
 from cabench.config import Settings, setting
 from cabench.dataset import Attribute
-from cabench.dataset_builder import DatasetBuilder, cached_path, find, obtain
+from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import SPLITS, DatasetFile, DatasetWriter
 from cabench.errors import UserError
 from cabench.sources import Source
@@ -83,20 +83,20 @@ def files_in(folder: Path) -> list[str]:
 def test_a_data_set_is_built_once_and_found_again(tmp_path: Path, cache: Path) -> None:
     builder = tiny()
     builder.log = tmp_path / "log"
-    assert find(builder, None) is None
+    assert builder.find(None) is None
     assert not cache.exists(), "looking for a data set wrote something"
-    built = obtain(builder, None)
+    built = builder.obtain(None)
     built.verify()
-    assert obtain(builder, None) == find(builder, None) == built
+    assert builder.obtain(None) == builder.find(None) == built
     assert builder.log.read_text() == "built\n"
     assert files_in(cache) == [built.path.name]
-    assert built.path == cached_path(builder, builder.locate(None))
+    assert built.path == builder.cached_path(builder.locate(None))
 
 
 def test_the_file_says_what_it_was_built_from(tmp_path: Path) -> None:
     raw = tmp_path / "raw.bin"
     raw.write_bytes(b"abc")
-    info = obtain(tiny(Source("Raw", (raw,)), size=3), None).info
+    info = tiny(Source("Raw", (raw,)), size=3).obtain(None).info
     assert (info.name, info.builder_version, info.config, info.sources) == ("tiny", 1, {"size": 3}, ("Raw",))
     assert info.image_shape == (1, 3, 3)
 
@@ -126,7 +126,7 @@ def test_the_path_differs_with_all_that_determines_the_content(tmp_path: Path) -
         tiny(Source("computed", (large,))),
         tiny(Source("computed", (small, large))),
     ]
-    paths = {cached_path(builder, builder.locate(None)) for builder in builders}
+    paths = {builder.cached_path(builder.locate(None)) for builder in builders}
     assert len(paths) == len(builders)
 
 
@@ -136,7 +136,7 @@ def test_the_path_does_not_depend_on_where_the_sources_are(tmp_path: Path) -> No
         (tmp_path / name).mkdir()
         (tmp_path / name / "raw").write_bytes(b"the same")
         builder = tiny(Source("Raw", (tmp_path / name / "raw",)))
-        paths.add(cached_path(builder, builder.locate(None)))
+        paths.add(builder.cached_path(builder.locate(None)))
     assert len(paths) == 1
 
 
@@ -173,7 +173,7 @@ builder.before_the_end = lambda: time.sleep(0.5)
 ready.touch()
 while not start.exists():
     time.sleep(0.002)
-print(builders.obtain(builder, None).info.content_sha256)
+print(builder.obtain(None).info.content_sha256)
 """
 
 
@@ -199,7 +199,7 @@ def test_two_processes_that_ask_at_once_build_it_once(tmp_path: Path, cache: Pat
             process.kill()
     assert [process.returncode for process in processes] == [0, 0]
     assert log.read_text() == "built\n"
-    assert hashes[0] == hashes[1] == obtain(tiny(), None).info.content_sha256 + "\n"
+    assert hashes[0] == hashes[1] == tiny().obtain(None).info.content_sha256 + "\n"
     assert len(files_in(cache)) == 1
 
 
@@ -214,10 +214,10 @@ def test_a_build_that_raises_leaves_nothing_and_can_be_tried_again(cache: Path, 
     builder = tiny()
     builder.before_the_end = fail
     with pytest.raises(error, match="stopped"):
-        obtain(builder, None)
+        builder.obtain(None)
     assert files_in(cache) == []
-    assert find(builder, None) is None
-    obtain(tiny(), None).verify()
+    assert builder.find(None) is None
+    tiny().obtain(None).verify()
 
 
 def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(
@@ -225,34 +225,34 @@ def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / "file" / "below"))
-    assert find(tiny(), None) is None
+    assert tiny().find(None) is None
     with pytest.raises(UserError, match=r"'tiny' could not be built: .*below.*CABENCH_CACHE"):
-        obtain(tiny(), None)
+        tiny().obtain(None)
 
 
 def test_a_source_that_cannot_be_read_is_not_blamed_on_the_cache(tmp_path: Path) -> None:
     builder = tiny()
     builder.before_the_end = lambda: (tmp_path / "absent.png").open() and None
     with pytest.raises((UserError, OSError), match=r"absent\.png") as caught:
-        obtain(builder, None)
+        builder.obtain(None)
     assert "make room there" not in str(caught.value)
 
 
 def test_a_damaged_file_in_the_cache_is_named() -> None:
-    path = obtain(tiny(), None).path
+    path = tiny().obtain(None).path
     path.write_bytes(b"damaged")
     with pytest.raises(UserError, match=path.name):
-        obtain(tiny(), None)
+        tiny().obtain(None)
 
 
 def test_following_the_advice_for_a_damaged_file_mends_it() -> None:
-    path = obtain(tiny(), None).path
+    path = tiny().obtain(None).path
     path.write_bytes(b"damaged")
     with pytest.raises(UserError) as caught:
-        obtain(tiny(), None)
+        tiny().obtain(None)
     if "delete" in str(caught.value).lower():
         path.unlink()
-    DatasetFile.open(obtain(tiny(), None).path).verify()
+    DatasetFile.open(tiny().obtain(None).path).verify()
 
 
 def test_a_builder_without_a_configuration_has_its_defaults() -> None:

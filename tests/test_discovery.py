@@ -11,7 +11,7 @@ import pytest
 
 import cabench
 from cabench.dataset_builder import DatasetBuilder
-from cabench.discovery import Kind, load_builder, load_method, plugins
+from cabench.discovery import Kind, load_dataset, load_method, plugins
 from cabench.errors import UserError
 from cabench.method import ContrastiveAnalysisMethod
 
@@ -67,7 +67,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def load(kind: Kind, name: str) -> type[ContrastiveAnalysisMethod] | type[DatasetBuilder]:
-    return load_method(name) if kind == "methods" else load_builder(name)
+    return load_method(name) if kind == "methods" else load_dataset(name)
 
 
 def files_of(kind: Kind) -> set[str]:
@@ -108,7 +108,7 @@ def test_an_unknown_name_is_refused_with_the_closest_match() -> None:
     with pytest.raises(UserError, match="Unknown method 'seprcl'; did you mean 'sepclr'"):
         load_method("seprcl")
     with pytest.raises(UserError, match="Unknown data set 'dsprite'; did you mean 'dsprites'"):
-        load_builder("dsprite")
+        load_dataset("dsprite")
 
 
 @pytest.mark.parametrize(("kind", "code"), [("methods", METHOD), ("datasets", BUILDER)])
@@ -136,7 +136,7 @@ def test_one_package_may_bring_both_kinds(install: Install) -> None:
         code, "[cabench.methods]\ntheirs = their_package:Mine\n[cabench.datasets]\ntheir_data = their_package:MyData\n"
     )
     assert issubclass(load_method("theirs"), ContrastiveAnalysisMethod)
-    assert issubclass(load_builder("their_data"), DatasetBuilder)
+    assert issubclass(load_dataset("their_data"), DatasetBuilder)
     assert "theirs" not in plugins("datasets")
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from cabench import evaluate_again, experiment, store
+from cabench import experiment, store
+from cabench.dataset_builder import DatasetBuilder
 from cabench.errors import UserError
 from cabench.evaluate_again import Evaluator
 from cabench.evaluation.protocols import protocol_scores
@@ -471,7 +472,7 @@ def test_protocols_outlive_a_newer_evaluation_and_are_computed_anew(
 
 def test_the_data_set_is_obtained_once_for_all_its_records(outdated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    obtain = evaluate_again.obtain
-    monkeypatch.setattr(evaluate_again, "obtain", lambda *given: calls.append(given) or obtain(*given))
+    obtain = DatasetBuilder.obtain
+    monkeypatch.setattr(DatasetBuilder, "obtain", lambda *given: calls.append(given) or obtain(*given))
     update(outdated)
     assert len(calls) == 1

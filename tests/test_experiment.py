@@ -18,7 +18,7 @@ from cabench.experiment import (
     Cell,
     check_overrides,
     evaluation,
-    make_builder,
+    make_dataset,
     make_method,
     parse_overrides,
     parse_seeds,
@@ -156,14 +156,14 @@ def test_an_override_wins_over_the_profile_and_goes_by_label() -> None:
     overrides = {"wide": {"d_salient": 9}, "planted": {"noise": 4}}
     assert make_method("wide", "planted", profile, overrides).config == ChanceConfig(d_common=8, d_salient=9)
     assert make_method("chance", "planted", profile, overrides).config == ChanceConfig(d_common=2, d_salient=2)
-    assert make_builder("planted", profile, overrides).config.to_dict()["noise"] == 4
+    assert make_dataset("planted", profile, overrides).config.to_dict()["noise"] == 4
 
 
 def test_an_unknown_method_field_or_value_is_refused() -> None:
     with pytest.raises(UserError, match="Unknown method 'chanse'; did you mean 'chance'"):
         make_method("chanse", "planted", EMPTY, {})
     with pytest.raises(UserError, match="Unknown data set 'plantet'; did you mean 'planted'"):
-        make_builder("plantet", EMPTY, {})
+        make_dataset("plantet", EMPTY, {})
     with pytest.raises(UserError, match=r"chance\.d_common = 0"):
         make_method("chance", "planted", EMPTY, {"chance": {"d_common": 0}})
 

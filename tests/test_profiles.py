@@ -12,7 +12,7 @@ from cabench import discovery
 from cabench.config import digest
 from cabench.dataset import Attribute, DataForm
 from cabench.errors import UserError
-from cabench.experiment import check_profile, make_builder, make_method, parse_seeds
+from cabench.experiment import check_profile, make_dataset, make_method, parse_seeds
 from cabench.methods.networks.dcgan import Trunk
 from cabench.plan import Request, survey
 from cabench.profiles import Profile, Variant, load_profile, profile_names
@@ -180,7 +180,7 @@ def test_defaults_that_list_something_else_than_names_are_refused(profile: MakeP
 
 def plan_with(loaded: Profile) -> None:
     for label in loaded.defaults.get("datasets", []):
-        make_builder(label, loaded, {})
+        make_dataset(label, loaded, {})
     for label in loaded.defaults.get("controls", []):
         make_method(label, "planted", loaded, {})
 
@@ -200,7 +200,7 @@ def test_a_variant_of_an_unknown_base_is_refused_where_it_is_used(profile: MakeP
     with pytest.raises(UserError, match="Unknown method 'pcaa'"):
         make_method("mine", "planted", loaded, {})
     with pytest.raises(UserError, match="Unknown data set 'plantd'"):
-        make_builder("other", loaded, {})
+        make_dataset("other", loaded, {})
 
 
 def test_an_unknown_name_is_compared_with_variants_too(profile: MakeProfile) -> None:
@@ -232,7 +232,7 @@ def test_a_built_in_profile_sets_only_fields_that_exist_to_values_that_are_allow
     loaded = load_profile(name)
     datasets = {*loaded.datasets, *loaded.dataset_variants, *loaded.on, *loaded.defaults["datasets"]}
     for label in datasets:
-        make_builder(label, loaded, {})
+        make_dataset(label, loaded, {})
     everywhere = {*loaded.methods, *loaded.method_variants, *loaded.defaults.get("controls", [])}
     for dataset in datasets:
         for method in {*everywhere, *loaded.on.get(dataset, {})}:

@@ -32,6 +32,8 @@ from cabench.errors import UserError, unknown
 
 Fields = Mapping[str, Any]
 
+VARIANT_NAME = r"\w[\w.-]*"
+
 _TABLES = ("defaults", "datasets", "every_method", "methods", "on", "variants")
 _DEFAULTS = {"datasets": "a list of names", "controls": "a list of names", "seeds": "text", "precision": "text"}
 
@@ -206,7 +208,7 @@ def _is_list_of_names(value: object) -> bool:
 def _variants(profile: str, tables: Mapping[str, Fields], kind: str, other: str) -> dict[str, Variant]:
     found = {}
     for label, table in tables.items():
-        if not re.fullmatch(r"\w[\w.-]*", label):
+        if not re.fullmatch(VARIANT_NAME, label):
             raise UserError(f"Profile {profile!r}: {label!r} is no name for a variant; use letters, digits, _ and -.")
         if (kind in table) == (other in table):
             raise UserError(

@@ -194,7 +194,7 @@ def _is_stale(record: Record) -> bool:
         return True
     try:
         method = discovery.load_method(record.method["name"])
-        builder = discovery.load_builder(record.dataset["name"])
+        builder = discovery.load_dataset(record.dataset["name"])
     except UserError:
         return False
     return (method.version, builder.version) != (record.method["version"], record.dataset["builder_version"])

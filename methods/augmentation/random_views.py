@@ -24,7 +24,7 @@ from cabench.randomness import drawing_from
 class ViewConfig(Settings):
     """How views are drawn. Defaults: SepCLR's CIFAR-MNIST script (card A1)."""
 
-    crop_size: int = setting(24, at_least=1, help="height and width of a view, in pixels")
+    crop_size: int = setting(24, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
     crop_scale: tuple[float, float] = setting((0.2, 1.0), above=0, at_most=1, help="range of the cropped part's area")
     rotation: float = setting(0.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
     flip: float = setting(0.5, at_least=0, at_most=1, help="probability of a horizontal flip, per image")
@@ -66,9 +66,7 @@ class RandomViews(nn.Module):
 
     def __init__(self, config: ViewConfig) -> None:
         super().__init__()
-        size = (config.crop_size, config.crop_size)
-        # "resample" crops the whole batch at once; kornia's "slice" mode goes image by image.
-        self.crop = RandomResizedCrop(size, scale=config.crop_scale, cropping_mode="resample")
+        self.crops: dict[tuple[int, int], RandomResizedCrop] = {}
         self.rotation = RandomRotation(config.rotation, p=0.5)
         self.flip = RandomHorizontalFlip(p=config.flip)
         self.colour = ColorJitter(config.brightness, config.contrast, config.saturation, config.hue, p=1.0)
@@ -76,14 +74,16 @@ class RandomViews(nn.Module):
         self.config = config
 
     def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Float32 views (n, channels, crop_size, crop_size) of float32 images (n, channels, height, width) in [0, 1].
+        """Float32 views of float32 images (n, channels, height, width) in [0, 1].
+
+        They are (n, channels, crop_size, crop_size), or of the images' own size.
 
         Args:
             images: on any device.
             generator: the CPU generator that all parameters are drawn from.
         """
         with torch.no_grad(), drawing_from(generator):
-            views: Tensor = self.crop(images)
+            views: Tensor = self.crop_for(images)(images)
             if self.config.rotation:
                 views = self.rotation(views)
             views = self.flip(views)
@@ -92,3 +92,11 @@ class RandomViews(nn.Module):
             if self.config.grey:
                 views = self.grey(views)
         return views.contiguous(memory_format=torch.channels_last)
+
+    def crop_for(self, images: Tensor) -> RandomResizedCrop:
+        """The crop to views of the configured size, or to the images' own; made once for each size."""
+        size = (self.config.crop_size or images.shape[2], self.config.crop_size or images.shape[3])
+        if size not in self.crops:
+            # "resample" crops the whole batch at once; kornia's "slice" mode goes image by image.
+            self.crops[size] = RandomResizedCrop(size, scale=self.config.crop_scale, cropping_mode="resample")
+        return self.crops[size]

@@ -66,8 +66,8 @@ def check_views(name: EncoderName, crop_size: int, info: DatasetInfo, method: st
         UserError: naming the setting.
     """
     height, width = info.image_shape[1:]
-    if ENCODERS[name].sizes is not ANY and (crop_size, crop_size) != (height, width):
+    if crop_size and ENCODERS[name].sizes is not ANY and (crop_size, crop_size) != (height, width):
         raise UserError(
             f"{method}.encoder = {name} is built for the images' own {height} x {width}, but {method}.crop_size is "
-            f"{crop_size}; set it to {height} or choose another encoder."
+            f"{crop_size}; set it to {height} or 0, or choose another encoder."
         )

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cabench.dataset_builder import obtain
 from cabench.datasets.celeba import CelebA
 from cabench.datasets.sources import image_files, sprites
-from cabench.experiment import make_builder
+from cabench.experiment import make_dataset
 from cabench.profiles import load_profile
 
 
@@ -33,7 +32,7 @@ def test_building_the_quick_sprites(benchmark, tmp_path, monkeypatch):
 
     def build() -> None:
         monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / str(next(folders))))
-        obtain(make_builder("dsprites", load_profile("quick"), {}), None)
+        make_dataset("dsprites", load_profile("quick"), {}).obtain(None)
 
     benchmark.pedantic(build, rounds=3)
 
@@ -63,7 +62,7 @@ def test_building_celeba(benchmark, faces, tmp_path, monkeypatch):
 
     def build() -> None:
         monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / str(next(folders))))
-        obtain(CelebA(), faces)
+        CelebA().obtain(faces)
 
     benchmark.pedantic(build, rounds=3)
     report_images_per_s(benchmark)

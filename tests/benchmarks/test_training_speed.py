@@ -7,9 +7,8 @@ import torch
 
 from cabench.conformance import context
 from cabench.dataset import Population, as_float
-from cabench.dataset_builder import obtain
 from cabench.discovery import load_method, plugins
-from cabench.experiment import make_builder, make_method
+from cabench.experiment import make_dataset, make_method
 from cabench.profiles import load_profile
 from cabench.training import Batch, GradientTrainedMethod
 
@@ -25,7 +24,7 @@ def batch(population: Population, rows: int) -> Batch:
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_step(benchmark, name):
     profile = load_profile("quick")
-    data = obtain(make_builder("dsprites", profile, {}), None).read("train")
+    data = make_dataset("dsprites", profile, {}).obtain(None).read("train")
     method = make_method(name, "dsprites", profile, {})
     surroundings = context()
     method.prepare(data.info.form, torch.device("cpu"), surroundings.randomness.initialisation())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cabench.dataset_builder import DatasetBuilder, obtain
+from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import DatasetFile
 from cabench.errors import UserError
 
@@ -39,7 +39,7 @@ def build_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildAt:
 
     def build(builder: DatasetBuilder, root: Path) -> DatasetFile:
         monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / f"cache{next(caches)}"))
-        return obtain(builder, root)
+        return builder.obtain(root)
 
     return build
 
@@ -52,7 +52,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
         cache = tmp_path / "refusing"
         monkeypatch.setenv("CABENCH_CACHE", str(cache))
         with pytest.raises(UserError) as raised:
-            obtain(builder, root)
+            builder.obtain(root)
         left = [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
         assert not left
         return str(raised.value)

@@ -14,7 +14,6 @@ from PIL import Image
 
 from cabench.cache import download_folder
 from cabench.config import ConfigError
-from cabench.dataset_builder import obtain
 from cabench.dataset_file import DatasetFile
 from cabench.datasets import celeba
 from cabench.datasets.celeba import CelebA, CelebAConfig
@@ -409,6 +408,6 @@ class TestAbsent:
     def test_without_a_folder_nothing_is_downloaded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / "none"))
         with pytest.raises(UserError, match="get img_align_celeba") as raised:
-            obtain(CelebA(), None)
+            CelebA().obtain(None)
         assert str(download_folder()) in str(raised.value)
         assert not (tmp_path / "none").exists()

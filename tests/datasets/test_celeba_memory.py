@@ -16,10 +16,9 @@ CONTENTS = 100  # different images; all others are further names of them, so tha
 BUILD = """
 import re, sys
 from pathlib import Path
-from cabench.dataset_builder import obtain
 from cabench.datasets.celeba import CelebA
 
-file = obtain(CelebA(), Path(sys.argv[1]))
+file = CelebA().obtain(Path(sys.argv[1]))
 status = Path("/proc/self/status").read_text()
 print(sum(sum(counts.values()) for counts in file.info.counts.values()), re.search(r"VmHWM:\\s*(\\d+) kB", status)[1])
 """

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from cabench.config import ConfigError
-from cabench.dataset_builder import obtain
 from cabench.dataset_file import DatasetFile
 from cabench.datasets.cifar_mnist import CifarMnist, CifarMnistConfig
 from cabench.datasets.sources import cifar10, mnist
@@ -45,7 +44,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         patch.setattr(cifar10, "read", lambda source: (PHOTOGRAPHS["train"], PHOTOGRAPHS["test"]))
         patch.setattr(mnist, "locate", lambda root: Source("MNIST"))
         patch.setattr(mnist, "read", lambda source: (DIGITS["train"], DIGITS["test"]))
-        file = obtain(CifarMnist(CifarMnistConfig(test_split=request.param)), None)
+        file = CifarMnist(CifarMnistConfig(test_split=request.param)).obtain(None)
     yield file
     file.path.unlink()
 
@@ -155,7 +154,7 @@ def test_full_test_split_is_the_default_and_others_are_refused() -> None:
 def test_real_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CABENCH_CACHE", str(tmp_path))
     root = Path(str(DATA))
-    file = obtain(CifarMnist(), root)
+    file = CifarMnist().obtain(root)
     file.verify()
 
     assert file.info.sources == (cifar10.locate(root).title, "MNIST")
@@ -180,7 +179,7 @@ def test_real_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     sha = file.info.content_sha256
     file.path.unlink()
-    assert obtain(CifarMnist(), root).info.content_sha256 == sha
+    assert CifarMnist().obtain(root).info.content_sha256 == sha
     file.path.unlink()
 
 
@@ -192,5 +191,5 @@ def test_incomplete_sources_are_refused_by_name(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(mnist, "locate", lambda root: Source("MNIST"))
     monkeypatch.setattr(mnist, "read", lambda source: (DIGITS["train"], DIGITS["test"]))
     with pytest.raises(UserError, match=r"CIFAR-10 .* holds 49,900 training"):
-        obtain(CifarMnist(CifarMnistConfig()), None)
+        CifarMnist(CifarMnistConfig()).obtain(None)
     assert not list(tmp_path.glob("**/*.h5"))

@@ -15,7 +15,6 @@ import pytest
 from cabench.cache import cache_folder
 from cabench.config import ConfigError
 from cabench.dataset import ContrastiveDataset, Population
-from cabench.dataset_builder import obtain
 from cabench.dataset_file import DatasetFile
 from cabench.datasets import dsprites
 from cabench.datasets.dsprites import DSprites, DSpritesConfig
@@ -42,7 +41,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
     def obtained(**fields: Any) -> DatasetFile:
         config = DSpritesConfig(**{"train_size": 200, "test_size": 120, **fields})
         if config not in files:
-            files[config] = obtain(DSprites(config), Path(DATA) if DATA else None)
+            files[config] = DSprites(config).obtain(Path(DATA) if DATA else None)
         return files[config]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -240,7 +239,7 @@ class TestSprites:
         sizes = {"train_size": 2 * (count - 100), "test_size": 200}
         config = DSpritesConfig(digits="sklearn", grid="random", orientations=orientations, size=32, **sizes)
 
-        both = [split.target.attributes for split in splits(obtain(DSprites(config), None)).values()]
+        both = [split.target.attributes for split in splits(DSprites(config).obtain(None)).values()]
 
         used = Counter(row for values in both for row in zip(*(values[name] for name in FACTORS), strict=True))
         # No turn and a full turn are two values of the grid that become one number, so that 0 occurs twice.
@@ -252,7 +251,7 @@ class TestSprites:
 
     def test_narrow_orientations_are_the_ten_of_the_card(self, few_positions: None) -> None:
         config = DSpritesConfig(train_size=1400, test_size=40, digits="sklearn", grid="random", size=32)
-        both = splits(obtain(DSprites(config), None)).values()
+        both = splits(DSprites(config).obtain(None)).values()
 
         orientation = np.sort(np.concatenate([split.target.attributes["orientation"] for split in both]))
 
@@ -358,7 +357,7 @@ class TestReproducible:
     ) -> None:
         first = build(digits="sklearn")
         monkeypatch.setenv("CABENCH_CACHE", str(tmp_path))
-        again = obtain(DSprites(DSpritesConfig(train_size=200, test_size=120, digits="sklearn")), None)
+        again = DSprites(DSpritesConfig(train_size=200, test_size=120, digits="sklearn")).obtain(None)
 
         assert again.path != first.path
         assert again.info.content_sha256 == first.info.content_sha256
@@ -440,7 +439,7 @@ class TestTooManySprites:
         config = DSpritesConfig(train_size=1402, test_size=40, digits="sklearn")
 
         with pytest.raises(UserError, match="721 different sprites, but there are 720"):
-            obtain(DSprites(config), None)
+            DSprites(config).obtain(None)
 
         assert list(cache_folder().rglob("*.h5")) == []
 
@@ -448,7 +447,7 @@ class TestTooManySprites:
         config = DSpritesConfig(train_size=1402, test_size=40, digits="sklearn")
 
         with pytest.raises(UserError, match="train_size"):
-            obtain(DSprites(config), None)
+            DSprites(config).obtain(None)
 
 
 def test_odd_sizes_are_refused_or_kept(build: Build) -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from cabench.config import ConfigError
 from cabench.dataset import ContrastiveDataset
-from cabench.dataset_builder import obtain
 from cabench.dataset_file import DatasetFile
 from cabench.datasets.planted import Planted, PlantedConfig
 
@@ -24,7 +23,7 @@ EVERYTHING = set(product(range(3), LEVELS, range(3), LEVELS))
 def build(folder: Path, **fields: int) -> DatasetFile:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CABENCH_CACHE", str(folder))
-        return obtain(Planted(PlantedConfig(**fields)), None)
+        return Planted(PlantedConfig(**fields)).obtain(None)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from cabench.experiment import evaluation
 from cabench.record import Record, Score
 
 PCA_VERSION = discovery.load_method("pca").version
-PLANTED_VERSION = discovery.load_builder("planted").version
+PLANTED_VERSION = discovery.load_dataset("planted").version
 
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]

@@ -41,7 +41,7 @@ def record(method: str, dataset: str, seed: int) -> Record:
     """A record in which the method with the largest number leaks most."""
     number = METHODS.index(method)
     jitter = 0.01 * np.random.default_rng([number, seed]).normal()
-    kind, builder = discovery.load_method(method), discovery.load_builder(dataset)
+    kind, builder = discovery.load_method(method), discovery.load_dataset(dataset)
     return Record(
         key=f"{100 * number + 10 * DATASETS.index(dataset) + seed:064x}",
         status="ok",

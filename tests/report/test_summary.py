@@ -21,7 +21,7 @@ MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]
 
 PCA_VERSION = discovery.load_method("pca").version
-PLANTED_VERSION = discovery.load_builder("planted").version
+PLANTED_VERSION = discovery.load_dataset("planted").version
 ANSWER = Column("digit", "salient", "target", "balanced_accuracy", "salient")
 
 

@@ -100,7 +100,7 @@ def test_without_rotation_the_views_are_those_of_crop_flip_jitter_and_grey_alone
     ours = RandomViews(config)(images(), torch.Generator().manual_seed(5))
     views = RandomViews(config)
     with drawing_from(torch.Generator().manual_seed(5)):
-        expected = views.flip(views.crop(images()))
+        expected = views.flip(views.crop_for(images())(images()))
         if torch.rand(()) < config.jitter:
             expected = views.colour(expected)
         expected = views.grey(expected)

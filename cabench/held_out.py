@@ -7,8 +7,6 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from cabench.dataset_file import DatasetWriter
-
 
 def held_out(groups: pd.Series, strata: pd.Series, fraction: float, seed: int) -> np.ndarray:
     """Choose about `fraction` of each stratum's images, and with an image all others of its group.
@@ -33,13 +31,3 @@ def held_out(groups: pd.Series, strata: pd.Series, fraction: float, seed: int) -
     before = sizes.cumsum() - whole["size"]
     chosen = whole.index[before < (fraction * sizes.transform("sum")).round()]
     return images["group"].isin(chosen).to_numpy()
-
-
-def note_leak(writer: DatasetWriter, patients: pd.Series, is_test: pd.Series) -> None:
-    """Note, where it is so, how many patients stand in both splits."""
-    shared = set(patients[is_test]) & set(patients[~is_test])
-    if shared:
-        writer.note(
-            f"LEAKY SPLIT: images of {len(shared):,} patients stand in both splits, so that scores are too high; "
-            'split = "patient-disjoint" has none.'
-        )

@@ -1,0 +1,107 @@
+"""A file of one's own is used like a built-in data set, from `plan` to `evaluate`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cabench import Attribute, Examples, write_arrays
+from cabench.datasets.file import File, FileConfig
+from cabench.errors import UserError
+from cabench.experiment import with_files
+from cabench.profiles import Profile, Variant, load_profile
+
+KIND = Attribute("kind", "salient", "class", ("upper", "lower"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 x 32 noise; targets have a bright square in the upper or the lower half."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 100, (160, 1, 32, 32), np.uint8)
+    kinds = np.arange(80) % 2
+    for row, kind in zip(images[80:], kinds, strict=True):
+        row[:, 4 + 16 * kind : 12 + 16 * kind, 10:20] = 250
+    path = tmp_path_factory.mktemp("own") / "mine.h5"
+    write_arrays(path, Examples(images[:80]), Examples(images[80:], {"kind": kinds}), [KIND])
+    return path
+
+
+def cabench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cabench", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_it_is_planned_run_reported_and_evaluated_by_its_path(made: Path, tmp_path: Path) -> None:
+    shutil.copy(made, tmp_path / "mine.h5")
+    asked = ("--methods", "cpca", "--datasets", "mine.h5", "--results", "results", "--set", "cpca.components=2")
+    planned = cabench(tmp_path, "plan", *asked)
+    assert planned.returncode == 0, planned.stderr
+    assert [line.split()[:2] for line in planned.stdout.splitlines()[2:]] == [
+        ["mine", name] for name in ("cpca", "pca", "chance")
+    ]
+    run = cabench(tmp_path, "run", *asked)
+    assert run.returncode == 0, run.stderr
+    assert "## mine" in run.stdout
+    (record,) = (tmp_path / "results" / "mine" / "cpca").glob("*/record.json")
+    content = json.loads(record.read_text())
+    assert content["dataset"]["name"] == "file"
+    assert content["dataset"]["config"] == {"path": "mine.h5"}
+    found = {
+        (score["space"], score["attribute"]): score["value"]
+        for score in content["scores"]
+        if score["metric"] == "balanced_accuracy"
+    }
+    assert found["salient", "kind"] == 1
+    content["evaluation"]["version"] -= 1
+    record.write_text(json.dumps(content))
+    renewed = cabench(tmp_path, "evaluate", "--results", "results")
+    assert renewed.returncode == 0, renewed.stderr
+    assert "mine / cpca / seed 0: evaluated" in renewed.stdout + renewed.stderr
+
+
+def test_the_file_is_checked_when_it_is_opened(made: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(made, tmp_path / "mine.h5"))
+    with h5py.File(path, "a") as file:
+        file["train/images"][0, 0, 0, 0] += 1
+    with pytest.raises(UserError, match="content hash is another"):
+        File(FileConfig(path=str(path))).obtain(None)
+
+
+def test_without_a_path_it_says_what_to_write() -> None:
+    with pytest.raises(UserError, match=r"--datasets mine\.h5"):
+        File().find(None)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no data set file"):
+        File(FileConfig(path=str(tmp_path / "absent.h5"))).find(None)
+
+
+def test_paths_become_variants_named_by_their_files() -> None:
+    profile, labels = with_files(load_profile("quick"), ["data/mine.h5", "planted", "data/mine.h5"])
+    assert labels == ["mine", "planted", "mine"]
+    assert profile.dataset_variants["mine"] == Variant("file", {"path": "data/mine.h5"})
+    name, fields = profile.method_fields("sepclr", "mine")
+    assert (name, fields["crop_size"]) == ("sepclr", 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["planted.h5"], "called like another data set, 'planted'"),
+        (["a/mine.h5", "b/mine.h5"], "called like another data set, 'mine'"),
+        (["my file.h5"], "letters, digits"),
+        ([".h5"], "letters, digits"),
+    ],
+)
+def test_files_that_could_not_be_told_apart_are_refused(names: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        with_files(Profile("mine", ""), names)
