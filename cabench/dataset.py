@@ -1,9 +1,13 @@
-"""What a method trains on and what an evaluation reads: images of two populations with their attributes."""
+"""What a method trains on and what an evaluation reads: examples of two populations with their attributes.
+
+Examples are images or, in a data set of feature tables, rows of features. What is said of images anywhere holds for
+rows of a table as well, except where tables are named.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
@@ -40,15 +44,26 @@ class Attribute:
         return values >= 0 if self.kind == "class" else ~np.isnan(values)
 
 
+def example_shape(sizes: Sequence[int]) -> tuple[int, ...]:
+    """The shape of one example: (channels, height, width) of an image, (features,) of a row of a table.
+
+    Raises:
+        ValueError: for another number of sizes.
+    """
+    if len(sizes) not in (1, 3):
+        raise ValueError(f"{tuple(sizes)} is the shape of neither an image nor a row of a table")
+    return tuple(sizes)
+
+
 class DataForm(NamedTuple):
     """What networks are built for.
 
     Attributes:
-        image_shape: (channels, height, width).
+        image_shape: (channels, height, width); of a table (features,).
         attributes: in the data set's order; what a method that learns from them has outputs for.
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     attributes: tuple[Attribute, ...] = ()
 
     def to_tensor(self) -> Tensor:
@@ -64,9 +79,8 @@ class DataForm(NamedTuple):
             ValueError, KeyError, TypeError: for a tensor that holds something else.
         """
         content = json.loads(bytes(text.tolist()))
-        channels, height, width = content["image_shape"]
         attributes = (Attribute(**{**a, "classes": tuple(a["classes"])}) for a in content["attributes"])
-        return cls((channels, height, width), tuple(attributes))
+        return cls(example_shape(content["image_shape"]), tuple(attributes))
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,7 @@ class DatasetInfo:
         config: the builder's resolved configuration.
         content_sha256: hash of every image, label and attribute declaration in the file.
         sources: titles of what it was built from, e.g. ("CIFAR-10 (JPEG)", "MNIST").
-        image_shape: (channels, height, width).
+        image_shape: (channels, height, width); of a table (features,).
         attributes: in the order in which tables show them.
         counts: images by split and population, e.g. {"train": {"background": 2000, "target": 2000}, ...}.
         notes: sentences of the builder that whoever uses the data must know.
@@ -90,10 +104,15 @@ class DatasetInfo:
     config: Mapping[str, object]
     content_sha256: str
     sources: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     attributes: tuple[Attribute, ...]
     counts: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_table(self) -> bool:
+        """Whether its examples are rows of features instead of images."""
+        return len(self.image_shape) == 1
 
     @property
     def form(self) -> DataForm:
@@ -106,7 +125,8 @@ class Population:
     """Images of one population.
 
     Attributes:
-        images: uint8 (n, channels, height, width) in [0, 255], on the CPU.
+        images: uint8 (n, channels, height, width) in [0, 255]; of a table float32 (n, features), standardised over
+            the training rows. On the CPU.
         attributes: by name, (n,) int64 class indices (-1 = undefined) or float64 (NaN = undefined).
     """
 
@@ -132,7 +152,12 @@ class ContrastiveDataset(NamedTuple):
 
 
 def as_float(images: Tensor) -> Tensor:
-    """uint8 images in [0, 255] as float32 in [0, 1], same shape and device, in channels-last memory."""
+    """uint8 images in [0, 255] as float32 in [0, 1], same shape and device, in channels-last memory.
+
+    float32 rows (n, features) of a table come back unchanged, as a copy: what is done to it does not reach the data.
+    """
+    if images.ndim == 2:
+        return images.clone()
     return images.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 

@@ -3,6 +3,8 @@
 /                     attrs: schema, name, builder_version, config (JSON), sources (JSON), content_sha256;
                       notes (JSON list of sentences) where the builder had something to tell
 /<split>/images       uint8 (n, channels, height, width)
+/<split>/features     float32 (n, features), finite, in place of images: a data set of feature tables, whose columns are
+                      standardised by mean and standard deviation over the training rows
 /<split>/is_target    bool (n,)
 /<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
     attrs: space = "common" | "salient", kind = "class" | "real", classes = [...] (no such attr where kind is "real"),
@@ -24,7 +26,7 @@ import numpy as np
 import torch
 
 from cabench.config import canonical_json
-from cabench.dataset import Attribute, ContrastiveDataset, DatasetInfo, Population
+from cabench.dataset import Attribute, ContrastiveDataset, DatasetInfo, Population, example_shape
 from cabench.errors import UserError
 
 SCHEMA = 1
@@ -34,12 +36,13 @@ CHUNK_ROWS = 1000  # images copied or hashed at a time: 3 MB of 32 x 32 colour, 
 
 
 class SplitWriter:
-    """Receives the images of one split, chunk by chunk, in their final order."""
+    """Receives the images of one split, or the rows of its table, chunk by chunk, in their final order."""
 
     def __init__(
-        self, group: h5py.Group, rows: int, image_shape: tuple[int, int, int], attributes: Sequence[Attribute]
+        self, group: h5py.Group, rows: int, image_shape: tuple[int, ...], attributes: Sequence[Attribute]
     ) -> None:
-        self._images = group.create_dataset("images", (rows, *image_shape), np.uint8)
+        name, dtype = ("features", np.float32) if len(example_shape(image_shape)) == 1 else ("images", np.uint8)
+        self._images = group.create_dataset(name, (rows, *image_shape), dtype)
         self._is_target = group.create_dataset("is_target", (rows,), np.bool_)
         self._values = {}
         values = group.create_group("attributes")
@@ -57,13 +60,21 @@ class SplitWriter:
         """Write the next images, all of one population.
 
         Args:
-            images: uint8 (n, channels, height, width).
+            images: uint8 (n, channels, height, width); of a table float32 (n, features), finite and standardised.
             is_target: whether they are target images.
             attributes: (n,) values by name; an attribute that is left out is undefined for these images.
+
+        Raises:
+            ValueError: for anything else, and for more images than were declared.
         """
         start, end = self._written, self._written + len(images)
-        if images.dtype != np.uint8:
-            raise ValueError(f"Images are stored as uint8 in [0, 255], but {images.dtype} was given.")
+        if images.dtype != self._images.dtype:
+            stored = "uint8 in [0, 255]" if self._images.dtype == np.uint8 else "float32"
+            raise ValueError(f"{self._images.name} is stored as {stored}, but {images.dtype} was given.")
+        if images.shape[1:] != self._images.shape[1:]:
+            raise ValueError(f"{images.shape[1:]} was given where {self._images.shape[1:]} was declared.")
+        if images.ndim == 2 and not np.isfinite(images).all():
+            raise ValueError("Features must be finite.")
         for name, values in attributes.items():
             if len(values) != len(images):
                 raise ValueError(f"{len(values)} values of {name!r} were given for {len(images)} images.")
@@ -94,9 +105,16 @@ class DatasetWriter:
 
     @contextmanager
     def split(
-        self, name: Split, rows: int, image_shape: tuple[int, int, int], attributes: Sequence[Attribute]
+        self, name: Split, rows: int, image_shape: tuple[int, ...], attributes: Sequence[Attribute]
     ) -> Iterator[SplitWriter]:
-        """Open a split of `rows` images for writing; exactly that many must be appended inside the block."""
+        """Open a split of `rows` images for writing; exactly that many must be appended inside the block.
+
+        Args:
+            name: "train" or "test".
+            rows: how many images, or rows of a table.
+            image_shape: (channels, height, width); of a table (features,).
+            attributes: in the order in which tables of results show them.
+        """
         writer = SplitWriter(self._file.create_group(name), rows, image_shape, attributes)
         yield writer
         writer.check_complete()
@@ -117,12 +135,18 @@ class DatasetWriter:
         )
 
 
+def examples(split: h5py.Group) -> h5py.Dataset:
+    """The images of a split or, in a data set of feature tables, its features."""
+    return split["features"] if "features" in split else split["images"]
+
+
 def content_sha256(file: h5py.File) -> str:
     """SHA-256 of every split's images, populations, attribute values and attribute declarations."""
     result = hashlib.sha256()
     for split in sorted(file):
         group = file[split]
-        datasets = [group["images"], group["is_target"], *(group["attributes"][k] for k in sorted(group["attributes"]))]
+        values = group["attributes"]
+        datasets = [examples(group), group["is_target"], *(values[name] for name in sorted(values))]
         for dataset in datasets:
             declared = {key: _plain(value) for key, value in dataset.attrs.items()}
             result.update(canonical_json([dataset.name, list(dataset.shape), str(dataset.dtype), declared]).encode())
@@ -161,10 +185,10 @@ class DatasetFile:
             ) from error
 
     def read(self, split: Split) -> ContrastiveDataset:
-        """Read one split into memory: its uint8 images, once, and a constant."""
+        """Read one split into memory: its images, once, and a constant."""
         with h5py.File(self.path, "r") as file:
             is_target = file[split]["is_target"][:]
-            images = [_read_images(file[split]["images"], is_target == flag) for flag in (False, True)]
+            images = [_read_images(examples(file[split]), is_target == flag) for flag in (False, True)]
         attributes = self.read_attributes(split)
         return ContrastiveDataset(self.info, *map(Population, images, attributes))
 
@@ -203,14 +227,13 @@ def _read_info(file: h5py.File) -> DatasetInfo:
     attributes = file["train/attributes"]
     names = sorted(attributes, key=lambda name: (int(attributes[name].attrs.get("position", 0)), name))
     sources = [source["title"] for source in json.loads(file.attrs["sources"])]
-    channels, height, width = file["train/images"].shape[1:]
     return DatasetInfo(
         name=str(file.attrs["name"]),
         builder_version=int(file.attrs["builder_version"]),
         config=json.loads(file.attrs["config"]),
         content_sha256=str(file.attrs["content_sha256"]),
         sources=tuple(dict.fromkeys(sources)),
-        image_shape=(channels, height, width),
+        image_shape=example_shape(examples(file["train"]).shape[1:]),
         attributes=tuple(_read_attribute(name, attributes[name]) for name in names),
         counts={split: _count(file[split]["is_target"][:]) for split in SPLITS},
         notes=tuple(json.loads(file.attrs.get("notes", "[]"))),
@@ -234,7 +257,7 @@ def _count(is_target: np.ndarray) -> dict[str, int]:
 
 
 def _read_images(dataset: h5py.Dataset, wanted: np.ndarray) -> torch.Tensor:
-    images = np.empty((int(wanted.sum()), *dataset.shape[1:]), np.uint8)
+    images = np.empty((int(wanted.sum()), *dataset.shape[1:]), np.uint8 if dataset.ndim == 4 else np.float32)
     filled = 0
     for start in range(0, len(dataset), CHUNK_ROWS):
         chunk = dataset[start : start + CHUNK_ROWS][wanted[start : start + CHUNK_ROWS]]

@@ -97,7 +97,7 @@ class Evaluator:
         added = {name: protocol_scores(name, file.info.name, train, test, attributes) for name in names}
         renewed = replace(renewed, protocols={**renewed.protocols, **added})
         pictures = None
-        if not self.store.has_pictures(record):
+        if not file.info.is_table and not self.store.has_pictures(record):
             images = file.read("test")
             pictures = neighbour_grid(images.background.images, images.target.images, test)
         self.store.write_views(record, pictures, maps(test, attributes))

@@ -187,6 +187,22 @@ def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[st
     return replace(profile, dataset_variants=variants), labels
 
 
+def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
+    """Refuse a data set that a method does not run on, before any work starts. Whatever a method's own `check` says, a
+    method that was written for images is given no table.
+
+    Raises:
+        UserError: saying what does not fit and what would.
+    """
+    if info.is_table and not method.takes_tables:
+        able = [name for name in discovery.plugins("methods") if discovery.load_method(name).takes_tables]
+        raise UserError(
+            f"{method.name} takes images, but {info.name} holds a table of {info.image_shape[0]} features; choose one "
+            f"of {', '.join(able)}."
+        )
+    method.check(info)
+
+
 def check_overrides(overrides: Overrides, labels: Sequence[str]) -> None:
     """Refuse an override for something that takes no part in the run.
 

@@ -37,6 +37,8 @@ class ContrastiveAnalysisMethod(ABC):
         Config: the frozen, validated configuration.
         learns: False for controls whose representation does not depend on the images they are fitted on.
         supervised: True for methods that learn from the images' attributes, and not only from which images are target.
+        takes_tables: True for methods that also run on rows of features, (n, features), in place of images. Any other
+            is refused on a data set of tables before its `check` is asked.
     """
 
     name: ClassVar[str]
@@ -44,6 +46,7 @@ class ContrastiveAnalysisMethod(ABC):
     Config: ClassVar[type[Settings]]
     learns: ClassVar[bool] = True
     supervised: ClassVar[bool] = False
+    takes_tables: ClassVar[bool] = False
     config: Settings
 
     def __init__(self, config: Settings | None = None) -> None:
@@ -70,7 +73,7 @@ class ContrastiveAnalysisMethod(ABC):
         """Represent images, deterministically and in evaluation mode, whatever population they come from.
 
         Args:
-            images: float32 (n, channels, height, width) in [0, 1].
+            images: float32 (n, channels, height, width) in [0, 1]; of a table float32 (n, features).
         """
 
     @abstractmethod
@@ -91,4 +94,7 @@ class Generative(ContrastiveAnalysisMethod):
 
     @abstractmethod
     def decode(self, representation: Representation) -> Tensor:
-        """Images float32 (n, channels, height, width) in [0, 1] of (n, d_common) and (n, d_salient) vectors."""
+        """Images float32 (n, channels, height, width) in [0, 1] of (n, d_common) and (n, d_salient) vectors.
+
+        Rows of a table are float32 (n, features), of any size.
+        """

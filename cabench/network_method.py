@@ -31,7 +31,7 @@ class NetworkMethod(ContrastiveAnalysisMethod):
 
     @abstractmethod
     def represent(self, images: Tensor) -> Representation:
-        """Represent float32 (n, channels, height, width) images on the network's device; called in eval mode."""
+        """Represent float32 images, or rows of a table, on the network's device; called in eval mode."""
 
     def prepare(self, form: DataForm, device: torch.device, generator: torch.Generator) -> None:
         """Build the network on `device`. Weights are drawn on the CPU, so that all devices start from the same."""

@@ -18,6 +18,7 @@ from cabench.experiment import (
     ALL,
     Cell,
     Overrides,
+    check_method,
     check_overrides,
     check_profile,
     make_dataset,
@@ -124,7 +125,7 @@ class _Outline:
         for method_label in self.methods:
             if method_label in self.optional:
                 try:
-                    make_method(method_label, label, self.profile, self.overrides).check(file.info)
+                    check_method(make_method(method_label, label, self.profile, self.overrides), file.info)
                 except UserError as error:
                     refusals[method_label] = str(error).rstrip(".")
         return refusals
@@ -137,7 +138,7 @@ class _Outline:
             if method_label in left_out:
                 continue
             method = make_method(method_label, label, self.profile, self.overrides)
-            method.check(file.info)
+            check_method(method, file.info)
             cells += [
                 Cell(method, method_label, file.info, label, seed, self.precision, self.profile.name)
                 for seed in self.seeds

@@ -222,8 +222,13 @@ def _encode(method: ContrastiveAnalysisMethod, population: Population, device: t
     return EncodedPopulation(spaces, population.attributes)
 
 
-def _pictures(method: ContrastiveAnalysisMethod, test: ContrastiveDataset, encoded: EncodedSplit) -> Image.Image:
-    """What a method with a decoder makes of some images; of any other, which images it holds to be alike."""
+def _pictures(method: ContrastiveAnalysisMethod, test: ContrastiveDataset, encoded: EncodedSplit) -> Image.Image | None:
+    """What a method with a decoder makes of some images; of any other, which images it holds to be alike.
+
+    A table has no pictures.
+    """
+    if test.info.is_table:
+        return None
     if isinstance(method, Generative):
         return picture_grid(method, _some(test.background), _some(test.target))
     return neighbour_grid(test.background.images, test.target.images, encoded)

@@ -49,7 +49,7 @@ class Batch(NamedTuple):
     """What a step sees of one population.
 
     Attributes:
-        images: float32 (n, channels, height, width) in [0, 1] on the device.
+        images: float32 (n, channels, height, width) in [0, 1]; of a table float32 (n, features). On the device.
         attributes: by name, (n,) int64 class indices (-1 = undefined) or float32 (NaN = undefined) on the device.
             Empty for methods that are not `supervised`.
     """
@@ -201,7 +201,7 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
 
 
 class _Rows(NamedTuple):
-    """A population on the device: uint8 images, and the attributes that a supervised method learns from."""
+    """A population on the device: images as stored, and the attributes that a supervised method learns from."""
 
     images: Tensor
     attributes: Mapping[str, Tensor]

@@ -37,7 +37,7 @@ class BetaVAEConfig(TrainingConfig):
     epochs: int = setting(250, at_least=1, help="passes over the training images")
     batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
     learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
-    architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size")
+    architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size; mlp for tables")
     dimensions: int = setting(64, at_least=1, help="size of the vector that stands for both spaces")
     beta: float = setting(8.0, at_least=0, help="weight of the KL term; 2 is the evidence lower bound")
 
@@ -49,9 +49,10 @@ class BetaVAE(GradientTrainedMethod, Generative):
     version = 1
     Config = BetaVAEConfig
     config: BetaVAEConfig
+    takes_tables = True
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse images of another size than the networks take."""
+        """Refuse other examples than the networks take."""
         super().check(info)
         check_architecture(self.config.architecture, info, self.name)
 

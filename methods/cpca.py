@@ -80,6 +80,7 @@ class CPCA(ContrastiveAnalysisMethod):
     version = 1
     Config = CPCAConfig
     config: CPCAConfig
+    takes_tables = True
     alpha: float
 
     def check(self, info: DatasetInfo) -> None:

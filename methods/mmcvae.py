@@ -45,7 +45,7 @@ class MMcVAEConfig(ContrastiveVAEConfig):
 
     epochs: int = setting(100, at_least=1, help="passes over the training images")
     batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
-    architecture: ArchitectureName = setting("mmcvae_64", help="networks, named by their image size")
+    architecture: ArchitectureName = setting("mmcvae_64", help="networks, named by their image size; mlp for tables")
     d_common: int = setting(16, at_least=1, help="size of the common vector")
     d_salient: int = setting(6, at_least=1, help="size of the salient vector")
     common_kl_weight: float = setting(1.0, at_least=0, help="of KL(c); 0.5 in SepVAE's re-implementation")

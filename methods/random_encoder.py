@@ -22,7 +22,7 @@ from cabench.network_method import NetworkMethod
 class RandomEncoderConfig(Settings):
     """The encoders, as SepCLR has them by default."""
 
-    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders")
+    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
 
@@ -34,10 +34,11 @@ class RandomEncoder(NetworkMethod):
     version = 1
     Config = RandomEncoderConfig
     config: RandomEncoderConfig
+    takes_tables = True
     learns = False
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse images of a size that the encoder does not take."""
+        """Refuse examples that the encoder does not take."""
         check_encoder(self.config.encoder, info, self.name)
 
     def build(self, form: DataForm) -> nn.ModuleDict:

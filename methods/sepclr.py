@@ -58,7 +58,7 @@ class SepCLRConfig(ViewConfig, TrainingConfig):
     epochs: int = setting(250, at_least=1, help="passes over the training images")
     batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
     learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
-    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders")
+    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
     uniformity_weight: float = setting(2.0, at_least=0, help="of uniformity relative to alignment, in both spaces")
@@ -83,6 +83,7 @@ class SepCLR(GradientTrainedMethod):
     version = 2
     Config = SepCLRConfig
     config: SepCLRConfig
+    takes_tables = True
 
     def __init__(self, config: SepCLRConfig | None = None) -> None:
         super().__init__(config)

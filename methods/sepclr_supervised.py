@@ -18,6 +18,8 @@ range over about 1; a pull of background towards zero that is twenty times as st
 uniformity of background rows at zero; the salient encoder sees no random views; the noise on views is strong and not
 clamped.
 
+In a table the noise is all that views differ by, as long as `jitter` is 0.
+
 Deviations: the release's number of attributes is five, here it is the data set's; pairs with an undefined attribute are
 left out of A_i; the released script's unused weight of the background pull is left out; each step sees equal halves of
 background and target; representations are taken in eval mode; networks may run in bf16, losses in float32.
@@ -60,7 +62,7 @@ class SepCLRSupervisedConfig(ViewConfig, TrainingConfig):
     epochs: int = setting(250, at_least=1, help="passes over the training images")
     batch_size: int = setting(1024, at_least=4, help="images a step, half of them background")
     learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
-    encoder: EncoderName = setting("sepclr_conv_64", help="architecture of both encoders")
+    encoder: EncoderName = setting("sepclr_conv_64", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     salient_weight: float = setting(100.0, at_least=0, help="of the salient terms")
     independence_weight: float = setting(10.0, at_least=0, help="of the k-JEM term")
@@ -69,7 +71,12 @@ class SepCLRSupervisedConfig(ViewConfig, TrainingConfig):
     crop_size: int = setting(64, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
     crop_scale: tuple[float, float] = setting((0.5, 1.0), above=0, at_most=1, help="range of the cropped part's area")
     rotation: float = setting(25.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
-    jitter: float = setting(0.0, at_least=0, at_most=1, help="probability of colour jitter, one coin per batch (D3)")
+    jitter: float = setting(
+        0.0,
+        at_least=0,
+        at_most=1,
+        help="probability of colour jitter or, in a table, of noise; one coin per batch (D3)",
+    )
     saturation: float = setting(0.0, at_least=0, at_most=1, help="strength of saturation jitter; colour images only")
     hue: float = setting(0.0, at_least=0, at_most=0.5, help="strength of hue jitter; colour images only")
     grey: float = setting(0.0, at_least=0, at_most=1, help="probability of turning grey, per image; colour images only")
@@ -83,6 +90,7 @@ class SepCLRSupervised(GradientTrainedMethod):
     version = 1
     Config = SepCLRSupervisedConfig
     config: SepCLRSupervisedConfig
+    takes_tables = True
     supervised = True
 
     def __init__(self, config: SepCLRSupervisedConfig | None = None) -> None:
@@ -171,7 +179,7 @@ class SepCLRSupervised(GradientTrainedMethod):
         return information_less(salient[:, None], tau)
 
     def _with_noise(self, views: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = torch.rand(len(views), 1, 1, 1, generator=generator, device=views.device) < NOISY
+        chosen = torch.rand(len(views), *[1] * (views.ndim - 1), generator=generator, device=views.device) < NOISY
         noise = torch.randn(views.shape, generator=generator, device=views.device)
         return views + self.config.noise * chosen * noise
 

@@ -39,7 +39,7 @@ class SimCLRConfig(ViewConfig, TrainingConfig):
     epochs: int = setting(250, at_least=1, help="passes over the training images")
     batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
     learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
-    encoder: EncoderName = setting("small_image_resnet18", help="architecture of the encoder")
+    encoder: EncoderName = setting("small_image_resnet18", help="architecture of the encoder; mlp for tables")
     dimensions: int = setting(32, at_least=1, help="size of the vector that stands for both spaces")
     temperature: float = setting(0.5, above=0, help="divisor of the cosines; the paper's best on CIFAR-10")
 
@@ -51,6 +51,7 @@ class SimCLR(GradientTrainedMethod):
     version = 1
     Config = SimCLRConfig
     config: SimCLRConfig
+    takes_tables = True
 
     def __init__(self, config: SimCLRConfig | None = None) -> None:
         super().__init__(config)

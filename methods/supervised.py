@@ -38,7 +38,7 @@ class SupervisedConfig(TrainingConfig):
     epochs: int = setting(30, at_least=1, help="passes over the training images")
     batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
     learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
-    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders")
+    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
 
@@ -50,10 +50,11 @@ class Supervised(GradientTrainedMethod):
     version = 1
     Config = SupervisedConfig
     config: SupervisedConfig
+    takes_tables = True
     supervised = True
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse images of a size that the encoder does not take."""
+        """Refuse examples that the encoder does not take."""
         super().check(info)
         check_encoder(self.config.encoder, info, self.name)
 

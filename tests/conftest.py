@@ -8,7 +8,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from cabench.config import Settings
+from cabench.dataset import Attribute
+from cabench.dataset_builder import DatasetBuilder, obtain
+from cabench.dataset_file import SPLITS, DatasetFile
+from cabench.discovery import Plugin, plugins
+from cabench.sources import Source
 
 # One thread a process: tests run beside each other, and sums come out the same however many cores there are.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -68,6 +76,65 @@ def cabench_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         return subprocess.CompletedProcess(arguments, ended.value.code or 0, said.out, said.err)
 
     return run
+
+
+TABLE_ATTRIBUTES = (
+    Attribute("common_class", "common", "class", ("first", "second", "third")),
+    Attribute("common_level", "common", "real"),
+    Attribute("salient_class", "salient", "class", ("first", "second")),
+    Attribute("salient_level", "salient", "real"),
+)
+
+
+class PlantedTable(DatasetBuilder):
+    """Tables of 40 features. All attributes are planted along directions of their own; common ones vary most."""
+
+    name = "planted_table"
+    version = 1
+    Config = Settings
+    ROWS, FEATURES = 100, 40
+
+    def locate(self, root):
+        return [Source("planted values")]
+
+    def build(self, sources, writer):
+        directions = np.linalg.qr(np.random.default_rng(0).normal(size=(self.FEATURES, 4)))[0].T
+        drawn = {split: list(self._draw(seed, directions)) for seed, split in enumerate(SPLITS)}
+        rows = np.concatenate([rows for rows, _ in drawn["train"]])
+        for split, populations in drawn.items():
+            with writer.split(split, 2 * self.ROWS, (self.FEATURES,), TABLE_ATTRIBUTES) as out:
+                for is_target, (features, values) in enumerate(populations):
+                    standardised = (features - rows.mean(0)) / rows.std(0)
+                    out.append(standardised.astype(np.float32), bool(is_target), values)
+
+    def _draw(self, seed, directions):
+        generator = np.random.default_rng(seed)
+        for is_target in (False, True):
+            classes = generator.integers(0, (3, 2), (self.ROWS, 2))
+            levels = generator.normal(size=(self.ROWS, 2))
+            strengths = np.stack(
+                [4 * (classes[:, 0] - 1), 4 * levels[:, 0], 4 * classes[:, 1] - 2, 2 * levels[:, 1]], 1
+            )
+            strengths[:, 2:] *= is_target
+            values = {"common_class": classes[:, 0], "common_level": levels[:, 0]}
+            if is_target:
+                values |= {"salient_class": classes[:, 1], "salient_level": levels[:, 1]}
+            yield strengths @ directions + 0.3 * generator.normal(size=(self.ROWS, self.FEATURES)), values
+
+
+@pytest.fixture(scope="session")
+def planted_table(cache: Path) -> DatasetFile:
+    """A data set of feature tables: 100 rows of each population and split."""
+    return obtain(PlantedTable(), None)
+
+
+@pytest.fixture
+def planted_table_by_name(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name under which the command line knows that data set during a test."""
+    monkeypatch.setitem(sys.modules, "planted_table", sys.modules[PlantedTable.__module__])
+    known = Plugin(PlantedTable.name, "planted_table", PlantedTable.__name__, "a planted table")
+    monkeypatch.setitem(plugins("datasets"), PlantedTable.name, known)
+    return PlantedTable.name
 
 
 @pytest.fixture(scope="session")

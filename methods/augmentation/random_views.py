@@ -1,4 +1,7 @@
-"""Random views of images for contrastive learning, computed in batches on the images' own device by kornia."""
+"""Random views for contrastive learning.
+
+Views of images are computed in batches on the images' own device by kornia; rows of a table get noise.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,31 @@ from torch import Tensor, nn
 from cabench.config import ConfigError, Settings, config_title, setting
 from cabench.dataset import DatasetInfo
 from cabench.errors import UserError
+from cabench.methods.augmentation.feature_noise import feature_noise
 from cabench.randomness import drawing_from
 
 
 @dataclass(frozen=True)
 class ViewConfig(Settings):
-    """How views are drawn. Defaults: SepCLR's CIFAR-MNIST script (card A1)."""
+    """How views are drawn. Defaults: SepCLR's CIFAR-MNIST script (card A1).
+
+    Views of a table's rows have Gaussian noise in place of colour jitter, of which `jitter` and `brightness` tell; no
+    other setting concerns them.
+    """
 
     crop_size: int = setting(24, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
     crop_scale: tuple[float, float] = setting((0.2, 1.0), above=0, at_most=1, help="range of the cropped part's area")
     rotation: float = setting(0.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
     flip: float = setting(0.5, at_least=0, at_most=1, help="probability of a horizontal flip, per image")
-    jitter: float = setting(0.8, at_least=0, at_most=1, help="probability of colour jitter, one coin per batch (D3)")
-    brightness: float = setting(0.4, at_least=0, at_most=1, help="strength of brightness jitter")
+    jitter: float = setting(
+        0.8,
+        at_least=0,
+        at_most=1,
+        help="probability of colour jitter or, in a table, of noise; one coin per batch (D3)",
+    )
+    brightness: float = setting(
+        0.4, at_least=0, at_most=1, help="strength of brightness jitter or, in a table, the noise's standard deviation"
+    )
     contrast: float = setting(0.4, at_least=0, at_most=1, help="strength of contrast jitter")
     saturation: float = setting(0.4, at_least=0, at_most=1, help="strength of saturation jitter; colour images only")
     hue: float = setting(0.1, at_least=0, at_most=0.5, help="strength of hue jitter; colour images only")
@@ -43,12 +58,12 @@ class ViewConfig(Settings):
             raise ConfigError(f"{field} = {list(self.crop_scale)} is not allowed; the smaller number comes first.")
 
     def check_colours(self, info: DatasetInfo, method: str) -> None:
-        """Refuse colour augmentation of grey images.
+        """Refuse colour augmentation of grey images. Rows of a table are never changed in colour.
 
         Raises:
             UserError: naming the settings.
         """
-        if info.image_shape[0] != 3 and (self.saturation or self.hue or self.grey):
+        if not info.is_table and info.image_shape[0] != 3 and (self.saturation or self.hue or self.grey):
             raise UserError(
                 f"{info.name} has grey images, which have no colours to change: "
                 f"set {method}.saturation, {method}.hue and {method}.grey to 0."
@@ -56,12 +71,12 @@ class ViewConfig(Settings):
 
 
 class RandomViews(nn.Module):
-    """Draws one random view of each image.
+    """Draws one random view of each image, or of each row of a table.
 
     Views are cropped, rotated with black corners, flipped and changed in colour, in this order. Crops are resampled in
     one batch; a coin per batch decides about colour jitter, whose parameters then differ by
     image. Values stay in [0, 1]. kornia draws all parameters on the CPU, whatever device the images
-    are on.
+    are on. Rows of a table get noise, see `feature_noise`.
     """
 
     def __init__(self, config: ViewConfig) -> None:
@@ -79,9 +94,11 @@ class RandomViews(nn.Module):
         They are (n, channels, crop_size, crop_size), or of the images' own size.
 
         Args:
-            images: on any device.
+            images: on any device; float32 rows (n, features) of a table keep their shape.
             generator: the CPU generator that all parameters are drawn from.
         """
+        if images.ndim == 2:
+            return feature_noise(images, self.config.brightness, self.config.jitter, generator)
         with torch.no_grad(), drawing_from(generator):
             views: Tensor = self.crop_for(images)(images)
             if self.config.rotation:

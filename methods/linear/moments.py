@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,18 +33,20 @@ class Moments(NamedTuple):
 def moments(populations: Sequence[Tensor]) -> Moments:
     """Moments of all images of some uint8 (n, channels, height, width) tensors, as floats in [0, 1], batch by batch.
 
-    Everything is counted from the first image, so that a value which is the same in all images has a variance of
-    exactly 0.
+    The float32 (n, features) rows of a table are taken as they are. Everything is counted from the first image, so that
+    a value which is the same in all images has a variance of exactly 0.
     """
     origin = as_float(populations[0][:1]).flatten(1)  # (1, size)
     size = origin.shape[1]
     total = torch.zeros(size, dtype=torch.float64)
     products = torch.zeros(size, size, dtype=torch.float64)
+    # A batch's products of values in [0, 1] are exact enough in float32; their sum over the data set is not. The
+    # features of a table know no bounds: one outlier as the first row would cost all others their digits.
+    precision = torch.float64 if populations[0].ndim == 2 else torch.float32
     for images in populations:
         for batch in float_batches(images, torch.device("cpu")):
-            rows = batch.flatten(1) - origin  # (n, size)
+            rows = (batch.flatten(1) - origin).to(precision)  # (n, size)
             total += rows.sum(0, dtype=torch.float64)
-            # A batch's products are exact enough in float32; their sum over the data set is not.
             products += rows.T @ rows
     count = sum(len(images) for images in populations)
     mean = total / count
@@ -67,20 +70,22 @@ def leading_directions(symmetric: Tensor, count: int) -> Tensor:
 
 
 def check_values(info: DatasetInfo, components: int, method: str) -> None:
-    """Refuse more components than an image has values, and images too large for a covariance.
+    """Refuse more components than an image has values, and images too large for a covariance; rows of a table alike.
 
     Raises:
         UserError: naming the setting or the size.
     """
-    channels, height, width = info.image_shape
-    values = channels * height * width
+    values = math.prod(info.image_shape)
+    one = "a row" if info.is_table else "an image"
     if components > values:
         raise UserError(
-            f"{method}.components = {components} is more than the {values} values of an image of {info.name}; "
+            f"{method}.components = {components} is more than the {values} values of {one} of {info.name}; "
             "set it to that or less."
         )
     if values > LARGEST:
+        smaller = "fewer features" if info.is_table else "a size"
+        example = "" if info.is_table else ", such as 64 x 64 in colour"
         raise UserError(
-            f"{method} needs a covariance of all pairs of values, but an image of {info.name} has {values}; "
-            f"use a size with at most {LARGEST}, such as 64 x 64 in colour."
+            f"{method} needs a covariance of all pairs of values, but {one} of {info.name} has {values}; "
+            f"use {smaller} with at most {LARGEST}{example}."
         )

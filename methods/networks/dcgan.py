@@ -150,7 +150,7 @@ def initialise(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-def dcgan_encoder(image_shape: tuple[int, int, int], size: int, width: int = WIDTH) -> nn.Module:
+def dcgan_encoder(image_shape: tuple[int, ...], size: int, width: int = WIDTH) -> nn.Module:
     """The trunk as a deterministic encoder of images in [0, 1]. Output: (n, size)."""
     channels, height, _ = image_shape
     trunk = Trunk(channels, height, width)
@@ -160,7 +160,7 @@ def dcgan_encoder(image_shape: tuple[int, int, int], size: int, width: int = WID
 class DCGANEncoder(nn.Module):
     """The trunk as a variational encoder: mean and log-variance of a Gaussian posterior."""
 
-    def __init__(self, image_shape: tuple[int, int, int], size: int, width: int = WIDTH) -> None:
+    def __init__(self, image_shape: tuple[int, ...], size: int, width: int = WIDTH) -> None:
         super().__init__()
         channels, height, _ = image_shape
         self.trunk = Trunk(channels, height, width)
@@ -173,7 +173,7 @@ class DCGANEncoder(nn.Module):
         return self.mean(features), self.log_variance(features)
 
 
-def dcgan_decoder(size: int, image_shape: tuple[int, int, int], width: int = WIDTH) -> nn.Module:
+def dcgan_decoder(size: int, image_shape: tuple[int, ...], width: int = WIDTH) -> nn.Module:
     """The generator as a decoder of (n, size) latent vectors to images in [0, 1]."""
     channels, height, _ = image_shape
     return Generator(size, channels, height, width, nn.Sigmoid())

@@ -21,7 +21,7 @@ class ContrastiveVAEConfig(TrainingConfig):
     """Networks and their optimizer; each method gives its own defaults."""
 
     learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
-    architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size")
+    architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size; mlp for tables")
     d_common: int = setting(64, at_least=1, help="size of the common vector")
     d_salient: int = setting(64, at_least=1, help="size of the salient vector")
 
@@ -33,9 +33,10 @@ class ContrastiveVAE(GradientTrainedMethod, Generative):
     """
 
     config: ContrastiveVAEConfig
+    takes_tables = True
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse images of another size than the networks take."""
+        """Refuse other examples than the networks take."""
         super().check(info)
         check_architecture(self.config.architecture, info, self.name)
 
@@ -66,11 +67,11 @@ class ContrastiveVAE(GradientTrainedMethod, Generative):
             return self.decoded(*(vectors.to(device) for vectors in representation)).float()
 
     def posteriors(self, images: Tensor) -> tuple[Posterior, Posterior]:
-        """Common and salient posterior of float32 (n, channels, height, width) images in [0, 1]."""
+        """Common and salient posterior of float32 images in [0, 1], or rows of a table."""
         common, salient = (self.network[space](images) for space in SPACES)
         return Posterior(*(part.float() for part in common)), Posterior(*(part.float() for part in salient))
 
     def decoded(self, common: Tensor, salient: Tensor) -> Tensor:
-        """Images (n, channels, height, width) in [0, 1] of latent vectors (n, d_common) and (n, d_salient)."""
+        """Images in [0, 1], or rows of a table, of latent vectors (n, d_common) and (n, d_salient)."""
         images: Tensor = self.network["decoder"](torch.cat([common, salient], dim=1))
         return images

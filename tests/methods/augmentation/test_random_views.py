@@ -105,3 +105,39 @@ def test_without_rotation_the_views_are_those_of_crop_flip_jitter_and_grey_alone
             expected = views.colour(expected)
         expected = views.grey(expected)
     assert torch.equal(ours, expected)
+
+
+# Rows of a table
+
+
+def rows(n: int = 2000, features: int = 50) -> torch.Tensor:
+    return torch.randn(n, features, generator=torch.Generator().manual_seed(1))
+
+
+def test_views_of_rows_have_noise_of_the_brightness_setting():
+    views = RandomViews(ViewConfig(jitter=1.0, brightness=0.25))(rows(), torch.Generator().manual_seed(0))
+    noise = views - rows()
+    assert views.shape == rows().shape
+    # 100,000 draws: four standard errors of the deviation are 0.0023, of the mean 0.0032.
+    assert noise.std() == pytest.approx(0.25, abs=0.0023)
+    assert noise.mean() == pytest.approx(0.0, abs=0.0032)
+
+
+def test_noise_on_rows_is_decided_once_a_batch():
+    views, generator = RandomViews(ViewConfig(jitter=0.8)), torch.Generator().manual_seed(0)
+    changed_rows = [(views(rows(8), generator) != rows(8)).any(1).float().mean().item() for _ in range(100)]
+    assert set(changed_rows) == {0.0, 1.0}
+    assert 0.64 < sum(changed_rows) / 100 < 0.96
+
+
+def test_noise_on_rows_comes_from_the_generator_alone():
+    before = torch.get_rng_state()
+    views = RandomViews(ViewConfig(jitter=1.0))
+    first, second = (views(rows(8), torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(first, views(rows(8), torch.Generator().manual_seed(4)))
+
+
+def test_colour_settings_are_no_obstacle_for_a_table(planted_info):
+    ViewConfig().check_colours(dataclasses.replace(planted_info, image_shape=(40,)), "sepclr")

@@ -17,24 +17,27 @@ def test_every_name_has_an_encoder():
     assert set(get_args(EncoderName)) == set(ENCODERS)
 
 
-SHAPES = ((1, 32, 32), (3, 64, 64), (1, 28, 28), (1, 32, 64))
+SHAPES = ((1, 32, 32), (3, 64, 64), (1, 28, 28), (1, 32, 64), (40,))
 TAKEN = {
     "sepvae_32": {(1, 32, 32)},
     "sepclr_conv_64": {(3, 64, 64)},
     "dcgan": {(1, 32, 32), (3, 64, 64)},
     "small_dcgan": {(1, 32, 32), (3, 64, 64)},
+    "mlp": {(40,)},
 }
+IMAGES = {shape for shape in SHAPES if len(shape) == 3}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoders_take_what_their_check_lets_through(name, shape, planted_info):
     info = dataclasses.replace(planted_info, image_shape=shape)
-    if shape in TAKEN.get(name, SHAPES):
+    if shape in TAKEN.get(name, IMAGES):
         check_encoder(name, info, "mine")
         assert make_encoder(name, shape, 5).eval()(torch.rand(2, *shape)).shape == (2, 5)
     else:
-        with pytest.raises(UserError, match=rf"mine.encoder = {name} takes .* are {shape[1]} x {shape[2]}"):
+        found = rf"are {shape[1]} x {shape[2]}" if shape in IMAGES else r"a table of 40 features; set mine.encoder=mlp"
+        with pytest.raises(UserError, match=rf"mine.encoder = {name} takes .* {found}"):
             check_encoder(name, info, "mine")
 
 
