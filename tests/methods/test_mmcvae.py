@@ -103,5 +103,5 @@ def test_removing_the_salient_part_is_decoding_zeros():
 
 
 def test_images_of_another_size_are_refused(planted_info):
-    with pytest.raises(UserError, match="64 x 64, but those of planted are 32 x 32"):
+    with pytest.raises(UserError, match="64 x 64, but the images of planted are 32 x 32"):
         MMcVAE(MMcVAEConfig()).check(planted_info)
