@@ -267,9 +267,10 @@ def _read_images(dataset: h5py.Dataset, wanted: np.ndarray) -> torch.Tensor:
 
 
 def _verify_split(path: Path, split: str, group: h5py.Group, attributes: Sequence[Attribute]) -> None:
-    rows = len(group["images"])
-    if group["images"].dtype != np.uint8 or group["images"].ndim != 4:
-        raise UserError(f"{path}: /{split}/images is not a uint8 array of 4 dimensions.")
+    stored = examples(group)
+    rows = len(stored)
+    if (stored.dtype, stored.ndim) not in ((np.uint8, 4), (np.float32, 2)):
+        raise UserError(f"{path}: {stored.name} is neither uint8 images nor a float32 table.")
     if len(group["is_target"]) != rows:
         raise UserError(f"{path}: /{split}/is_target has {len(group['is_target'])} values for {rows} images.")
     if min(_count(group["is_target"][:]).values()) == 0:

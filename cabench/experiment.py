@@ -13,6 +13,7 @@ from cabench.config import digest, parse_value
 from cabench.context import Precision
 from cabench.dataset import DatasetInfo
 from cabench.dataset_builder import DatasetProvider
+from cabench.dataset_file import DatasetFile
 from cabench.errors import UserError, unknown
 from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.probes import ProbeConfig
@@ -21,8 +22,8 @@ from cabench.profiles import VARIANT_NAME, Profile, Variant
 from cabench.record import SCHEMA, Record
 
 EVALUATION = ProbeConfig()
-FILE, FILE_SUFFIX = "file", ".h5"
-"""The data set that stands for users' own files, and how their paths end."""
+OWN_IMAGES, OWN_TABLE, OWN_SUFFIX = "file", "table", ".h5"
+"""The data sets that stand for users' own files, and how the paths of these end."""
 ALL = "all"
 """Stands for every discovered method that takes the data set."""
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -160,7 +161,7 @@ def make_method(label: str, dataset_label: str, profile: Profile, overrides: Ove
 
 
 def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[str]]:
-    """Let data set files be used like names: each becomes a variant, named by its file, of the data set `file`.
+    """Let data set files be used like names: each becomes a variant, named by its file, of `file` or `table`.
 
     Args:
         profile: that the variants are added to.
@@ -170,18 +171,20 @@ def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[st
         The profile with them, and the labels of all data sets, in order.
 
     Raises:
-        UserError: for a path whose file is called like another data set, or as nothing may be called.
+        UserError: for a file that cannot be read, or is called like another data set, or as nothing may be called.
     """
     labels, variants = [], dict(profile.dataset_variants)
     for name in names:
-        if not name.endswith(FILE_SUFFIX):
+        if not name.endswith(OWN_SUFFIX):
             labels.append(name)
             continue
-        label, variant = Path(name).stem, Variant(FILE, {"path": name})
-        if label in discovery.plugins("datasets") or variants.get(label, variant) != variant:
-            raise UserError(f"The file {name} is called like another data set, {label!r}; rename it.")
+        label = Path(name).stem
         if not re.fullmatch(VARIANT_NAME, label):
             raise UserError(f"The file {name} must be called by letters, digits, _ and -; rename it.")
+        base = OWN_TABLE if DatasetFile.open(Path(name)).info.is_table else OWN_IMAGES
+        variant = Variant(base, {"path": name})
+        if label in discovery.plugins("datasets") or variants.get(label, variant) != variant:
+            raise UserError(f"The file {name} is called like another data set, {label!r}; rename it.")
         variants[label] = variant
         labels.append(label)
     return replace(profile, dataset_variants=variants), labels

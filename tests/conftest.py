@@ -13,7 +13,7 @@ import pytest
 
 from cabench.config import Settings
 from cabench.dataset import Attribute
-from cabench.dataset_builder import DatasetBuilder, obtain
+from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import SPLITS, DatasetFile
 from cabench.discovery import Plugin, plugins
 from cabench.sources import Source
@@ -125,7 +125,7 @@ class PlantedTable(DatasetBuilder):
 @pytest.fixture(scope="session")
 def planted_table(cache: Path) -> DatasetFile:
     """A data set of feature tables: 100 rows of each population and split."""
-    return obtain(PlantedTable(), None)
+    return PlantedTable().obtain(None)
 
 
 @pytest.fixture

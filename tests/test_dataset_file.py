@@ -349,7 +349,7 @@ def test_verify_notices_images_of_another_dtype(file: DatasetFile) -> None:
         images = opened["test/images"][:]
         del opened["test/images"]
         opened["test"].create_dataset("images", data=images.astype(np.float32) / 255)
-    with pytest.raises(UserError, match="/test/images is not a uint8 array"):
+    with pytest.raises(UserError, match="/test/images is neither uint8 images"):
         rehash(file.path).verify()
 
 

@@ -76,7 +76,8 @@ def _numbers(table: pd.DataFrame, names: list[str]) -> np.ndarray:
     Raises:
         UserError: naming the first cell that is no finite number.
     """
-    numbers: np.ndarray = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64).astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
+        numbers: np.ndarray = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64).astype(np.float32)
     wrong = ~np.isfinite(numbers)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]

@@ -85,10 +85,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         File(FileConfig(path=str(tmp_path / "absent.h5"))).find(None)
 
 
-def test_paths_become_variants_named_by_their_files() -> None:
-    profile, labels = with_files(load_profile("quick"), ["data/mine.h5", "planted", "data/mine.h5"])
+def test_paths_become_variants_named_by_their_files(made: Path) -> None:
+    profile, labels = with_files(load_profile("quick"), [str(made), "planted", str(made)])
     assert labels == ["mine", "planted", "mine"]
-    assert profile.dataset_variants["mine"] == Variant("file", {"path": "data/mine.h5"})
+    assert profile.dataset_variants["mine"] == Variant("file", {"path": str(made)})
     name, fields = profile.method_fields("sepclr", "mine")
     assert (name, fields["crop_size"]) == ("sepclr", 0)
 
@@ -100,8 +100,16 @@ def test_paths_become_variants_named_by_their_files() -> None:
         (["a/mine.h5", "b/mine.h5"], "called like another data set, 'mine'"),
         (["my file.h5"], "letters, digits"),
         ([".h5"], "letters, digits"),
+        (["absent.h5"], "There is no data set file"),
     ],
 )
-def test_files_that_could_not_be_told_apart_are_refused(names: list[str], words: str) -> None:
+def test_files_that_could_not_be_told_apart_are_refused(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        if name != "absent.h5":
+            Path(name).parent.mkdir(exist_ok=True)
+            shutil.copy(made, name)
     with pytest.raises(UserError, match=words):
         with_files(Profile("mine", ""), names)
