@@ -235,7 +235,7 @@ def check_profile(profile: Profile) -> None:
                 raise unknown(f"field of [every_method] in profile {profile.name!r}", key, sorted(known))
     for dataset in (*profile.datasets, *profile.dataset_variants):
         make_dataset(dataset, profile, {})
-    for dataset in profile.on:
+    for dataset in (*profile.on, *profile.like, *profile.like.values()):
         base, _ = profile.dataset_fields(dataset)
         _check_label("data set", dataset, base, profile.dataset_variants, discovery.plugins("datasets"))
     places = [(method, "") for method in (*profile.methods, *profile.method_variants)]

@@ -96,6 +96,37 @@ def test_a_method_that_the_profile_does_not_mention_has_no_fields(profile: MakeP
     assert profile(LAYERS).dataset_fields("unheard") == ("unheard", {})
 
 
+def test_a_data_set_takes_the_fields_of_the_one_that_it_is_like_with_its_own_on_top(profile: MakeProfile) -> None:
+    loaded = profile(
+        """
+        [like]
+        other = "data"
+        [on.data.base]
+        a = "like"
+        b = "like"
+        [on.other.base]
+        b = "own"
+        [on.data.variant]
+        c = "like"
+        [variants.variant]
+        method = "base"
+        c = "variant"
+        [variants.other_variant]
+        dataset = "other"
+        """
+    )
+    assert loaded.method_fields("base", "other") == ("base", {"a": "like", "b": "own"})
+    assert loaded.method_fields("base", "other_variant") == ("base", {"a": "like", "b": "own"})
+    assert loaded.method_fields("variant", "other") == ("base", {"a": "like", "b": "own", "c": "like"})
+    assert loaded.method_fields("base", "data") == ("base", {"a": "like", "b": "like"})
+
+
+def test_a_data_set_that_is_like_an_unknown_one_is_refused(profile: MakeProfile) -> None:
+    for names in ('planted = "dspritez"', 'plantd = "dsprites"'):
+        with pytest.raises(UserError, match=r"did you mean '(dsprites|planted)'"):
+            check_profile(profile(f"[like]\n{names}"))
+
+
 def test_merging_leaves_the_profile_as_it_was(profile: MakeProfile) -> None:
     loaded = profile(LAYERS)
     before = digest({"methods": loaded.methods, "on": loaded.on})
@@ -148,6 +179,7 @@ def test_an_empty_profile_is_a_profile(profile: MakeProfile) -> None:
         ("methods = 3", r"\[methods\] must be a table"),
         ("[methods]\npca = 3", r"\[methods\]\.pca must be a table"),
         ("[datasets]\nplanted = []", r"\[datasets\]\.planted must be a table"),
+        ("[like]\nplanted = 3", r"like\.planted must be the name of a data set"),
         ("[on]\nplanted = 3", r"\[on\]\.planted must be a table"),
         ("[on.planted]\npca = 3", r"\[on\]\.planted\.pca must be a table"),
         ("[variants]\nmine = 'pca'", r"\[variants\]\.mine must be a table"),
@@ -204,7 +236,7 @@ def test_a_variant_of_an_unknown_base_is_refused_where_it_is_used(profile: MakeP
 
 
 def test_an_unknown_name_is_compared_with_variants_too(profile: MakeProfile) -> None:
-    with pytest.raises(UserError, match="did you mean 'my_variant'"):
+    with pytest.raises(UserError, match=r"did you mean 'my_variant'"):
         make_method("my_varient", "planted", profile("[variants.my_variant]\nmethod = 'pca'"), {})
 
 

@@ -11,6 +11,8 @@ precision = "fp32"
 [every_method]              # fields of every method whose configuration has them
 [methods.sepclr]            # fields of a method's configuration, on every data set
 [on.cifar_mnist.sepclr]     # the same on one data set
+[like]                      # data sets on which methods take another's fields, where they set none of their own
+cifar_fashion = "cifar_mnist"
 [variants.my_name]          # another name for a method or data set with some fields changed
 method = "sepclr"           # or: dataset = "dsprites"
 epochs = 3
@@ -34,7 +36,7 @@ Fields = Mapping[str, Any]
 
 VARIANT_NAME = r"\w[\w.-]*"
 
-_TABLES = ("defaults", "datasets", "every_method", "methods", "on", "variants")
+_TABLES = ("defaults", "datasets", "every_method", "methods", "on", "like", "variants")
 _DEFAULTS = {"datasets": "a list of names", "controls": "a list of names", "seeds": "text", "precision": "text"}
 
 
@@ -63,6 +65,7 @@ class Profile:
         every_method: fields of every method whose configuration has them.
         methods: fields by method name.
         on: fields by data set and method.
+        like: the data set whose fields `on` also count on a data set, by name.
         method_variants: by name.
         dataset_variants: by name.
     """
@@ -74,6 +77,7 @@ class Profile:
     every_method: Fields = field(default_factory=dict)
     methods: Mapping[str, Fields] = field(default_factory=dict)
     on: Mapping[str, Mapping[str, Fields]] = field(default_factory=dict)
+    like: Mapping[str, str] = field(default_factory=dict)
     method_variants: Mapping[str, Variant] = field(default_factory=dict)
     dataset_variants: Mapping[str, Variant] = field(default_factory=dict)
 
@@ -81,14 +85,16 @@ class Profile:
         """The method behind a label and the fields that this profile sets for it on a data set.
 
         Later ones win: the method's own, those on the data set, the variant's, those of the variant on the data set.
+        On a data set that is like another, that one's come first.
         """
         variant = self.method_variants.get(label, Variant(label, {}))
         dataset = self.dataset_variants.get(dataset_label, Variant(dataset_label, {})).base
+        places = dict.fromkeys((self.like.get(dataset, dataset), dataset, dataset_label))
         merged = dict(self.methods.get(variant.base, {}))
-        for place in dict.fromkeys((dataset, dataset_label)):
+        for place in places:
             merged |= self.on.get(place, {}).get(variant.base, {})
         merged |= variant.fields
-        for place in dict.fromkeys((dataset, dataset_label)):
+        for place in places:
             merged |= self.on.get(place, {}).get(label, {}) if label != variant.base else {}
         return variant.base, merged
 
@@ -158,7 +164,9 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
             continue
         if table not in _TABLES:
             raise unknown(f"table of profile {name!r}", table, _TABLES)
-        _require_tables(f"{name}: [{table}]", value, depth={"defaults": 0, "every_method": 0, "on": 2}.get(table, 1))
+        _require_tables(
+            f"{name}: [{table}]", value, depth={"defaults": 0, "every_method": 0, "like": 0, "on": 2}.get(table, 1)
+        )
     return content
 
 
@@ -174,6 +182,9 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def _profile(name: str, content: dict[str, Any]) -> Profile:
     description = content.pop("description", "")
     _check_defaults(name, content.get("defaults", {}))
+    for dataset, other in content.get("like", {}).items():
+        if not isinstance(other, str):
+            raise UserError(f"Profile {name!r}: like.{dataset} must be the name of a data set, not {other!r}.")
     variants = content.pop("variants", {})
     return Profile(
         name=name,

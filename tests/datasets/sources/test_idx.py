@@ -1,4 +1,4 @@
-"""MNIST's IDX files: where they are looked for, how they are read, and what is said of files that are not whole."""
+"""Sources of four IDX files, seen in MNIST's: where they are looked for, how they are read, what is said of damage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from cabench.datasets.sources import mnist
+from cabench.datasets.sources import idx, mnist
 from cabench.errors import UserError
 
 NAMES = (
@@ -27,7 +27,7 @@ NAMES = (
 TRAIN_ROWS, TEST_ROWS = 7, 4
 
 
-def idx(values: np.ndarray) -> bytes:
+def idx_file(values: np.ndarray) -> bytes:
     return struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape) + values.tobytes()
 
 
@@ -44,7 +44,7 @@ def arrays() -> dict[str, np.ndarray]:
 def write_files(folder: Path, zipped: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, values in arrays().items():
-        content = idx(values)
+        content = idx_file(values)
         (folder / (f"{name}.gz" if zipped else name)).write_bytes(gzip.compress(content) if zipped else content)
     return folder
 
@@ -186,7 +186,7 @@ class TestRead:
     )
     def test_files_that_are_not_mnist(self, tmp_path: Path, name: str, values: np.ndarray, message: str) -> None:
         write_files(tmp_path)
-        (tmp_path / name).write_bytes(idx(values))
+        (tmp_path / name).write_bytes(idx_file(values))
 
         with pytest.raises(UserError, match=message) as raised:
             mnist.read(mnist.locate(tmp_path))
@@ -198,9 +198,9 @@ class TestReadIdx:
     @pytest.mark.parametrize("shape", [(5,), (2, 3), (2, 3, 4), (0, 28, 28)])
     def test_any_number_of_dimensions(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
         values = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-        (tmp_path / "file").write_bytes(idx(values))
+        (tmp_path / "file").write_bytes(idx_file(values))
 
-        found = mnist.read_idx(tmp_path / "file")
+        found = idx.read_idx(tmp_path / "file")
 
         np.testing.assert_array_equal(found, values)
         assert found.dtype == np.uint8
@@ -208,11 +208,11 @@ class TestReadIdx:
 
     def test_content_decides_whether_it_is_gzipped(self, tmp_path: Path) -> None:
         values = np.arange(6, dtype=np.uint8)
-        (tmp_path / "zipped").write_bytes(gzip.compress(idx(values)))
-        (tmp_path / "plain.gz").write_bytes(idx(values))
+        (tmp_path / "zipped").write_bytes(gzip.compress(idx_file(values)))
+        (tmp_path / "plain.gz").write_bytes(idx_file(values))
 
-        np.testing.assert_array_equal(mnist.read_idx(tmp_path / "zipped"), values)
-        np.testing.assert_array_equal(mnist.read_idx(tmp_path / "plain.gz"), values)
+        np.testing.assert_array_equal(idx.read_idx(tmp_path / "zipped"), values)
+        np.testing.assert_array_equal(idx.read_idx(tmp_path / "plain.gz"), values)
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -223,11 +223,11 @@ class TestReadIdx:
             (struct.pack(">4BI", 0, 0, 0x0D, 1, 1) + bytes(4), "starts with 00000d01"),
             (struct.pack(">4B", 0, 0, 8, 0), "starts with 00000800"),
             (struct.pack(">4BI", 0, 0, 8, 2, 1), "header is cut short"),
-            (idx(np.zeros(5, np.uint8))[:-1], "states 5 values of shape (5,), it has 4"),
-            (idx(np.zeros(5, np.uint8)) + b"\0", "states 5 values of shape (5,), it has 6"),
+            (idx_file(np.zeros(5, np.uint8))[:-1], "states 5 values of shape (5,), it has 4"),
+            (idx_file(np.zeros(5, np.uint8)) + b"\0", "states 5 values of shape (5,), it has 6"),
             (struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3), "it has 0"),
-            (gzip.compress(idx(np.arange(200, dtype=np.uint8)))[:-20], "ended before"),
-            (gzip.compress(idx(np.arange(200, dtype=np.uint8)))[:-8] + bytes(8), "CRC check failed"),
+            (gzip.compress(idx_file(np.arange(200, dtype=np.uint8)))[:-20], "ended before"),
+            (gzip.compress(idx_file(np.arange(200, dtype=np.uint8)))[:-8] + bytes(8), "CRC check failed"),
             (b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 20, "Error"),
             (b"\x1f\x8b\x01" + bytes(20), "compression method"),
         ],
@@ -237,14 +237,14 @@ class TestReadIdx:
         (tmp_path / name).write_bytes(content)
 
         with pytest.raises(UserError) as raised:
-            mnist.read_idx(tmp_path / name)
+            idx.read_idx(tmp_path / name)
 
         assert str(tmp_path / name) in str(raised.value)
         assert message in str(raised.value)
 
     def test_file_that_has_gone(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="gone"):
-            mnist.read_idx(tmp_path / "gone")
+            idx.read_idx(tmp_path / "gone")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,28 @@
+"""Photographs with and without a garment blended in: the object is common, the garment salient.
+
+The same blend as `cifar_mnist`, with Fashion-MNIST (Xiao et al., 2017) in place of MNIST: a check that what holds there
+is not about digits. No paper has used it; all of its fields and of its rules are those of `cifar_mnist`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cabench.dataset import Attribute
+from cabench.datasets.sources import fashion_mnist
+from cabench.datasets.sources.blend import BlendConfig, BlendedPhotographs
+
+
+@dataclass(frozen=True)
+class CifarFashionConfig(BlendConfig):
+    """Defaults: those of `cifar_mnist`."""
+
+
+class CifarFashion(BlendedPhotographs):
+    """Blends garments into photographs; see the module."""
+
+    name = "cifar_fashion"
+    version = 1
+    Config = CifarFashionConfig
+    overlays = fashion_mnist
+    salient = Attribute("garment", "salient", "class", fashion_mnist.CLASSES)

@@ -1,0 +1,75 @@
+"""CIFAR-Fashion: the construction of `cifar_mnist` with garments for digits, on stand-ins of full size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cabench.datasets import cifar_fashion, cifar_mnist
+from cabench.datasets.sources import cifar10, fashion_mnist, mnist
+from cabench.experiment import make_method
+from cabench.profiles import load_profile
+from cabench.sources import LabelledImages, Source
+
+GARMENTS = (
+    *("t-shirt/top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+
+
+def stand_in(seed: int, rows: int, shape: tuple[int, ...]) -> LabelledImages:
+    """Images of one random value each, which take no memory, and random labels."""
+    generator = np.random.default_rng(seed)
+    values = generator.integers(0, 256, rows, np.uint8)
+    images = np.broadcast_to(values.reshape(-1, *(1 for _ in shape)), (rows, *shape))
+    return LabelledImages(images, generator.integers(0, 10, rows))
+
+
+PHOTOGRAPHS = (stand_in(0, 50_000, (3, 32, 32)), stand_in(1, 10_000, (3, 32, 32)))
+OVERLAYS = (stand_in(2, 60_000, (28, 28)), stand_in(3, 10_000, (28, 28)))
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CABENCH_CACHE", str(tmp_path))
+    for module, title, content in (
+        (cifar10, "CIFAR-10", PHOTOGRAPHS),
+        (mnist, "MNIST", OVERLAYS),
+        (fashion_mnist, "Fashion-MNIST", OVERLAYS),
+    ):
+        monkeypatch.setattr(module, "locate", lambda root, title=title: Source(title))
+        monkeypatch.setattr(module, "read", lambda source, content=content: content)
+
+
+def test_pixels_are_those_of_the_blend_with_digits_and_labels_are_garments() -> None:
+    fashion = cifar_fashion.CifarFashion().obtain(None)
+    digits = cifar_mnist.CifarMnist().obtain(None)
+    fashion.verify()
+
+    assert fashion.info.sources == ("CIFAR-10", "Fashion-MNIST")
+    assert [(a.name, a.space, a.kind, a.classes) for a in fashion.info.attributes] == [
+        ("object", "common", "class", cifar10.CLASSES),
+        ("garment", "salient", "class", GARMENTS),
+    ]
+    assert fashion.info.counts == {
+        "train": {"background": 25_000, "target": 25_000},
+        "test": {"background": 5_000, "target": 5_000},
+    }
+    with h5py.File(fashion.path) as ours, h5py.File(digits.path) as theirs:
+        for split in ("train", "test"):
+            for name, other in (("images", "images"), ("is_target", "is_target")):
+                np.testing.assert_array_equal(ours[split][name][:], theirs[split][other][:])
+            np.testing.assert_array_equal(ours[split]["attributes/garment"][:], theirs[split]["attributes/digit"][:])
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "paper", "matched"])
+@pytest.mark.parametrize("method", ["sepclr", "mmcvae", "sepclr_supervised", "cpca"])
+def test_methods_have_the_settings_of_cifar_mnist(profile: str, method: str) -> None:
+    loaded = load_profile(profile)
+
+    configs = [make_method(method, name, loaded, {}).config for name in ("cifar_fashion", "cifar_mnist")]
+
+    assert configs[0] == configs[1]
