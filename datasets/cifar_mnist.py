@@ -8,6 +8,13 @@ The test split takes all 10,000 test photographs, half of them background, where
 targets to score on; `test_split = "paper"` gives theirs. Deviation: images are kept as uint8, so that half intensities
 are rounded down to whole numbers. Where CIFAR-10 comes from a folder per class, its original order is lost and images
 go round the classes instead.
+
+`pairing = "random"` with `fitting = "resized"`, and `size` 64 or 32, is Double InfoGAN's construction (card B1b):
+training photographs are shuffled, the first half of them background; digits are drawn with replacement and scaled to
+the whole image; the 10,000 test photographs keep their order. Deviations: digits of the test split come from MNIST's
+test images, where the released code draws them from the training images, so that the same digit can stand in both
+splits (decision D21); draws are seeded, the released ones are not; how photographs were brought to 64 x 64 is not
+known, here it is by bilinear interpolation, as its digits are.
 """
 
 from __future__ import annotations

@@ -6,6 +6,13 @@ the same kind of grid with a white sprite drawn over it. Sprites follow the fact
 
 Deviations: all random choices are seeded; every digit image can be drawn (the released code never draws the last);
 digits can also be of random classes, or come from scikit-learn's bundled digits; images can be halved to 32 x 32.
+
+`grid = "fixed-by-rows"` with `digit_size = 32`, `digit_intensity = 0.5`, `orientations = "all"`, 147,456 training and
+14,000 test images is Double InfoGAN's construction (card B3b): digits fill their cells at half intensity, and sprites
+are in all orientations. Deviations: exactly a tenth of the factor grid's 737,280 sprites make training targets, where
+the released code keeps each with probability 0.1, about as many; none of them is in the test split, whose 7,000 targets
+are there drawn with replacement from all; the test split has background images too, and no 64 of each population are
+kept apart for pictures.
 """
 
 from __future__ import annotations
@@ -22,6 +29,7 @@ from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import DatasetWriter, Split, SplitWriter
 from cabench.datasets.sources import mnist, sklearn_digits, sprites
+from cabench.datasets.sources.bilinear import bilinear_resized
 from cabench.datasets.sources.strokes import slant, thickness
 from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
@@ -30,14 +38,14 @@ CANVAS = 64
 CELL = CANVAS // 2
 CHUNK = 1000  # images rendered at a time, 4 MB
 
-# Corner of each quadrant's cell, as (row, column), and the digit that a fixed grid shows there.
+# Corner of each quadrant's cell, as (row, column), and the digits that a fixed grid shows in these.
 QUADRANTS: Mapping[str, tuple[int, int]] = {
     "top_left": (0, 0),
     "bottom_left": (CELL, 0),
     "top_right": (0, CELL),
     "bottom_right": (CELL, CELL),
 }
-FIXED_DIGITS = (1, 2, 3, 4)
+FIXED_DIGITS: Mapping[str, tuple[int, ...]] = {"fixed": (1, 2, 3, 4), "fixed-by-rows": (1, 3, 2, 4)}
 DIGITS = tuple(str(digit) for digit in range(10))
 DIGIT_SOURCES = {"mnist": mnist, "sklearn": sklearn_digits}
 
@@ -58,7 +66,10 @@ class DSpritesConfig(Settings):
     test_size: int = setting(5_000, at_least=4, help="test images, half of them background")
     size: Literal[32, 64] = setting(64, help="height and width; 32 averages 2 x 2 pixels")
     digits: Literal["mnist", "sklearn"] = setting("mnist", help="where digits come from")
-    grid: Literal["fixed", "random"] = setting("fixed", help="digits 1, 2, 3, 4 in fixed places, or random classes")
+    grid: Literal["fixed", "fixed-by-rows", "random"] = setting(
+        "fixed", help="digits 1, 2, 3, 4 down the columns, along the rows (Double InfoGAN), or random classes"
+    )
+    digit_size: Literal[28, 32] = setting(28, help="height and width of digits in cells of 32; Double InfoGAN has 32")
     digit_intensity: float = setting(1.0, above=0, at_most=1, help="of the digits; Double InfoGAN's set has 0.5")
     orientations: Literal["narrow", "all"] = setting("narrow", help="within 45 degrees of upright, or the full turn")
     seed: int = setting(0, at_least=0, help="seed of all random choices")
@@ -123,7 +134,8 @@ class DSprites(DatasetBuilder):
     ) -> None:
         """Write `count` background images, then one target image for each row of `factors`."""
         measured = self._measure(digits)
-        pixels = np.rint(digits.images * self.config.digit_intensity).astype(np.uint8)
+        dimmed = np.rint(np.arange(256) * self.config.digit_intensity).astype(np.uint8)
+        pixels = dimmed[bilinear_resized(digits.images, self.config.digit_size)]
         for is_target in (False, True):
             for start in range(0, count, CHUNK):
                 rows = slice(start, min(start + CHUNK, count))
@@ -143,8 +155,9 @@ class DSprites(DatasetBuilder):
         """Row indices (count, 4) of digit images, drawn with replacement for each quadrant."""
         if self.config.grid == "random":
             return generator.integers(len(digits.labels), size=(count, 4))
+        shown = FIXED_DIGITS[self.config.grid]
         return np.stack(
-            [generator.choice(np.flatnonzero(digits.labels == digit), size=count) for digit in FIXED_DIGITS], axis=1
+            [generator.choice(np.flatnonzero(digits.labels == digit), size=count) for digit in shown], axis=1
         )
 
     def _measure(self, digits: LabelledImages) -> dict[str, np.ndarray]:
@@ -169,7 +182,7 @@ def _factors(orientations: str, generator: np.random.Generator) -> dict[str, np.
 
 
 def _grid(digits: np.ndarray) -> np.ndarray:
-    """(n, 64, 64) canvases from (n, 4, 28, 28) digits in the order of `QUADRANTS`, each centred in its cell."""
+    """(n, 64, 64) canvases from (n, 4, size, size) digits in the order of `QUADRANTS`, each centred in its cell."""
     margin = (CELL - digits.shape[-1]) // 2
     canvas = np.zeros((len(digits), CANVAS, CANVAS), np.uint8)
     for place, (row, column) in enumerate(QUADRANTS.values()):

@@ -1,8 +1,8 @@
 """CIFAR-10 photographs with and without a second image blended in: what `cifar_mnist` and `cifar_fashion` share.
 
-Of the training images the first half are background, at half intensity; the others are targets, blended half and half
-with the training image of the same index of the second source, padded from 28 x 28 to 32 x 32. The test split is built
-likewise from test images. Images are kept as uint8, so that half intensities are rounded down to whole numbers.
+Background is photographs at half intensity; targets are the mean of a photograph and a second image. Of both splits one
+half is background and the other targets. Images are kept as uint8, so that half intensities are rounded down to whole
+numbers. The fields of `BlendConfig` say which image meets which, and how they are brought to one size.
 """
 
 from __future__ import annotations
@@ -11,30 +11,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from cabench.config import Settings, setting
 from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
-from cabench.dataset_file import DatasetWriter, Split
+from cabench.dataset_file import SPLITS, DatasetWriter, Split
 from cabench.datasets.sources import cifar10
+from cabench.datasets.sources.bilinear import bilinear_resized
 from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 
-IMAGE_SHAPE = (3, 32, 32)
-PADDING = 2  # pixels on each side of the second image
-CHUNK = 1000  # images blended at a time, 6 MB
+PADDING = 2  # pixels on each side of a second image of 28 x 28 that is padded to a photograph's 32 x 32
+TRAIN_SIZE = 50_000
+TEST_SIZES = {"full": 10_000, "paper": 1_000}
+CHUNK = 1000  # images blended at a time, 6 MB of 32 x 32
 
 OBJECT = Attribute("object", "common", "class", cifar10.CLASSES)
 
 
 @dataclass(frozen=True)
 class BlendConfig(Settings):
-    """Which test split."""
+    """Which images meet, and in what size."""
 
     test_split: Literal["full", "paper"] = setting("full", help="10,000 test images, or the papers' 1,000")
+    pairing: Literal["by-index", "random"] = setting(
+        "by-index", help="images of the same index, or photographs shuffled and second images drawn with replacement"
+    )
+    fitting: Literal["padded", "resized"] = setting(
+        "padded", help="second images keep their size within a black margin, or are scaled to the whole image"
+    )
+    size: Literal[32, 64] = setting(32, help="height and width; at 64 photographs are scaled up")
+    seed: int = setting(0, at_least=0, help="of random pairing; images paired by index have none")
+
+
+class Rows(NamedTuple):
+    """Which images of the two sources make a split.
+
+    Attributes:
+        background: int64 (n,), photographs.
+        target: int64 (n,), photographs.
+        overlay: int64 (n,), the image that is blended into each target's photograph.
+    """
+
+    background: np.ndarray
+    target: np.ndarray
+    overlay: np.ndarray
 
 
 class BlendedPhotographs(DatasetBuilder):
@@ -54,25 +78,43 @@ class BlendedPhotographs(DatasetBuilder):
         return [cifar10.locate(root), self.overlays.locate(root)]
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
-        """Blend both splits, background first."""
+        """Blend both splits, background first; the second images of either are from that split of their source."""
+        config = self.config
         photographs, overlays = cifar10.read(sources[0]), self.overlays.read(sources[1])
         _check_counts(sources, photographs, overlays)
-        n_test = {"full": 10_000, "paper": 1_000}[self.config.test_split]
-        splits: tuple[tuple[Split, int], ...] = (("train", 50_000), ("test", n_test))
-        for (split, count), photograph, overlay in zip(splits, photographs, overlays, strict=True):
-            with writer.split(split, count, IMAGE_SHAPE, (OBJECT, self.salient)) as out:
-                for start in range(0, count // 2, CHUNK):
-                    rows = slice(start, min(start + CHUNK, count // 2))
-                    out.append(photograph.images[rows] >> 1, False, {OBJECT.name: photograph.labels[rows]})
-                for start in range(count // 2, count, CHUNK):
-                    rows = slice(start, min(start + CHUNK, count))
-                    labels = {OBJECT.name: photograph.labels[rows], self.salient.name: overlay.labels[rows]}
-                    out.append(_blend(photograph.images[rows], overlay.images[rows]), True, labels)
+        shape = (3, config.size, config.size)
+        plans: tuple[tuple[Split, int], ...] = (("train", TRAIN_SIZE), ("test", TEST_SIZES[config.test_split]))
+        for (split, count), photograph, overlay in zip(plans, photographs, overlays, strict=True):
+            rows = self._rows(split, count // 2, len(photograph.labels), len(overlay.labels))
+            with writer.split(split, count, shape, (OBJECT, self.salient)) as out:
+                for chosen in _chunks(rows.background):
+                    images = bilinear_resized(photograph.images[chosen], config.size)
+                    out.append(images >> 1, False, {OBJECT.name: photograph.labels[chosen]})
+                for chosen, drawn in zip(_chunks(rows.target), _chunks(rows.overlay), strict=True):
+                    images = bilinear_resized(photograph.images[chosen], config.size)
+                    labels = {OBJECT.name: photograph.labels[chosen], self.salient.name: overlay.labels[drawn]}
+                    out.append(_mean(images, self._fitted(overlay.images[drawn])), True, labels)
+
+    def _rows(self, split: Split, half: int, photographs: int, overlays: int) -> Rows:
+        """Which images to take, `half` of each population."""
+        if self.config.pairing == "by-index":
+            return Rows(np.arange(half), np.arange(half, 2 * half), np.arange(half, 2 * half))
+        generator = np.random.default_rng([self.config.seed, SPLITS.index(split)])
+        # Double InfoGAN shuffles the training photographs alone.
+        order = generator.permutation(photographs) if split == "train" else np.arange(photographs)
+        return Rows(order[:half], order[half : 2 * half], generator.integers(overlays, size=half))
+
+    def _fitted(self, overlays: np.ndarray) -> np.ndarray:
+        """Second images (n, 28, 28) in the size of the data set's, uint8 (n, size, size)."""
+        if self.config.fitting == "padded":
+            overlays = np.pad(overlays, ((0, 0), (PADDING, PADDING), (PADDING, PADDING)))
+        return bilinear_resized(overlays, self.config.size)
 
 
 def _check_counts(sources: Sequence[Source], *pairs: tuple[LabelledImages, LabelledImages]) -> None:
     """Refuse sources that hold fewer images than were published."""
-    for source, pair, wanted in zip(sources, pairs, ((50_000, 10_000), (50_000, 10_000)), strict=True):
+    wanted = (TRAIN_SIZE, TEST_SIZES["full"])
+    for source, pair in zip(sources, pairs, strict=True):
         found = tuple(len(split.labels) for split in pair)
         if any(have < want for have, want in zip(found, wanted, strict=True)):
             places = ", ".join(map(str, source.files))
@@ -82,8 +124,10 @@ def _check_counts(sources: Sequence[Source], *pairs: tuple[LabelledImages, Label
             )
 
 
-def _blend(photographs: np.ndarray, overlays: np.ndarray) -> np.ndarray:
-    """uint8 (n, 3, 32, 32): the mean of photographs and padded (n, 28, 28) images, rounded down."""
-    padding = ((0, 0), (PADDING, PADDING), (PADDING, PADDING))
-    padded = np.pad(overlays, padding)[:, None].astype(np.uint16)
-    return ((photographs + padded) >> 1).astype(np.uint8)
+def _chunks(rows: np.ndarray) -> list[np.ndarray]:
+    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+
+
+def _mean(photographs: np.ndarray, overlays: np.ndarray) -> np.ndarray:
+    """uint8 (n, 3, size, size): the mean of photographs and grey images (n, size, size), rounded down."""
+    return ((photographs + overlays[:, None].astype(np.uint16)) >> 1).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""CIFAR-Fashion: the construction of `cifar_mnist` with garments for digits, on stand-ins of full size."""
+"""CIFAR-Fashion: the construction of `cifar_mnist` with garments for digits, on a few stand-ins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cabench.datasets import cifar_fashion, cifar_mnist
-from cabench.datasets.sources import cifar10, fashion_mnist, mnist
+from cabench.datasets.sources import blend, cifar10, fashion_mnist, mnist
 from cabench.experiment import make_method
 from cabench.profiles import load_profile
 from cabench.sources import LabelledImages, Source
@@ -21,20 +21,20 @@ GARMENTS = (
 
 
 def stand_in(seed: int, rows: int, shape: tuple[int, ...]) -> LabelledImages:
-    """Images of one random value each, which take no memory, and random labels."""
+    """Random images and labels."""
     generator = np.random.default_rng(seed)
-    values = generator.integers(0, 256, rows, np.uint8)
-    images = np.broadcast_to(values.reshape(-1, *(1 for _ in shape)), (rows, *shape))
-    return LabelledImages(images, generator.integers(0, 10, rows))
+    return LabelledImages(generator.integers(0, 256, (rows, *shape), np.uint8), generator.integers(0, 10, rows))
 
 
-PHOTOGRAPHS = (stand_in(0, 50_000, (3, 32, 32)), stand_in(1, 10_000, (3, 32, 32)))
-OVERLAYS = (stand_in(2, 60_000, (28, 28)), stand_in(3, 10_000, (28, 28)))
+PHOTOGRAPHS = (stand_in(0, 400, (3, 32, 32)), stand_in(1, 100, (3, 32, 32)))
+OVERLAYS = (stand_in(2, 500, (28, 28)), stand_in(3, 100, (28, 28)))
 
 
 @pytest.fixture(autouse=True)
 def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CABENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(blend, "TRAIN_SIZE", 400)
+    monkeypatch.setattr(blend, "TEST_SIZES", {"full": 100})
     for module, title, content in (
         (cifar10, "CIFAR-10", PHOTOGRAPHS),
         (mnist, "MNIST", OVERLAYS),
@@ -55,8 +55,8 @@ def test_pixels_are_those_of_the_blend_with_digits_and_labels_are_garments() -> 
         ("garment", "salient", "class", GARMENTS),
     ]
     assert fashion.info.counts == {
-        "train": {"background": 25_000, "target": 25_000},
-        "test": {"background": 5_000, "target": 5_000},
+        "train": {"background": 200, "target": 200},
+        "test": {"background": 50, "target": 50},
     }
     with h5py.File(fashion.path) as ours, h5py.File(digits.path) as theirs:
         for split in ("train", "test"):

@@ -1,20 +1,24 @@
-"""CIFAR-MNIST: the construction of card B1a, checked on stand-ins of full size and on the real images."""
+"""CIFAR-MNIST: the constructions of cards B1a and B1b, checked on stand-ins and on the real images."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from cabench.config import ConfigError
 from cabench.dataset_file import DatasetFile
 from cabench.datasets.cifar_mnist import CifarMnist, CifarMnistConfig
-from cabench.datasets.sources import cifar10, mnist
+from cabench.datasets.sources import blend, cifar10, mnist
 from cabench.errors import UserError
+from cabench.experiment import make_dataset
+from cabench.profiles import load_profile
 from cabench.sources import LabelledImages, Source
 
 DATA = os.environ.get("CABENCH_DATA")
@@ -193,3 +197,110 @@ def test_incomplete_sources_are_refused_by_name(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(UserError, match=r"CIFAR-10 .* holds 49,900 training"):
         CifarMnist(CifarMnistConfig()).obtain(None)
     assert not list(tmp_path.glob("**/*.h5"))
+
+
+# Double InfoGAN's construction (card B1b), on fewer images
+
+FEW = {"train": 120, "test": 40}
+
+
+def framed_digits(seed: int, rows: int) -> LabelledImages:
+    """Digits with a black border, like MNIST's, so that the edge of a blend shows the photograph alone."""
+    images = np.random.default_rng(seed).integers(0, 256, (rows, 28, 28), np.uint8)
+    images[:, :3] = images[:, -3:] = images[:, :, :3] = images[:, :, -3:] = 0
+    return LabelledImages(images, np.arange(rows) % 10)
+
+
+FEW_PHOTOGRAPHS = {split: stand_in(seed, FEW[split], (3, 32, 32), 3072) for seed, split in enumerate(FEW)}
+FEW_DIGITS = {split: framed_digits(seed, FEW[split] + 20) for seed, split in enumerate(FEW)}
+
+BuildFew = Callable[..., DatasetFile]
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildFew:
+    monkeypatch.setenv("CABENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(blend, "TRAIN_SIZE", FEW["train"])
+    monkeypatch.setattr(blend, "TEST_SIZES", {"full": FEW["test"]})
+    monkeypatch.setattr(blend, "CHUNK", 7)
+    monkeypatch.setattr(cifar10, "locate", lambda root: Source("CIFAR-10"))
+    monkeypatch.setattr(cifar10, "read", lambda source: tuple(FEW_PHOTOGRAPHS.values()))
+    monkeypatch.setattr(mnist, "locate", lambda root: Source("MNIST"))
+    monkeypatch.setattr(mnist, "read", lambda source: tuple(FEW_DIGITS.values()))
+    return lambda **fields: CifarMnist(CifarMnistConfig(**fields)).obtain(None)
+
+
+def scaled(images: np.ndarray, size: int) -> np.ndarray:
+    """Each plane by Pillow."""
+    planes = images.reshape(-1, *images.shape[-2:])
+    resized = [np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)) for plane in planes]
+    return np.stack(resized).reshape(*images.shape[:-2], size, size)
+
+
+def taken_apart(file: DatasetFile, split: str, size: int) -> tuple[list[int], list[int], list[int]]:
+    """The photograph of each background image, that of each target image, and its digit: found by the pixels."""
+    photographs, digits = scaled(FEW_PHOTOGRAPHS[split].images, size), scaled(FEW_DIGITS[split].images, size)
+    half = FEW[split] // 2
+    images = stored(file, split, 0, 2 * half)
+    by_edge = {(photograph[:, 0] // 2).tobytes(): row for row, photograph in enumerate(photographs)}
+    shown = [by_edge[image[:, 0].tobytes()] for image in images]
+    drawn = []
+    for image, row in zip(images[half:], shown[half:], strict=True):
+        blends = np.floor(0.5 * photographs[row] + 0.5 * digits[:, None])
+        (digit,) = np.flatnonzero((blends == image).all(axis=(1, 2, 3)))
+        drawn.append(int(digit))
+    for image, row in zip(images[:half], shown[:half], strict=True):
+        np.testing.assert_array_equal(image, photographs[row] // 2)
+    return shown[:half], shown[half:], drawn
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_double_infogans_blend_shuffles_training_photographs_and_draws_resized_digits(few: BuildFew, size: int) -> None:
+    file = few(pairing="random", fitting="resized", size=size)
+    file.verify()
+
+    assert file.info.image_shape == (3, size, size)
+    for split, count in FEW.items():
+        background, target, drawn = taken_apart(file, split, size)
+        # Each photograph once, whatever its population.
+        assert sorted(background + target) == list(range(count))
+        assert (background + target == list(range(count))) == (split == "test"), "only the test split keeps its order"
+        # With replacement: of 60 or 20 draws some come twice, and they do not follow the order of the source.
+        assert len(set(drawn)) < len(drawn)
+        assert drawn != sorted(drawn)
+        np.testing.assert_array_equal(
+            attribute(file, split, "object"), FEW_PHOTOGRAPHS[split].labels[background + target]
+        )
+        np.testing.assert_array_equal(attribute(file, split, "digit")[count // 2 :], FEW_DIGITS[split].labels[drawn])
+
+
+def test_random_pairs_follow_the_seed(few: BuildFew) -> None:
+    first, other = (few(pairing="random", fitting="resized", seed=seed) for seed in (0, 1))
+
+    sha = first.info.content_sha256
+    assert sha != other.info.content_sha256
+    first.path.unlink()
+    assert few(pairing="random", fitting="resized").info.content_sha256 == sha
+
+
+def test_padded_digits_at_64_are_the_blend_at_32_scaled_up(few: BuildFew) -> None:
+    small, large = few(), few(size=64)
+
+    images = scaled(stored(small, "train", 60, 120), 64).astype(int)
+    assert np.abs(stored(large, "train", 60, 120) - images).max() <= 2  # rounded at other places
+
+
+def test_the_paper_profile_names_both_sizes_of_double_infogans_construction() -> None:
+    paper = load_profile("paper")
+
+    for label, size in (("cifar_mnist_double_infogan", 64), ("cifar_mnist_double_infogan_32", 32)):
+        config = make_dataset(label, paper, {}).config
+        assert config == CifarMnistConfig(test_split="full", pairing="random", fitting="resized", size=size)
+    # Card B1b: 25,000 of each in train, 5,000 of each in test.
+    assert (blend.TRAIN_SIZE, blend.TEST_SIZES["full"]) == (50_000, 10_000)
+
+
+@pytest.mark.parametrize("fields", [{"pairing": "fixed"}, {"fitting": "cut"}, {"size": 48}, {"seed": -1}], ids=str)
+def test_values_out_of_range_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(fields))):
+        CifarMnistConfig(**fields)

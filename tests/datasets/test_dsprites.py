@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import cabench
 from cabench.cache import cache_folder
 from cabench.config import ConfigError
 from cabench.dataset import ContrastiveDataset, Population
@@ -20,7 +22,10 @@ from cabench.datasets import dsprites
 from cabench.datasets.dsprites import DSprites, DSpritesConfig
 from cabench.datasets.sources import mnist, sklearn_digits, sprites, strokes
 from cabench.errors import UserError
+from cabench.experiment import make_dataset
+from cabench.profiles import load_profile
 from cabench.sources import LabelledImages, Source
+from cabench.store import ResultsStore
 
 DATA = os.environ.get("CABENCH_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="CABENCH_DATA is not set: MNIST is not here")
@@ -337,6 +342,7 @@ class TestOptions:
             {"size": 48},
             {"digits": "emnist"},
             {"grid": "none"},
+            {"digit_size": 30},
             {"digit_intensity": 0.0},
             {"digit_intensity": 1.1},
             {"train_size": 3},
@@ -351,7 +357,73 @@ class TestOptions:
             DSpritesConfig(**fields)
 
 
+class TestDoubleInfoGAN:
+    """Card B3b: larger digits at half intensity along the rows, sprites in all orientations."""
+
+    FIELDS: ClassVar[dict[str, Any]] = {
+        "grid": "fixed-by-rows",
+        "digit_size": 32,
+        "digit_intensity": 0.5,
+        "orientations": "all",
+    }
+
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_background_is_the_grid_of_the_card(self, build: Build, source, split: str) -> None:
+        own = source("sklearn")[split == "test"]
+        images = grey(splits(build(digits="sklearn", **self.FIELDS))[split].background)
+        labels = {}
+        for digit, label in zip(own.images, own.labels, strict=True):
+            scaled = np.asarray(Image.fromarray(digit).resize((32, 32), Image.Resampling.BILINEAR))
+            labels[np.rint(0.5 * scaled.astype(float)).astype(np.uint8).tobytes()] = label
+        # Corner of each cell and its digit, as the card gives them.
+        for digit, (row, column) in {1: (0, 0), 2: (0, 32), 3: (32, 0), 4: (32, 32)}.items():
+            shown = images[:, row : row + 32, column : column + 32]
+            assert {labels[cell.tobytes()] for cell in shown} == {digit}
+
+    def test_target_is_a_white_sprite_over_such_a_grid(self, build: Build) -> None:
+        train = splits(build(digits="sklearn", **self.FIELDS))["train"]
+        images, sprite = grey(train.target), drawn(train.target) > 0
+
+        assert (images[sprite] == 255).all()
+        assert images[~sprite].max() == grey(train.background).max() == 128  # half of 255, to the nearest even
+        assert np.abs(train.target.attributes["orientation"]).max() > np.pi / 2
+
+    def test_the_layout_moves_digits_and_nothing_else(self, build: Build) -> None:
+        columns, rows = (
+            splits(build(digits="sklearn", grid=grid))["train"].target.attributes for grid in ("fixed", "fixed-by-rows")
+        )
+
+        for name in FACTORS:
+            np.testing.assert_array_equal(columns[name], rows[name])
+
+    def test_the_paper_profile_names_it(self) -> None:
+        builder = make_dataset("dsprites_double_infogan", load_profile("paper"), {})
+
+        config = builder.config.to_dict()
+        assert {name: config[name] for name in self.FIELDS} == self.FIELDS
+        assert (config["size"], config["digits"]) == (64, "mnist")
+        # Card B3b: of 737,280 sprites about 73,700 in training, 7,000 to evaluate on, and as many backgrounds.
+        assert config["train_size"] == 2 * 737_280 // 10
+        assert config["test_size"] == 2 * 7_000
+
+
 class TestReproducible:
+    def test_published_records_are_of_what_is_built_today(self, tmp_path: Path, monkeypatch) -> None:
+        published = ResultsStore(Path(cabench.__file__).parent.parent / "results" / "published").records()
+        stored = {
+            record.dataset["content_sha256"]: record.dataset["config"]
+            for record in published
+            if record.dataset["name"] == "dsprites"
+        }
+        if not stored:
+            pytest.skip("the package is installed, its published records are not here")
+        monkeypatch.setenv("CABENCH_CACHE", str(tmp_path))
+        # Their configurations lack the fields that came later, whose defaults must leave the content as it was.
+        for content, config in stored.items():
+            assert "digit_size" not in config
+            file = DSprites(DSpritesConfig.from_mapping(config)).obtain(None)
+            assert file.info.content_sha256 == content
+
     def test_same_configuration_gives_the_same_content(
         self, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -387,7 +459,7 @@ class TestDefaults:
 
         assert (config.train_size, config.test_size, config.size) == (50_000, 5_000, 64)
         assert (config.digits, config.grid, config.digit_intensity) == ("mnist", "fixed", 1.0)
-        assert config.orientations == "narrow"
+        assert (config.orientations, config.digit_size) == ("narrow", 28)
 
     def test_declare_halves_of_25000_and_2500_and_as_many_sprites(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # The builder's own steps with drawing and measuring left out.
