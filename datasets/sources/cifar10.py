@@ -6,6 +6,7 @@ import io
 import lzma
 import struct
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from cabench.datasets.sources.download import from_cache, not_found
+from cabench.datasets.sources.fetch import fetch
 from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 
@@ -154,7 +156,15 @@ def _find_archive(root: Path) -> Source | None:
 def _download(folder: Path) -> None:
     from torchvision.datasets import CIFAR10  # Late: importing torchvision takes seconds.
 
-    CIFAR10(folder, download=True)  # It downloads the files of both splits, whichever of them it opens.
+    archive = folder / CIFAR10.filename
+    if not archive.is_file():  # One that is there was stopped while it was unpacked.
+        fetch([CIFAR10.url], archive, CIFAR10.tgz_md5)
+    (folder / _BATCHES).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as unpacked, tarfile.open(archive) as members:
+        members.extractall(unpacked, filter="data")  # It refuses members that would land outside.
+        for name in _BATCH_FILES:
+            (Path(unpacked) / _BATCHES / name).replace(folder / _BATCHES / name)
+    archive.unlink()
 
 
 # --- torchvision's files ---------------------------------------------------------------------------------------------

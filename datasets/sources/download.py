@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
 
 from filelock import FileLock
@@ -77,8 +77,8 @@ def from_cache(
             if find(folder) is None:
                 download(folder)
             source = find(folder)
-    # torchvision raises RuntimeError for a wrong checksum or when no mirror answers; URLError is an OSError.
-    except (OSError, RuntimeError, HTTPException, EOFError) as error:
+    # FetchError is an OSError; RuntimeError comes from a torchvision that does not fit the torch that is installed.
+    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise _failed(title, wanted, layout, folder, " ".join(str(error).split())) from error
     if source is None:
         raise _failed(title, wanted, layout, folder, "files are missing after the download")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cabench.datasets.sources.download import from_cache, not_found
+from cabench.datasets.sources.fetch import fetch
 from cabench.errors import UserError
 from cabench.sources import LabelledImages, Source
 
@@ -31,7 +32,8 @@ class IdxFiles:
 
     Attributes:
         title: the source's title, e.g. "MNIST".
-        torchvision_class: the class of `torchvision.datasets` that downloads it; its name is that of its folder.
+        torchvision_class: the class of `torchvision.datasets` that knows addresses and checksums; its folder has its
+            name.
         places: the folders below a root that may hold the files, in the order of preference.
     """
 
@@ -83,8 +85,11 @@ class IdxFiles:
     def _download(self, folder: Path) -> None:
         from torchvision import datasets  # Late: importing torchvision takes seconds.
 
-        # It downloads the files of both splits, whichever of them it opens.
-        getattr(datasets, self.torchvision_class)(folder, download=True)
+        published = getattr(datasets, self.torchvision_class)
+        place = folder / self.torchvision_class / "raw"
+        for name, md5 in published.resources:
+            if _find_one(place, name.removesuffix(".gz")) is None:
+                fetch([mirror + name for mirror in published.mirrors], place / name, md5)
 
 
 def read(source: Source) -> tuple[LabelledImages, LabelledImages]:

@@ -6,12 +6,8 @@ import hashlib
 import io
 import os
 import pickle
-import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -85,12 +81,18 @@ def write_batches(folder: Path) -> Path:
     return folder
 
 
-def replace_torchvision(monkeypatch: pytest.MonkeyPatch, stand_in: Callable[..., object]) -> None:
-    """Put a stand-in where the module imports torchvision's class from; torchvision itself is not imported."""
-    datasets = ModuleType("torchvision.datasets")
-    datasets.__dict__["CIFAR10"] = stand_in
-    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", datasets)
+def publish(server, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: tarfile.TarInfo) -> None:
+    """Serve the archive of a folder of batches where torchvision's class says that it is, with its checksum."""
+    from torchvision.datasets import CIFAR10
+
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.add(folder, BATCHES)
+        for member in more:
+            archive.addfile(member, io.BytesIO(b""))
+    server.files = {"cifar-10-python.tar.gz": content.getvalue()}
+    monkeypatch.setattr(CIFAR10, "url", server.address + "cifar-10-python.tar.gz")
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(content.getvalue()).hexdigest())
 
 
 def accept_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +171,7 @@ class TestLocate:
     def test_nothing_found_lists_everything_and_downloads_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
     ) -> None:
-        replace_torchvision(monkeypatch, lambda *args, **kwargs: pytest.fail("downloaded"))
+        monkeypatch.setattr(cifar10, "fetch", lambda *arguments: pytest.fail("downloaded"))
         root = tmp_path / "data"
         if exists:
             root.mkdir()
@@ -185,59 +187,67 @@ class TestLocate:
         assert ("which is not a folder" in message) is not exists
 
 
+@pytest.mark.usefixtures("torchvision")
 class TestDownload:
     @pytest.fixture
     def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / "cache"))
         return tmp_path / "cache"
 
-    def test_fills_the_cache_once(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        calls = []
+    @pytest.fixture
+    def batches(self, tmp_path: Path) -> Path:
+        return write_batches(tmp_path / "batches")
 
-        def download(root: Path, download: bool) -> None:
-            calls.append(download)
-            write_batches(Path(root) / BATCHES)
-
-        replace_torchvision(monkeypatch, download)
+    def test_fills_the_cache_once(self, cache: Path, batches: Path, server, monkeypatch: pytest.MonkeyPatch) -> None:
+        publish(server, batches, monkeypatch)
 
         first, second = cifar10.locate(None), cifar10.locate(None)
 
-        assert calls == [True]
+        assert len(server.asked) == 1
         assert first == second
         assert first.title == "CIFAR-10"
         assert first.files == (cache / "sources" / BATCHES,)
+        for path in batches.iterdir():
+            assert (first.files[0] / path.name).read_bytes() == path.read_bytes()
+        # Neither the archive nor what was unpacked on the way stays.
+        assert {path.name for path in (cache / "sources").iterdir()} == {BATCHES, "CIFAR-10.lock"}
 
-    def test_incomplete_download_is_taken_up_again(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_incomplete_download_is_taken_up_again(
+        self, cache: Path, batches: Path, server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish(server, batches, monkeypatch)
+        (content,) = server.files.values()
         missing = write_batches(cache / "sources" / BATCHES) / "data_batch_3"
-        content = missing.read_bytes()
         missing.unlink()
-        replace_torchvision(monkeypatch, lambda *args, **kwargs: missing.write_bytes(content))
+        (cache / "sources" / "cifar-10-python.tar.gz.part").write_bytes(content[:100])
 
         cifar10.locate(None)
 
         assert missing.exists()
+        assert server.asked == [("cifar-10-python.tar.gz", "bytes=100-")]
 
-    def test_failure_is_a_user_error(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(*args: object, **kwargs: object) -> None:
-            raise URLError("no network")
+    def test_a_member_that_climbs_out_is_refused(
+        self, cache: Path, batches: Path, server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish(server, batches, monkeypatch, tarfile.TarInfo("../../evil"))
 
-        replace_torchvision(monkeypatch, fail)
+        with pytest.raises(UserError, match=r"'\.\./\.\./evil' would be extracted to .* outside the destination"):
+            cifar10.locate(None)
 
-        with pytest.raises(UserError, match="no network") as raised:
+        assert not list(cache.parent.rglob("evil"))
+        assert not list((cache / "sources" / BATCHES).iterdir())
+
+    def test_failure_is_a_user_error(self, cache: Path, batches: Path, server, monkeypatch: pytest.MonkeyPatch) -> None:
+        publish(server, batches, monkeypatch)
+        server.files.clear()
+
+        with pytest.raises(UserError, match="HTTP Error 404") as raised:
             cifar10.locate(None)
 
         message = str(raised.value)
         assert "data_batch_1" in message
         assert str(cache / "sources") in message
         assert "CABENCH_DATA" in message
-
-
-@pytest.fixture(scope="module")
-def torchvision() -> None:
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError as error:
-        pytest.skip(f"torchvision is not built for the torch that is installed: {error}")
 
 
 @pytest.mark.usefixtures("torchvision")

@@ -6,16 +6,13 @@ import gzip
 import hashlib
 import os
 import struct
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from urllib.error import URLError
 
 import numpy as np
 import pytest
 
-from cabench.datasets.sources import idx, mnist
+from cabench.datasets.sources import fashion_mnist, idx, mnist
 from cabench.errors import UserError
 
 NAMES = (
@@ -56,19 +53,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def replace_torchvision(monkeypatch: pytest.MonkeyPatch, stand_in: Callable[..., object]) -> None:
-    """Put a stand-in where the module imports torchvision's class from; torchvision itself is not imported."""
-    datasets = ModuleType("torchvision.datasets")
-    datasets.__dict__["MNIST"] = stand_in
-    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", datasets)
+def publish(server, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    """Serve the files where torchvision's class says that they are, with its checksums; the first mirror is gone."""
+    server.files = {f"{name}.gz": gzip.compress(idx_file(values)) for name, values in arrays().items()}
+    monkeypatch.setattr(kind, "mirrors", [server.address + "gone/", server.address])
+    resources = [(name, hashlib.md5(content).hexdigest()) for name, content in server.files.items()]
+    monkeypatch.setattr(kind, "resources", resources)
 
 
+@pytest.fixture
 def forbid_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("downloaded")
-
-    replace_torchvision(monkeypatch, refuse)
+    monkeypatch.setattr(idx, "fetch", lambda *arguments: pytest.fail("downloaded"))
 
 
 class TestLocate:
@@ -88,8 +83,8 @@ class TestLocate:
 
         assert mnist.locate(tmp_path).files[0] == folder / NAMES[0]
 
-    def test_names_only_the_missing_file_and_every_place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        forbid_download(monkeypatch)
+    @pytest.mark.usefixtures("forbid_download")
+    def test_names_only_the_missing_file_and_every_place(self, tmp_path: Path) -> None:
         (write_files(tmp_path / "MNIST" / "raw") / NAMES[3]).unlink()
 
         with pytest.raises(UserError) as raised:
@@ -102,54 +97,74 @@ class TestLocate:
         assert "CABENCH_DATA" in message
         assert "--data-root" in message
 
-    def test_absent_folder_is_not_replaced_by_a_download(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        forbid_download(monkeypatch)
-
+    @pytest.mark.usefixtures("forbid_download")
+    def test_absent_folder_is_not_replaced_by_a_download(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="absent, which is not a folder") as raised:
             mnist.locate(tmp_path / "absent")
 
         assert all(name in str(raised.value) for name in NAMES)
 
 
+@pytest.mark.usefixtures("torchvision")
 class TestDownload:
-    def test_fills_the_cache_once(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        calls = []
+    @pytest.mark.parametrize(("module", "folder"), [(mnist, "MNIST"), (fashion_mnist, "FashionMNIST")])
+    def test_fills_the_cache_once(
+        self, cache: Path, server, monkeypatch: pytest.MonkeyPatch, module: ModuleType, folder: str
+    ) -> None:
+        from torchvision import datasets
 
-        def download(root: Path, download: bool) -> None:
-            calls.append(download)
-            write_files(Path(root) / "MNIST" / "raw")
+        publish(server, monkeypatch, getattr(datasets, folder))
 
-        replace_torchvision(monkeypatch, download)
+        first, second = module.locate(None), module.locate(None)
 
-        first, second = mnist.locate(None), mnist.locate(None)
-
-        assert calls == [True]
+        assert [asked for asked, _ in server.asked if "gone" not in asked] == list(server.files)
         assert first == second
-        assert first.files[0] == cache / "sources" / "MNIST" / "raw" / NAMES[0]
+        assert first.files == tuple(cache / "sources" / folder / "raw" / f"{name}.gz" for name in NAMES)
+        train, test = module.read(first)
+        assert (len(train.labels), len(test.labels)) == (TRAIN_ROWS, TEST_ROWS)
 
-    @pytest.mark.parametrize(
-        "error", [URLError("no network"), RuntimeError("Error:\nchecksum"), OSError("disk full")], ids=repr
-    )
-    def test_failure_is_a_user_error(self, cache: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-        def fail(*args: object, **kwargs: object) -> None:
-            raise error
+    def test_fetches_what_is_missing_and_goes_on_with_what_was_cut(
+        self, cache: Path, server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from torchvision.datasets import MNIST
 
-        replace_torchvision(monkeypatch, fail)
+        publish(server, monkeypatch, MNIST)
+        monkeypatch.setattr(MNIST, "mirrors", [server.address])
+        folder = cache / "sources" / "MNIST" / "raw"
+        folder.mkdir(parents=True)
+        (folder / NAMES[0]).write_bytes(idx_file(arrays()[NAMES[0]]))
+        for name in NAMES[1:3]:
+            (folder / f"{name}.gz").write_bytes(server.files[f"{name}.gz"])
+        (folder / f"{NAMES[3]}.gz.part").write_bytes(server.files[f"{NAMES[3]}.gz"][:10])
+
+        mnist.read(mnist.locate(None))
+
+        assert server.asked == [(f"{NAMES[3]}.gz", "bytes=10-")]
+
+    def test_failure_is_a_user_error(self, cache: Path, server, monkeypatch: pytest.MonkeyPatch) -> None:
+        from torchvision.datasets import MNIST
+
+        publish(server, monkeypatch, MNIST)
+        server.files[f"{NAMES[2]}.gz"] += b"another"
 
         with pytest.raises(UserError) as raised:
             mnist.locate(None)
 
         message = str(raised.value)
-        assert " ".join(str(error).split()) in message
+        assert f"{server.address}{NAMES[2]}.gz: its MD5 checksum is" in message
         assert all(name in message for name in NAMES)
         assert str(cache / "sources") in message
         assert "MNIST/raw/" in message
         assert "CABENCH_DATA" in message
-        assert raised.value.__cause__ is error
+        assert [path.name for path in (cache / "sources" / "MNIST" / "raw").iterdir()] != []
+        assert not list(cache.rglob("*.part"))
 
     @pytest.mark.usefixtures("cache")
-    def test_download_that_leaves_files_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        replace_torchvision(monkeypatch, lambda *args, **kwargs: None)
+    def test_published_names_that_are_others(self, server, monkeypatch: pytest.MonkeyPatch) -> None:
+        from torchvision.datasets import MNIST
+
+        publish(server, monkeypatch, MNIST)
+        monkeypatch.setattr(MNIST, "resources", MNIST.resources[:3])
 
         with pytest.raises(UserError, match="missing after the download"):
             mnist.locate(None)
