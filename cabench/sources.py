@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from cabench.digests import content_digest, listing
 from cabench.errors import UserError
 
 
@@ -50,29 +49,12 @@ class LabelledImages(NamedTuple):
     labels: np.ndarray
 
 
-def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-
-
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in _files(path))
+    return sum(file.size for file in listing(path))
 
 
 def _sha256(path: Path) -> str:
     try:
-        return _digest(path, tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in _files(path)))
+        return content_digest(path)
     except OSError as error:
         raise UserError(f"The source {path} cannot be read ({error}).") from error
-
-
-@cache
-def _digest(path: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
-    """Kept while the process runs: the same files, unchanged in size and time, are read once."""
-    digest = hashlib.sha256()
-    for file, _, _ in files:
-        if path.is_dir():
-            digest.update(file.relative_to(path).as_posix().encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -7,6 +7,7 @@ is not about digits. No paper has used it; all of its fields and of its rules ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cabench.dataset import Attribute
 from cabench.datasets.sources import fashion_mnist
@@ -25,4 +26,4 @@ class CifarFashion(BlendedPhotographs):
     version = 1
     Config = CifarFashionConfig
     overlays = fashion_mnist
-    salient = Attribute("garment", "salient", "class", fashion_mnist.CLASSES)
+    salient: ClassVar = Attribute("garment", "salient", "class", fashion_mnist.CLASSES)

@@ -20,6 +20,7 @@ known, here it is by bilinear interpolation, as its digits are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cabench.dataset import Attribute
 from cabench.datasets.sources import mnist
@@ -38,4 +39,4 @@ class CifarMnist(BlendedPhotographs):
     version = 1
     Config = CifarMnistConfig
     overlays = mnist
-    salient = Attribute("digit", "salient", "class", tuple(str(digit) for digit in range(10)))
+    salient: ClassVar = Attribute("digit", "salient", "class", tuple(str(digit) for digit in range(10)))

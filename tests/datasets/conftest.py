@@ -53,7 +53,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
         monkeypatch.setenv("CABENCH_CACHE", str(cache))
         with pytest.raises(UserError) as raised:
             builder.obtain(root)
-        left = [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+        left = [path for path in (cache / "datasets").rglob("*") if path.is_file() and path.suffix != ".lock"]
         assert not left
         return str(raised.value)
 
