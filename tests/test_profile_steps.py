@@ -10,39 +10,63 @@ import torch
 
 from cabench.conformance import context
 from cabench.dataset import Attribute, DataForm
+from cabench.datasets import celeba, chexpert, odir
 from cabench.discovery import load_method, plugins
+from cabench.errors import UserError
 from cabench.experiment import make_method
 from cabench.profiles import load_profile
 from cabench.training import Batch, GradientTrainedMethod
 
 TRAINED = [name for name in plugins("methods") if issubclass(load_method(name), GradientTrainedMethod)]
-SHAPES = {"cifar_mnist": (3, 32, 32), "dsprites": (1, 64, 64)}
-# Names of the paper profile alone, whose images are of other shapes or whose methods have other settings.
-PAPER_SHAPES = {"cifar_mnist_double_infogan": (3, 64, 64)}
-CASES = [(profile, name) for profile in ("paper", "matched") for name in SHAPES] + [
-    ("paper", name) for name in PAPER_SHAPES
+DIGITS = (Attribute("digit", "common", "class", ("zero", "one")), Attribute("scale", "salient", "real"))
+SETS = {"cifar_mnist": ((3, 32, 32), DIGITS), "dsprites": ((1, 64, 64), DIGITS)}
+# Names of the paper profile alone.
+PAPER_SETS = {
+    "cifar_mnist_double_infogan": ((3, 64, 64), DIGITS),
+    "celeba": ((3, 128, 128), celeba.ATTRIBUTES),
+    "celeba_64": ((3, 64, 64), celeba.ATTRIBUTES),
+    "chexpert": ((1, 224, 224), chexpert.ATTRIBUTES),
+    "odir": ((3, 224, 224), odir.ATTRIBUTES),
+}
+CASES = [(profile, name) for profile in ("paper", "matched") for name in SETS] + [
+    ("paper", name) for name in PAPER_SETS
 ]
-ATTRIBUTES = (Attribute("digit", "common", "class", ("zero", "one")), Attribute("scale", "salient", "real"))
 
 
 @pytest.mark.parametrize("name", TRAINED)
 @pytest.mark.parametrize(("profile", "dataset"), CASES)
 def test_a_step_of_a_small_batch(profile, dataset, name, planted_info):
-    shape = {**SHAPES, **PAPER_SHAPES}[dataset]
+    shape, attributes = {**SETS, **PAPER_SETS}[dataset]
     method = make_method(name, dataset, load_profile(profile), {})
-    info = dataclasses.replace(planted_info, image_shape=shape, attributes=ATTRIBUTES, counts=big())
+    info = dataclasses.replace(planted_info, image_shape=shape, attributes=attributes, counts=big())
+    if "architecture" in method.config.field_names() and shape[1:] == (224, 224):
+        with pytest.raises(UserError, match=f"{name}.architecture"):
+            method.check(info)
+        return
     method.check(info)
-    method.prepare(DataForm(shape, ATTRIBUTES), torch.device("cpu"), torch.Generator().manual_seed(0))
+    method.prepare(DataForm(shape, attributes), torch.device("cpu"), torch.Generator().manual_seed(0))
     method.optimizers = method.make_optimizers()
     method.network.train()
     images = torch.rand(2, 4, *shape, generator=torch.Generator().manual_seed(1))
-    labels = {"digit": torch.arange(4) % 2, "scale": torch.linspace(0, 1, 4)}
     method.begin_epoch()
-    terms = method.training_step(*(Batch(half, labels) for half in images), context())
+    batches = [
+        Batch(half, labels(attributes, is_target)) for half, is_target in zip(images, (False, True), strict=True)
+    ]
+    terms = method.training_step(*batches, context())
     assert np.isfinite([term.item() for term in terms.values()]).all(), terms
     common, salient = method.encode(images[0])
     assert common.isfinite().all()
     assert salient.isfinite().all()
+
+
+def labels(attributes, is_target):
+    """Values of four images: of a common attribute all but the last are known, of a salient one those of targets."""
+    values = {}
+    for attribute in attributes:
+        known = [True] * 3 + [False] if attribute.space == "common" else [is_target] * 4
+        column = torch.arange(4) % len(attribute.classes) if attribute.classes else torch.linspace(0, 1, 4)
+        values[attribute.name] = column.where(torch.tensor(known), torch.tensor(attribute.undefined()).to(column.dtype))
+    return values
 
 
 def big() -> dict[str, dict[str, int]]:

@@ -435,3 +435,58 @@ def test_the_matched_profile_gives_all_methods_one_trunk_one_size_and_one_budget
         assert encoders, f"{name} has no DCGAN trunk"
         trunks |= {sum(parameter.numel() for parameter in trunk.parameters()) for trunk in encoders}
     assert len(budgets) == len(sizes) == len(trunks) == 1, (budgets, sizes, trunks)
+
+
+# Cards A1, A5 and A7: what the released scripts say for each data set.
+RELEASED = {
+    ("sepclr", "celeba"): {
+        "encoder": "standard_resnet18",
+        **{"d_common": 16, "d_salient": 16, "batch_size": 256, "epochs": 250, "learning_rate": 3e-4},
+        **{"salient_weight": 1000, "information_less_weight": 1000, "independence_weight": 10, "temperature": 0.5},
+        **{"crop_size": 128, "crop_scale": (0.2, 1.0), "rotation": 0, "flip": 0.5, "jitter": 0.8, "grey": 0.2},
+    },
+    ("sepclr", "chexpert"): {
+        "encoder": "standard_resnet18",
+        **{"d_common": 32, "d_salient": 32, "batch_size": 256, "epochs": 200, "learning_rate": 3e-4},
+        **{"salient_weight": 1, "information_less_weight": 10, "independence_weight": 10, "temperature": 0.5},
+        **{"crop_size": 224, "crop_scale": (0.2, 1.0), "rotation": 45, "flip": 0.5, "brightness": 0.4, "contrast": 0.4},
+    },
+    ("sepclr", "odir"): {
+        "encoder": "standard_resnet18",
+        **{"d_common": 32, "d_salient": 32, "batch_size": 256, "epochs": 200, "learning_rate": 3e-4},
+        **{"salient_weight": 1, "information_less_weight": 100, "independence_weight": 10, "temperature": 0.5},
+        **{"crop_size": 224, "crop_scale": (0.75, 1.0), "rotation": 45, "jitter": 0.8, "saturation": 0.4, "hue": 0.1},
+    },
+    ("sepvae", "celeba_64"): {
+        "architecture": "sepvae_64",
+        **{"d_common": 16, "d_salient": 16, "prior_variance": 1 / 40, "common_kl_weight": 0.5, "epochs": 200},
+        **{"salient_kl_weight": 0.5, "total_correlation_weight": 2, "classification_weight": 1e-9, "batch_size": 512},
+    },
+    ("convae", "celeba_64"): {
+        "architecture": "sepvae_64",
+        **{"d_common": 16, "d_salient": 16, "epochs": 200, "batch_size": 512, "total_correlation_weight": 2},
+    },
+    ("mmcvae", "celeba_64"): {
+        "architecture": "mmcvae_64",
+        **{"d_common": 16, "d_salient": 6, "epochs": 100, "batch_size": 128},
+        **{"common_mmd_weight": 10_000, "salient_mmd_weight": 1_000},
+    },
+    ("double_infogan", "celeba_64"): {"d_common": 95, "d_salient": 5, "learning_rate": 2e-4, "resolution": 64},
+    ("mmcvae", "cifar_mnist_double_infogan"): {
+        "architecture": "mmcvae_64",
+        **{"d_common": 100, "d_salient": 100, "epochs": 1000, "batch_size": 128},
+        **{"common_mmd_weight": 10_000, "salient_mmd_weight": 1_000},
+    },
+    ("double_infogan", "dsprites_double_infogan"): {
+        **{"d_common": 95, "d_salient": 15, "learning_rate": 5e-5, "epochs": 5000, "batch_size": 128},
+        **{"generator_steps": 2, "discriminator_steps": 1, "cr_steps": 1, "cr_weight": 1},
+    },
+}
+
+
+@pytest.mark.parametrize(("method", "dataset"), RELEASED, ids="-".join)
+def test_the_paper_profile_has_the_released_settings(method: str, dataset: str) -> None:
+    config = make_method(method, dataset, load_profile("paper"), {}).config
+
+    wanted = RELEASED[method, dataset]
+    assert {name: getattr(config, name) for name in wanted} == wanted
