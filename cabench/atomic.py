@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 
@@ -32,6 +33,16 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left_behind(path: Path) -> None:
+    """Delete what processes that were killed while they replaced `path` have left; nobody may be replacing it now.
+
+    Raises:
+        OSError: when the folder cannot be written to.
+    """
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

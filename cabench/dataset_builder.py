@@ -10,7 +10,7 @@ from typing import ClassVar
 import h5py
 from filelock import FileLock
 
-from cabench.atomic import replacing
+from cabench.atomic import remove_left_behind, replacing
 from cabench.cache import cache_folder, download_folder
 from cabench.config import Settings, digest
 from cabench.dataset_file import SCHEMA, DatasetFile, DatasetWriter
@@ -93,13 +93,17 @@ class DatasetBuilder(DatasetProvider):
         return DatasetFile.open(path) if path.exists() else None
 
     def obtain(self, root: Path | None) -> DatasetFile:
-        """See `DatasetProvider`. Processes that ask at once build the file once."""
+        """See `DatasetProvider`. Processes that ask at once build the file once.
+
+        What a killed process leaves has another name, and goes with the next build.
+        """
         sources = self.locate(root)
         path = self.cached_path(sources)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
+                    remove_left_behind(path)
                     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
                         _write(self, sources, file)
         except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cabench.atomic import replacing, write_text
+from cabench.atomic import remove_left_behind, replacing, write_text
 
 
 @pytest.fixture
@@ -109,3 +109,12 @@ def test_two_writers_at_once_do_not_meet(tmp_path: Path) -> None:
         second.write_text("second")
     assert path.read_text() == "first", "the outer block ends last"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".data[1].h5.abc.tmp", ".data[1].h5.def.tmp", "data[1].h5", ".data1.h5.abc.tmp", "data[1].lock"):
+        (tmp_path / name).touch()
+
+    remove_left_behind(tmp_path / "data[1].h5")
+
+    assert {path.name for path in tmp_path.iterdir()} == {"data[1].h5", ".data1.h5.abc.tmp", "data[1].lock"}

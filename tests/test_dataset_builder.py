@@ -17,6 +17,7 @@ from cabench.config import Settings, setting
 from cabench.dataset import Attribute
 from cabench.dataset_builder import DatasetBuilder
 from cabench.dataset_file import SPLITS, DatasetFile, DatasetWriter
+from cabench.datasets.dsprites import DSprites, DSpritesConfig
 from cabench.errors import UserError
 from cabench.sources import Source
 
@@ -201,6 +202,38 @@ def test_two_processes_that_ask_at_once_build_it_once(tmp_path: Path, cache: Pat
     assert log.read_text() == "built\n"
     assert hashes[0] == hashes[1] == tiny().obtain(None).info.content_sha256 + "\n"
     assert len(files_in(cache)) == 1
+
+
+BUILD_SLOWLY = """
+import sys, time
+from pathlib import Path
+from cabench.datasets import dsprites
+
+dsprites.CHUNK, draw = 10, dsprites.sprites.render
+dsprites.sprites.render = lambda *factors: (time.sleep(0.05), draw(*factors))[1]
+dsprites.DSprites(dsprites.DSpritesConfig(train_size=4000, test_size=200, digits="sklearn")).obtain(None)
+"""
+
+
+def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_the_next_one_succeeds(cache: Path) -> None:
+    builder = DSprites(DSpritesConfig(train_size=4000, test_size=200, digits="sklearn"))
+    process = subprocess.Popen([sys.executable, "-c", BUILD_SLOWLY])
+    try:
+        # Killed when images are being written, which are four thousand bytes each.
+        while not any(path.stat().st_size > 500_000 for path in cache.rglob("*.tmp")):
+            assert process.poll() is None, "the build was over before it could be killed"
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    assert list(cache.rglob("*.tmp"))
+    assert list(cache.rglob("*.h5")) == []
+    assert builder.find(None) is None
+
+    built = builder.obtain(None)
+
+    built.verify()
+    assert files_in(cache) == [built.path.name], "what the killed build left is still there"
 
 
 # Failures

@@ -289,8 +289,18 @@ def _in_archive(path: Path) -> Iterator[_ImageFile]:
 
 
 def _archived(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> _ImageFile | None:
-    """The file that the member holds; None for what is no regular file of a class folder."""
-    split, class_name, name = ("", "", *member.name.split("/"))[-3:]
+    """The file that the member holds; None for what is no regular file of a class folder.
+
+    Raises:
+        UserError: for a member that would land outside of the folder that the archive is unpacked in.
+    """
+    parts = member.name.split("/")
+    if parts[0] == "" or ".." in parts:
+        raise UserError(
+            f"{path} has a member {member.name!r}, which leads out of its folder: it is not the archive wanted. "
+            "Replace it by an undamaged copy."
+        )
+    split, class_name, name = ("", "", *parts)[-3:]
     if not member.isreg() or split not in _SPLITS or _is_hidden(class_name, name):
         return None
     content = archive.extractfile(member)

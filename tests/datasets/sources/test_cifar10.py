@@ -309,7 +309,7 @@ class TestReadImageFiles:
             images = np.stack([decoded(files[f"{split}/{name}/{row:04d}{suffix}"]) for row, name in wanted])
             np.testing.assert_array_equal(found.images, images)
 
-    @pytest.mark.parametrize("prefix", ["CIFAR10-images/", "./CIFAR10-images/", "a/b/", "", "../../"])
+    @pytest.mark.parametrize("prefix", ["CIFAR10-images/", "./CIFAR10-images/", "a/b/", ""])
     def test_archive_in_any_order_gives_what_the_folders_give(self, tmp_path: Path, prefix: str) -> None:
         files = image_files()
         write_folders(tmp_path / "unpacked", files)
@@ -322,7 +322,6 @@ class TestReadImageFiles:
         for one, other in zip(from_folders, from_archive, strict=True):
             np.testing.assert_array_equal(one.images, other.images)
             np.testing.assert_array_equal(one.labels, other.labels)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "unpacked"]
 
     def test_arrays_are_writable(self, tmp_path: Path) -> None:
         write_folders(tmp_path, image_files())
@@ -455,6 +454,20 @@ class TestDamagedArchive:
 
         with pytest.raises(UserError):
             cifar10.read(cifar10.locate(tmp_path))
+
+    @pytest.mark.parametrize("name", ["../train/airplane/9.jpg", "x/../../evil", "/train/airplane/9.jpg"])
+    def test_member_that_climbs_out(self, tmp_path: Path, name: str) -> None:
+        path = tmp_path / "data" / ARCHIVE
+        path.parent.mkdir()
+        with tarfile.open(path, "w:xz") as archive:
+            for own, content in image_files().items():
+                add(archive, own, content)
+            add(archive, name, encoded(0))
+
+        with pytest.raises(UserError, match=f"{ARCHIVE} has a member '{name}', which leads out"):
+            cifar10.read(cifar10.locate(path.parent))
+
+        assert list(tmp_path.iterdir()) == [path.parent]
 
     def test_member_that_is_there_twice(self, tmp_path: Path) -> None:
         with tarfile.open(tmp_path / ARCHIVE, "w:xz") as archive:
