@@ -25,5 +25,5 @@ class CifarFashion(BlendedPhotographs):
     name = "cifar_fashion"
     version = 1
     Config = CifarFashionConfig
-    overlays = fashion_mnist
-    salient: ClassVar = Attribute("garment", "salient", "class", fashion_mnist.CLASSES)
+    overlays: ClassVar = fashion_mnist
+    salient = Attribute("garment", "salient", "class", fashion_mnist.CLASSES)

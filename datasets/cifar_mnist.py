@@ -38,5 +38,5 @@ class CifarMnist(BlendedPhotographs):
     name = "cifar_mnist"
     version = 1
     Config = CifarMnistConfig
-    overlays = mnist
-    salient: ClassVar = Attribute("digit", "salient", "class", tuple(str(digit) for digit in range(10)))
+    overlays: ClassVar = mnist
+    salient = Attribute("digit", "salient", "class", tuple(str(digit) for digit in range(10)))
