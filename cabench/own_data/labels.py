@@ -98,7 +98,9 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         # header=None, because pandas would give a second column of the same name another one.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); name a CSV file.") from error
+    except ValueError as error:
         raise UserError(f"{path} cannot be read as a CSV file ({error}); save it as UTF-8 with commas.") from error
     header = [name.strip() for name in table.iloc[0]]
     for name in header:

@@ -99,4 +99,5 @@ def test_cells_that_are_not_as_declared_are_named(tmp_path: Path, refusal, text:
 def test_what_is_no_text_is_refused(tmp_path: Path, refusal) -> None:
     (tmp_path / "labels.csv").write_bytes(b"a,b\n\xff\xfe\x00,1\n")
     assert "cannot be read as a CSV file" in refusal(lambda: read_table(tmp_path / "labels.csv"))
-    assert "cannot be read as a CSV file" in refusal(lambda: read_table(tmp_path))
+    assert "name a CSV file" in refusal(lambda: read_table(tmp_path))
+    assert "name a CSV file" in refusal(lambda: read_table(tmp_path / "absent.csv"))
