@@ -332,36 +332,65 @@ def data_import(
 
 @data_app.command("verify")
 def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
-    """Check a data set against its own hash and declarations. One that is not there yet is built first."""
-    file = _data_file(name, profile, sets, data_root)
-    file.verify()
-    typer.echo(f"{file.path} is sound.")
+    """Check everything that a data set file must keep to. One that is not there yet is built first."""
+    from cabench.dataset_check import check_file
+
+    path = Path(name) if name.endswith(".h5") else _data_file(name, profile, sets, data_root).path
+    findings = check_file(path)
+    for warning in findings.warnings:
+        typer.echo(f"Warning: {warning}")
+    for error in findings.errors:
+        typer.echo(f"Error: {error}", err=True)
+    if findings.errors:
+        raise typer.Exit(2)
+    typer.echo(f"{path} is sound.")
 
 
 @data_app.command("info")
-def data_info(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
-    """Describe a data set: sizes, sources, attributes. One that is not there yet is built first."""
+def data_info(
+    name: Name,
+    profile: ProfileName = "quick",
+    sets: Sets = None,
+    data_root: DataRoot = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file for a picture of some images. Default: beside the data set's file.")
+    ] = None,
+) -> None:
+    """Describe a data set: sizes, sources, values of attributes, and a picture. One not there yet is built first."""
+    from tabulate import tabulate
+
+    from cabench import dataset_overview
+    from cabench.dataset import SPACES
+    from cabench.errors import UserError
+
     file = _data_file(name, profile, sets, data_root)
     info = file.info
+    shape = "features" if info.is_table else "channels x height x width"
     _columns(
         [
             ("file", str(file.path)),
             ("data set", f"{info.name}, builder version {info.builder_version}"),
             ("config", ", ".join(f"{key}={value}" for key, value in info.config.items())),
             ("sources", ", ".join(info.sources)),
-            ("images", "{} x {} x {} (channels, height, width)".format(*info.image_shape)),
+            ("shape", f"{' x '.join(map(str, info.image_shape))} ({shape})"),
             *(
                 (split, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
                 for split, counts in info.counts.items()
             ),
-            *(
-                (f"{a.space} {a.kind}", a.name + (f" ({', '.join(a.classes)})" if a.classes else ""))
-                for a in info.attributes
-            ),
+            *((space, ", ".join(a.name for a in info.attributes if a.space == space) or "none") for space in SPACES),
             *(("note", note) for note in info.notes),
             ("content_sha256", info.content_sha256),
         ]
     )
+    if info.attributes:
+        table = dataset_overview.value_table(file)
+        typer.echo("\n" + tabulate(table, headers=dataset_overview.HEADERS, tablefmt="simple", disable_numparse=True))
+    if not info.is_table:
+        place = picture or file.path.with_suffix(".png")
+        dataset_overview.write_picture(file, place)
+        typer.echo(f"\nSome of its images: {place}")
+    elif picture:
+        raise UserError(f"{file.path} holds a table of features, which has no picture; leave --picture out.")
 
 
 def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: Path | None) -> DatasetFile:

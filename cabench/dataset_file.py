@@ -1,4 +1,4 @@
-"""The HDF5 file that a data set is: how it is written, read, hashed and verified.
+"""The HDF5 file that a data set is: how it is written, read and hashed. `cabench.dataset_check` verifies it.
 
 /                     attrs: schema, name, builder_version, config (JSON), sources (JSON), content_sha256;
                       notes (JSON list of sentences) where the builder had something to tell
@@ -203,22 +203,16 @@ class DatasetFile:
         return background, target
 
     def verify(self) -> None:
-        """Check the content against its hash, and every value against its declaration.
+        """Check the file as `cabench.dataset_check` does; warnings are not told.
 
         Raises:
-            UserError: naming the file and what is wrong with it.
+            UserError: for the first error, and with how many others there are.
         """
-        try:
-            self._verify()
-        except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
-            raise UserError(f"{self.path} does not follow the layout of a data set file ({error}).") from error
+        from cabench.dataset_check import check_file  # Late: it reads files through this module.
 
-    def _verify(self) -> None:
-        with h5py.File(self.path, "r") as file:
-            if content_sha256(file) != self.info.content_sha256:
-                raise UserError(f"{self.path} is damaged: its content hash is another. Delete it and build it again.")
-            for split in SPLITS:
-                _verify_split(self.path, split, file[split], self.info.attributes)
+        errors = check_file(self.path).errors
+        if errors:
+            raise UserError(errors[0] + (f" ({len(errors) - 1} more errors.)" if len(errors) > 1 else ""))
 
 
 def _read_info(file: h5py.File) -> DatasetInfo:
@@ -264,27 +258,6 @@ def _read_images(dataset: h5py.Dataset, wanted: np.ndarray) -> torch.Tensor:
         images[filled : filled + len(chunk)] = chunk
         filled += len(chunk)
     return torch.from_numpy(images)
-
-
-def _verify_split(path: Path, split: str, group: h5py.Group, attributes: Sequence[Attribute]) -> None:
-    stored = examples(group)
-    rows = len(stored)
-    if (stored.dtype, stored.ndim) not in ((np.uint8, 4), (np.float32, 2)):
-        raise UserError(f"{path}: {stored.name} is neither uint8 images nor a float32 table.")
-    if len(group["is_target"]) != rows:
-        raise UserError(f"{path}: /{split}/is_target has {len(group['is_target'])} values for {rows} images.")
-    if min(_count(group["is_target"][:]).values()) == 0:
-        raise UserError(f"{path}: split {split!r} lacks background or target images; contrastive analysis needs both.")
-    for attribute in attributes:
-        if _read_attribute(attribute.name, group["attributes"][attribute.name]) != attribute:
-            raise UserError(f"{path}: attribute {attribute.name!r} is declared differently in {split!r}.")
-        values = group["attributes"][attribute.name][:]
-        if len(values) != rows:
-            raise UserError(f"{path}: /{split}/attributes/{attribute.name} has {len(values)} values for {rows} images.")
-        if attribute.kind == "class" and not np.isin(values, range(-1, len(attribute.classes))).all():
-            raise UserError(f"{path}: /{split}/attributes/{attribute.name} holds an index that names no class.")
-        if attribute.space == "salient" and attribute.is_defined(values)[~group["is_target"][:]].any():
-            raise UserError(f"{path}: salient attribute {attribute.name!r} has values for background images.")
 
 
 def _plain(value: Any) -> Any:

@@ -32,7 +32,7 @@ class TinyConfig(Settings):
 
 
 class Tiny(DatasetBuilder):
-    """Images of one brightness; writes down each build in a file named `log`, where one is given."""
+    """Images of one brightness a split; writes down each build in a file named `log`, where one is given."""
 
     name = "tiny"
     version = 1
@@ -50,10 +50,10 @@ class Tiny(DatasetBuilder):
             with self.log.open("a") as log:
                 log.write("built\n")
         shape = (1, self.config.size, self.config.size)
-        for split in SPLITS:
+        for brightness, split in zip((200, 100), SPLITS, strict=True):
             with writer.split(split, 4, shape, ATTRIBUTES) as out:
                 for is_target in (False, True):
-                    out.append(np.full((2, *shape), 200, np.uint8), is_target, {"bright": np.array([0, 1])})
+                    out.append(np.full((2, *shape), brightness, np.uint8), is_target, {"bright": np.array([0, 1])})
         self.before_the_end()
 
 
