@@ -86,7 +86,7 @@ class _Split(NamedTuple):
 
     @property
     def is_table(self) -> bool:
-        return self.examples.ndim == 2
+        return bool(self.examples.ndim == 2)
 
     def row(self, index: int) -> str:
         return f"{self.examples.name}[{index}]"
