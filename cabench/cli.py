@@ -215,6 +215,45 @@ def report(
         write_report(output, text)
 
 
+@app.command()
+def gate(
+    baseline: Annotated[Path, typer.Option(help="File of what metrics were; see --update.")],
+    results: Results = DEFAULT_RESULTS,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write a new baseline from the results, and show old against new.")
+    ] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Write the outcome as Markdown too.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the outcome as JUnit XML too.")] = None,
+    level: Annotated[float, typer.Option(help="Share of comparisons without a change that may fail.")] = 0.05,
+    effect: Annotated[float, typer.Option(help="Loss, as a fraction, that must be shown to be exceeded.")] = 0.005,
+    max_slowdown: Annotated[
+        float | None, typer.Option(help="Fail when this part of the throughput is lost, on the same hardware.")
+    ] = None,
+) -> None:
+    """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared."""
+    from cabench.gate.baseline import Baseline
+    from cabench.gate.gate import check, new_baseline, read_results
+    from cabench.gate.junit import junit as as_junit
+    from cabench.gate.markdown import markdown as as_markdown
+    from cabench.gate.text import changes_text, text
+    from cabench.report.output import write_report
+
+    records = read_results(results)
+    if baseline.exists() or not update:
+        outcome = check(Baseline.read(baseline), records, level, effect, max_slowdown)
+        typer.echo(changes_text(outcome) if update else text(outcome), nl=False)
+        if markdown:
+            write_report(markdown, as_markdown(outcome))
+        if junit:
+            write_report(junit, as_junit(outcome))
+        if not (update or outcome.passed):
+            raise typer.Exit(1)
+    if update:
+        written = new_baseline(records)
+        written.write(baseline)
+        typer.echo(f"{baseline} now holds {len(written.groups)} cells.")
+
+
 @app.command("check-method")
 def check_method(
     name: Annotated[str, typer.Argument(help="A method's name; see `cabench list methods`.")],

@@ -43,10 +43,10 @@ def peak_memory_gib(device: torch.device) -> float:
 
 @cache
 def _software() -> dict[str, object]:
-    commit, dirty = _commit()
+    at, dirty = commit()
     return {
         "cabench": version("cabench"),
-        "commit": commit,
+        "commit": at,
         "dirty": dirty,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -54,14 +54,13 @@ def _software() -> dict[str, object]:
     }
 
 
-def _commit() -> tuple[str | None, bool | None]:
+def commit() -> tuple[str | None, bool | None]:
     """The commit of the checkout that this file stands in, and whether it has changes; None outside a checkout."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return None, None
     try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return commit, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+        return _git(root, "rev-parse", "HEAD"), bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None, None
 

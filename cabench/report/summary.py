@@ -130,6 +130,12 @@ def find(record: Record, column: Column) -> Score | None:
     return next((score for score in record.scores if column_of(score) == column), None)
 
 
+def distance(column: Column, value: float, ideal: float) -> float:
+    """How far a score in a column is from its ideal; a leak below chance is none."""
+    above = value - ideal
+    return abs(above) if column.space == column.attribute_space else max(0.0, above)
+
+
 def spread(values: Sequence[float]) -> Spread:
     """Mean and 95 % t-interval of values, one a seed."""
     if len(values) < 2:
@@ -165,7 +171,7 @@ def _section(records: Sequence[Record]) -> Section:
 def _row(records: Sequence[Record], siblings: Sequence[Sequence[Record]]) -> Row:
     ordered = sorted(records, key=lambda record: record.seed)
     ok, failures = (tuple(record for record in ordered if record.status == status) for status in ("ok", "failed"))
-    return Row(_name(records[0], siblings), ok, failures, _is_stale(records[0]))
+    return Row(_name(records[0], siblings), ok, failures, is_outdated(records[0]))
 
 
 def _computation(record: Record) -> str:
@@ -188,7 +194,7 @@ def _name(record: Record, siblings: Sequence[Sequence[Record]]) -> str:
     return label + (f" ({', '.join(f'{name}={config[name]}' for name in differing)})" if differing else "")
 
 
-def _is_stale(record: Record) -> bool:
+def is_outdated(record: Record) -> bool:
     """Whether the installed versions differ from the record's. What is not installed cannot make it stale."""
     if record.evaluation != evaluation():
         return True

@@ -10,7 +10,17 @@ from cabench.evaluation.grid import IS_TARGET
 from cabench.evaluation.structure import OTHER_SPACE
 from cabench.record import Record, Score
 from cabench.report.comparison import Comparison, Quantity, compare
-from cabench.report.summary import Column, Row, Section, find, leaked_of, separation_gap_of, spread, wanted_of
+from cabench.report.summary import (
+    Column,
+    Row,
+    Section,
+    distance,
+    find,
+    leaked_of,
+    separation_gap_of,
+    spread,
+    wanted_of,
+)
 
 NO_SCORE = "–"
 SAME_IDEAL = 1e-9
@@ -258,16 +268,13 @@ def _mark(row: Row, found: Comparison | None) -> Mark:
 
 
 def _distance(column: Column) -> Quantity:
-    """How far a record's score in a column is from its ideal; a leak below chance is none."""
+    """How far a record's score in a column is from its ideal."""
 
-    def distance(record: Record) -> float | None:
+    def of(record: Record) -> float | None:
         score = find(record, column)
-        if score is None:
-            return None
-        above = score.value - score.ideal
-        return abs(above) if column.space == column.attribute_space else max(0.0, above)
+        return None if score is None else distance(column, score.value, score.ideal)
 
-    return distance
+    return of
 
 
 def _largest_p(row: Row, column: Column) -> Cell:
