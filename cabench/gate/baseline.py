@@ -22,10 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from cabench.atomic import write_text
-from cabench.config import canonical_json
 from cabench.errors import UserError
 from cabench.evaluation.grid import MAIN_METRICS
 from cabench.gate.speed import Hardware, Speeds, speeds_of
@@ -66,9 +63,9 @@ class Metric:
     ideal: float
     values: Mapping[int, float]
 
-    def distances(self, column: Column) -> np.ndarray:
-        """Float64 (n,): the distance from the ideal under each seed, in the order of the seeds."""
-        return np.array([distance(column, self.values[seed], self.ideal) for seed in sorted(self.values)])
+    def distances(self, column: Column) -> list[float]:
+        """The distance from the ideal under each seed, in the order of the seeds."""
+        return [distance(column, self.values[seed], self.ideal) for seed in sorted(self.values)]
 
 
 @dataclass(frozen=True)
@@ -251,5 +248,5 @@ def _by_seed(values: Mapping[str, object]) -> dict[int, float]:
 
 def _finite(value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{canonical_json(value)} is no finite number")
+        raise ValueError(f"{value!r} is no finite number")
     return float(value)

@@ -30,8 +30,9 @@ the published records. A baseline that was lucky is lucky in every later compari
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from statistics import fmean
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -60,21 +61,21 @@ class Pair(NamedTuple):
     """One metric on both sides.
 
     Attributes:
-        old: float64 (n_old,), n_old >= 1, one a seed.
-        new: float64 (n_new,), n_new >= 1.
+        old: one value a seed, at least one.
+        new: likewise.
         unchanged: whether the new values are the baseline's, bit for bit, under every seed.
         exact: whether no seed changes any metric of the cell, so that nothing is left to chance.
     """
 
-    old: np.ndarray
-    new: np.ndarray
+    old: Sequence[float]
+    new: Sequence[float]
     unchanged: bool = False
     exact: bool = False
 
     @property
     def loss(self) -> float:
         """How much worse the new mean is."""
-        return float(self.new.mean() - self.old.mean())
+        return fmean(self.new) - fmean(self.old)
 
 
 class Result(NamedTuple):
@@ -131,21 +132,21 @@ def compare(pairs: Mapping[_Key, Pair], level: float = LEVEL, effect: float = EF
         effect: the loss that must be exceeded.
     """
     usual = usual_spread(list(pairs.values()))
-    p_values = {key: p for key, pair in pairs.items() if (p := _p_value(pair, usual, effect)) is not None}
-    corrected = holm(p_values)
+    tested = {key: pair for key, pair in pairs.items() if _can_be_tested(pair, usual)}
+    corrected = holm(dict(zip(tested, _p_values(list(tested.values()), usual, effect), strict=True)))
     results: dict[object, Result] = {
         key: Result(_verdict(pair, corrected.get(key), level, effect), pair.loss, corrected.get(key))
         for key, pair in pairs.items()
     }
     return Comparisons(
         results,
-        len(p_values),
+        len(tested),
         float(np.sqrt(usual.variance)) if usual.weight else None,
-        _detectable([pairs[key] for key in p_values], usual, level, effect),
+        _detectable(list(tested.values()), usual, level, effect),
     )
 
 
-def usual_spread(pairs: list[Pair]) -> UsualSpread:
+def usual_spread(pairs: Sequence[Pair]) -> UsualSpread:
     """The prior of variances, from all metrics that chance has a part in and that have two seeds on a side."""
     found = [_own_spread(pair) for pair in pairs if not pair.exact]
     variances, degrees = (np.array(column) for column in zip(*found, strict=True)) if found else (np.empty(0),) * 2
@@ -169,19 +170,29 @@ def _own_spread(pair: Pair) -> tuple[float, int]:
     # Equal values on both sides were drawn once, not twice.
     sides = [pair.old] if pair.unchanged else [pair.old, pair.new]
     degrees = sum(len(side) - 1 for side in sides)
-    squares = sum(float(((side - side.mean()) ** 2).sum()) for side in sides)
+    squares = sum(_squares(side) for side in sides)
     return (squares / degrees if degrees else 0.0), degrees
 
 
-def _p_value(pair: Pair, usual: UsualSpread, effect: float) -> float | None:
-    """One-sided p-value of the loss being `effect` or less; None where that is not tested."""
-    if pair.unchanged or pair.exact:
-        return None
-    variance, degrees = _moderated(pair, usual)
-    if not degrees:
-        return None
-    standard_error = np.sqrt(variance * (1 / len(pair.old) + 1 / len(pair.new)))
-    return float(stats.t.sf((pair.loss - effect) / standard_error, degrees))
+def _squares(values: Sequence[float]) -> float:
+    """The sum of squared distances from the mean."""
+    mean = fmean(values)
+    return sum((value - mean) ** 2 for value in values)
+
+
+def _can_be_tested(pair: Pair, usual: UsualSpread) -> bool:
+    """Whether chance has a part in it, and its spread is known from seeds of its own or from other metrics."""
+    return not (pair.unchanged or pair.exact) and _own_spread(pair)[1] + usual.weight > 0
+
+
+def _p_values(tested: Sequence[Pair], usual: UsualSpread, effect: float) -> list[float]:
+    """One-sided p-values of losses of `effect` or less."""
+    moderated = [_moderated(pair, usual) for pair in tested]
+    variances, degrees = np.array(moderated).reshape(-1, 2).T
+    sizes = np.array([1 / len(pair.old) + 1 / len(pair.new) for pair in tested])
+    losses = np.array([pair.loss for pair in tested])
+    p_values: list[float] = stats.t.sf((losses - effect) / np.sqrt(variances * sizes), degrees).tolist()
+    return p_values
 
 
 def _moderated(pair: Pair, usual: UsualSpread) -> tuple[float, float]:
@@ -190,8 +201,6 @@ def _moderated(pair: Pair, usual: UsualSpread) -> tuple[float, float]:
     own = max(own, SMALLEST_SPREAD**2)
     if np.isinf(usual.weight):
         return usual.variance, usual.total
-    if not degrees + usual.weight:
-        return own, 0.0
     variance = (usual.weight * usual.variance + degrees * own) / (usual.weight + degrees)
     return variance, min(degrees + usual.weight, usual.total)
 
@@ -206,7 +215,7 @@ def _verdict(pair: Pair, p_value: float | None, level: float, effect: float) -> 
     return Verdict.WORSE if pair.exact else Verdict.UNTESTED
 
 
-def _detectable(tested: list[Pair], usual: UsualSpread, level: float, effect: float) -> float | None:
+def _detectable(tested: Sequence[Pair], usual: UsualSpread, level: float, effect: float) -> float | None:
     """The loss that a test of typical size finds with a probability of 0.95, by the normal approximation."""
     if not tested or not usual.weight:
         return None

@@ -1,0 +1,77 @@
+"""What the tests of the gate share: records of one cell group under several seeds, without a run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from cabench import discovery
+from cabench.experiment import evaluation
+from cabench.record import Record, Score
+
+MakeRecords = Callable[..., list[Record]]
+
+PLACES = {
+    "shape": ("salient", "salient", "target", "balanced_accuracy", 1 / 3),
+    "shape leak": ("common", "salient", "target", "balanced_accuracy", 1 / 3),
+    "digit": ("common", "common", "background", "balanced_accuracy", 0.1),
+    "scale": ("salient", "salient", "target", "r2", 0.0),
+}
+
+
+def _scores(values: Mapping[str, float]) -> tuple[Score, ...]:
+    scores = []
+    for name, value in values.items():
+        space, attribute_space, population, metric, chance = PLACES[name]
+        attribute, ideal = name.removesuffix(" leak"), 1.0 if space == attribute_space else chance
+        scores += [
+            Score(space, attribute, attribute_space, population, metric, value, chance, ideal, 0.01, 900, 450, True),
+            # What the gate leaves alone.
+            Score(space, attribute, attribute_space, population, "accuracy", -1.0, chance, ideal, 0.01, 900, 450, True),
+        ]
+    return tuple(scores)
+
+
+@pytest.fixture(scope="session")
+def make_records() -> MakeRecords:
+    """Makes records of PCA on `planted`, one a seed, from scores by name of place; `part__field` sets a field."""
+
+    def make(values: Mapping[str, list[float]], gaps: list[float] | None = None, **changes) -> list[Record]:
+        seeds = range(len(next(iter(values.values()))))
+        records = []
+        for seed in seeds:
+            usual = {
+                "status": "ok",
+                "method": {
+                    "name": "pca",
+                    "label": "pca",
+                    "version": discovery.load_method("pca").version,
+                    "config": {"components": 32},
+                },
+                "dataset": {
+                    "name": "planted",
+                    "label": "planted",
+                    "builder_version": discovery.load_builder("planted").version,
+                    "config": {"seed": 0},
+                    "content_sha256": "ab" * 32,
+                    "sources": ["planted values"],
+                },
+                "evaluation": evaluation(),
+                "profile": "quick",
+                "seed": seed,
+                "precision": "fp32",
+                "scores": _scores({name: series[seed] for name, series in values.items()}),
+                "separation_gap": (gaps or [0.25] * len(seeds))[seed],
+                "cost": {"train_s": 60.0, "images_per_s": 1000.0},
+                "provenance": {"device": "cpu", "gpu": None, "cpu": "a processor", "threads": 1, "commit": None},
+                "error": None,
+            }
+            for name, new in changes.items():
+                part, _, field = name.partition("__")
+                usual[part] = {**usual[part], field: new} if field else new
+            records.append(Record(**{"key": hashlib.sha256(repr(usual).encode()).hexdigest(), **usual}))
+        return records
+
+    return make

@@ -1,0 +1,157 @@
+"""The baseline file: written and read alike, readable, and refused in one sentence when it is not one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cabench.errors import UserError
+from cabench.gate.baseline import SEPARATION_GAP, Baseline, Metric
+from cabench.gate.gate import new_baseline
+
+SCORES = {"shape": [0.9, 0.91], "shape leak": [0.5, 0.3], "digit": [0.8, 0.81]}
+
+
+@pytest.fixture
+def written(make_records, tmp_path: Path) -> Path:
+    path = tmp_path / "baseline.json"
+    new_baseline(make_records(SCORES, gaps=[0.1, 0.2])).write(path)
+    return path
+
+
+def test_it_is_read_as_it_was_written(make_records, written):
+    records = [*make_records(SCORES, gaps=[0.1, 0.2]), *make_records(SCORES, method__label="another")]
+    baseline = new_baseline(records)
+    baseline.write(written)
+
+    assert Baseline.read(written) == baseline
+
+
+def test_it_holds_the_separation_gap_and_one_metric_a_probe(written):
+    (group,) = Baseline.read(written).groups.values()
+
+    assert group.metrics[SEPARATION_GAP] == Metric(0.0, {0: 0.1, 1: 0.2})
+    assert {(column.attribute, column.space, column.metric) for column in group.metrics} == {
+        ("all attributes", "common", "separation_gap"),
+        ("shape", "salient", "balanced_accuracy"),
+        ("shape", "common", "balanced_accuracy"),
+        ("digit", "common", "balanced_accuracy"),
+    }
+
+
+def test_distances_are_from_the_ideal_and_a_leak_below_chance_is_none(written):
+    (group,) = Baseline.read(written).groups.values()
+    found = {(column.attribute, column.space): metric.distances(column) for column, metric in group.metrics.items()}
+
+    assert found["shape", "salient"] == pytest.approx([0.1, 0.09])
+    assert found["shape", "common"] == pytest.approx([0.5 - 1 / 3, 0])
+
+
+def test_each_metric_stands_on_a_line(written):
+    lines = written.read_text(encoding="utf-8").splitlines()
+
+    assert sum('"values"' in line for line in lines) == 4
+    assert any('"shape"' in line and '"values": {"0": 0.9, "1": 0.91}' in line for line in lines)
+
+
+def test_a_file_that_is_not_there_is_a_users_mistake(tmp_path):
+    with pytest.raises(UserError, match="--update"):
+        Baseline.read(tmp_path / "absent.json")
+
+
+def test_a_file_that_cannot_be_written_is_a_users_mistake(written):
+    with pytest.raises(UserError, match="cannot be written"):
+        Baseline.read(written).write(written / "below.json")
+
+
+def changed(path: Path, *place: str | int, value: object) -> None:
+    """Set one entry of the file, or remove it where the value is `...`."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    inner = content
+    for key in place[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("schema",), 2, "schema 2, expected 1"),
+        (("cells",), [], "no cells"),
+        (("cells",), {}, "cells of the file is of a wrong kind"),
+        (("cells", 0), 3, "a cell must have the entries"),
+        (("cells", 0, "method"), "pca", "method of a cell is of a wrong kind"),
+        (("cells", 0, "method", "version"), True, "version of method is of a wrong kind"),
+        (("cells", 0, "dataset", "label"), ..., "dataset must have the entries"),
+        (("cells", 0, "metrics"), [], "a cell has no metrics"),
+        (("cells", 0, "metrics", 0, "ideal"), float("nan"), "nan is no finite number"),
+        (("cells", 0, "metrics", 0, "values"), {}, "for one seed or more"),
+        (("cells", 0, "metrics", 0, "values"), {"first": 1.0}, "by seed, such as 0"),
+        (("cells", 0, "metrics", 0, "values"), {"0": "0.9"}, "'0.9' is no finite number"),
+        (("cells", 0, "metrics", 0, "values"), {"0": 10**400}, "too large"),
+        (("cells", 0, "speeds", 0, "images_per_s"), {"0": 0.0}, "above 0"),
+        (("cells", 0, "speeds", 0, "threads"), "one", "threads of speeds is of a wrong kind"),
+    ],
+)
+def test_a_file_that_is_not_a_baseline_is_refused_in_one_sentence(written, place, value, said):
+    changed(written, *place, value=value)
+
+    with pytest.raises(UserError, match=re.escape(said)) as raised:
+        Baseline.read(written)
+    assert str(written) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_cell_may_stand_there_once(written):
+    content = json.loads(written.read_text(encoding="utf-8"))
+    written.write_text(json.dumps({**content, "cells": content["cells"] * 2}), encoding="utf-8")
+
+    with pytest.raises(UserError, match="twice"):
+        Baseline.read(written)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00", "[" * 100_000, '{"schema": 1}', "\ud800"])
+def test_text_that_is_no_baseline_is_refused(tmp_path, text):
+    path = tmp_path / "baseline.json"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    with pytest.raises(UserError, match="not a baseline"):
+        Baseline.read(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), value=JSON)
+def test_any_entry_set_to_anything_is_read_or_refused(written, data, value):
+    content = json.loads(written.read_text(encoding="utf-8"))
+    inner, parent, key = content, {}, ""
+    while isinstance(inner, dict | list) and inner and (not parent or data.draw(st.integers(0, 3))):
+        parent, key = inner, data.draw(st.sampled_from(sorted(inner) if isinstance(inner, dict) else range(len(inner))))
+        inner = inner[key]
+    parent[key] = value
+    path = written.with_name("changed.json")
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+    try:
+        read = Baseline.read(path)
+    except UserError:
+        return
+    read.write(path)
+    assert Baseline.read(path) == read
