@@ -94,7 +94,7 @@ def method_of_testing(outcome: Outcome) -> str:
     said = [f"Of {_count(len(outcome.findings), 'metric')}, {same} are the baseline's to the last bit."]
     if found.tests:
         said.append(
-            f"{found.tests} were tested for a loss of more than {100 * outcome.effect:g} points "
+            f"{found.tests} {'was' if found.tests == 1 else 'were'} tested for a loss of more than {100 * outcome.effect:g} points "
             f"({outcome.effect:g} of the separation gap): one-sided t-tests with variances drawn towards the table's, "
             f"corrected for their number (Holm), so that at most {100 * outcome.level:g} % of comparisons without a "
             "change fail."

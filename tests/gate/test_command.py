@@ -1,0 +1,108 @@
+"""`cabench gate` on real records: its exit status, what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from cabench.store import ResultsStore
+
+SCORES = {"shape": [0.90, 0.91, 0.92], "shape leak": [0.50, 0.49, 0.51], "digit": [0.80, 0.79, 0.81]}
+
+
+@pytest.fixture
+def results(cabench_here, make_records, tmp_path: Path) -> Path:
+    """Records of three methods in the default folder, and the baseline that they make."""
+    folder = tmp_path / "results/runs"
+    for label in ("oracle", "pca", "chance"):
+        for record in make_records(SCORES, method__label=label):
+            ResultsStore(folder).replace_record(record)
+    assert cabench_here("gate", "--baseline", "baseline.json", "--update").returncode == 0
+    return folder
+
+
+def spoil(results: Path, method: str, by: float) -> None:
+    """Lower what every wanted probe of a method reads."""
+    for path in results.glob(f"*/{method}/*/record.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for score in record["scores"]:
+            score["value"] -= by * (score["space"] == score["attribute_space"])
+        path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_what_a_run_leaves_is_compared(cabench_here, tmp_path):
+    run = ("run", "--methods", "oracle", "--profile", "smoke", "--seeds", "0-1")
+    assert cabench_here(*run).returncode == 0
+    assert cabench_here("gate", "--baseline", "baseline.json", "--update").returncode == 0
+    assert cabench_here(*run, "--results", "again").returncode == 0
+
+    done = cabench_here("gate", "--baseline", "baseline.json", "--results", "again")
+
+    assert done.returncode == 0
+    assert "Of 45 metrics, 45 are the baseline's to the last bit." in done.stdout
+
+
+def test_the_same_records_pass_and_worse_ones_fail(cabench_here, results):
+    passed = cabench_here("gate", "--baseline", "baseline.json")
+    assert (passed.returncode, passed.stderr) == (0, "")
+    assert "The gate passed" in passed.stdout
+
+    spoil(results, "oracle", 0.05)
+    failed = cabench_here("gate", "--baseline", "baseline.json")
+    assert (failed.returncode, failed.stderr) == (1, "")
+    assert "planted / oracle (quick, fp32): The salient space tells less of what it is there for." in failed.stdout
+    assert "a loss of 5.0 points" in failed.stdout
+    assert "- planted / pca" not in failed.stdout
+
+
+def test_it_writes_markdown_and_junit_beside_what_it_prints(cabench_here, results, tmp_path):
+    spoil(results, "oracle", 0.05)
+    arguments = ("--markdown", "out/gate.md", "--junit", "out/gate.xml")
+    assert cabench_here("gate", "--baseline", "baseline.json", *arguments).returncode == 1
+
+    assert (tmp_path / "out/gate.md").read_text(encoding="utf-8").startswith("## ❌ The gate failed")
+    (suite,) = ElementTree.parse(tmp_path / "out/gate.xml").getroot()
+    assert int(suite.get("failures")) == len(list(suite.iter("failure"))) > 0
+
+
+def test_update_shows_old_against_new_and_writes_it(cabench_here, results):
+    spoil(results, "oracle", 0.05)
+    updated = cabench_here("gate", "--baseline", "baseline.json", "--update")
+
+    assert updated.returncode == 0
+    assert "+5.0" in updated.stdout
+    assert "baseline.json now holds 3 cells." in updated.stdout
+    assert cabench_here("gate", "--baseline", "baseline.json").returncode == 0
+
+
+def test_a_cell_that_is_not_run_fails(cabench_here, results):
+    for path in results.glob("*/pca/*/record.json"):
+        path.unlink()
+
+    failed = cabench_here("gate", "--baseline", "baseline.json")
+
+    assert failed.returncode == 1
+    assert "planted / pca (quick, fp32): it is in the baseline but not in the results" in failed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--baseline", "absent.json"), "--update"),
+        (("--baseline", "baseline.json", "--results", "absent"), "cabench run"),
+        (("--baseline", "baseline.json", "--level", "2"), "--level"),
+        (("--baseline", "baseline.json", "--effect", "nan"), "--effect"),
+        (("--baseline", "baseline.json", "--junit", "/proc/none/gate.xml"), "cannot be written"),
+        (("--baseline", "/proc/none/baseline.json", "--update"), "cannot be written"),
+        (("--baseline", "results"), "no baseline"),
+    ],
+)
+def test_mistakes_end_with_status_2_and_one_sentence(cabench_here, results, arguments, said):
+    done = cabench_here("gate", *arguments)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,90 @@
+"""The fixture `cabench_gate`, in pytest runs of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cabench.gate.gate import new_baseline
+from cabench.store import ResultsStore
+
+pytest_plugins = ("pytester",)
+
+THEN = {"shape": [0.90, 0.91, 0.92], "digit": [0.80, 0.79, 0.81]}
+NOW = {"shape": [0.80, 0.81, 0.82], "digit": [0.80, 0.79, 0.81]}
+GAPS = [0.20, 0.21, 0.19]
+
+TEST = """
+def test_as_good_as_it_was(cabench_gate):
+    cabench_gate(baseline="baseline.json", results="results/runs")
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, make_records) -> pytest.Pytester:
+    """A project with a baseline and one test."""
+    new_baseline(make_records(THEN, GAPS)).write(pytester.path / "baseline.json")
+    pytester.makepyfile(TEST)
+    return pytester
+
+
+def write_records(folder: Path, records) -> None:
+    for record in records:
+        ResultsStore(folder).replace_record(record)
+
+
+def test_it_passes_where_nothing_got_worse(project, make_records):
+    write_records(project.path / "results/runs", make_records(THEN, GAPS))
+
+    project.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_it_fails_with_what_people_are_told(project, make_records):
+    write_records(project.path / "results/runs", make_records(NOW, GAPS))
+    done = project.runpytest_subprocess("-p", "no:cacheprovider")
+
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*AssertionError: The gate failed: 1 of 3 metrics got worse.*"])
+    done.stdout.fnmatch_lines(["*shape, salient space*a loss of 10.0 points*"])
+    assert "plugin.py" not in done.stdout.str()
+
+
+def test_paths_start_at_the_root_directory(project, make_records):
+    write_records(project.path / "results/runs", make_records(THEN, GAPS))
+    project.makeini("[pytest]")
+    below = project.mkdir("below")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "..", "--rootdir", ".."],
+        cwd=below,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_baseline_that_is_not_there_is_said(project):
+    (project.path / "baseline.json").unlink()
+    done = project.runpytest_subprocess("-p", "no:cacheprovider")
+
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*UserError: There is no baseline*"])
+
+
+def test_other_peoples_runs_load_nothing_slow(pytester):
+    pytester.makepyfile(
+        """
+        import sys
+        def test_nothing_is_loaded():
+            assert "cabench.gate.plugin" in sys.modules
+            slow = {"torch", "numpy", "pandas", "scipy", "h5py", "cabench.gate.gate"}
+            assert not slow & set(sys.modules)
+        """
+    )
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error")
+
+    done.assert_outcomes(passed=1)
