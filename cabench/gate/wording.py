@@ -88,13 +88,16 @@ def cell_lines(outcome: Outcome) -> list[tuple[str, ...]]:
 
 
 def method_of_testing(outcome: Outcome) -> str:
-    """What was tested, at which rate, and what it could have found."""
+    """What was tested, at which rate, and what it could have found; empty where nothing was compared."""
+    if not outcome.findings:
+        return ""
     found = outcome.comparisons
     same = sum(finding.result.verdict is Verdict.SAME for finding in outcome.findings)
     said = [f"Of {_count(len(outcome.findings), 'metric')}, {same} are the baseline's to the last bit."]
     if found.tests:
+        were = "was" if found.tests == 1 else "were"
         said.append(
-            f"{found.tests} {'was' if found.tests == 1 else 'were'} tested for a loss of more than {100 * outcome.effect:g} points "
+            f"{found.tests} {were} tested for a loss of more than {100 * outcome.effect:g} points "
             f"({outcome.effect:g} of the separation gap): one-sided t-tests with variances drawn towards the table's, "
             f"corrected for their number (Holm), so that at most {100 * outcome.level:g} % of comparisons without a "
             "change fail."
