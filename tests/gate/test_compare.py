@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-import cabench
 from cabench.gate.compare import EFFECT, LEVEL, SMALLEST_SPREAD, Pair, Verdict, compare, usual_spread
 from cabench.report.summary import sections
 from cabench.store import ResultsStore
@@ -57,7 +56,7 @@ def published(generator: np.random.Generator) -> np.ndarray:
 
 @cache
 def _published_spreads() -> np.ndarray:
-    records = ResultsStore(Path(cabench.__file__).parent.parent / "results/published").records()
+    records = ResultsStore(Path(__file__).parents[2] / "results/published").records()
     spreads = [
         np.std(values, ddof=1)
         for section in sections(records)

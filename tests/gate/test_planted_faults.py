@@ -1,0 +1,99 @@
+"""Faults planted in the code itself: the gate of this repository, on the cells of its own baseline, catches each.
+
+Each test copies the package, puts one wrong line in, runs cells of `results/gate` from the copy and compares them with
+the committed baseline, as `.ci/run` does with all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cabench.gate.baseline import Baseline
+
+CHECKOUT = Path(__file__).parents[2]
+GATE = CHECKOUT / "results/gate"
+
+SEPCLR = ("methods/sepclr.py", "sepclr", "dsprites", "0-2")
+ROWS = ("cabench/evaluation/encoded.py", "oracle", "planted", "0-1")
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line of a copy of the package in which one text of a file is replaced by another."""
+
+    def run(path: str, right: str, wrong: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        copy = tmp_path / "copy"
+        if not copy.exists():
+            for folder in ("cabench", "methods", "datasets"):
+                shutil.copytree(CHECKOUT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+            source = (copy / path).read_text(encoding="utf-8")
+            assert source.count(right) == 1
+            (copy / path).write_text(source.replace(right, wrong), encoding="utf-8")
+        return subprocess.run(
+            [sys.executable, "-m", "cabench", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(copy)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("cell", "right", "wrong", "caught"),
+    [
+        pytest.param(
+            SEPCLR,
+            "config.independence_weight * independence\n",
+            "config.independence_weight * independence.detach()\n",
+            "scale, common space, R²",
+            id="the k-JEM term without a gradient",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            SEPCLR,
+            "torch.cat([torch.zeros_like(salient[:backgrounds]), salient[backgrounds:]])",
+            "torch.cat([salient[:backgrounds], torch.zeros_like(salient[backgrounds:])])",
+            "separation gap",
+            id="target rows zeroed instead of background rows",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ROWS,
+            "np.concatenate([part.spaces[space] for part in parts])",
+            'np.concatenate([part.spaces["salient" if space == "common" else "common"] for part in parts])',
+            "salient class, salient space, balanced accuracy",
+            id="the wrong space probed",
+        ),
+        pytest.param(
+            ROWS,
+            "features[defined], values[defined]",
+            "features[defined], np.random.default_rng(0).permutation(values[defined])",
+            "common class, common space, balanced accuracy",
+            id="labels shuffled",
+        ),
+    ],
+)
+def test_the_gate_catches(faulty, tmp_path, cell, right, wrong, caught):
+    path, method, dataset, seeds = cell
+    groups = Baseline.read(GATE / "baseline.json").groups
+    Baseline({place: group for place, group in groups.items() if place.method == method}).write(tmp_path / "then.json")
+
+    chosen = ("--methods", method, "--datasets", dataset, "--seeds", seeds, "--profile", str(GATE / "gate.toml"))
+    ran = faulty(path, right, wrong, "run", *chosen)
+    assert ran.returncode == 0, ran.stderr
+    gate = faulty(path, right, wrong, "gate", "--baseline", "then.json")
+
+    assert gate.returncode == 1, gate.stdout
+    assert f"{caught} went from" in gate.stdout
+    assert "problem" not in gate.stdout
