@@ -53,7 +53,7 @@ def make_records() -> MakeRecords:
                 "dataset": {
                     "name": "planted",
                     "label": "planted",
-                    "builder_version": discovery.load_builder("planted").version,
+                    "builder_version": discovery.load_dataset("planted").version,
                     "config": {"seed": 0},
                     "content_sha256": "ab" * 32,
                     "sources": ["planted values"],

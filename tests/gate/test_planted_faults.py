@@ -20,7 +20,7 @@ from cabench.gate.baseline import Baseline
 CHECKOUT = Path(__file__).parents[2]
 GATE = CHECKOUT / "results/gate"
 
-SEPCLR = ("methods/sepclr.py", "sepclr", "dsprites", "0-2")
+SEPCLR = ("methods/sepclr.py", "sepclr", "dsprites", "0-1")
 ROWS = ("cabench/evaluation/encoded.py", "oracle", "planted", "0-1")
 
 

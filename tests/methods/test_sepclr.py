@@ -92,6 +92,18 @@ def test_background_rows_reach_the_salient_space_through_the_information_less_te
     assert torch.equal(gradient[4:], torch.zeros_like(gradient[4:]))
 
 
+def test_every_term_pulls_at_the_vectors_with_its_weight():
+    config = SepCLRConfig(encoder="sepvae_32", salient_weight=3, information_less_weight=5, independence_weight=7)
+    first, second = heads(0), heads(1)
+    vectors = [first.common.requires_grad_(), first.salient]
+    terms = build(config).loss_terms(first, second, 4)
+    weights = {"common": 1, "salient": 3, "information_less": 5, "independence": 7}
+    weighted = sum(weight * terms[name] for name, weight in weights.items())
+    found, expected = (torch.autograd.grad(loss, vectors, retain_graph=True) for loss in (terms["total"], weighted))
+    torch.testing.assert_close(found, expected)
+    assert all(torch.autograd.grad(terms["independence"], vectors, retain_graph=True)[0].norm(dim=1) > 0)
+
+
 def test_emptying_leaves_the_input_as_it_was():
     salient = torch.ones(4, 2)
     assert empty_background(salient, 1).tolist() == [[0, 0], [1, 1], [1, 1], [1, 1]]
