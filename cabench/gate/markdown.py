@@ -11,11 +11,11 @@ from cabench.gate.wording import (
     CELL_HEADERS,
     HEADERS,
     cell_lines,
+    failure_sentences,
     headline,
     line,
     method_of_testing,
     problem_sentences,
-    sentence,
 )
 from cabench.report.markdown import escape
 
@@ -25,7 +25,7 @@ def markdown(outcome: Outcome) -> str:
     failures = outcome.failures
     parts = [
         f"## {'✅' if outcome.passed else '❌'} {escape(headline(outcome))}",
-        _list([sentence(finding, outcome) for finding in failures]),
+        _list(failure_sentences(outcome)),
         _table(HEADERS, [line(finding) for finding in failures]),
         _list(problem_sentences(outcome)),
         _table(CELL_HEADERS, cell_lines(outcome)),

@@ -11,11 +11,11 @@ from cabench.gate.wording import (
     CELL_HEADERS,
     HEADERS,
     cell_lines,
+    failure_sentences,
     headline,
     line,
     method_of_testing,
     problem_sentences,
-    sentence,
 )
 
 
@@ -24,7 +24,7 @@ def text(outcome: Outcome) -> str:
     failures = outcome.failures
     parts = [
         headline(outcome),
-        _list([sentence(finding, outcome) for finding in failures]),
+        _list(failure_sentences(outcome)),
         _table(HEADERS, [line(finding) for finding in failures]),
         _list(problem_sentences(outcome)),
         _table(CELL_HEADERS, cell_lines(outcome)),

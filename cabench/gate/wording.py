@@ -13,6 +13,7 @@ from cabench.report.summary import Column
 from cabench.report.tables import attribute_title
 
 _METRICS = {"balanced_accuracy": "balanced accuracy", "r2": "R²", "auc": "AUC"}
+MOST_SENTENCES = 10
 HEADERS = ("cell", "metric", "ideal", "baseline", "now", "loss", "p", "")
 CELL_HEADERS = ("cell", "seeds then", "seeds now", "metrics", "unchanged", "failed", "largest loss")
 
@@ -63,6 +64,14 @@ def sentence(finding: Finding, outcome: Outcome) -> str:
         f"{_over_seeds(column, finding.old)} ({_count(seeds[0], 'seed')}) to {_over_seeds(column, finding.new)} "
         f"({_count(seeds[1], 'seed')}), a loss of {_amount(column, finding.result.loss)}. {_reason(finding, outcome)}"
     )
+
+
+def failure_sentences(outcome: Outcome) -> list[str]:
+    """The sentences on the largest losses, and how many there are besides, which the table below has."""
+    failures = outcome.failures
+    said = [sentence(finding, outcome) for finding in failures[:MOST_SENTENCES]]
+    more = len(failures) - len(said)
+    return [*said, f"{_count(more, 'smaller loss', 'smaller losses')} in the table below."] if more > 0 else said
 
 
 def cell_lines(outcome: Outcome) -> list[tuple[str, ...]]:

@@ -64,6 +64,21 @@ def test_a_leak_and_the_gap_are_said_in_their_own_words(make_records):
     assert "separation gap went from 0.200 ± 0.010 (3 seeds) to 0.300 ± 0.010 (3 seeds), a loss of 0.100" in said
 
 
+def test_of_many_losses_the_largest_are_told_and_all_are_in_the_table(make_records):
+    labels = [f"method {number}" for number in range(12)]
+    then, now = (
+        [record for label in labels for record in make_records(scores, GAPS, method__label=label)]
+        for scores in (THEN, NOW)
+    )
+    outcome = check(new_baseline(then), now)
+
+    for said in (text(outcome), markdown(outcome)):
+        assert said.count("tells less of what it is there for") == 10
+        assert "2 smaller losses in the table below" in said
+        assert all(label in said for label in labels)
+    assert junit(outcome).count("tells less of what it is there for") == 12
+
+
 def test_one_seed_is_said_to_be_too_few(make_records):
     outcome = check(new_baseline(make_records({"shape": [0.9]})), make_records({"shape": [0.5]}))
 
