@@ -72,7 +72,7 @@ def faulty(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             ROWS,
             "np.concatenate([part.spaces[space] for part in parts])",
             'np.concatenate([part.spaces["salient" if space == "common" else "common"] for part in parts])',
-            "salient class, salient space, balanced accuracy",
+            "common level, common space, R²",
             id="the wrong space probed",
         ),
         pytest.param(
