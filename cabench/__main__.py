@@ -6,14 +6,16 @@ import sys
 
 from cabench.cli import app
 from cabench.errors import StopRequested, UserError
+from cabench.stopping import stopping_at_sigterm
 
-INTERRUPTED = 130  # exit status of a command ended by Ctrl-C
+INTERRUPTED = 130  # exit status of a command ended by Ctrl-C or SIGTERM
 
 
 def main() -> None:
     """Run the command line. A user's mistake is said in one line, without a traceback, with exit status 2."""
     try:
-        app()
+        with stopping_at_sigterm():
+            app()
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -9,30 +9,56 @@ from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 
+import safetensors
+
+
+class StorageError(OSError):
+    """A file could not be written: a full disk, a folder made read-only or removed. No fault of what is written."""
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Turn what goes wrong with writing inside the block into a `StorageError`.
+
+    Raises:
+        StorageError: for an OSError, and for the error that safetensors raises in its place.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        known = error.errno is not None
+        raise StorageError(*(error.errno, error.strerror, error.filename) if known else error.args) from error
+    except safetensors.SafetensorError as error:
+        raise StorageError(str(error)) from error
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; put it in place of `path` when the block ends without error.
 
-    The content is flushed to disk before the rename, so that a crash at any moment leaves the old file or the new one.
-    A block that raises leaves the old file and no temporary one.
+    Content and name are flushed to disk, in this order, so that a crash at any moment leaves the old file or the new
+    one, and a file that was replaced before another is so after a crash as well. A block that raises leaves the old
+    file and no temporary one; a process that is killed leaves a temporary one, see `remove_left_behind`.
 
     Raises:
-        OSError: when the folder cannot be written to.
+        StorageError: when the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        # mkstemp makes files that only their owner may read; results are for the group as well.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with storing():
+        _make_folder(path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=_SUFFIX, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _flush(temporary)
+            # mkstemp makes files that only their owner may read; results are for the group as well.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def remove_left_behind(path: Path) -> None:
@@ -41,7 +67,13 @@ def remove_left_behind(path: Path) -> None:
     Raises:
         OSError: when the folder cannot be written to.
     """
-    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+    for left in path.parent.glob(f"{escape(_prefix(path))}*{_SUFFIX}"):
+        left.unlink()
+
+
+def remove_all_left_behind(folder: Path) -> None:
+    """The same for every file of a folder, which may not exist."""
+    for left in folder.glob(f".*{_SUFFIX}"):
         left.unlink()
 
 
@@ -49,6 +81,30 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+_SUFFIX = ".tmp"
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}."
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and what is missing above it, flushed to disk from the top."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush(folder.parent)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cabench import atomic
-
 if TYPE_CHECKING:
     from cabench.dataset_file import DatasetFile
 
@@ -110,14 +108,15 @@ def run(
     experiment = resolve(request, say=reporter.say)
     check_protocols(protocol or [], [cell.dataset.name for cell, _ in experiment.cells])
     store.check_writable()
-    store.records()  # a record that cannot be read is an error now, not after hours of work
     runner = Runner(store, experiment.device, reporter, checkpoint_seconds)
     records = runner.run(experiment.cells, force)
     records, unread = Evaluator(store, data_root, protocol or [], reporter.say).bring_up_to_date(records)
     for reason in unread:
         typer.echo(reason, err=True)
     typer.echo(markdown(records))
-    atomic.write_text(results / "report.md", markdown(store.records()))
+    unreadable = store.write_report(markdown)
+    for reason in unreadable:
+        typer.echo(f"not in report.md: {reason}", err=True)
     if len(records) < len(experiment.cells):
         typer.echo(f"{len(experiment.cells) - len(records)} cells are left to other processes; see plan.", err=True)
     failed = [record for record in records if record.status == "failed"]
@@ -167,12 +166,12 @@ def evaluate(
         raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
     store = ResultsStore(results)
     store.check_writable()
-    records = store.records()
+    records, unreadable = store.readable_records()
     _, failures = Evaluator(store, data_root, protocol or [], make_reporter().say).bring_up_to_date(records)
     typer.echo(f"{len(records) - len(failures)} of {len(records)} records are up to date.")
-    for failure in failures:
+    for failure in [*failures, *unreadable]:
         typer.echo(f"not evaluated: {failure}", err=True)
-    if failures:
+    if failures or unreadable:
         raise typer.Exit(1)
 
 
@@ -200,7 +199,7 @@ def report(
     if published is None and DEFAULT_PUBLISHED.exists():
         published = DEFAULT_PUBLISHED
     figures = read_published(published) if published else []
-    records = ResultsStore(results).records()
+    records, unreadable = ResultsStore(results).readable_records()
     write = {
         Format.MARKDOWN: lambda: markdown(records, figures),
         Format.SUMMARY: lambda: markdown_summary(records),
@@ -213,6 +212,10 @@ def report(
         typer.echo(text, nl=False)
     else:
         write_report(output, text)
+    for reason in unreadable:
+        typer.echo(f"not reported: {reason}", err=True)
+    if unreadable:
+        raise typer.Exit(1)
 
 
 @app.command()

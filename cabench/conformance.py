@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cabench.config import Settings
-from cabench.context import FitContext, StopFlag
+from cabench.context import FitContext
 from cabench.dataset import ContrastiveDataset, Population, as_float
 from cabench.discovery import plugins
 from cabench.errors import StopRequested
@@ -30,6 +30,7 @@ from cabench.network_method import NetworkMethod
 from cabench.profiles import load_profile
 from cabench.randomness import Randomness
 from cabench.saving import load_method, save_method
+from cabench.stopping import StopFlag
 from cabench.training import GradientTrainedMethod
 
 IMAGES = 24  # of each population, encoded by most checks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal, Protocol
 import torch
 
 from cabench.randomness import Randomness
+from cabench.stopping import StopFlag
 
 Precision = Literal["fp32", "bf16"]
 
@@ -28,13 +30,6 @@ class SilentReporter:
         """Say nothing."""
 
 
-class StopFlag:
-    """Set by a signal handler, read by training loops between two steps."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-
 @dataclass
 class FitCost:
     """What a `fit` took, counted over all its continuations.
@@ -43,11 +38,13 @@ class FitCost:
         train_s: seconds of training, checkpoints included.
         steps: training steps; 0 for a closed-form method.
         images_seen: images drawn for training, repeats counted.
+        last_terms: of a `fit` that failed, the mean loss terms of the epoch under way or, at its start, of the last.
     """
 
     train_s: float = 0.0
     steps: int = 0
     images_seen: int = 0
+    last_terms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from typing import ClassVar
 import h5py
 from filelock import FileLock
 
-from cabench.atomic import remove_left_behind, replacing
+from cabench.atomic import remove_left_behind
 from cabench.cache import cache_folder, download_folder
 from cabench.config import Settings, digest
 from cabench.dataset_file import SCHEMA, DatasetFile, DatasetWriter
 from cabench.errors import UserError
+from cabench.hdf5 import replacing_hdf5
 from cabench.sources import Source
 
 
@@ -104,7 +105,7 @@ class DatasetBuilder(DatasetProvider):
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
                     remove_left_behind(path)
-                    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+                    with replacing_hdf5(path) as file:
                         _write(self, sources, file)
         except OSError as error:
             raise UserError(

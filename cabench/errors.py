@@ -14,8 +14,11 @@ class UserError(Exception):
     """What was given, what is allowed, and what to do next, in one or two sentences."""
 
 
-class StopRequested(Exception):  # noqa: N818 - a request, not an error
-    """Raised inside a training loop after SIGINT or SIGTERM, once the checkpoint is safely on disk."""
+class StopRequested(BaseException):
+    """The process was asked to stop. A training loop raises it once its checkpoint is safely on disk.
+
+    A request and not an error: no `except Exception`, of a method from elsewhere say, may take it for one.
+    """
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UserError:

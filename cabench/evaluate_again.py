@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from filelock import Timeout
+
 from cabench import discovery
 from cabench.dataset_file import DatasetFile
 from cabench.errors import UserError
@@ -17,6 +19,8 @@ from cabench.experiment import EVALUATION, evaluation, renewed_key
 from cabench.record import Record
 from cabench.store import ResultsStore
 from cabench.views import maps, neighbour_grid
+
+PATIENCE_S = 600.0  # for another process that evaluates the same record
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,11 @@ class Evaluator:
                 content = record.dataset["content_sha256"]
                 if content not in files:
                     files[content] = self._dataset(record)
-                current.append(self._renew(record, files[content]))
+                current.append(self._renew_alone(record, files[content]))
                 self.say(f"[{number}/{len(records)}] {_title(record)}: evaluated")
+            except Timeout:
+                current.append(record)
+                failures.append(f"{_title(record)}: another process works on its cell; evaluate again when that ended.")
             except (UserError, ValueError) as error:  # ValueError: representations that are not finite
                 current.append(record)
                 failures.append(f"{_title(record)}: {error}")
@@ -76,6 +83,16 @@ class Evaluator:
         if file.info.content_sha256 != record.dataset["content_sha256"]:
             raise UserError("its data set would be built differently today; the cell must be computed again.")
         return file
+
+    def _renew_alone(self, record: Record, file: DatasetFile) -> Record:
+        """Renew a record, or take it as another process has renewed it meanwhile."""
+        renewed = replace(record, key=renewed_key(record))
+        if self.store.has_record(record):
+            with self.store.lock(record, PATIENCE_S):
+                if self.store.has_record(record):
+                    renewed = self._renew(self.store.load(record), file)
+        # A run shows a cell under the profile that it asked for; what is kept is the one that it was computed under.
+        return replace(self.store.load(renewed), profile=record.profile)
 
     def _renew(self, record: Record, file: DatasetFile) -> Record:
         train, test = self.store.read_representations(record, file)
@@ -101,13 +118,11 @@ class Evaluator:
             images = file.read("test")
             pictures = neighbour_grid(images.background.images, images.target.images, test)
         self.store.write_views(record, pictures, maps(test, attributes))
-        # A run shows a cell under the profile that it asked for; what is kept is the one that it was computed under.
-        kept = replace(renewed, profile=Record.load(record.folder(self.store.folder) / "record.json").profile)
         # The record comes last: once it is there, nothing would make what were missing beside it.
         if renewed.key != record.key:
-            self.store.move(record, kept)
+            self.store.move(record, renewed)
         else:
-            self.store.replace_record(kept)
+            self.store.replace_record(renewed)
         return renewed
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,13 +152,27 @@ def make_method(label: str, dataset_label: str, profile: Profile, overrides: Ove
     """The method behind a label, with its configuration resolved for a data set.
 
     Raises:
-        UserError: for an unknown name, field or value.
+        UserError: for an unknown name, field or value, and for a method that cannot be constructed.
     """
     name, fields = profile.method_fields(label, dataset_label)
     _check_label("method", label, name, profile.method_variants, discovery.plugins("methods"))
     method = discovery.load_method(name)
     shared = {key: value for key, value in profile.every_method.items() if key in method.Config.field_names()}
-    return method(method.Config.from_mapping({**shared, **fields, **overrides.get(label, {})}))
+    with _blaming(label):
+        return method(method.Config.from_mapping({**shared, **fields, **overrides.get(label, {})}))
+
+
+@contextmanager
+def _blaming(label: str) -> Iterator[None]:
+    """Name the method whose code raised something other than a UserError, before any work has started."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"Method {label!r} cannot be used ({type(error).__name__}: {error}); mend its code or leave it out."
+        ) from error
 
 
 def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[str]]:
@@ -203,7 +218,8 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
             f"{method.name} takes images, but {info.name} holds a table of {info.image_shape[0]} features; choose one "
             f"of {', '.join(able)}."
         )
-    method.check(info)
+    with _blaming(method.name):
+        method.check(info)
 
 
 def check_overrides(overrides: Overrides, labels: Sequence[str]) -> None:

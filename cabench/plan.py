@@ -99,8 +99,19 @@ def survey(request: Request, store: ResultsStore) -> list[tuple[str, str, int | 
             continue
         cells = outline.cells(label, file)
         lines += [(label, method, "", "", f"left out ({why})") for method, why in outline.left_out(label, file).items()]
-        lines += [(label, c.method_label, c.seed, c.key[:8], store.state(c)) for c in cells]
+        lines += [(label, c.method_label, c.seed, c.key[:8], _state(store, c)) for c in cells]
     return lines
+
+
+def _state(store: ResultsStore, cell: Cell) -> str:
+    """The state of a cell, with what it is that a run will meet there."""
+    state = store.state(cell)
+    if state == "failed" and (error := store.load(cell).error):
+        at = f" at step {error['step']}" if error.get("step") else ""
+        return f"failed ({error.get('type')}{at})"
+    if state in ("missing", "stale") and (deaths := store.deaths(cell)):
+        return f"{state} ({deaths} {'process' if deaths == 1 else 'processes'} died at it)"
+    return state
 
 
 @dataclass(frozen=True)
@@ -160,9 +171,11 @@ def _outline(request: Request) -> _Outline:
     device = resolve_device(request.device)
     precision = request.precision if request.precision != "auto" else str(defaults.get("precision", "auto"))
     providers = {label: make_dataset(label, profile, overrides) for label in labels}
+    optional = frozenset(every) - set(asked)
     for label in labels:
         for method in methods:
-            make_method(method, label, profile, overrides)
+            if method not in optional:
+                make_method(method, label, profile, overrides)
     check_overrides(overrides, [*methods, *labels])
     check_profile(profile)
     return _Outline(
@@ -172,7 +185,7 @@ def _outline(request: Request) -> _Outline:
         precision=resolve_precision(precision, device),
         datasets=providers,
         methods=methods,
-        optional=frozenset(every) - set(asked),
+        optional=optional,
         seeds=parse_seeds(request.seeds or str(defaults.get("seeds", "0"))),
     )
 

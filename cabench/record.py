@@ -129,10 +129,12 @@ class Record:
         """Read a record.
 
         Raises:
-            UserError: naming the file, when it cannot be read or does not follow the schema.
+            UserError: naming the file, when it cannot be read, does not follow the schema or follows a newer one.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(content["schema"], int) and content["schema"] > SCHEMA:
+                raise _newer(path, content["schema"])
             if content["schema"] != SCHEMA:
                 raise ValueError(f"schema {content['schema']}, expected {SCHEMA}")
             if not isinstance(content["scores"], list):
@@ -151,6 +153,13 @@ class Record:
             raise UserError(
                 f"{path} is not a record of cabench ({error}); delete it to have it computed again."
             ) from error
+
+
+def _newer(path: Path, schema: int) -> UserError:
+    return UserError(
+        f"{path} follows schema {schema} of records, which a newer cabench wrote: this one reads schema {SCHEMA}. "
+        "Install the newer one."
+    )
 
 
 _LATER = {"unmeasured", "dimension_r2", "protocols"}

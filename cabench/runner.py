@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
+import gc
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from types import FrameType
 from typing import Literal
 
 import numpy as np
@@ -17,7 +15,8 @@ from filelock import Timeout
 from PIL import Image
 from torch import Tensor
 
-from cabench.context import FitContext, FitCost, StopFlag
+from cabench.atomic import StorageError
+from cabench.context import FitContext, FitCost
 from cabench.dataset import SPACES, ContrastiveDataset, Population, as_float, float_batches
 from cabench.dataset_file import DatasetFile
 from cabench.errors import StopRequested, UserError
@@ -32,83 +31,144 @@ from cabench.provenance import now, peak_memory_gib, provenance
 from cabench.randomness import Randomness
 from cabench.record import Record
 from cabench.store import ResultsStore
-from cabench.training import NonFiniteLossError
 from cabench.views import maps, neighbour_grid
 
 PICTURES = 8  # of either population, in the grid of a method with a decoder
+DEATHS = 3  # processes that died at a cell in a row, without a checkpoint between, after which it counts as failed
+
+
+class ProcessDiedError(RuntimeError):
+    """Stands in a record for the error that processes could not tell of any more."""
+
+    def __init__(self, deaths: int) -> None:
+        super().__init__(
+            f"{deaths} processes in a row died at this cell without an error, as when the kernel ends them for want of "
+            "memory; use smaller batches or images."
+        )
 
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs cells into a results folder.
+    """Runs cells into a results folder, beside other processes that may be doing the same.
 
     Attributes:
         store: the results folder.
         device: for training and encoding.
         reporter: told of progress.
         checkpoint_every_s: seconds between two checkpoints of a training run.
-        stop: set at SIGINT or SIGTERM; the cell under way is checkpointed and the run ends.
     """
 
     store: ResultsStore
     device: torch.device
     reporter: RunReporter
     checkpoint_every_s: float = 60.0
-    stop: StopFlag = field(default_factory=StopFlag)
 
     def run(self, cells: Sequence[tuple[Cell, DatasetFile]], force: bool) -> list[Record]:
-        """Compute every cell that is not done, and give the records of all that ended.
+        """Compute every cell that is not done, and give the records of all that ended, in the order of the cells.
+
+        Cells that another process works on, and those whose last process died at them, are left at first, so that the
+        others come before. Then they are looked at again, until another process works on each that is left.
 
         Args:
             cells: each with its data set.
-            force: compute cells that are done again, from nothing.
+            force: compute those again, from nothing, that are done when this begins.
 
         Raises:
             StopRequested: when the process was asked to stop. What was done so far is on disk.
             UserError: when the results folder can no longer be written to.
         """
-        records = []
-        for number, (cell, file) in enumerate(cells, start=1):
-            if not force and self.store.state(cell) == "done":
-                records.append(self._load(cell))
-                continue
-            if self.stop.requested:
-                raise StopRequested
-            try:
-                with self.store.lock(cell):
-                    # Another process may have finished the cell since it was looked at.
-                    if not force and self.store.state(cell) == "done":
-                        records.append(self._load(cell))
-                        continue
-                    self.reporter.started(cell.title, number, len(cells))
-                    records.append(self._compute(cell, file, force))
-            except Timeout:
-                self.reporter.say(f"[{number}/{len(cells)}] {cell.title}: left to the process that is working on it")
-            except OSError as error:
-                raise UserError(f"{cell.title} could not be saved in {self.store.folder}: {error}.") from error
-        return records
+        left = [
+            _Task(cell, file, number, len(cells), self.store.stamp(cell) if force else None)
+            for number, (cell, file) in enumerate(cells, start=1)
+        ]
+        ended: dict[int, Record] = {}
+        first_time = True
+        while left:
+            for task in left:
+                record = self._visit(task, first_time)
+                if record is not None:
+                    ended[task.number] = record
+            remaining = [task for task in left if task.number not in ended]
+            if len(remaining) == len(left) and not first_time:
+                break
+            left, first_time = remaining, False
+        for task in left:
+            self.reporter.say(f"{task.title}: left to the process that is working on it")
+        return [ended[number] for number in sorted(ended)]
+
+    def _visit(self, task: _Task, first_time: bool) -> Record | None:
+        """The record of a cell, which is computed now where it is not done; None where it is left for later."""
+        if self._is_done(task):
+            return self._load(task.cell)
+        try:
+            with self.store.lock(task.cell):
+                # Another process may have finished the cell since it was looked at.
+                if self._is_done(task):
+                    return self._load(task.cell)
+                if first_time and (deaths := self.store.deaths(task.cell)):
+                    times = "" if deaths == 1 else f", the {deaths}th in a row"
+                    self.reporter.say(f"{task.title}: comes last, because a process died at it{times}")
+                    return None
+                self.reporter.started(task.cell.title, task.number, task.count)
+                return self._compute(task)
+        except Timeout:
+            return None
+        except OSError as error:
+            raise UserError(f"{task.cell.title} could not be saved in {self.store.folder}: {error}.") from error
+
+    def _is_done(self, task: _Task) -> bool:
+        if self.store.state(task.cell) != "done":
+            return False
+        return task.replaces is None or task.replaces != self.store.stamp(task.cell)
 
     def _load(self, cell: Cell) -> Record:
         """A finished cell's record. Profiles share cells; the record shows under the one that is asked for now."""
+        self.store.drop_checkpoint(cell)  # left where a process was killed after it had written the record
         return replace(self.store.load(cell), profile=cell.profile)
 
-    def _compute(self, cell: Cell, file: DatasetFile, force: bool) -> Record:
+    def _compute(self, task: _Task) -> Record:
         """Compute one cell and write its record, whatever comes of it."""
-        if force or self.store.state(cell) == "failed":
+        cell, state = task.cell, self.store.state(task.cell)
+        if state == "damaged":
+            aside = self.store.set_aside(cell)
+            self.reporter.say(f"{task.title}: its record cannot be read and was set aside as {aside}")
+        elif state == "failed" or task.replaces is not None:
             self.store.clear(cell)
-        attempt = _Attempt(cell, self.device, now())
+        deaths = self.store.begin(cell)
         try:
-            record = self._attempt(attempt, file)
-            outcome = f"separation gap {record.separation_gap:.3f}, {record.cost['train_s']:.0f} s of training"
-        except (StopRequested, KeyboardInterrupt, SystemExit):
+            record, outcome = self._outcome(task, deaths)
+        except BaseException:
             self.reporter.ended("stopped; the same command continues it")
             raise
-        except Exception as error:  # whatever a method raises, the other cells must go on
-            record = attempt.failed(error)
-            outcome = f"FAILED: {type(error).__name__}: {error}"
-        self.store.write_record(cell, record)
+        finally:
+            self.store.end(cell)
         self.reporter.ended(outcome)
         return record
+
+    def _outcome(self, task: _Task, deaths: int) -> tuple[Record, str]:
+        """The cell's record, which is written by now, and in a few words what it says."""
+        attempt = _Attempt(task.cell, self.device, now())
+        try:
+            if deaths >= DEATHS:
+                attempt.cost.steps, attempt.cost.last_terms = self.store.last_logged(task.cell)
+                raise ProcessDiedError(deaths)
+            record = self._attempt(attempt, task.file)
+            self._write(task.cell, record)
+            return record, f"separation gap {record.separation_gap:.3f}, {record.cost['train_s']:.0f} s of training"
+        except (StopRequested, KeyboardInterrupt, StorageError):
+            raise
+        except BaseException as error:  # whatever a method raises, the other cells must go on
+            record, outcome = attempt.failed(error), f"FAILED: {type(error).__name__}: {error}"
+        # The error held the method and all its tensors; the next cell may need the room.
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._write(task.cell, record)
+        return record, outcome
+
+    def _write(self, cell: Cell, record: Record) -> None:
+        self.store.check_present(cell)
+        self.store.write_record(cell, record)
 
     def _attempt(self, attempt: _Attempt, file: DatasetFile) -> Record:
         cell, cost, method = attempt.cell, attempt.cost, attempt.cell.new_method()
@@ -122,20 +182,17 @@ class Runner:
             identity=cell.key,
             checkpoint_every_s=self.checkpoint_every_s,
             reporter=self.reporter,
-            stop=self.stop,
             cost=cost,
         )
         train = file.read("train")
         started = time.monotonic()
-        with _stopping_politely(self.stop):
-            method.fit(train, context)
-        if self.stop.requested:
-            raise StopRequested
+        method.fit(train, context)
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
         test = file.read("test")
         encoded_train, encoded_test = self._encode(method, train), self._encode(method, test)
+        self.store.check_present(cell)
         self.store.write_representations(cell, encoded_train, encoded_test)
         started = time.monotonic()
         measured = evaluate(encoded_train, encoded_test, cell.dataset.attributes, EVALUATION)
@@ -145,6 +202,29 @@ class Runner:
 
     def _encode(self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset) -> EncodedSplit:
         return EncodedSplit(*(_encode(method, part, self.device) for part in (split.background, split.target)))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A cell's place in a run.
+
+    Attributes:
+        cell: what to compute.
+        file: its data set.
+        number: from 1.
+        count: of all cells.
+        replaces: stamp of the record that is to be computed again, see `ResultsStore.stamp`; None where there is none.
+    """
+
+    cell: Cell
+    file: DatasetFile
+    number: int
+    count: int
+    replaces: str | None
+
+    @property
+    def title(self) -> str:
+        return f"[{self.number}/{self.count}] {self.cell.title}"
 
 
 @dataclass(frozen=True)
@@ -170,15 +250,15 @@ class _Attempt:
         gap = separation_gap(measured.scores)
         return replace(self._record("ok"), separation_gap=gap, cost=cost, **measured._asdict())
 
-    def failed(self, error: Exception) -> Record:
-        step, terms = (error.step, error.terms) if isinstance(error, NonFiniteLossError) else (None, None)
+    def failed(self, error: BaseException) -> Record:
+        terms = self.cost.last_terms
         cause = {
             "type": type(error).__name__,
             "message": str(error),
             "traceback": "".join(traceback.format_exception(error)),
-            "step": step,
+            "step": self.cost.steps or None,
             # JSON has no word for infinities and NaN.
-            "last_terms": None if terms is None else {name: str(value) for name, value in terms.items()},
+            "last_terms": {name: str(value) for name, value in terms.items()} if terms else None,
         }
         return replace(self._record("failed"), error=cause)
 
@@ -237,19 +317,3 @@ def _pictures(method: ContrastiveAnalysisMethod, test: ContrastiveDataset, encod
 def _some(population: Population) -> Tensor:
     """A few images from all over a population, as floats."""
     return as_float(population.images[:: max(1, len(population) // PICTURES)][:PICTURES])
-
-
-@contextmanager
-def _stopping_politely(stop: StopFlag) -> Iterator[None]:
-    """Inside the block the first SIGINT or SIGTERM sets `stop`; a second one acts at once."""
-
-    def request(number: int, frame: FrameType | None) -> None:
-        stop.requested = True
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

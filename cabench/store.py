@@ -9,13 +9,20 @@
     checkpoint/           only while training
     log.jsonl             mean loss terms and throughput, one line an epoch
     .lock                 held by the process that works on the cell
+    .begun                while a process works on the cell: how many before it died at that, see `begin`
+
+Processes on one machine or on several share a folder through the locks, which the system frees when a process dies.
+They are made with flock(2): a network file system must pass that on between its clients, as NFS 4 and, where they are
+mounted so, Lustre (`-o flock`) and CephFS do. Nothing here depends on the time of day.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,16 +32,17 @@ import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from cabench.atomic import replacing, write_text
+from cabench.atomic import StorageError, remove_all_left_behind, remove_left_behind, replacing, storing, write_text
 from cabench.config import canonical_json
 from cabench.dataset import SPACES
 from cabench.dataset_file import SPLITS, DatasetFile, Split
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment import Cell, evaluation
+from cabench.hdf5 import replacing_hdf5
 from cabench.record import Record
 
-State = Literal["done", "stale", "failed", "running", "missing"]
+State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
 
 
 @dataclass(frozen=True)
@@ -59,35 +67,146 @@ class ResultsStore:
             ) from error
 
     def state(self, cell: Cell) -> State:
-        """What has become of a cell: "stale" means that only a record of an older method version is there."""
+        """What has become of a cell.
+
+        "stale" means that only a record of an older version is there, "damaged" that its record cannot be read.
+        """
         folder = cell.folder(self.folder)
-        if (folder / "record.json").exists():
-            return "done" if Record.load(folder / "record.json").status == "ok" else "failed"
+        if self.has_record(cell):
+            try:
+                return "done" if self.load(cell).status == "ok" else "failed"
+            except UserError:
+                return "damaged"
         if (folder / ".lock").exists() and not self._is_free(folder):
             return "running"
-        older = [Record.load(path) for path in folder.parent.glob(f"seed{cell.seed}-*/record.json")]
+        older, _ = _read(folder.parent.glob(f"seed{cell.seed}-*/record.json"))
         return "stale" if any(is_stale(record, cell) for record in older) else "missing"
 
-    def lock(self, cell: Cell) -> FileLock:
-        """The lock that the process working on a cell holds; it is freed by the system when that process dies."""
-        folder = cell.folder(self.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        # A second of patience: looking at a cell's state takes the lock for a moment.
-        return FileLock(folder / ".lock", timeout=1)
+    @contextmanager
+    def lock(self, owner: Cell | Record, patience_s: float = 1.0) -> Iterator[None]:
+        """Hold the lock of the process that works on a cell. What killed processes left half-written is removed.
 
-    def load(self, cell: Cell) -> Record:
-        """The record of a cell that ended."""
-        return Record.load(cell.folder(self.folder) / "record.json")
+        Args:
+            owner: the cell, or its record.
+            patience_s: how long to wait for another process; looking at a cell's state takes the lock for a moment.
+
+        Raises:
+            filelock.Timeout: when another process holds it.
+            OSError: when there can be no lock.
+        """
+        folder = owner.folder(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=patience_s):
+            remove_all_left_behind(folder)
+            remove_all_left_behind(folder / "checkpoint")
+            yield
+
+    def begin(self, cell: Cell) -> int:
+        """Note that work on a cell begins; `end` takes the note back. Both are for the holder of the cell's lock.
+
+        Returns:
+            How many processes before this one died at work on the cell since its last checkpoint, one at least if the
+            last one did; 0 where the last one ended of itself.
+        """
+        deaths = self.deaths(cell)
+        note = {"deaths": deaths, "checkpoint": self._checkpoint_stamp(cell)}
+        write_text(cell.folder(self.folder) / ".begun", canonical_json(note))
+        return deaths
+
+    def end(self, cell: Cell) -> None:
+        """Note that work on a cell ended, however, but not by the death of the process."""
+        with suppress(OSError):
+            (cell.folder(self.folder) / ".begun").unlink(missing_ok=True)
+
+    def deaths(self, cell: Cell) -> int:
+        """What `begin` would give. It means nothing while a process works on the cell."""
+        try:
+            note = json.loads((cell.folder(self.folder) / ".begun").read_text(encoding="utf-8"))
+            return int(note["deaths"]) + 1 if note["checkpoint"] == self._checkpoint_stamp(cell) else 1
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, KeyError, TypeError):
+            return 1
+
+    def last_logged(self, cell: Cell) -> tuple[int, dict[str, float]]:
+        """The steps done and the mean loss terms at the end of the last epoch in a cell's log; (0, {}) without one."""
+        log = cell.folder(self.folder) / "log.jsonl"
+        steps, terms = 0, {}
+        with suppress(OSError, ValueError):  # a kill may have cut the last line short
+            for line in log.read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                steps, terms = entry["steps"], entry["terms"]
+        return steps, terms
+
+    def check_present(self, cell: Cell) -> None:
+        """Make sure that the folder in which a cell is being computed is still there.
+
+        Raises:
+            StorageError: when somebody removed it, and so let other processes begin the cell as well.
+        """
+        folder = cell.folder(self.folder)
+        if not (folder / ".lock").exists():
+            raise StorageError(f"{folder} was removed meanwhile")
+
+    def has_record(self, owner: Cell | Record) -> bool:
+        """Whether there is a record in the place of a cell's, or of a record's, own."""
+        return (owner.folder(self.folder) / "record.json").exists()
+
+    def load(self, owner: Cell | Record) -> Record:
+        """The record of a cell that ended, or what now stands in a record's place.
+
+        Raises:
+            UserError: when it cannot be read.
+        """
+        return Record.load(owner.folder(self.folder) / "record.json")
 
     def records(self) -> list[Record]:
-        """Every record below the folder, in the order of their paths."""
-        return [Record.load(path) for path in sorted(self.folder.glob("*/*/seed*/record.json"))]
+        """Every record below the folder, in the order of their paths.
+
+        Raises:
+            UserError: for the first that cannot be read.
+        """
+        return [Record.load(path) for path in self._paths()]
+
+    def readable_records(self) -> tuple[list[Record], list[str]]:
+        """Every record below the folder that can be read, in the order of their paths, and why others cannot."""
+        return _read(self._paths())
+
+    def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
+        """Write `report.md`, tables of every record that can be read; gives why others cannot.
+
+        Raises:
+            UserError: when it cannot be written.
+        """
+        try:
+            # Of two processes that end at once, the second to write has read what the first one did.
+            with FileLock(self.folder / ".report.lock"):
+                remove_left_behind(self.folder / "report.md")
+                records, reasons = self.readable_records()
+                write_text(self.folder / "report.md", tables(records))
+        except OSError as error:
+            raise UserError(f"The report could not be written to {self.folder}: {error}.") from error
+        return reasons
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*/*/seed*/record.json"))
+
+    def stamp(self, cell: Cell) -> str | None:
+        """A text that changes whenever a cell's record is written; None where it has none."""
+        return _stamp(cell.folder(self.folder) / "record.json")
+
+    def set_aside(self, cell: Cell) -> Path:
+        """Give a record that cannot be read another name, under which nobody looks for it."""
+        path = cell.folder(self.folder) / "record.json"
+        with storing():
+            return path.replace(path.with_suffix(".damaged"))
 
     def clear(self, cell: Cell) -> None:
-        """Remove all that a cell left, so that it starts from nothing."""
+        """Remove all that a cell left, the record first, so that it starts from nothing."""
         folder = cell.folder(self.folder)
-        for name in ("record.json", "representations.h5", "pictures.png", "maps.json", "log.jsonl"):
-            (folder / name).unlink(missing_ok=True)
+        with storing():
+            for name in ("record.json", "representations.h5", "pictures.png", "maps.json", "log.jsonl"):
+                (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
     def drop_checkpoint(self, cell: Cell) -> None:
@@ -108,22 +227,22 @@ class ResultsStore:
 
         At every moment one of the two records is there; where both are, the old one is stale. A record that the cell
         has under the new key already, because it was computed again or a move was cut short, stays.
+
+        Raises:
+            filelock.Timeout: when another process works on the cell under its new key.
         """
         old, new = record.folder(self.folder), renewed.folder(self.folder)
-        place = new / "record.json"
-        if not (place.exists() and Record.load(place).status == "ok"):
-            ignored = shutil.ignore_patterns("record.json", ".lock", ".*.tmp")
-            shutil.copytree(old, new, dirs_exist_ok=True, ignore=ignored)
-            self.replace_record(renewed)
-        (old / "record.json").unlink()
+        with self.lock(renewed):
+            if not self._is_ok(renewed):
+                ignored = shutil.ignore_patterns("record.json", ".lock", ".begun", ".*.tmp")
+                shutil.copytree(old, new, dirs_exist_ok=True, ignore=ignored)
+                self.replace_record(renewed)
+            (old / "record.json").unlink()
         shutil.rmtree(old)
 
     def write_representations(self, cell: Cell, train: EncodedSplit, test: EncodedSplit) -> None:
         """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training."""
-        with (
-            replacing(cell.folder(self.folder) / "representations.h5") as temporary,
-            h5py.File(temporary, "w") as file,
-        ):
+        with replacing_hdf5(cell.folder(self.folder) / "representations.h5") as file:
             file.attrs.update(key=cell.key, content_sha256=cell.dataset.content_sha256)
             for split, encoded in zip(SPLITS, (train, test), strict=True):
                 for population, part in encoded._asdict().items():
@@ -161,12 +280,43 @@ class ResultsStore:
         """Whether a cell has a grid of pictures."""
         return (record.folder(self.folder) / "pictures.png").exists()
 
+    def _is_ok(self, owner: Cell | Record) -> bool:
+        try:
+            return self.has_record(owner) and self.load(owner).status == "ok"
+        except UserError:
+            return False
+
     def _is_free(self, folder: Path) -> bool:
         try:
             with FileLock(folder / ".lock", timeout=0):
                 return True
         except Timeout:
             return False
+        except OSError:  # a folder that can be read and not written, in which nobody can work from here
+            return True
+
+    def _checkpoint_stamp(self, cell: Cell) -> str | None:
+        return _stamp(cell.folder(self.folder) / "checkpoint" / "state.safetensors")
+
+
+def _stamp(path: Path) -> str | None:
+    """A text that changes when a file is replaced. It is only compared for being the same, whatever the clock says."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
+
+
+def _read(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    """The records that can be read, and why others cannot."""
+    records, reasons = [], []
+    for path in paths:
+        try:
+            records.append(Record.load(path))
+        except UserError as error:
+            reasons.append(str(error))
+    return records, reasons
 
 
 def _read_split(stored: h5py.File, split: Split, attributes: Sequence[Mapping[str, np.ndarray]]) -> EncodedSplit:

@@ -13,6 +13,7 @@ import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from cabench.atomic import storing, write_text
 from cabench.checkpoint import (
     Checkpoint,
     CheckpointMismatchError,
@@ -71,6 +73,16 @@ class NonFiniteLossError(ArithmeticError):
         self.terms = dict(terms)
         wrong = ", ".join(name for name, value in terms.items() if not math.isfinite(value))
         super().__init__(f"The loss was no longer finite by step {step} (terms: {wrong}); try a smaller learning rate.")
+
+
+class OutOfMemoryError(RuntimeError):
+    """The device has no room for a training step."""
+
+    def __init__(self, method: str, device: torch.device, batch_size: int, error: torch.OutOfMemoryError) -> None:
+        half = batch_size // 2
+        advice = f"set {method}.batch_size to {half} or less" if half >= SMALLEST_BATCH else "use another device"
+        cause = str(error).split("\n", 1)[0].rstrip(".")
+        super().__init__(f"No room on {device} for a step on {batch_size} images ({cause}); {advice}.")
 
 
 class GradientTrainedMethod(NetworkMethod):
@@ -145,6 +157,17 @@ class _Progress:
         self.names = list(terms)
         self.step += 1
 
+    def mean_terms(self) -> dict[str, float]:
+        """The mean terms of the epoch so far; this waits until the device has computed them."""
+        return dict(zip(self.names, (self.sums / self.step).tolist(), strict=True))
+
+    def last_terms(self) -> dict[str, float]:
+        """The same, or those of the last whole epoch at the start of one and where the device is beyond asking."""
+        if self.step > 0:
+            with suppress(RuntimeError):
+                return self.mean_terms()
+        return dict(self.history[-1]["terms"]) if self.history else {}
+
 
 def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitContext) -> None:
     """Train `method` for `config.epochs` epochs, continuing from the context's checkpoint where there is one.
@@ -154,20 +177,36 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
 
     Raises:
         NonFiniteLossError: at the end of the epoch in which a loss term was not finite.
+        OutOfMemoryError: naming the batch size.
         StopRequested: after a checkpoint was written, when the context asked to stop.
+        StorageError: when a checkpoint or the log cannot be written.
     """
-    config = method.config
-    half = config.batch_size // 2
-    steps = (len(data.background) + len(data.target)) // config.batch_size
     progress = _begin(method, data.info, context)
     background, target = (_Rows.of(part, method.supervised, context.device) for part in (data.background, data.target))
+    try:
+        with context.stop.heeded():
+            _loop(method, background, target, context, progress)
+    except torch.OutOfMemoryError as error:
+        context.cost.last_terms = progress.last_terms()
+        raise OutOfMemoryError(method.name, context.device, method.config.batch_size, error) from error
+    except Exception:
+        context.cost.last_terms = progress.last_terms()
+        raise
+
+
+def _loop(
+    method: GradientTrainedMethod, background: _Rows, target: _Rows, context: FitContext, progress: _Progress
+) -> None:
+    config, cost = method.config, context.cost
+    half = config.batch_size // 2
+    steps = (len(background.images) + len(target.images)) // config.batch_size
     saved = time.monotonic()
     started = saved - progress.elapsed_s
 
     while progress.epoch < config.epochs:
         order_state = context.randomness.sampling.get_state()
-        background_order = _draw_order(len(data.background), half * steps, context)
-        target_order = _draw_order(len(data.target), half * steps, context)
+        background_order = _draw_order(len(background.images), half * steps, context)
+        target_order = _draw_order(len(target.images), half * steps, context)
         if progress.step == 0:
             method.begin_epoch()
         while progress.step < steps:
@@ -178,6 +217,7 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
             progress.add(terms)
             progress.elapsed_s = time.monotonic() - started
             done = progress.epoch * steps + progress.step
+            cost.train_s, cost.steps, cost.images_seen = progress.elapsed_s, done, done * 2 * half
             context.reporter.advanced(
                 progress.epoch + 1,
                 config.epochs,
@@ -190,14 +230,13 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
                 saved = time.monotonic()
             if context.stop.requested:
                 raise StopRequested
-        means = _read_terms(progress, steps)
+        terms_of_epoch = progress.mean_terms()
         progress.elapsed_s = time.monotonic() - started
-        _end_epoch(progress, means, steps, 2 * half, context.folder)
+        _end_epoch(progress, terms_of_epoch, steps, 2 * half, context.folder)
 
     _save(method, context, progress, context.randomness.sampling.get_state())
-    context.cost.train_s = progress.elapsed_s
-    context.cost.steps = config.epochs * steps
-    context.cost.images_seen = config.epochs * steps * 2 * half
+    done = config.epochs * steps
+    cost.train_s, cost.steps, cost.images_seen = progress.elapsed_s, done, done * 2 * half
 
 
 class _Rows(NamedTuple):
@@ -226,22 +265,24 @@ def _draw_order(rows: int, count: int, context: FitContext) -> Tensor:
     return torch.cat(passes)[:count].to(context.device)
 
 
-def _read_terms(progress: _Progress, steps: int) -> dict[str, float]:
-    """The epoch's mean terms; this waits until the device has computed them."""
-    return dict(zip(progress.names, (progress.sums / steps).tolist(), strict=True))
-
-
 def _end_epoch(progress: _Progress, terms: dict[str, float], steps: int, batch: int, folder: Path | None) -> None:
     """Check and log the epoch's terms, and move on to the next epoch."""
+    if not all(math.isfinite(value) for value in terms.values()):
+        raise NonFiniteLossError((progress.epoch + 1) * steps, terms)
     progress.epoch += 1
     progress.step = 0
-    if not all(math.isfinite(value) for value in terms.values()):
-        raise NonFiniteLossError(progress.epoch * steps, terms)
-    images_per_s = progress.epoch * steps * batch / progress.elapsed_s
-    entry = {"epoch": progress.epoch, "terms": terms, "elapsed_s": progress.elapsed_s, "images_per_s": images_per_s}
+    done = progress.epoch * steps
+    images_per_s = done * batch / progress.elapsed_s
+    entry = {
+        "epoch": progress.epoch,
+        "steps": done,
+        "terms": terms,
+        "elapsed_s": progress.elapsed_s,
+        "images_per_s": images_per_s,
+    }
     progress.history.append(entry)
     if folder is not None:
-        with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        with storing(), (folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
 
 
@@ -278,22 +319,24 @@ def _begin(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext
     A checkpoint that is damaged or of another run is set aside, with a warning, and leaves no trace.
     """
     _build(method, info, context)
-    if context.folder is None:
-        return _Progress()
-    path = _checkpoint_path(context.folder)
     progress = _Progress()
+    if context.folder is None:
+        return progress
+    path = _checkpoint_path(context.folder)
     if path.exists():
         untouched = context.randomness.state()
         try:
             progress = _restore(method, context, Checkpoint.load(path))
         except CheckpointMismatchError as error:
             aside = path.with_suffix(".damaged")
-            path.replace(aside)
+            with storing():
+                path.replace(aside)
             warnings.warn(f"Checkpoint set aside as {aside}: {error}. Training starts again.", stacklevel=2)
             context.randomness.restore(untouched)
             _build(method, info, context)
     lines = [json.dumps(entry) + "\n" for entry in progress.history]
-    (context.folder / "log.jsonl").write_text("".join(lines), encoding="utf-8")
+    # What was logged after the checkpoint, and a line that a kill cut short, goes.
+    write_text(context.folder / "log.jsonl", "".join(lines))
     return progress
 
 
@@ -308,14 +351,20 @@ def _restore(method: GradientTrainedMethod, context: FitContext, checkpoint: Che
         raise CheckpointMismatchError("it belongs to another run")
     try:
         return _take_over(method, context, checkpoint)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever loading makes of a state that is not its own
         raise CheckpointMismatchError(f"it does not fit this run ({error})") from error
 
 
 def _take_over(method: GradientTrainedMethod, context: FitContext, checkpoint: Checkpoint) -> _Progress:
     meta = checkpoint.meta
     sums = checkpoint.tensors["sums"].to(context.device)
-    method.network.load_state_dict(checkpoint.part("network"))
+    network = checkpoint.part("network")
+    for name, tensor in method.network.state_dict().items():
+        if network[name].dtype != tensor.dtype:
+            raise ValueError(f"{name} is {network[name].dtype}, not {tensor.dtype}")
+    method.network.load_state_dict(network)
     for name, optimizer in method.optimizers.items():
         unpack_optimizer(optimizer, checkpoint.part(f"optimizer.{name}"), meta["optimizers"][name])
     context.randomness.restore(checkpoint.part("random"))

@@ -336,7 +336,7 @@ def die(*arguments, **keywords):
     os.kill(os.getpid(), signal.SIGKILL)
 
 def copy_one_and_die(old, new, **keywords):
-    new.mkdir()
+    new.mkdir(exist_ok=True)
     (new / "representations.h5").write_bytes((old / "representations.h5").read_bytes()[:5000])
     die()
 

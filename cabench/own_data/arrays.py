@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from cabench.atomic import replacing
 from cabench.dataset import Attribute
 from cabench.dataset_file import CHUNK_ROWS, SPLITS, DatasetFile, DatasetWriter
 from cabench.errors import UserError
+from cabench.hdf5 import replacing_hdf5
 from cabench.held_out import held_out
 
 NAME, VERSION = "file", 1
@@ -120,7 +119,7 @@ def write_arrays(
     if background.images.dtype == np.float32:
         images = _standardised(images, is_test)
     try:
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing_hdf5(path) as file:
             writer = DatasetWriter(file)
             for note in notes:
                 writer.note(note)
