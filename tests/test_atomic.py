@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import stat
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import safetensors
 
-from cabench.atomic import remove_left_behind, replacing, write_text
+from cabench.atomic import (
+    StorageError,
+    remove_all_left_behind,
+    remove_left_behind,
+    replacing,
+    storing,
+    write_text,
+)
 
 
 @pytest.fixture
@@ -118,3 +130,72 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) 
     remove_left_behind(tmp_path / "data[1].h5")
 
     assert {path.name for path in tmp_path.iterdir()} == {"data[1].h5", ".data1.h5.abc.tmp", "data[1].lock"}
+
+
+# What outlives a crash
+
+
+def test_content_then_name_then_new_folders_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system may write a new name before its content, and a folder's entries after those of another."""
+    flushed: list[str] = []
+
+    def record(handle: int, fsync: Callable[[int], None] = os.fsync) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        there = (tmp_path / "one" / "two" / "file.txt").exists()
+        name = "temporary" if path.suffix == ".tmp" else str(path.relative_to(tmp_path))
+        flushed.append(f"{name}, {'renamed' if there else 'not renamed'}")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", record)
+    write_text(tmp_path / "one" / "two" / "file.txt", "text")
+    assert flushed == ["., not renamed", "one, not renamed", "temporary, not renamed", "one/two, renamed"]
+
+
+DIE_HALFWAY = """
+import os, signal, sys
+from pathlib import Path
+from cabench.atomic import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half of the n")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_killed_while_it_writes_leaves_the_old_file_and_what_can_be_removed(tmp_path: Path) -> None:
+    path, other = tmp_path / "file.txt", tmp_path / "other.txt"
+    path.write_text("old")
+    for place in (path, other):
+        command = [sys.executable, "-c", DIE_HALFWAY, str(place)]
+        assert subprocess.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_left_behind(path)
+    assert [item.name.split(".")[1] for item in tmp_path.glob(".*")] == ["other"]
+    remove_all_left_behind(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+    remove_all_left_behind(tmp_path / "missing")
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "[Errno 28] No space left on device: 'a/b'"),
+        (OSError(errno.EIO, "Input/output error"), "[Errno 5] Input/output error"),
+        (OSError("in words"), "in words"),
+        (StorageError("gone"), "gone"),
+        (safetensors.SafetensorError("full"), "full"),
+    ],
+)
+def test_what_cannot_be_written_is_one_kind_of_error_in_the_words_of_the_first(error: Exception, text: str) -> None:
+    with pytest.raises(StorageError) as caught, storing():
+        raise error
+    assert str(caught.value) == text
+    assert caught.value.errno == getattr(error, "errno", None)
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), replacing(tmp_path / "file"):
+        raise KeyError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,39 @@ def test_a_safetensors_file_from_elsewhere_is_refused(tmp_path: Path, metadata: 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointMismatchError):
         Checkpoint.load(tmp_path / "absent")
+
+
+def test_one_flipped_bit_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    tensors = {"weights": torch.arange(300.0).reshape(30, 10), "random.noise": torch.arange(200).to(torch.uint8)}
+    Checkpoint(tensors, {"identity": "k", "epoch": 3, "history": [{"terms": {"total": 0.5}}]}).save(path)
+    whole = path.read_bytes()
+    draw = random.Random(0)
+    for bit in draw.sample(range(8 * len(whole)), 300):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            back = Checkpoint.load(path)
+        except CheckpointMismatchError:
+            continue
+        # White space in the header, and nothing else, may change unseen.
+        assert back.meta["epoch"] == 3
+        assert all(torch.equal(back.tensors[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\xff" * 8,
+        (10**9).to_bytes(8, "little") + b"{",
+        (3).to_bytes(8, "little") + b"{}}",
+        (2 * 10**5).to_bytes(8, "little") + b"[" * 2 * 10**5,
+        (60).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[1000000000],"data_offsets":[0,4]}}',
+    ],
+    ids=["longest", "huge", "no JSON", "deep", "a huge tensor"],
+)
+def test_a_hostile_header_is_refused(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / "state.safetensors").write_bytes(header)
+    with pytest.raises(CheckpointMismatchError, match="state"):
+        Checkpoint.load(tmp_path / "state.safetensors")

@@ -365,6 +365,7 @@ def test_a_moved_record_takes_all_files_of_its_cell_along(store: ResultsStore) -
     assert not old.folder(store.folder).exists()
     assert store.records() == [new]
     files = {path.name: path.read_text(encoding="utf-8") for path in new.folder(store.folder).iterdir()}
+    assert files.pop(".lock") == ""
     del files["record.json"]
     assert files == {name: name for name in ("representations.h5", "pictures.png", "maps.json", "log.jsonl")}
 
@@ -433,7 +434,7 @@ MALFORMED = {
     "a number": "3",
     "null": "null",
     "other JSON": '{"a": 1}',
-    "another schema": json.dumps(content(schema=SCHEMA + 1)),
+    "another schema": json.dumps(content(schema=SCHEMA - 1)),
     "no key": json.dumps(without("key")),
     "no scores": json.dumps(without("scores")),
     "an unknown field": json.dumps(content(extra=1)),
@@ -448,7 +449,8 @@ def test_a_malformed_record_is_named_with_what_to_do(store: ResultsStore, text: 
     path = cell().folder(store.folder) / "record.json"
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")
-    for read in (lambda: Record.load(path), lambda: store.state(cell()), store.records):
+    assert store.state(cell()) == "damaged"
+    for read in (lambda: Record.load(path), store.records):
         with pytest.raises(UserError, match=r"is not a record of cabench.*delete it") as caught:
             read()
         assert str(path) in str(caught.value)

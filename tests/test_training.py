@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,14 +20,24 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from cabench import training
+from cabench.atomic import StorageError
 from cabench.checkpoint import Checkpoint
 from cabench.config import setting
-from cabench.context import FitContext, StopFlag
+from cabench.context import FitContext
 from cabench.dataset import ContrastiveDataset, DataForm, DatasetInfo, Population
 from cabench.errors import StopRequested, UserError
 from cabench.method import Representation
 from cabench.randomness import Randomness
-from cabench.training import Batch, GradientTrainedMethod, NonFiniteLossError, TrainingConfig, descend
+from cabench.stopping import StopFlag
+from cabench.training import (
+    Batch,
+    GradientTrainedMethod,
+    NonFiniteLossError,
+    OutOfMemoryError,
+    TrainingConfig,
+    descend,
+)
 
 CPU = torch.device("cpu")
 SIZE = 2
@@ -525,3 +536,79 @@ def test_a_checkpoint_from_another_kind_of_device_is_set_aside(interrupted: Path
 def test_a_checkpoint_without_one_of_its_tensors_is_set_aside(interrupted: Path, lost: str) -> None:
     edit(interrupted, lambda checkpoint: checkpoint.tensors.pop(lost))
     start_anew(interrupted)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("network.layer.weight", lambda tensor: tensor.double()),
+        ("network.layer.weight", lambda tensor: tensor[:, :1]),
+        ("random.noise", lambda tensor: torch.full((len(tensor),), torch.nan)),
+        ("random.sampling", lambda tensor: tensor[:-1]),
+    ],
+)
+def test_a_checkpoint_whose_tensors_are_of_another_kind_is_set_aside(
+    interrupted: Path, name: str, change: Callable[[Tensor], Tensor]
+) -> None:
+    edit(interrupted, lambda checkpoint: checkpoint.tensors.update({name: change(checkpoint.tensors[name])}))
+    start_anew(interrupted)
+
+
+@pytest.mark.parametrize("meta", [[], None, {"identity": "k"}, {"identity": "k", "optimizers": 3, "epoch": "1"}])
+def test_a_checkpoint_whose_position_is_no_position_is_set_aside(interrupted: Path, meta: Any) -> None:
+    path = interrupted / "checkpoint" / "state.safetensors"
+    Checkpoint(Checkpoint.load(path).tensors, meta).save(path)
+    start_anew(interrupted)
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed(interrupted: Path) -> None:
+    path = interrupted / "checkpoint" / "state.safetensors"
+    weights = Checkpoint.load(path).tensors["network.layer.weight"].numpy().tobytes()
+    content = path.read_bytes()
+    assert content.count(weights) == 1
+    path.write_bytes(content.replace(weights, bytes([weights[0] ^ 1]) + weights[1:]))
+    start_anew(interrupted)
+
+
+def test_a_device_that_is_full_when_a_checkpoint_is_loaded_does_not_cost_the_checkpoint(
+    interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "unpack_optimizer", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            fitted(dataset(), context(interrupted))
+    assert len(fitted(dataset(), context(interrupted)).seen) == 6, "training began anew"
+
+
+def test_a_line_that_a_kill_cut_short_goes_from_the_log(interrupted: Path) -> None:
+    with (interrupted / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"epoch": 2, "ste')
+    fitted(dataset(), context(interrupted))
+    assert [(entry["epoch"], entry["steps"]) for entry in read_log(interrupted)] == [(1, 4), (2, 8), (3, 12)]
+
+
+def test_a_log_that_cannot_be_written_is_no_fault_of_the_method(tmp_path: Path) -> None:
+    method = linear()
+
+    def put_a_folder_in_its_place(step: int) -> None:
+        if step == 1:
+            (tmp_path / "log.jsonl").unlink()
+            (tmp_path / "log.jsonl").mkdir()
+
+    method.after_step = put_a_folder_in_its_place
+    with pytest.raises(StorageError, match="log"):
+        method.fit(dataset(), context(tmp_path))
+
+
+@pytest.mark.parametrize(("batch", "advice"), [(16, "set linear.batch_size to 8 or less"), (4, "use another device")])
+def test_a_device_without_room_for_a_step_is_told_with_a_batch_size(batch: int, advice: str) -> None:
+    def full(step: int) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has ...")
+
+    method, surroundings = linear(batch_size=batch), context()
+    method.after_step = full
+    with pytest.raises(OutOfMemoryError, match=rf"cpu for a step on {batch} images \(CUDA .* MiB\); {advice}\.$"):
+        method.fit(dataset(), surroundings)
