@@ -77,3 +77,60 @@ def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undist
     epochs = [json.loads(line)["epoch"] for line in log.read_text(encoding="utf-8").splitlines()]
     assert epochs == list(range(1, 13))
     assert not list(tmp_path.glob("results/runs/*/*/seed*/checkpoint"))
+
+
+# The command line, in which one function says that it began and then works on for as long as it is let.
+BUSY_IN = """
+import os, sys, time
+from importlib import import_module
+from cabench.__main__ import main
+
+def busy(*arguments, **keywords):
+    print("busy", flush=True)
+    while True:
+        time.sleep(0.01)
+
+module, name = sys.argv.pop(1).rsplit(".", 1)
+setattr(import_module(module), name, busy)
+sys.argv[0] = "cabench"
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        (signal.SIGTERM, "cabench.dataset_builder._write"),
+        (signal.SIGTERM, "cabench.runner._encode"),
+        (signal.SIGTERM, "cabench.runner.evaluate"),
+        (signal.SIGTERM, "cabench.store.write_text"),
+        (signal.SIGINT, "cabench.runner.evaluate"),
+    ],
+)
+def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(tmp_path, kind, place):
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY_IN, place, *COMMAND],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CABENCH_CACHE": str(tmp_path / "cache")},
+    )
+    assert process.stdout.readline() == "busy\n"
+    process.send_signal(kind)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+    assert not list(tmp_path.rglob(".*.tmp")), "something half-written was left"
+    assert not list(tmp_path.rglob("record.json"))
+
+
+@pytest.mark.slow
+def test_runs_killed_at_random_moments_end_as_undisturbed_ones():
+    """The short form of a script that is run in full by hand."""
+    script = [sys.executable, str(Path(__file__).parent / "kill_runs.py"), "--kills", "3", "--terms", "1"]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SIGKILL: 3 runs" in done.stdout
