@@ -95,5 +95,5 @@ def test_the_gate_catches(faulty, tmp_path, cell, right, wrong, caught):
     gate = faulty(path, right, wrong, "gate", "--baseline", "then.json")
 
     assert gate.returncode == 1, gate.stdout
-    assert f"{caught} went from" in gate.stdout
+    assert any(f"  {caught}  " in line and line.endswith("worse") for line in gate.stdout.splitlines()), gate.stdout
     assert "problem" not in gate.stdout
