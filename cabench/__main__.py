@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 from cabench.cli import app
 from cabench.errors import StopRequested, UserError
+from cabench.names import printable
 from cabench.stopping import stopping_at_sigterm
 
 INTERRUPTED = 130  # exit status of a command ended by Ctrl-C or SIGTERM
@@ -17,8 +19,9 @@ def main() -> None:
         with stopping_at_sigterm():
             app()
     except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error))
+    except OSError as error:  # of a path that cannot be read or written, named in its text
+        _end(f"{error}.")
     except StopRequested:
         _say_stopped()
         sys.exit(INTERRUPTED)
@@ -27,6 +30,11 @@ def main() -> None:
         if ended.code == INTERRUPTED:
             _say_stopped()
         raise
+
+
+def _end(message: str) -> NoReturn:
+    print(f"Error: {printable(message)}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _say_stopped() -> None:

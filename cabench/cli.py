@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cabench.names import printable
+
 if TYPE_CHECKING:
     from cabench.dataset_file import DatasetFile
 
@@ -112,11 +114,11 @@ def run(
     records = runner.run(experiment.cells, force)
     records, unread = Evaluator(store, data_root, protocol or [], reporter.say).bring_up_to_date(records)
     for reason in unread:
-        typer.echo(reason, err=True)
+        typer.echo(printable(reason), err=True)
     typer.echo(markdown(records))
     unreadable = store.write_report(markdown)
     for reason in unreadable:
-        typer.echo(f"not in report.md: {reason}", err=True)
+        typer.echo(printable(f"not in report.md: {reason}"), err=True)
     if len(records) < len(experiment.cells):
         typer.echo(f"{len(experiment.cells) - len(records)} cells are left to other processes; see plan.", err=True)
     failed = [record for record in records if record.status == "failed"]
@@ -147,7 +149,7 @@ def plan(
 
     request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
     lines = survey(request, ResultsStore(results))
-    typer.echo(tabulate(lines, headers=["data set", "method", "seed", "key", "state"], tablefmt="simple"))
+    typer.echo(printable(tabulate(lines, headers=["data set", "method", "seed", "key", "state"], tablefmt="simple")))
 
 
 @app.command()
@@ -170,7 +172,7 @@ def evaluate(
     _, failures = Evaluator(store, data_root, protocol or [], make_reporter().say).bring_up_to_date(records)
     typer.echo(f"{len(records) - len(failures)} of {len(records)} records are up to date.")
     for failure in [*failures, *unreadable]:
-        typer.echo(f"not evaluated: {failure}", err=True)
+        typer.echo(printable(f"not evaluated: {failure}"), err=True)
     if failures or unreadable:
         raise typer.Exit(1)
 
@@ -213,7 +215,7 @@ def report(
     else:
         write_report(output, text)
     for reason in unreadable:
-        typer.echo(f"not reported: {reason}", err=True)
+        typer.echo(printable(f"not reported: {reason}"), err=True)
     if unreadable:
         raise typer.Exit(1)
 
@@ -304,7 +306,7 @@ def list_(
 def _columns(rows: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        typer.echo(f"{name:<{width}}  {text}")
+        typer.echo(printable(f"{name:<{width}}  {text}"))
 
 
 Name = Annotated[str, typer.Argument(help="A data set's name, or the path of an .h5 file.")]
@@ -320,7 +322,7 @@ def data_build(
     """Build a data set with the configuration that a profile gives it."""
     file = _data_file(name, profile, sets, data_root)
     for note in file.info.notes:
-        typer.echo(f"Note: {note}", err=True)
+        typer.echo(printable(f"Note: {note}"), err=True)
     typer.echo(f"{file.path}\ncontent_sha256 {file.info.content_sha256}")
 
 

@@ -25,6 +25,10 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 from cabench.errors import UserError, unknown
 
 
+LARGEST_INTEGER = 2**63 - 1
+DEEPEST = 50  # levels of nesting in a file from outside
+
+
 class ConfigError(UserError, ValueError):
     """A field of a configuration has a value outside its type or range."""
 
@@ -90,11 +94,41 @@ class Settings:
         return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
 
+def check_tree(value: object, depth: int = 0) -> None:
+    """Raise ValueError for nested values that cannot be handled safely further on.
+
+    These are whole numbers beyond 64 bits, text that is no valid Unicode, and nesting deeper than 50.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    if isinstance(value, str):
+        value.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise ValueError("it holds a whole number of more than 64 bits")
+    elif isinstance(value, dict | list):
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            check_tree(item, depth + 1)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        ValueError: for text that is no TOML, and as `check_tree` does.
+    """
+    try:
+        content = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
+    check_tree(content)
+    return content
+
+
 def parse_value(text: str) -> object:
     """A value written on the command line: read as a TOML value, else taken as a string ("k-jem", "random")."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 
@@ -135,21 +169,16 @@ def _converted(name: str, value: object, hint: Any) -> object:
         if not isinstance(value, list | tuple) or len(value) != len(kinds):
             raise ConfigError(f"{name} = {value!r} is not allowed; it takes {len(kinds)} values.")
         return tuple(_converted(name, item, kind) for item, kind in zip(value, kinds, strict=True))
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:  # also too long to be shown
+        raise ConfigError(f"{name} is not allowed: its number is too large, whole ones have at most 64 bits.")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = _as_float(name, value)
+        value = float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         given = type(value).__name__
         raise ConfigError(f"{name} = {value!r} is not allowed; it takes {_kind(hint)}, not {given}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} = {value!r} is not allowed; it takes a finite number.")
     return value
-
-
-def _as_float(name: str, value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise ConfigError(f"{name} is not allowed: {len(str(value))} digits are too many for a number.") from error
 
 
 def _kind(hint: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from cabench.context import Precision
@@ -16,9 +18,9 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, colon, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
+    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", name):
         raise UserError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:<number>.")
+    kind, _, index = name.partition(":")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise UserError(
             f"Device {name!r} was asked for, but {torch.cuda.device_count()} CUDA devices are visible; "

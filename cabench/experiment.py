@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,8 @@ from cabench.errors import UserError, unknown
 from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.probes import ProbeConfig
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.profiles import VARIANT_NAME, Profile, Variant
+from cabench.names import is_name
+from cabench.profiles import Profile, Variant
 from cabench.record import SCHEMA, Record
 
 EVALUATION = ProbeConfig()
@@ -27,6 +27,7 @@ OWN_IMAGES, OWN_TABLE, OWN_SUFFIX = "file", "table", ".h5"
 """The data sets that stand for users' own files, and how the paths of these end."""
 ALL = "all"
 """Stands for every discovered method that takes the data set."""
+MOST_SEEDS = 10_000
 Overrides = Mapping[str, Mapping[str, Any]]
 
 
@@ -106,7 +107,7 @@ def evaluation() -> dict[str, Any]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds behind "0-4", "0,2,5" or a mixture, in order and without repeats.
+    """The seeds behind "0-4", "0,2,5" or a mixture, in order and without repeats: at most 10,000 below 10^9.
 
     Raises:
         UserError: for anything else.
@@ -114,10 +115,17 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+        if not _is_seed(first) or (dash and not _is_seed(last)) or (dash and int(last) < int(first)):
             raise UserError(f"Seeds {text!r} are not understood; write numbers and ranges such as 0,2 or 0-4.")
-        seeds += range(int(first), int(last or first) + 1)
+        asked = range(int(first), int(last or first) + 1)
+        if len(seeds) + len(asked) > MOST_SEEDS:
+            raise UserError(f"Seeds {text!r} are more than {MOST_SEEDS:,}; ask for fewer at a time.")
+        seeds += asked
     return list(dict.fromkeys(seeds))
+
+
+def _is_seed(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -194,7 +202,7 @@ def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[st
             labels.append(name)
             continue
         label = Path(name).stem
-        if not re.fullmatch(VARIANT_NAME, label):
+        if not is_name(label):
             raise UserError(f"The file {name} must be called by letters, digits, _ and -; rename it.")
         base = OWN_TABLE if DatasetFile.open(Path(name)).info.is_table else OWN_IMAGES
         variant = Variant(base, {"path": name})

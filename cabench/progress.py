@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from cabench.names import printable
+
 PLAIN_EVERY_S = 15.0
 
 
@@ -22,7 +24,7 @@ class RunReporter(ABC):
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     @abstractmethod
     def started(self, title: str, number: int, count: int) -> None:

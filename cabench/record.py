@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
 from cabench.dataset import Space
 from cabench.errors import UserError
+from cabench.json_file import read_json
+from cabench.names import is_name
 
 SCHEMA = 1
 PopulationName = Literal["target", "background", "all"]
 
+_nothing_else = with_config(ConfigDict(extra="forbid"))
+_and_more = with_config(ConfigDict(extra="allow"))
 
+
+@_nothing_else
 @dataclass(frozen=True)
 class Score:
     """One probe's result on the test split.
@@ -54,6 +64,7 @@ class Score:
     p_value: float | None = None
 
 
+@_nothing_else
 @dataclass(frozen=True)
 class Unmeasured:
     """A score that has no meaning on these images.
@@ -73,9 +84,51 @@ class Unmeasured:
     reason: str
 
 
+@_and_more
+class MethodEntry(TypedDict):
+    """The method of a record. The label is the name that was asked for: a variant's, or the method's own."""
+
+    name: str
+    label: str
+    version: int
+    config: dict[str, Any]
+
+
+@_and_more
+class DatasetEntry(TypedDict):
+    """The data set of a record; `sources` are titles."""
+
+    name: str
+    label: str
+    builder_version: int
+    config: dict[str, Any]
+    content_sha256: str
+    sources: list[str]
+
+
+@_and_more
+class EvaluationEntry(TypedDict):
+    """The evaluation of a record."""
+
+    version: int
+    config: dict[str, Any]
+
+
+@_and_more
+class ErrorEntry(TypedDict):
+    """Why a cell failed, and where it stood."""
+
+    type: str
+    message: str
+    traceback: str
+    step: int | None
+    last_terms: dict[str, str] | None
+
+
+@_nothing_else
 @dataclass(frozen=True)
 class Record:
-    """One cell's record; the fields are those of `record.json`.
+    """One cell's record; the fields are those of `record.json`, and their types what a file is checked against.
 
     Attributes:
         key: identifies what was computed (SHA-256); see `cabench.experiment.Cell.key`.
@@ -100,20 +153,20 @@ class Record:
 
     key: str
     status: Literal["ok", "failed"]
-    method: Mapping[str, Any]
-    dataset: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
+    method: MethodEntry
+    dataset: DatasetEntry
+    evaluation: EvaluationEntry
     profile: str
     seed: int
-    precision: str
+    precision: Literal["fp32", "bf16"]
     scores: tuple[Score, ...]
     separation_gap: float | None
     cost: Mapping[str, float]
     provenance: Mapping[str, Any]
-    error: Mapping[str, Any] | None
+    error: ErrorEntry | None
     unmeasured: tuple[Unmeasured, ...] = ()
     dimension_r2: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    protocols: Mapping[str, Sequence[Score]] = field(default_factory=dict)
+    protocols: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def folder(self, results: Path) -> Path:
@@ -132,66 +185,38 @@ class Record:
             UserError: naming the file, when it cannot be read, does not follow the schema or follows a newer one.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(content["schema"], int) and content["schema"] > SCHEMA:
-                raise _newer(path, content["schema"])
-            if content["schema"] != SCHEMA:
-                raise ValueError(f"schema {content['schema']}, expected {SCHEMA}")
-            if not isinstance(content["scores"], list):
-                raise ValueError("scores are no list")
-            missing = {item.name for item in fields(cls)} - set(content) - _LATER
-            if missing:
-                raise ValueError(f"without {', '.join(sorted(missing))}")
-            content["scores"] = _scores(content["scores"])
-            content["unmeasured"] = tuple(Unmeasured(**item) for item in content.get("unmeasured", ()))
-            protocols = content.get("protocols", {})
-            content["protocols"] = {name: _scores(scores) for name, scores in protocols.items()}
-            record = cls(**content)
-            _check_kinds(record)
-            return record
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            record = read_json(path, cls)
+            _check(record)
+        except (OSError, ValueError) as error:
+            if _is_newer(path):
+                raise UserError(
+                    f"{path} follows a schema of records that a newer cabench wrote: this one reads schema {SCHEMA}. "
+                    "Install the newer one."
+                ) from error
             raise UserError(
                 f"{path} is not a record of cabench ({error}); delete it to have it computed again."
             ) from error
+        return record
 
 
-def _newer(path: Path, schema: int) -> UserError:
-    return UserError(
-        f"{path} follows schema {schema} of records, which a newer cabench wrote: this one reads schema {SCHEMA}. "
-        "Install the newer one."
-    )
+def _is_newer(path: Path) -> bool:
+    """Whether a file that is no record of this schema says that it follows a later one."""
+    try:
+        return read_json(path, dict[str, Any]).get("schema", 0) > SCHEMA
+    except (OSError, ValueError, TypeError):
+        return False
 
 
-_LATER = {"unmeasured", "dimension_r2", "protocols"}
-"""Fields that records of older evaluations do not have."""
-
-_ENTRIES = {
-    "method": ("name", "label", "version", "config"),
-    "dataset": ("name", "label", "builder_version", "config", "content_sha256", "sources"),
-    "evaluation": ("version", "config"),
-}
-
-
-def _scores(entries: Sequence[Mapping[str, Any]]) -> tuple[Score, ...]:
-    return tuple(Score(**entry) for entry in entries)
-
-
-def _check_kinds(record: Record) -> None:
-    """Raise ValueError where a value is not of the kind that readers of records count on."""
-    for name, keys in _ENTRIES.items():
-        entry = getattr(record, name)
-        if not isinstance(entry, dict) or not set(keys) <= set(entry):
-            raise ValueError(f"{name} lacks some of {', '.join(keys)}")
-    if record.status not in ("ok", "failed"):
-        raise ValueError(f"status {record.status!r}")
-    if not isinstance(record.seed, int) or not isinstance(record.cost, dict):
-        raise ValueError("seed or cost of a wrong kind")
-    if record.status == "ok" and not isinstance(record.separation_gap, float):
-        raise ValueError(f"separation_gap {record.separation_gap!r}")
-    if not isinstance(record.dimension_r2, dict):
-        raise ValueError("dimension_r2 of a wrong kind")
-    numbers = ("value", "chance", "ideal", "n_train", "n_test")
-    for score in (*record.scores, *(score for scores in record.protocols.values() for score in scores)):
-        wrong = [name for name in numbers if not isinstance(getattr(score, name), int | float)]
-        if wrong or not isinstance(score.metric, str):
-            raise ValueError(f"a score with {', '.join(wrong) or 'metric'} of a wrong kind")
+def _check(record: Record) -> None:
+    """Raise ValueError for what types do not say: above all, names make the folder that a record is kept in."""
+    if record.schema != SCHEMA:
+        raise ValueError(f"schema {record.schema}, expected {SCHEMA}")
+    for label in (record.method["label"], record.dataset["label"]):
+        if not is_name(label):
+            raise ValueError(f"{label!r} is no name for a method or data set")
+    if not re.fullmatch("[0-9a-f]{64}", record.key) or record.seed < 0:
+        raise ValueError("key or seed is none")
+    if record.status == "ok":
+        missing = {"parameters", "images_seen", "train_s"} - set(record.cost)
+        if record.separation_gap is None or missing:
+            raise ValueError(f"a finished cell without {', '.join(sorted(missing)) or 'separation_gap'}")

@@ -79,7 +79,7 @@ class ResultsStore:
                 return "damaged"
         if (folder / ".lock").exists() and not self._is_free(folder):
             return "running"
-        older, _ = _read(folder.parent.glob(f"seed{cell.seed}-*/record.json"))
+        older, _ = _read(folder.parent.glob(f"seed{cell.seed}-*/record.json"), Record.load)
         return "stale" if any(is_stale(record, cell) for record in older) else "missing"
 
     @contextmanager
@@ -164,13 +164,14 @@ class ResultsStore:
         """Every record below the folder, in the order of their paths.
 
         Raises:
-            UserError: for the first that cannot be read.
+            UserError: for a record that cannot be read, or that stands in the folder of another cell: what is done to
+                its files would be done to that cell's.
         """
-        return [Record.load(path) for path in self._paths()]
+        return [self._in_its_folder(path) for path in self._paths()]
 
     def readable_records(self) -> tuple[list[Record], list[str]]:
         """Every record below the folder that can be read, in the order of their paths, and why others cannot."""
-        return _read(self._paths())
+        return _read(self._paths(), self._in_its_folder)
 
     def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
         """Write `report.md`, tables of every record that can be read; gives why others cannot.
@@ -286,6 +287,13 @@ class ResultsStore:
         except UserError:
             return False
 
+    def _in_its_folder(self, path: Path) -> Record:
+        record = Record.load(path)
+        own = record.folder(self.folder)
+        if own != path.parent:
+            raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
+        return record
+
     def _is_free(self, folder: Path) -> bool:
         try:
             with FileLock(folder / ".lock", timeout=0):
@@ -308,12 +316,12 @@ def _stamp(path: Path) -> str | None:
     return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
 
 
-def _read(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
+def _read(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[Record], list[str]]:
     """The records that can be read, and why others cannot."""
     records, reasons = [], []
     for path in paths:
         try:
-            records.append(Record.load(path))
+            records.append(load(path))
         except UserError as error:
             reasons.append(str(error))
     return records, reasons

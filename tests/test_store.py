@@ -95,7 +95,7 @@ def record_of(one: Cell, **changes: object) -> Record:
         precision=one.precision,
         scores=(SCORE, dataclasses.replace(SCORE, space="salient", value=-1.5e-300)),
         separation_gap=2 / 3,
-        cost={"train_s": 0.1, "steps": 3},
+        cost={"train_s": 0.1, "steps": 3, "parameters": 0, "images_seen": 0},
         provenance={"torch": "2.8", "gpu": None},
         error=None,
     )

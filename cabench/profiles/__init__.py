@@ -22,19 +22,17 @@ Built-in files whose name starts with an underscore are there to be extended and
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from cabench.config import parse_toml
 from cabench.errors import UserError, unknown
+from cabench.names import is_name
 
 Fields = Mapping[str, Any]
-
-VARIANT_NAME = r"\w[\w.-]*"
 
 _TABLES = ("defaults", "datasets", "every_method", "methods", "on", "like", "variants")
 _DEFAULTS = {"datasets": "a list of names", "controls": "a list of names", "seeds": "text", "precision": "text"}
@@ -127,10 +125,10 @@ def load_profile(name: str) -> Profile:
 
 def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, Any]:
     """The tables of a profile laid over those of the profile that it extends. Paths are relative to `folder`."""
+    content = _read(name, folder)
     where = str((folder / name).resolve()) if name.endswith(".toml") else name
     if where in extending:
         raise UserError(f"Profiles extend each other in a circle: {' -> '.join((*extending, where))}.")
-    content = _read(name, folder)
     base = content.pop("extends", None)
     if base is None:
         return content
@@ -145,9 +143,9 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
     """The tables of one file, checked to be tables that a profile may have."""
     if name.endswith(".toml"):
         path = folder / name
-        if not path.is_file():
-            raise UserError(f"There is no profile file {path}; built-in profiles: {', '.join(profile_names())}.")
         try:
+            if not path.is_file():
+                raise UserError(f"There is no profile file {path}; built-in profiles: {', '.join(profile_names())}.")
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"The profile file {path} cannot be read ({error}).") from error
@@ -156,8 +154,8 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
     else:
         raise unknown("profile", name, profile_names())
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise UserError(f"Profile {name!r} is not valid TOML: {error}.") from error
     for table, value in content.items():
         if table in ("description", "extends"):
@@ -219,7 +217,7 @@ def _is_list_of_names(value: object) -> bool:
 def _variants(profile: str, tables: Mapping[str, Fields], kind: str, other: str) -> dict[str, Variant]:
     found = {}
     for label, table in tables.items():
-        if not re.fullmatch(VARIANT_NAME, label):
+        if not is_name(label):
             raise UserError(f"Profile {profile!r}: {label!r} is no name for a variant; use letters, digits, _ and -.")
         if (kind in table) == (other in table):
             raise UserError(

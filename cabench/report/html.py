@@ -21,6 +21,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from cabench.dataset import SPACES
+from cabench.names import printable
 from cabench.record import Record
 from cabench.report.charts import (
     Point,
@@ -70,7 +71,9 @@ def html_page(records: Sequence[Record], results: Path, published: Sequence[Publ
         published: figures from papers, set beside scores of the same protocol.
     """
     found = sections(records)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_seen
+    )
     environment.filters["strip_of"] = _strip
     environment.filters["mean"] = lambda values: sum(values) / len(values)
     template = environment.from_string(_asset("template.html"))
@@ -83,6 +86,11 @@ def html_page(records: Sequence[Record], results: Path, published: Sequence[Publ
         span=_span,
         versions=sorted({str(record.provenance.get("cabench", "unknown")) for record in records}),
     )
+
+
+def _seen(value: object) -> object:
+    """What the template writes: text without control characters. Markup is this project's own."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def read_cell(record: Record, results: Path) -> CellFiles:

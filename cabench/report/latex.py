@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from cabench.names import printable
 from cabench.record import Record
 from cabench.report.notes import notes, origin
 from cabench.report.published import Published, beside_published
@@ -99,4 +100,4 @@ def _row(*cells: str) -> str:
 
 def escape(text: str) -> str:
     """Text from records as LaTeX text, on one line."""
-    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
+    return "".join(_SPECIAL.get(character, character) for character in " ".join(printable(text).split()))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from cabench.names import printable
 from cabench.record import Record
 from cabench.report.conclusions import conclusion, ranking_sentence
 from cabench.report.notes import notes, origin, problems
@@ -91,7 +92,7 @@ def _list(lines: Sequence[str]) -> str:
 
 def escape(text: str) -> str:
     """Text from records as Markdown table text. Underscores inside words mean nothing in Markdown and stay bare."""
-    escaped = re.sub(r"[\\|*`<>\[\]&~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", " ".join(text.split()))
+    escaped = re.sub(r"[\\|*`<>\[\]&~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", " ".join(printable(text).split()))
     return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", escaped)  # what would start a list
 
 

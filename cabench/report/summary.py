@@ -15,6 +15,7 @@ from cabench.dataset import Space
 from cabench.errors import UserError
 from cabench.evaluation.grid import MAIN_METRICS
 from cabench.experiment import evaluation
+from cabench.names import printable
 from cabench.record import PopulationName, Record, Score
 
 _Key = TypeVar("_Key")
@@ -191,7 +192,7 @@ def _name(record: Record, siblings: Sequence[Sequence[Record]]) -> str:
     configs = [group[0].method["config"] for group in siblings]
     config = record.method["config"]
     differing = [name for name in config if any(other.get(name) != config[name] for other in configs)]
-    return label + (f" ({', '.join(f'{name}={config[name]}' for name in differing)})" if differing else "")
+    return label + (printable(f" ({', '.join(f'{name}={config[name]}' for name in differing)})") if differing else "")
 
 
 def is_outdated(record: Record) -> bool:
@@ -229,8 +230,8 @@ def _mean_informed(record: Record, wanted: bool) -> float:
 
 
 def _informed(score: Score) -> float:
-    """The part of the way from chance to 1 that a main score has come; 0 below chance."""
-    return max(0.0, (score.value - score.chance) / (1 - score.chance))
+    """The part of the way from chance to 1 that a main score has come; 0 below chance, and where there is no way to go."""
+    return max(0.0, (score.value - score.chance) / (1 - score.chance)) if score.chance < 1 else 0.0
 
 
 def _group(records: Sequence[Record], key: Callable[[Record], _Key]) -> dict[_Key, list[Record]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from cabench.evaluation.grid import IS_TARGET
 from cabench.evaluation.structure import OTHER_SPACE
+from cabench.names import printable
 from cabench.record import Record, Score
 from cabench.report.comparison import Comparison, Quantity, compare
 from cabench.report.summary import (
@@ -184,7 +185,7 @@ def comparison_of(section: Section, column: Column) -> Comparison | None:
 
 def attribute_title(name: str) -> str:
     """An attribute's name as readers see it."""
-    return "target or background" if name == IS_TARGET else name.replace("_", " ")
+    return "target or background" if name == IS_TARGET else printable(name).replace("_", " ")
 
 
 def number(value: float, digits: int) -> str:

@@ -1,7 +1,8 @@
 """CSV in tidy form: one score a row.
 
 A score under a paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be
-measured has no value and a `reason`; a failed cell is one row without a score, its error as the reason.
+measured has no value and a `reason`; a failed cell is one row without a score, its error as the reason. Text that a
+spreadsheet would take for a formula, as it starts with =, +, - or @, has an apostrophe before it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from cabench.names import printable
 from cabench.record import Record, Score, Unmeasured
 
 _CELL = ("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap")
@@ -42,7 +44,13 @@ def tidy_csv(records: Sequence[Record]) -> str:
         ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     # Int64 knows missing values: failed cells do not turn counts into floats.
-    return table.astype({"n_train": "Int64", "n_test": "Int64"}).to_csv(index=False)
+    return table.map(_inert).astype({"n_train": "Int64", "n_test": "Int64"}).to_csv(index=False)
+
+
+def _inert(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if value.lstrip().startswith(("=", "+", "-", "@")) else printable(value)
 
 
 def _failed(named: dict[str, object], record: Record) -> dict[str, object]:

@@ -1,0 +1,75 @@
+"""JSON that comes from outside: read strictly, and checked against the types that the reader counts on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from cabench.config import DEEPEST, check_tree
+
+LARGEST_NUMBER = 1e100  # squares and sums of what is below it are finite
+
+_Kind = TypeVar("_Kind")
+
+
+def read_json(path: Path, kind: type[_Kind]) -> _Kind:
+    """The content of a JSON file; see `parse_json`.
+
+    Raises:
+        OSError: when the file cannot be read.
+        ValueError: when it is no regular file (a pipe would be waited for), and as `parse_json` does.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    return parse_json(path.read_text(encoding="utf-8"), kind)
+
+
+def parse_json(text: str, kind: type[_Kind]) -> _Kind:
+    """The value that a JSON text holds.
+
+    Args:
+        text: one JSON value.
+        kind: a dataclass, `TypedDict`, or other type that pydantic knows. Nothing is converted but whole numbers to
+            floats and arrays to tuples, where `kind` asks for these.
+
+    Raises:
+        ValueError: for what is no JSON or of another kind, saying where; and, wherever it stands, for a key that is
+            there twice, NaN and infinities, numbers beyond 1e100, and what `check_tree` refuses.
+    """
+    try:
+        # A key that is there twice would be read otherwise by other readers.
+        hooks = {"object_pairs_hook": _without_repeats, "parse_float": _number, "parse_constant": _number}
+        check_tree(json.loads(text, **hooks))
+        return _adapter(kind).validate_json(text, strict=True)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place or 'content'}: {first['msg']}") from error
+
+
+@cache
+def _adapter(kind: type[_Kind]) -> TypeAdapter[_Kind]:
+    return TypeAdapter(kind)
+
+
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return content
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and abs(value) <= LARGEST_NUMBER):
+        raise ValueError(f"it holds the number {text}")
+    return value

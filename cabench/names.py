@@ -1,0 +1,29 @@
+"""Names that become folders, and text from outside as a terminal may show it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST_NAME = 100  # file systems allow 255 bytes
+
+
+def is_name(text: str) -> bool:
+    """Whether a method, a data set or a variant may be called so: its cells stand in a folder of that name.
+
+    Letters, digits, and after the first of them also `_`, `-` and `.`; at most 100. None of these leads out of a folder.
+    """
+    return len(text) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", text) is not None
+
+
+def printable(text: str) -> str:
+    """The text with control characters, invisible ones and halves of surrogate pairs as their escapes; lines stay.
+
+    A terminal would obey some of them: they move the cursor, set its title, or turn the direction of writing.
+    """
+    return "".join(c if c in "\n\t" or _is_seen(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _is_seen(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] != "C" and category not in ("Zl", "Zp")
