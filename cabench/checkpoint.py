@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from cabench.atomic import replacing
+from cabench.json_file import parse_json
 
 
 class CheckpointMismatchError(Exception):
@@ -56,7 +57,7 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             if metadata["sha256"] != _checksum(tensors, metadata["cabench"]):
                 raise ValueError("its checksum is another")
-            return cls(tensors, dict(json.loads(metadata["cabench"])))
+            return cls(tensors, parse_json(metadata["cabench"], dict[str, Any]))
         except Exception as error:  # whatever damaged bytes make of the readers
             raise CheckpointMismatchError(f"{path} cannot be read ({error})") from error
 

@@ -24,7 +24,6 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from cabench.errors import UserError, unknown
 
-
 LARGEST_INTEGER = 2**63 - 1
 DEEPEST = 50  # levels of nesting in a file from outside
 

@@ -35,6 +35,7 @@ from cabench.dataset import Attribute
 from cabench.dataset_file import SCHEMA, SPLITS, content_sha256
 from cabench.errors import UserError
 from cabench.evaluation.grid import FEWEST_ROWS, IS_TARGET
+from cabench.hdf5_contents import UNREADABLE, check_contents
 
 PIECE = 1 << 22  # bytes of images looked at together: as float64, eight times as much
 NEAR_CONSTANT = 1.0  # standard deviation of all values of an image, in grey levels
@@ -103,8 +104,9 @@ def check_file(path: Path) -> Findings:
     findings = Findings(path)
     try:
         with h5py.File(path, "r") as file:
+            check_contents(file)
             _check_file(file, findings)
-    except (OSError, RuntimeError) as error:  # what HDF5 raises for a file that is none, cut short or damaged
+    except UNREADABLE as error:  # of a file that is no HDF5, cut short or damaged
         findings.error(f"it cannot be read as HDF5 ({error})")
     return findings
 

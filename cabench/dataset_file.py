@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +23,13 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 import torch
+from typing_extensions import TypedDict
 
 from cabench.config import canonical_json
 from cabench.dataset import Attribute, ContrastiveDataset, DatasetInfo, Population, example_shape
 from cabench.errors import UserError
+from cabench.hdf5_contents import UNREADABLE, check_contents
+from cabench.json_file import parse_json
 
 SCHEMA = 1
 Split = Literal["train", "test"]
@@ -178,8 +180,10 @@ class DatasetFile:
             raise UserError(f"There is no data set file {path}; check the path or build the data set first.")
         try:
             with h5py.File(path, "r") as file:
+                check_contents(file)
+                _check_arrays(file)
                 return cls(path, _read_info(file))
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             raise UserError(
                 f"{path} is not a data set file of cabench ({error}); delete it and build it again."
             ) from error
@@ -215,22 +219,41 @@ class DatasetFile:
             raise UserError(errors[0] + (f" ({len(errors) - 1} more errors.)" if len(errors) > 1 else ""))
 
 
+class _Source(TypedDict):
+    title: str
+
+
+def _check_arrays(file: h5py.File) -> None:
+    """Raise ValueError for arrays of other types or numbers of rows than the layout says."""
+    for split in SPLITS:
+        group = file[split]
+        rows, attributes = examples(group), group["attributes"].values()
+        wanted = [(rows, *(("float32", 2) if "features" in group else ("uint8", 4))), (group["is_target"], "bool", 1)]
+        wanted += [(values, "float64" if values.attrs["kind"] == "real" else "int64", 1) for values in attributes]
+        for array, kind, dimensions in wanted:
+            if array.dtype != kind or array.ndim != dimensions or len(array) != len(rows):
+                raise ValueError(
+                    f"{array.name} is {array.dtype} of shape {array.shape}, where {len(rows)} rows of {kind} in "
+                    f"{dimensions} dimension{'s' if dimensions > 1 else ''} are wanted"
+                )
+
+
 def _read_info(file: h5py.File) -> DatasetInfo:
     if file.attrs["schema"] != SCHEMA:
         raise ValueError(f"schema {file.attrs['schema']}, expected {SCHEMA}")
     attributes = file["train/attributes"]
     names = sorted(attributes, key=lambda name: (int(attributes[name].attrs.get("position", 0)), name))
-    sources = [source["title"] for source in json.loads(file.attrs["sources"])]
+    sources = [source["title"] for source in parse_json(file.attrs["sources"], list[_Source])]
     return DatasetInfo(
         name=str(file.attrs["name"]),
         builder_version=int(file.attrs["builder_version"]),
-        config=json.loads(file.attrs["config"]),
+        config=parse_json(file.attrs["config"], dict[str, Any]),
         content_sha256=str(file.attrs["content_sha256"]),
         sources=tuple(dict.fromkeys(sources)),
         image_shape=example_shape(examples(file["train"]).shape[1:]),
         attributes=tuple(_read_attribute(name, attributes[name]) for name in names),
         counts={split: _count(file[split]["is_target"][:]) for split in SPLITS},
-        notes=tuple(json.loads(file.attrs.get("notes", "[]"))),
+        notes=parse_json(file.attrs.get("notes", "[]"), tuple[str, ...]),
     )
 
 

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal, cast
 
 from cabench.errors import UserError, unknown
+from cabench.names import is_name
 
 if TYPE_CHECKING:
     from cabench.dataset_builder import DatasetProvider
@@ -57,6 +58,11 @@ def plugins(kind: Kind) -> dict[str, Plugin]:
         if not module.ispkg
     }
     for point in entry_points(group=f"cabench.{kind}"):
+        if not is_name(point.name):  # it would name folders
+            raise UserError(
+                f"The entry point {point.name!r} of {point.value} is no name for a {_SINGULAR[kind]}; uninstall the "
+                "package or rename it with letters, digits, _ and -."
+            )
         if point.name in found:
             raise UserError(
                 f"The {_SINGULAR[kind]} name {point.name!r} of {point.value} is taken by {found[point.name].module}; "
@@ -96,7 +102,7 @@ def _load(kind: Kind, name: str, base: type) -> type:
     plugin = known[name]
     try:
         module = importlib.import_module(plugin.module)
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:
         raise UserError(f"The {_SINGULAR[kind]} {name!r} ({plugin.module}) cannot be imported: {error}.") from error
     for value in vars(module).values():
         named = plugin.class_name or getattr(value, "__name__", "")
@@ -110,6 +116,9 @@ def _summary(package: ModuleType, name: str) -> str:
     for folder in package.__path__:
         file = Path(folder) / f"{name}.py"
         if file.is_file():
-            text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            try:
+                text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            except (SyntaxError, ValueError) as error:
+                return f"cannot be read ({error})"
             return text.split("\n", 1)[0].rstrip(".")
     return ""

@@ -11,7 +11,7 @@ LONGEST_NAME = 100  # file systems allow 255 bytes
 def is_name(text: str) -> bool:
     """Whether a method, a data set or a variant may be called so: its cells stand in a folder of that name.
 
-    Letters, digits, and after the first of them also `_`, `-` and `.`; at most 100. None of these leads out of a folder.
+    Letters, digits and _, and after the first of them also - and .; at most 100. None of these leads out of a folder.
     """
     return len(text) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", text) is not None
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
 from safetensors import safe_open
+from typing_extensions import TypedDict
 
 from cabench import discovery
 from cabench.atomic import replacing
 from cabench.errors import UserError
+from cabench.json_file import parse_json
 from cabench.method import ContrastiveAnalysisMethod
+
+
+class _Saved(TypedDict):
+    name: str
+    version: int
+    config: dict[str, Any]
 
 
 def save_method(method: ContrastiveAnalysisMethod, path: Path) -> None:
@@ -31,7 +40,7 @@ def load_method(path: Path) -> ContrastiveAnalysisMethod:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})["cabench"])
+            meta = parse_json((file.metadata() or {})["cabench"], _Saved)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is not a method saved by cabench ({error}).") from error
@@ -42,5 +51,8 @@ def load_method(path: Path) -> ContrastiveAnalysisMethod:
             "fit the method again."
         )
     method = kind(kind.Config.from_mapping(meta["config"]))
-    method.load_state_dict(state)
+    try:
+        method.load_state_dict(state)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path} does not hold what {meta['name']!r} has learned ({error}).") from error
     return method

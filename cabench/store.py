@@ -40,6 +40,7 @@ from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment import Cell, evaluation
 from cabench.hdf5 import replacing_hdf5
+from cabench.hdf5_contents import UNREADABLE, check_contents
 from cabench.record import Record
 
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
@@ -258,14 +259,15 @@ class ResultsStore:
             UserError: when they were not kept, are damaged, or are of other images than the data set's.
         """
         path = record.folder(self.folder) / "representations.h5"
-        if not path.exists():
+        if not path.is_file():
             raise UserError(f"{path} was not kept: the cell must be computed again.")
         try:
             with h5py.File(path, "r") as stored:
+                check_contents(stored)
                 if stored.attrs["content_sha256"] != file.info.content_sha256:
                     raise ValueError("it is of another data set's images")
                 train, test = (_read_split(stored, split, file.read_attributes(split)) for split in SPLITS)
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
         return train, test
 

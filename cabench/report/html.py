@@ -9,18 +9,21 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
+import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
+from typing_extensions import TypedDict
 
-from cabench.dataset import SPACES
+from cabench.dataset import SPACES, Space
+from cabench.json_file import LARGEST_NUMBER, read_json
 from cabench.names import printable
 from cabench.record import Record
 from cabench.report.charts import (
@@ -45,7 +48,33 @@ WIDEST_PICTURE = 660  # pixels, which the labelled grids of `cabench.generation`
 MOST_EPOCHS = 200  # points of a curve
 
 
+# What the readers below, and Pillow's of PNG files, raise for content that is damaged or of another kind.
+_DAMAGED = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError),
+    *(SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError),
+)
 _Content = TypeVar("_Content")
+
+
+class _MappedAttribute(TypedDict):
+    name: str
+    space: Space
+    kind: Literal["class", "real"]
+    classes: list[str]
+
+
+class _Plane(TypedDict):
+    points: list[tuple[float, float]]
+    explained: tuple[float, float]
+
+
+class _Maps(TypedDict):
+    """What `cabench.views.maps` makes."""
+
+    attributes: list[_MappedAttribute]
+    is_target: list[int]
+    values: dict[str, list[float | None]]
+    spaces: dict[Space, _Plane]
 
 
 class CellFiles(NamedTuple):
@@ -107,26 +136,27 @@ def _whole(read: Callable[[], _Content]) -> _Content | None:
     """What `read` gives; None where the file is missing or damaged."""
     try:
         return read()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except _DAMAGED:
         return None
 
 
 def _read_maps(path: Path) -> Mapping[str, Any]:
-    maps = json.loads(path.read_text(encoding="utf-8"))
-    for space in SPACES:
-        points, explained = maps["spaces"][space]["points"], maps["spaces"][space]["explained"]
-        if len(points) != len(maps["is_target"]) or len(explained) != 2 or any(len(point) != 2 for point in points):
-            raise ValueError("points that do not fit")
-    for attribute in maps["attributes"]:
-        if len(maps["values"][attribute["name"]]) != len(maps["is_target"]):
-            raise ValueError("values that do not fit")
-    return dict(maps)
+    maps = read_json(path, _Maps)
+    if any(len(maps["spaces"][space]["points"]) != len(maps["is_target"]) for space in SPACES):
+        raise ValueError("points that do not fit")
+    if any(len(maps["values"][attribute["name"]]) != len(maps["is_target"]) for attribute in maps["attributes"]):
+        raise ValueError("values that do not fit")
+    return maps
 
 
 def _read_curve(path: Path) -> list[tuple[float, float]]:
-    entries = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    curve = [(float(entry["epoch"]), float(entry["terms"]["total"])) for entry in entries]
-    finite = [pair for pair in curve if math.isfinite(pair[1])]
+    if not path.is_file():
+        return []
+    curve = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        curve.append((float(entry["epoch"]), float(entry["terms"]["total"])))
+    finite = [pair for pair in curve if all(abs(number) <= LARGEST_NUMBER for number in pair)]
     return finite[:: max(1, len(finite) // MOST_EPOCHS)]
 
 
@@ -204,7 +234,9 @@ def _maps(section: Section, kept: Mapping[str, Sequence[CellFiles]]) -> dict[str
 
 def _small_picture(path: Path) -> str:
     """A picture as a data URL, WebP, at most `WIDEST_PICTURE` wide."""
-    with Image.open(path) as picture:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    with Image.open(path, formats=("PNG",)) as picture:
         smaller = picture.convert("RGB")
         smaller.thumbnail((WIDEST_PICTURE, 10 * WIDEST_PICTURE), Image.Resampling.BOX)
     encoded = io.BytesIO()

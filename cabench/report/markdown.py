@@ -92,7 +92,8 @@ def _list(lines: Sequence[str]) -> str:
 
 def escape(text: str) -> str:
     """Text from records as Markdown table text. Underscores inside words mean nothing in Markdown and stay bare."""
-    escaped = re.sub(r"[\\|*`<>\[\]&~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", " ".join(printable(text).split()))
+    line = " ".join(printable(text).split())
+    escaped = re.sub(r"[\\|*`<>\[\]&~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", line)
     return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", escaped)  # what would start a list
 
 

@@ -18,10 +18,17 @@ def write_report(path: Path, text: str) -> None:
         UserError: when the file cannot be written, or holds one marker without the other.
     """
     try:
-        page = path.read_text(encoding="utf-8") if path.exists() else ""
+        page = _read(path) if path.exists() else ""
         write_text(path, _between_markers(path, page, text) if START in page or END in page else text)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"The report cannot be written to {path} ({error}).") from error
+
+
+def _read(path: Path) -> str:
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    with path.open(encoding="utf-8", newline="") as page:  # line ends outside the markers stay what they are
+        return page.read()
 
 
 def _between_markers(path: Path, page: str, text: str) -> str:

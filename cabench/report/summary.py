@@ -230,7 +230,7 @@ def _mean_informed(record: Record, wanted: bool) -> float:
 
 
 def _informed(score: Score) -> float:
-    """The part of the way from chance to 1 that a main score has come; 0 below chance, and where there is no way to go."""
+    """The part of the way from chance to 1 that a main score has come; 0 below chance, or where that is 1."""
     return max(0.0, (score.value - score.chance) / (1 - score.chance)) if score.chance < 1 else 0.0
 
 

@@ -24,6 +24,8 @@ _CLASSES = 10
 
 _GZIP_START = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
+_MOST_DIMENSIONS = 8
+_LARGEST = 1 << 30  # bytes; the largest of the published files, EMNIST's 697,932 images, has half of that
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def read_idx(path: Path) -> np.ndarray:
         raise _damaged(path, "its header is cut short")
     shape = struct.unpack(f">{content[3]}I", content[4:header])
     stated, given = math.prod(shape), len(content) - header
+    if len(shape) > _MOST_DIMENSIONS:
+        raise _damaged(path, f"its header states {len(shape)} dimensions")
     if given != stated:
         raise _damaged(path, f"its header states {stated:,} values of shape {shape}, it has {given:,}")
     # The copy makes it writable: an array over `bytes` is not, and torch warns about each such array.
@@ -160,7 +164,10 @@ def _unzipped(path: Path) -> bytes:
         if not zipped:
             return path.read_bytes()
         with gzip.open(path) as unzipped:
-            return unzipped.read()
+            content = unzipped.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise EOFError(f"it unpacks to more than {_LARGEST:,} bytes")
+        return content
     # EOFError: cut short. BadGzipFile (an OSError) and zlib.error: damaged.
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, str(error)) from error

@@ -64,6 +64,8 @@ class ImageFolder(ImageFiles):
     def read(self, name: str) -> bytes:
         """See `ImageFiles`."""
         try:
+            if not (self.path / name).is_file():
+                raise OSError("it is no regular file")
             with (self.path / name).open("rb") as stream:
                 return stream.read(_LARGEST_FILE)
         except OSError as error:

@@ -15,6 +15,8 @@ from cabench.errors import UserError
 # What pandas and openpyxl raise for a file that is damaged, cut short or of another kind.
 _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error)
 
+_LARGEST_SHEETS = 1 << 28  # bytes, for the 3,500 rows of ODIR-5K
+
 
 def read_csv(path: Path, columns: Collection[str]) -> pd.DataFrame:
     """Those of the columns that a CSV file with a header has, in the file's order of rows.
@@ -31,8 +33,12 @@ def read_csv(path: Path, columns: Collection[str]) -> pd.DataFrame:
 def read_excel(path: Path, columns: Collection[str]) -> pd.DataFrame:
     """Likewise for the first sheet of an .xlsx file."""
     try:
-        return pd.read_excel(path, usecols=lambda name: name in columns)
-    except _UNREADABLE as error:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > _LARGEST_SHEETS:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+        return pd.read_excel(path, usecols=lambda name: name in columns, engine="openpyxl")
+    except (*_UNREADABLE, TypeError, AttributeError, IndexError) as error:
         raise unreadable(path, str(error)) from error
 
 
