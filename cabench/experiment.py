@@ -20,7 +20,7 @@ from cabench.evaluation.probes import ProbeConfig
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.names import is_name
 from cabench.profiles import Profile, Variant
-from cabench.record import SCHEMA, Record
+from cabench.record import SCHEMA, EvaluationEntry, Record
 
 EVALUATION = ProbeConfig()
 OWN_IMAGES, OWN_TABLE, OWN_SUFFIX = "file", "table", ".h5"
@@ -101,7 +101,7 @@ def _key(name: str, version: int, config: Mapping[str, Any], content_sha256: str
     )
 
 
-def evaluation() -> dict[str, Any]:
+def evaluation() -> EvaluationEntry:
     """Version and configuration of the evaluation: part of every key."""
     return {"version": EVALUATION_VERSION, "config": EVALUATION.to_dict()}
 

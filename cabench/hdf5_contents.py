@@ -57,4 +57,4 @@ def _check_array(dataset: h5py.Dataset, place: str) -> None:
 
 
 def _bytes(dataset: h5py.Dataset) -> int:
-    return int(dataset.size) * dataset.dtype.itemsize
+    return int(dataset.size * dataset.dtype.itemsize)

@@ -44,9 +44,9 @@ def parse_json(text: str, kind: type[_Kind]) -> _Kind:
     """
     try:
         # A key that is there twice would be read otherwise by other readers.
-        hooks = {"object_pairs_hook": _without_repeats, "parse_float": _number, "parse_constant": _number}
-        check_tree(json.loads(text, **hooks))
-        return _adapter(kind).validate_json(text, strict=True)
+        check_tree(json.loads(text, object_pairs_hook=_without_repeats, parse_float=_number, parse_constant=_number))
+        value: _Kind = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type] - types are hashable
+        return value
     except RecursionError:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
     except ValidationError as error:
@@ -56,7 +56,7 @@ def parse_json(text: str, kind: type[_Kind]) -> _Kind:
 
 
 @cache
-def _adapter(kind: type[_Kind]) -> TypeAdapter[_Kind]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

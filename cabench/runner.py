@@ -29,7 +29,7 @@ from cabench.method import ContrastiveAnalysisMethod, Generative
 from cabench.progress import RunReporter
 from cabench.provenance import now, peak_memory_gib, provenance
 from cabench.randomness import Randomness
-from cabench.record import Record
+from cabench.record import ErrorEntry, Record
 from cabench.store import ResultsStore
 from cabench.views import maps, neighbour_grid
 
@@ -252,7 +252,7 @@ class _Attempt:
 
     def failed(self, error: BaseException) -> Record:
         terms = self.cost.last_terms
-        cause = {
+        cause: ErrorEntry = {
             "type": type(error).__name__,
             "message": str(error),
             "traceback": "".join(traceback.format_exception(error)),

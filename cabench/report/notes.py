@@ -23,7 +23,7 @@ def origin(section: Section) -> str:
 def problems(section: Section) -> list[tuple[str, list[str]]]:
     """Headed lists of what failed, what could not be measured and what did not converge; none of them empty."""
     failed = [
-        f"{row.name}, seed {record.seed}: {(record.error or {}).get('message', 'no cause recorded')}"
+        f"{row.name}, seed {record.seed}: {record.error['message'] if record.error else 'no cause recorded'}"
         for row in section.rows
         for record in row.failures
     ]

@@ -8,7 +8,7 @@ spreadsheet would take for a formula, as it starts with =, +, - or @, has an apo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -53,5 +53,5 @@ def _inert(value: object) -> object:
     return f"'{printable(value)}" if value.lstrip().startswith(("=", "+", "-", "@")) else printable(value)
 
 
-def _failed(named: dict[str, object], record: Record) -> dict[str, object]:
-    return {**named, "reason": (record.error or {}).get("message")}
+def _failed(named: Mapping[str, object], record: Record) -> dict[str, object]:
+    return {**named, "reason": record.error and record.error["message"]}
