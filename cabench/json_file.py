@@ -45,7 +45,7 @@ def parse_json(text: str, kind: type[_Kind]) -> _Kind:
     try:
         # A key that is there twice would be read otherwise by other readers.
         check_tree(json.loads(text, object_pairs_hook=_without_repeats, parse_float=_number, parse_constant=_number))
-        value: _Kind = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type] - types are hashable
+        value: _Kind = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]  # types are hashable
         return value
     except RecursionError:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None

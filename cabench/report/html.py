@@ -199,7 +199,7 @@ def _leakage(section: Section) -> str:
 def _cost(section: Section) -> str:
     """Training time against the separation gap, of the methods that have seen images; nothing where there is none."""
     current = [row for row in section.rows if row.records and not row.stale]
-    trained = [row for row in current if all(record.cost["images_seen"] > 0 for record in row.records)]
+    trained = [row for row in current if all(min(r.cost["images_seen"], r.cost["train_s"]) > 0 for r in row.records)]
     if not trained:
         return ""
     # How much times differ says something of the machine, not of the method: they have dots and no interval.

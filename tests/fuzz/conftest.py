@@ -1,0 +1,78 @@
+"""What the property tests of input from outside share.
+
+Each test takes a kind of input, and holds one thing of it: it is read, or refused with a `UserError`; no other
+exception, and no file left behind. In the suite each takes some dozen to some hundred inputs, always the same ones.
+`CABENCH_FUZZ=20` takes twenty times as many, drawn anew each time; a count by kind is printed at the end:
+
+    CABENCH_FUZZ=20 python -m pytest tests/fuzz
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from cabench.errors import UserError
+
+TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
+TAKEN: Counter[str] = Counter()
+REFUSED: Counter[str] = Counter()
+
+Attempt = Callable[..., Any]
+
+
+def pytest_configure() -> None:
+    # Fixtures here last for a session on purpose, and a draw of a whole file may take long.
+    settings.register_profile(
+        "cabench",
+        derandomize=TIMES == 1,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if TAKEN:
+        terminalreporter.section("fuzzed inputs")
+        for kind, taken in TAKEN.items():
+            terminalreporter.line(f"{taken:7,}  {kind} ({REFUSED[kind]:,} refused)")
+        terminalreporter.line(f"{TAKEN.total():7,}  in all")
+
+
+@pytest.fixture(scope="session")
+def attempt() -> Attempt:
+    """Takes one input: gives what came of reading it, None where it was refused; any other exception is a failure."""
+
+    def take(kind: str, folder: Path, read: Callable[[], Any]) -> Any:
+        TAKEN[kind] += 1
+        with leaving_nothing(folder):
+            try:
+                return read()
+            except UserError as error:
+                REFUSED[kind] += 1
+                if not str(error):
+                    raise AssertionError("refused without a reason") from error
+                return None
+
+    return take
+
+
+@contextmanager
+def leaving_nothing(folder: Path) -> Iterator[None]:
+    """Checks that all below the folder, beside it and in the working folder is the same after the block as before."""
+    before = listing(folder)
+    yield
+    assert listing(folder) == before
+
+
+def listing(folder: Path) -> list[Path]:
+    return sorted([*folder.rglob("*"), *folder.parent.iterdir(), *Path().iterdir()])

@@ -1,0 +1,309 @@
+"""Whatever stands in a results folder, every report can be written from it, or it is refused."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cabench.record import Record
+from cabench.report.html import html_page
+from cabench.report.latex import latex
+from cabench.report.markdown import markdown, markdown_summary
+from cabench.report.output import END, START, write_report
+from cabench.report.published import COLUMNS, read_published
+from cabench.report.tidy_csv import tidy_csv
+
+TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
+SLOW = settings(settings.get_profile("cabench"), max_examples=40 * TIMES)
+QUICK = settings(settings.get_profile("cabench"), max_examples=100 * TIMES)
+Attempt = Callable[[str, Path, Callable[[], Any]], Any]
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+CELLS = ("dsprites/mmcvae/seed0", "dsprites/mmcvae/seed1", "dsprites/mmcvae/seed2", "dsprites/pca/seed0")
+CELLS_OF_OTHERS = ("cifar_mnist/mmcvae/seed0", "cifar_mnist/pca/seed0")
+
+HOSTILE = (
+    *("../../x", "/etc/passwd", "..", "", "a/b", "CON", "x" * 300, "\0", "\x1b[2J\x07", "\u202e", "\r\n# a", "a|b\n|c"),
+    *("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script>", "]]>", END, "=1+1", "+1", "@x"),
+    *("\\input{x}", "${7*7}", "{{7*7}}", "%s%n", "$", "é", "🙂", "balanced_accuracy", "auc", "r2", "hsic", "is_target"),
+)
+RAW = (
+    *(
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999",
+        "-1e308",
+        "1e-320",
+        "1" + "0" * 5000,
+        "[" * 3000 + "]" * 3000,
+        '"\\ud800"',
+    ),
+    *('{"a": 1, "a": 2}', "1e100", "9223372036854775808", "-0.0", "1.0", "0x10", "", "01", "'a'"),
+)
+MARK = "@raw"
+numbers = st.floats(-1e6, 1e6) | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70)
+texts = st.text() | st.sampled_from(HOSTILE)
+raw = st.integers(0, len(RAW) - 1).map(lambda index: f"{MARK}{index}@")
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts | raw,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of all nodes but the root."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, item in inner for found in ((*path, key), *places(item, (*path, key)))]
+
+
+def alike(value: Any) -> st.SearchStrategy[Any]:
+    """Other values of the same kind, which are the more likely to be let through."""
+    if isinstance(value, bool):
+        return st.booleans()
+    if isinstance(value, int):
+        return st.integers(0, 1000) | st.integers()
+    if isinstance(value, float):
+        return st.floats(-1, 2) | numbers
+    return texts if isinstance(value, str) else values
+
+
+def with_raw(content: Any) -> str:
+    text = json.dumps(content)
+    return re.sub(f'"{MARK}(\\d+)@"', lambda found: RAW[int(found[1])], text)
+
+
+def changes(valid: Sequence[Any]) -> st.SearchStrategy[str]:
+    """JSON texts: one of some valid values with up to three nodes replaced, taken away, added or copied."""
+
+    @st.composite
+    def changed(draw: st.DrawFn) -> str:
+        content = copy.deepcopy(draw(st.sampled_from(valid)))
+        for _ in range(draw(st.sampled_from((1, 1, 1, 2, 3)))):
+            outline = [place for place in places(content) if len(place) < 3]
+            found = draw(st.sampled_from((outline, places(content))))
+            if not found:
+                break
+            *path, last = draw(st.sampled_from(found))
+            node = content
+            for key in path:
+                node = node[key]
+            action = draw(st.sampled_from(("alike", "alike", "alike", "alike", "replace", "remove", "add", "copy")))
+            if action == "remove":
+                del node[last]
+            elif action == "add" and isinstance(node, dict):
+                node[draw(texts)] = draw(values)
+            elif action == "copy" and isinstance(node, list):
+                node.append(copy.deepcopy(node[last]))
+            else:
+                node[last] = draw(alike(node[last]) if action == "alike" else values)
+        return with_raw(content)
+
+    return changed()
+
+
+@st.composite
+def damage(draw: st.DrawFn, content: bytes) -> bytes:
+    """Bytes with some replaced, taken away or put in."""
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(content)))
+        end = start + draw(st.sampled_from((0, 1, 1, 8, len(content))))
+        content = content[:start] + draw(st.binary(max_size=6)) + content[end:]
+    return content
+
+
+def originals(cells: Sequence[str]) -> list[Path]:
+    return [next(PUBLISHED.glob(f"{cell}-*")) / "record.json" for cell in cells]
+
+
+def short(path: Path) -> Any:
+    """A record with one score of each metric, space and population: most nodes would be scores otherwise."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    kinds = {(score["metric"], score["space"], score["population"]): score for score in content["scores"]}
+    return {**content, "scores": list(kinds.values())}
+
+
+RECORDS = [short(path) for path in originals(CELLS)]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder of sound records; tests change what stands beside the first one."""
+    folder = tmp_path_factory.mktemp("around") / "results"
+    for path in originals((*CELLS, *CELLS_OF_OTHERS)):
+        place = folder / path.relative_to(PUBLISHED)
+        place.parent.mkdir(parents=True)
+        shutil.copy(path, place)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sound(results: Path) -> list[Record]:
+    return [Record.load(results / path.relative_to(PUBLISHED)) for path in originals((*CELLS, *CELLS_OF_OTHERS))]
+
+
+def write_all(records: Sequence[Record], results: Path) -> None:
+    """Every report; none lets through what a terminal would obey or a browser would run."""
+    reports = [markdown(records), markdown_summary(records), tidy_csv(records), latex(records)]
+    page = html_page(records, results)
+    for text in (*reports, page):
+        text.encode()
+        assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202e]", text.replace("\r\n", "\n"))
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "<script>alert" not in re.sub(r"\\(.)", r"\\", reports[0])
+
+
+def read_record(path: Path, results: Path) -> Record:
+    record = Record.load(path)
+    folder = record.folder(results)
+    assert (folder.resolve().parents[2], len(folder.relative_to(results).parts)) == (results.resolve(), 3)
+    return record
+
+
+@SLOW
+@given(text=changes(RECORDS))
+def test_a_changed_record(attempt: Attempt, results: Path, sound: list[Record], text: str) -> None:
+    path = results.parent / "record.json"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    record = attempt("record: values", results.parent, lambda: read_record(path, results))
+    if record is not None:
+        write_all([record, *sound[1:]], results)
+        write_all([record], results)
+        path.write_text(record.to_json(), encoding="utf-8")
+        assert Record.load(path) == record
+
+
+@QUICK
+@given(data=st.data())
+def test_a_record_of_other_bytes(attempt: Attempt, results: Path, data: st.DataObject) -> None:
+    path = results.parent / "record.json"
+    path.write_bytes(data.draw(damage(with_raw(RECORDS[3]).encode())))
+    record = attempt("record: bytes", results.parent, lambda: read_record(path, results))
+    if record is not None:
+        write_all([record], results)
+
+
+PLANE = {"points": [[0.0, 1.5], [1.0, 2.0]], "explained": [0.5, 0.25]}
+MAPS = {
+    "attributes": [{"name": "shape", "space": "salient", "kind": "class", "classes": ["heart", "square"]}],
+    "is_target": [0, 1],
+    "values": {"shape": [None, 1]},
+    "spaces": {"common": PLANE, "salient": PLANE},
+}
+LOG = [{"epoch": epoch, "terms": {"total": 1 / epoch}, "elapsed_s": 1.5, "images_per_s": 10.0} for epoch in (1, 2)]
+
+
+def picture() -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (40, 20), "red").save(written, format="png")
+    return written.getvalue()
+
+
+def beside(attempt: Attempt, results: Path, record: Record, name: str, content: bytes) -> None:
+    """An HTML page with another file beside a record."""
+    path = record.folder(results) / name
+    path.write_bytes(content)
+    attempt(name, results.parent, lambda: html_page([record], results))
+    path.unlink()
+
+
+@SLOW
+@given(text=changes([MAPS]))
+def test_changed_maps(attempt: Attempt, results: Path, sound: list[Record], text: str) -> None:
+    beside(attempt, results, sound[-1], "maps.json", text.encode(errors="surrogatepass"))
+
+
+@SLOW
+@given(lines=st.lists(changes(LOG), min_size=1, max_size=4))
+def test_a_changed_log(attempt: Attempt, results: Path, sound: list[Record], lines: list[str]) -> None:
+    beside(attempt, results, sound[-1], "log.jsonl", "\n".join(lines).encode(errors="surrogatepass"))
+
+
+@SLOW
+@given(content=damage(picture()) | st.binary())
+def test_a_picture_of_other_bytes(attempt: Attempt, results: Path, sound: list[Record], content: bytes) -> None:
+    beside(attempt, results, sound[-1], "pictures.png", content)
+
+
+rows = st.lists(
+    st.tuples(
+        st.sampled_from(("dsprites", "x")) | texts,
+        st.sampled_from(("sepclr", "sepvae", "x")),
+        texts,
+        st.sampled_from(("common", "salient", "x")),
+        texts,
+        texts,
+        st.sampled_from(("0.5", "1", "", "nan", "1e400", "-1", "0x1")) | texts,
+        st.sampled_from(("", "0.1", "inf")),
+        texts,
+    ),
+    max_size=3,
+)
+
+
+@QUICK
+@given(
+    rows=rows, header=st.sampled_from((COLUMNS, COLUMNS[:-1], (*COLUMNS, "x"), ())), quote=st.sampled_from(('"', ""))
+)
+def test_figures_from_papers(
+    attempt: Attempt,
+    results: Path,
+    sound: list[Record],
+    rows: list[tuple[str, ...]],
+    header: tuple[str, ...],
+    quote: str,
+) -> None:
+    path = results.parent / "figures.csv"
+    lines = [",".join(header), *(",".join(f"{quote}{value}{quote}" for value in row) for row in rows)]
+    path.write_bytes("\n".join(lines).encode(errors="surrogatepass"))
+    figures = attempt("figures: values", results.parent, lambda: read_published(path))
+    if figures:
+        assert markdown(sound[:1], figures)
+        assert latex(sound[:1], figures)
+        assert html_page(sound[:1], results, figures)
+
+
+@QUICK
+@given(
+    content=st.binary() | damage(",".join(COLUMNS).encode() + b'\ndsprites,sepclr,"A, B",common,shape,auc,0.5,,here\n')
+)
+def test_figures_of_other_bytes(attempt: Attempt, results: Path, content: bytes) -> None:
+    path = results.parent / "figures.csv"
+    path.write_bytes(content)
+    attempt("figures: bytes", results.parent, lambda: read_published(path))
+
+
+@QUICK
+@given(
+    parts=st.lists(
+        st.sampled_from((START, END, START[:-1], "\r\n", "\n", "\ufeff", "\0", "text", "é")) | st.text(), max_size=7
+    ),
+    encoding=st.sampled_from(("utf-8", "utf-8", "utf-16", "latin-1")),
+)
+def test_a_page_keeps_all_outside_its_markers(attempt: Attempt, results: Path, parts: list[str], encoding: str) -> None:
+    path = results.parent / "page.md"
+    page = "".join(parts).encode(encoding, errors="replace")
+    path.write_bytes(page)
+    attempt("page", results.parent, lambda: write_report(path, "TABLES"))
+    written = path.read_bytes()
+    start, end = START.encode(), END.encode()
+    if start not in page and end not in page:
+        assert written in (b"TABLES", page)
+    elif written != page:
+        before, _, rest = page.partition(start)
+        _, _, after = rest.partition(end)
+        assert written == before + start + b"\n\nTABLES\n" + end + after
