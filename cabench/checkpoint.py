@@ -73,7 +73,7 @@ def _checksum(tensors: Mapping[str, Tensor], meta: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         result.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        result.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        result.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return result.hexdigest()
 
 

@@ -202,8 +202,8 @@ class Record:
 def _is_newer(path: Path) -> bool:
     """Whether a file that is no record of this schema says that it follows a later one."""
     try:
-        return read_json(path, dict[str, Any]).get("schema", 0) > SCHEMA
-    except (OSError, ValueError, TypeError):
+        return bool(read_json(path, dict[str, Any])["schema"] > SCHEMA)
+    except (OSError, ValueError, TypeError, KeyError):
         return False
 
 

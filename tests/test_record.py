@@ -121,9 +121,7 @@ def test_a_record_of_a_newer_schema_says_so_and_is_not_to_be_deleted(
     done = cabench_here("report")
     assert done.returncode == 1
     assert "mmcvae" in done.stdout, "the other records are reported"
-    assert (
-        f"{path.relative_to(tmp_path)} follows a schema of records that a newer cabench wrote" in done.stderr
-    )
+    assert f"{path.relative_to(tmp_path)} follows a schema of records that a newer cabench wrote" in done.stderr
     assert "delete" not in done.stderr
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,14 +105,18 @@ class CellGroup:
         """What records of one computation, one a seed, that all ended well, come to."""
         first = records[0]
         return cls(
-            method={name: first.method[name] for name in _METHOD},
-            dataset={name: first.dataset[name] for name in _DATASET},
-            evaluation={name: first.evaluation[name] for name in _EVALUATION},
+            method=_chosen(first.method, _METHOD),
+            dataset=_chosen(first.dataset, _DATASET),
+            evaluation=_chosen(first.evaluation, _EVALUATION),
             profile=first.profile,
             precision=first.precision,
             speeds=speeds_of(records),
             metrics=_metrics(records),
         )
+
+
+def _chosen(entry: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: entry[name] for name in names}
 
 
 def _metrics(records: Sequence[Record]) -> dict[Column, Metric]:

@@ -69,7 +69,7 @@ def select(records: Sequence[Record], like: CellGroup | None = None) -> Selected
 def _problem(record: Record) -> str:
     """What is wrong with a record, as the end of a clause; empty where nothing is."""
     if record.status == "failed":
-        return f"failed ({(record.error or {}).get('message', 'no cause recorded')})"
+        return f"failed ({record.error['message'] if record.error else 'no cause recorded'})"
     values = [separation_gap_of(record), *(s.value for s in record.scores if s.metric in MAIN_METRICS)]
     return "" if all(map(math.isfinite, values)) else "has scores that are no finite numbers"
 
