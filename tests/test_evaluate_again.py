@@ -476,3 +476,43 @@ def test_the_data_set_is_obtained_once_for_all_its_records(outdated: Path, monke
     monkeypatch.setattr(DatasetBuilder, "obtain", lambda *given: calls.append(given) or obtain(*given))
     update(outdated)
     assert len(calls) == 1
+
+
+# Several processes
+
+
+def test_records_that_another_process_has_renewed_meanwhile_are_taken_as_they_are_now(
+    outdated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = ResultsStore(outdated)
+    seen = results.records()
+    update(outdated)
+    now = {record.seed: record for record in results.records()}
+    before = files(outdated)
+    monkeypatch.setattr("cabench.evaluate_again.evaluate", lambda *_: pytest.fail("evaluated twice"))
+    records, failures = Evaluator(results, None, [], lambda text: None).bring_up_to_date(seen)
+    assert failures == []
+    assert {record.seed: record for record in records} == now
+    assert files(outdated) == before
+
+
+def test_protocols_that_two_processes_add_are_both_kept(sprites: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sprites, tmp_path / "results"))
+    results = ResultsStore(folder)
+    (seen,) = results.records()
+    (now,) = results.records()
+    results.replace_record(dataclasses.replace(now, protocols={"another": ()}))  # what the other process did
+    Evaluator(results, None, ["double-infogan"], lambda text: None).bring_up_to_date([seen])
+    (record,) = results.records()
+    assert set(record.protocols) == {"another", "double-infogan"}
+
+
+def test_a_cell_that_a_process_computes_is_not_moved_into(outdated: Path, twins: Path) -> None:
+    results = ResultsStore(outdated)
+    before = first(outdated)
+    with results.lock(first(twins)):
+        said, (failure,) = update(outdated)
+    assert said == [SECOND]
+    assert failure.startswith("planted / chance / seed 0: another process works on its cell")
+    assert first(outdated) == before
+    assert update(outdated)[1] == []
