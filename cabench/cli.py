@@ -348,6 +348,7 @@ def data_import(
     table: Annotated[bool, typer.Option("--table", help="Import features from CSV files, not images.")] = False,
 ) -> None:
     """Make a data set of your own background and target, which --datasets takes."""
+    from cabench.dataset_check import check_file
     from cabench.errors import UserError
     from cabench.own_data.arrays import Drawn
     from cabench.own_data.folders import import_folders
@@ -365,7 +366,9 @@ def data_import(
         form = ImageForm(size, channels.value if channels else None, value_range or FULL_RANGE)
         file = import_folders(background, target, output, form, labels, columns, drawn)
     for note in file.info.notes:
-        typer.echo(f"Note: {note}", err=True)
+        typer.echo(printable(f"Note: {note}"), err=True)
+    for warning in check_file(file.path).warnings:
+        typer.echo(printable(f"Warning: {warning}"), err=True)
     counts = ", ".join(
         f"{count:,} {population} ({split})"
         for split, part in file.info.counts.items()
@@ -430,7 +433,7 @@ def data_info(
         table = dataset_overview.value_table(file)
         typer.echo("\n" + tabulate(table, headers=dataset_overview.HEADERS, tablefmt="simple", disable_numparse=True))
     if not info.is_table:
-        place = picture or file.path.with_suffix(".png")
+        place = picture or file.path.with_suffix(".images.png")
         dataset_overview.write_picture(file, place)
         typer.echo(f"\nSome of its images: {place}")
     elif picture:

@@ -18,7 +18,7 @@ from cabench.evaluation.silhouette import spaced
 from cabench.generation import labelled_rows
 
 PER_ROW = 10  # images in a row of the picture
-MOST_ROWS = 8  # of target images, one a class
+MOST_ROWS = 12  # of target images, one a class
 
 POPULATIONS = ("background", "target")
 HEADERS = ("attribute", "value", *(f"{split} {population}" for split in SPLITS for population in POPULATIONS))

@@ -194,7 +194,8 @@ def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[st
         The profile with them, and the labels of all data sets, in order.
 
     Raises:
-        UserError: for a file that cannot be read, or is called like another data set, or as nothing may be called.
+        UserError: for a file that cannot be read, or is called like another data set or a method, or as
+            nothing may be called.
     """
     labels, variants = [], dict(profile.dataset_variants)
     for name in names:
@@ -205,9 +206,10 @@ def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[st
         if not is_name(label):
             raise UserError(f"The file {name} must be called by letters, digits, _ and -; rename it.")
         base = OWN_TABLE if DatasetFile.open(Path(name)).info.is_table else OWN_IMAGES
-        variant = Variant(base, {"path": name})
-        if label in discovery.plugins("datasets") or variants.get(label, variant) != variant:
-            raise UserError(f"The file {name} is called like another data set, {label!r}; rename it.")
+        variant = Variant(base, {"path": str(Path(name).resolve())})
+        taken = label == ALL or label in discovery.plugins("datasets") or label in discovery.plugins("methods")
+        if taken or variants.get(label, variant) != variant:
+            raise UserError(f"The file {name} is called like another data set or a method, {label!r}; rename it.")
         variants[label] = variant
         labels.append(label)
     return replace(profile, dataset_variants=variants), labels

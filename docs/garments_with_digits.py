@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from cabench.datasets.sources.mnist import read_idx
+from cabench.datasets.sources.idx import read_idx
 
 GARMENTS = {1: "trousers", 3: "dress", 7: "sneaker"}
 IMAGES = 2000  # of either folder

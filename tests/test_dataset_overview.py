@@ -64,7 +64,7 @@ def test_the_command_writes_it_where_it_says(file: DatasetFile, tmp_path: Path) 
     done = info()
     assert done.returncode == 0, done.stderr
     assert "mean (range)" in done.stdout
-    with Image.open(tmp_path / "mine.png") as drawn:
+    with Image.open(tmp_path / "mine.images.png") as drawn:
         assert drawn.size[1] == 4 * 66
     assert info("--picture", str(tmp_path / "other.png")).returncode == 0
     assert (tmp_path / "other.png").exists()
@@ -83,4 +83,4 @@ def test_a_table_has_counts_and_no_picture(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cabench", "data", "info", str(file.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "table.png").exists()
+    assert not (tmp_path / "table.images.png").exists()

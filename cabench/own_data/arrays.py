@@ -22,6 +22,8 @@ from cabench.held_out import held_out
 
 NAME, VERSION = "file", 1
 LARGEST_SEED = 2**32
+FEWEST_TESTED = 3  # of a class of its own in the drawn split: of fewer, rounding would be much
+MISSED = 0.05  # of a population: a larger part too many or too few for testing is told
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Examples:
         images: uint8 (n, channels, height, width) in [0, 255], 1 or 3 channels; or a table of features, float32 (n, d).
         values: by attribute, (n,) class indices (-1 = undefined) or real numbers (NaN = undefined). An attribute that
             is left out is undefined for all of them.
-        groups: (n,) what must stay on one side of the split, such as the subject; numbers or text. None where each
-            example may go its own way.
+        groups: (n,) what must stay on one side of the split, such as the subject; whole numbers or text. None where
+            each example may go its own way.
         is_test: bool (n,), where the split is given; then it is given for both populations.
         names: (n,) what messages call the examples.
     """
@@ -105,6 +107,7 @@ def write_arrays(
         UserError: for arrays of another kind, values that the attributes do not allow, an example that is in both
             populations, a split that would lack a population, and a path that cannot be written.
     """
+    path = Path(path)
     check_output(path)
     drawn = Drawn(test_fraction, seed)
     drawn.check()
@@ -115,6 +118,7 @@ def write_arrays(
         _check_values(population, part, attributes)
     groups = _groups(parts)
     is_test = _split(parts, groups, attributes, drawn)
+    notes = [*notes, *_said_of(parts, is_test, attributes, drawn)]
     images = {population: part.images for population, part in parts.items()}
     if background.images.dtype == np.float32:
         images = _standardised(images, is_test)
@@ -180,10 +184,21 @@ def _check_attributes(attributes: Sequence[Attribute]) -> None:
                 f"Attribute {attribute.name!r} is declared as {attribute.space} and {attribute.kind}; "
                 "it is common or salient, and class or real."
             )
-        if attribute.kind == "class" and len(set(attribute.classes)) != len(attribute.classes):
-            raise UserError(f"Two classes of attribute {attribute.name!r} have the same name.")
+        _check_classes(attribute)
     if len(set(names)) != len(names):
         raise UserError("Two attributes have the same name.")
+
+
+def _check_classes(attribute: Attribute) -> None:
+    classes = attribute.classes
+    if not isinstance(classes, tuple | list) or not all(isinstance(label, str) for label in classes):
+        raise UserError(f"The classes of attribute {attribute.name!r} must be a tuple of texts, not {classes!r}.")
+    if attribute.kind == "real" and classes:
+        raise UserError(f"Attribute {attribute.name!r} is real and has no classes; leave them out or declare a class.")
+    if attribute.kind == "class" and not classes:
+        raise UserError(f"Attribute {attribute.name!r} is a class; name its classes.")
+    if len(set(classes)) != len(classes):
+        raise UserError(f"Two classes of attribute {attribute.name!r} have the same name.")
 
 
 def _check_values(population: str, part: Examples, attributes: Sequence[Attribute]) -> None:
@@ -203,7 +218,7 @@ def _check_values(population: str, part: Examples, attributes: Sequence[Attribut
         if not any(np.issubdtype(values.dtype, kind) for kind in kinds):
             allowed = "class indices, -1 = undefined" if attribute.kind == "class" else "numbers, NaN = undefined"
             raise UserError(f"The {population} values of {attribute.name!r} are {values.dtype}; wanted are {allowed}.")
-        fits = (values >= -1) & (values < len(attribute.classes)) if attribute.kind == "class" else ~np.isinf(values)
+        fits = np.isin(values, range(-1, len(attribute.classes))) if attribute.kind == "class" else ~np.isinf(values)
         if not fits.all():
             row = int((~fits).argmax())
             raise UserError(
@@ -225,8 +240,8 @@ def _called(part: Examples, population: str, row: int) -> str:
 def _groups(parts: Mapping[str, Examples]) -> np.ndarray:
     """Text (n_background + n_target,): equal where examples must stay on one side, because of their group or content.
 
-    It is the group, or else the name, of the first example that it joins, so that a split does not depend on what else
-    there is.
+    It is the group, or else the content, of the first example that it joins, so that a split does not depend on what
+    else there is, or on what files are called.
 
     Raises:
         UserError: for an example that is in both populations.
@@ -240,7 +255,10 @@ def _groups(parts: Mapping[str, Examples]) -> np.ndarray:
                 f"{_called(parts['target'], 'target', row)} are equal; an example is background or target, not both."
             )
     content = pd.factorize(np.concatenate(digests))[0]
-    given = [_named_groups(population, part) for population, part in parts.items()]
+    given = [
+        _named_groups(population, part, contents)
+        for (population, part), contents in zip(parts.items(), digests, strict=True)
+    ]
     groups = pd.factorize(np.concatenate(given))[0]
     rows = np.arange(len(content))
     # A graph of examples, groups and contents: what hangs together stays together.
@@ -252,10 +270,17 @@ def _groups(parts: Mapping[str, Examples]) -> np.ndarray:
     return np.concatenate(given)[first_rows][inverse]
 
 
-def _named_groups(population: str, part: Examples) -> np.ndarray:
+def _named_groups(population: str, part: Examples, digests: Sequence[str]) -> np.ndarray:
     """Each example's group as text; one of its own where none are given."""
     if part.groups is None:
-        return np.array([f"{population} {name}" for name in part.names or range(len(part.images))])
+        return np.array([f"content {digest}" for digest in digests])
+    for row, group in enumerate(part.groups):
+        # A float is what pandas makes of numbers of which one is missing: 1.0 would be another group than 1.
+        if isinstance(group, bool | np.bool_) or not isinstance(group, str | int | np.integer) or group == "":
+            raise UserError(
+                f"The group of {_called(part, population, row)} is {group!r}; groups are whole numbers or text, and "
+                "each example has one."
+            )
     return np.array([f"group {group}" for group in part.groups])
 
 
@@ -276,7 +301,9 @@ def _split(
                 f"{names[0]} is for training and {names[1]} for testing, but they are equal or of one group."
             )
     else:
-        strata = np.concatenate([_strata(population, part, attributes) for population, part in parts.items()])
+        strata = np.concatenate(
+            [_strata(population, part, attributes, drawn.test_fraction) for population, part in parts.items()]
+        )
         is_test = held_out(pd.Series(groups), pd.Series(strata), drawn.test_fraction, drawn.seed)
     chosen = dict(zip(parts, np.split(is_test, [len(parts["background"].images)]), strict=True))
     for population, choice in chosen.items():
@@ -295,13 +322,43 @@ def _name_of(parts: Mapping[str, Examples], row: int) -> str:
     return _called(parts[population], population, row)
 
 
-def _strata(population: str, part: Examples, attributes: Sequence[Attribute]) -> np.ndarray:
-    """What both splits should have their share of: the population and its salient classes, as text."""
+def _strata(population: str, part: Examples, attributes: Sequence[Attribute], fraction: float) -> np.ndarray:
+    """What both splits should have their share of: the population and its salient classes, as text.
+
+    Those with few examples, of which a fraction cannot be had by whole examples, are taken together.
+    """
     salient = [a.name for a in attributes if a.space == "salient" and a.kind == "class" and a.name in part.values]
     strata = np.full(len(part.images), population, dtype=object)
     for name in salient:
         strata += np.char.add("/", np.asarray(part.values[name]).astype(str)).astype(object)
-    return strata
+    counts = pd.Series(strata).map(pd.Series(strata).value_counts()).to_numpy()
+    return np.where(counts < FEWEST_TESTED / fraction, population, strata)
+
+
+def _said_of(
+    parts: Mapping[str, Examples],
+    is_test: Mapping[str, np.ndarray],
+    attributes: Sequence[Attribute],
+    drawn: Drawn,
+) -> list[str]:
+    """What whoever uses a split must know: that it came out otherwise than asked, or lacks a class on one side."""
+    said = []
+    for population, part in parts.items():
+        tested, count = int(is_test[population].sum()), len(part.images)
+        if part.is_test is None and abs(tested - drawn.test_fraction * count) > max(1, MISSED * count):
+            said.append(
+                f"{tested:,} of {count:,} {population} examples are for testing, where {drawn.test_fraction:.0%} were "
+                "asked for: groups are few or large."
+            )
+        for attribute in attributes:
+            if attribute.kind == "class" and attribute.name in part.values:
+                values = np.asarray(part.values[attribute.name])
+                sides = [set(values[is_test[population] == side].tolist()) - {-1} for side in (False, True)]
+                for code in sorted(sides[0] ^ sides[1]):
+                    split = "training" if code in sides[1] else "test"
+                    label = attribute.classes[code]
+                    said.append(f"The {split} split has no {population} example of {attribute.name} {label}.")
+    return said
 
 
 def _standardised(features: Mapping[str, np.ndarray], is_test: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -41,6 +41,10 @@ def import_folders(
     drawn.check()
     if labels is None and columns.used:
         raise UserError(f"The column {columns.used[0]!r} was named without a table; name its file with --labels.")
+    if labels is not None and not columns.used:
+        raise UserError(
+            f"No column of {labels} was named; say with --common, --salient, --group or --split what counts."
+        )
     folders = {"background": open_folder(background), "target": open_folder(target)}
     _check_apart(background, target)
     known = None if labels is None else _read_labels(labels, columns, folders)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cabench.errors import UserError
@@ -31,7 +32,16 @@ _GREY_8, _GREY_16 = ("1", "L", "LA", "La"), ("I;16", "I;16B", "I;16L", "I;16N")
 _TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that exchange width and height
 _ORIENTATION = 0x0112
 # What Pillow raises for content that is cut short or damaged.
-_UNUSABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, TypeError, Image.DecompressionBombError)
+_UNUSABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    TypeError,
+    RuntimeError,  # of torchvision
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,9 @@ def open_folder(path: Path) -> Folder:
                 names.append((Path(place) / name).relative_to(path).as_posix())
             else:
                 others += not name.startswith(".")
+    for name in names:
+        if not name.isprintable():  # halves of surrogate pairs stand for bytes that are not UTF-8
+            raise UserError(f"{path} holds a file whose name cannot be written, {name!a}; rename it.")
     if not names:
         raise UserError(f"{path} holds no images; put {', '.join(FORMATS)} files there.")
     return Folder(path, sorted(names), others)
@@ -168,9 +181,10 @@ def _header(path: Path) -> Found:
             if frames > 1:
                 raise _unusable(path, f"it holds {frames} images", "save them as files of their own")
             width, height = image.size
+            kind = _kind(path, image)  # looked at first: reading EXIF data may load the image, and forget its depth
             if image.getexif().get(_ORIENTATION) in _TURNED:
                 width, height = height, width
-            return Found(width, height, *_kind(path, image))
+            return Found(width, height, *kind)
     except _UNUSABLE as error:
         reason = "it is no image of a known format" if isinstance(error, UnidentifiedImageError) else str(error)
         raise _unusable(path, reason, "replace it by an undamaged copy or remove it") from error
@@ -180,9 +194,18 @@ def _kind(path: Path, image: Image.Image) -> tuple[Channels, Literal[8, 16]]:
     # Pillow calls 16-bit PNGs "I" before its version 11.3.
     if image.mode in _GREY_16 or (image.mode == "I" and image.format == "PNG"):
         return "grey", 16
+    if image.mode in ("RGB", "RGBA") and _is_16_bit_colour(image):
+        if image.format != "PNG" or image.mode == "RGBA":
+            raise _unusable(path, "it has 16 bits a channel in colour", "save it as a PNG file without transparency")
+        return "colour", 16
     if image.mode in ("I", "F"):
         raise _unusable(path, "its pixels are 32-bit numbers", "convert it to 8 or 16 bits")
     return ("grey" if image.mode in _GREY_8 else "colour"), 8
+
+
+def _is_16_bit_colour(image: Image.Image) -> bool:
+    """Whether the file has 16 bits a channel, of which Pillow would drop half."""
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
 def _shape(paths: Sequence[Path], found: Sequence[Found], form: ImageForm) -> tuple[int, int, int]:
@@ -220,9 +243,11 @@ def _pixels(
     """uint8 (channels, height, width), and the largest value before scaling."""
     try:
         with Image.open(path, formats=FORMATS) as opened:
+            if opened.mode == "RGB" and _is_16_bit_colour(opened):
+                return _from_16_bits(_read_16_bit_colour(path), channels, size, value_range)
             image = ImageOps.exif_transpose(opened)
             if image.mode in _GREY_16 or image.mode == "I":
-                return _from_16_bits(image, channels, size, value_range)
+                return _from_16_bits(np.asarray(image)[None], channels, size, value_range)
             if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
                 raise _unusable(path, "parts of it are transparent", "save it on a background of your choice")
             plain = image.convert("L" if channels == "grey" else "RGB")
@@ -232,15 +257,27 @@ def _pixels(
     return (pixels[None] if channels == "grey" else pixels.transpose(2, 0, 1)), 255
 
 
+def _read_16_bit_colour(path: Path) -> np.ndarray:
+    """uint16 (3, height, width) of a PNG file, by torchvision: Pillow keeps 8 of the 16 bits."""
+    from torchvision.io import ImageReadMode, decode_image  # Late: importing it takes seconds.
+
+    content = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+    pixels: np.ndarray = decode_image(content, ImageReadMode.UNCHANGED).numpy()
+    return pixels
+
+
 def _from_16_bits(
-    image: Image.Image, channels: Channels, size: tuple[int, int], value_range: tuple[int, int]
+    values: np.ndarray, channels: Channels, size: tuple[int, int], value_range: tuple[int, int]
 ) -> tuple[np.ndarray, int]:
-    values = np.asarray(image).astype(np.float32)
+    """Of (1 or 3, height, width) values; colour becomes grey by the weights that Pillow has for 8 bits (ITU-R 601)."""
     low, high = value_range
-    scaled = ((values - low) * (255 / (high - low))).clip(0, 255)
+    scaled = ((values.astype(np.float32) - low) * (255 / (high - low))).clip(0, 255)
+    if channels == "grey" and len(scaled) == 3:
+        scaled = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), scaled, 1)[None]
     # Scaled as floats: Pillow resizes 16-bit integers with less care.
-    pixels = np.asarray(_fitted(Image.fromarray(scaled), size)).round().clip(0, 255).astype(np.uint8)
-    return np.repeat(pixels[None], 1 if channels == "grey" else 3, axis=0), int(values.max())
+    planes = [np.asarray(_fitted(Image.fromarray(plane), size)) for plane in scaled]
+    pixels = np.stack(planes).round().clip(0, 255).astype(np.uint8)
+    return np.broadcast_to(pixels, (1 if channels == "grey" else 3, *size)), int(values.max())
 
 
 def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -102,15 +102,21 @@ def read_table(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} cannot be read ({error.strerror}); name a CSV file.") from error
     except ValueError as error:
         raise UserError(f"{path} cannot be read as a CSV file ({error}); save it as UTF-8 with commas.") from error
-    header = [name.strip() for name in table.iloc[0]]
+    table = table.apply(lambda column: column.str.strip())
+    # What spreadsheets leave behind the last column and below the last row.
+    table = table.loc[(table != "").any(axis=1), (table != "").any(axis=0)]
+    if table.empty:
+        raise UserError(f"{path} is empty; save it as UTF-8 with a header and commas.")
+    header = table.iloc[0].tolist()
+    if len(header) == 1 and ";" in header[0]:
+        raise UserError(f"{path} has semicolons between its columns; save it with commas.")
     for name in header:
         if header.count(name) > 1:
             raise UserError(f"{path} has two columns called {name!r}; remove or rename one.")
     table = table.iloc[1:].reset_index(drop=True).set_axis(header, axis=1)
     if table.empty:
         raise UserError(f"{path} has no rows below its header.")
-    stripped: pd.DataFrame = table.apply(lambda column: column.str.strip())
-    return stripped
+    return table
 
 
 def require(path: Path | str, table: pd.DataFrame, names: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ def test_it_is_planned_run_reported_and_evaluated_by_its_path(made: Path, tmp_pa
     (record,) = (tmp_path / "results" / "mine" / "cpca").glob("*/record.json")
     content = json.loads(record.read_text())
     assert content["dataset"]["name"] == "file"
-    assert content["dataset"]["config"] == {"path": "mine.h5"}
+    assert content["dataset"]["config"] == {"path": str(tmp_path / "mine.h5")}
     found = {
         (score["space"], score["attribute"]): score["value"]
         for score in content["scores"]
@@ -96,8 +96,10 @@ def test_paths_become_variants_named_by_their_files(made: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["planted.h5"], "called like another data set, 'planted'"),
-        (["a/mine.h5", "b/mine.h5"], "called like another data set, 'mine'"),
+        (["pca.h5"], "called like another data set or a method, 'pca'"),
+        (["all.h5"], "called like another data set or a method, 'all'"),
+        (["planted.h5"], "called like another data set or a method, 'planted'"),
+        (["a/mine.h5", "b/mine.h5"], "called like another data set or a method, 'mine'"),
         (["my file.h5"], "letters, digits"),
         ([".h5"], "letters, digits"),
         (["absent.h5"], "There is no data set file"),

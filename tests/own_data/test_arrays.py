@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_file_and_another_one_another_split(
     tmp_path: Path, background: Examples, target: Examples
 ) -> None:
     hashes = [
-        write_arrays(tmp_path / f"{number}.h5", background, target, ATTRIBUTES, seed=seed).info.content_sha256
+        write_arrays(str(tmp_path / f"{number}.h5"), background, target, ATTRIBUTES, seed=seed).info.content_sha256
         for number, seed in enumerate((0, 0, 1))
     ]
     assert hashes[0] == hashes[1] != hashes[2]
@@ -92,6 +92,23 @@ def test_groups_and_equal_images_stay_on_one_side(tmp_path: Path, draw) -> None:
     train, test = (set(rows_of(file.read(split).background.images.numpy())) for split in ("train", "test"))
     assert not train & test
     assert len({frozenset(found) for found in sides.values()}) == 2
+
+
+def test_a_split_that_comes_out_otherwise_than_asked_is_noted(tmp_path: Path, draw) -> None:
+    kinds = np.repeat([0, 1], 50)
+    target = Examples(draw(100, seed=1), {"lesion": kinds}, groups=["a"] * 50 + [f"b{n}" for n in range(50)])
+    file = write_arrays(tmp_path / "mine.h5", Examples(draw(100)), target, [LESION])
+    assert file.info.notes == (
+        "60 of 100 target examples are for testing, where 20% were asked for: groups are few or large.",
+        "The training split has no target example of lesion round.",
+    )
+
+
+def test_many_small_classes_still_give_the_fraction_asked_for(tmp_path: Path, draw) -> None:
+    kind = Attribute("kind", "salient", "class", tuple(f"k{n}" for n in range(40)))
+    target = Examples(draw(120, seed=1), {"kind": np.arange(120) % 40})
+    counts = write_arrays(tmp_path / "mine.h5", Examples(draw(100)), target, [kind]).info.counts
+    assert counts["test"] == {"background": 20, "target": 24}
 
 
 def test_a_split_can_be_given(tmp_path: Path, background: Examples, target: Examples) -> None:
@@ -140,6 +157,10 @@ WRONG = {
         r"values of 'sex' have shape \(39,\), not \(40,\)",
     ),
     "too few groups": (lambda b, t: (replace(b, groups=["a"]), t), r"background: 1 groups were given for 40 images"),
+    "float groups": (lambda b, t: (replace(b, groups=np.arange(40.0)), t), r"group of background image 0 is .*0\.0"),
+    "no group": (lambda b, t: (replace(b, groups=["a", None] * 20), t), r"group of background image 1 is None"),
+    "empty group": (lambda b, t: (replace(b, groups=["a", ""] * 20), t), r"group of background image 1 is ''"),
+    "huge code": (lambda b, t: (replace(b, values={"sex": np.full(40, 2**63, np.uint64)}), t), r"names no class"),
     "in both": (
         lambda b, t: (b, replace(t, images=np.concatenate([b.images[4:5], t.images[1:]]))),
         r"background image 4 and target image 0 are equal; an example is background or target, not both",
@@ -170,6 +191,10 @@ def test_what_does_not_fit_is_refused_and_nothing_written(
         ([replace(SEX, name="../b")], "cannot be the name of an attribute"),
         ([SEX, SEX], "Two attributes have the same name"),
         ([replace(SEX, classes=("a", "a"))], "Two classes of attribute 'sex'"),
+        ([replace(SEX, classes=(0, 1))], "must be a tuple of texts"),
+        ([replace(SEX, classes="ab")], "must be a tuple of texts"),
+        ([replace(SEX, classes=())], "name its classes"),
+        ([replace(AGE, classes=("a",))], "is real and has no classes"),
         ([replace(SEX, space="shared")], "is declared as shared and class"),
         ([replace(SEX, kind="text")], "is declared as common and text"),
     ],

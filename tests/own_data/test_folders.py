@@ -72,6 +72,14 @@ def test_each_image_keeps_its_labels(place: Path) -> None:
     assert seen == set(HEALTHY) | set(ILL)
 
 
+def test_the_split_does_not_depend_on_how_folders_are_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = imported(place).info.content_sha256
+    monkeypatch.chdir(place)
+    form, columns = ImageForm(), parse_columns("", "", "", "")
+    again = import_folders(Path("healthy"), Path("./ill"), place / "again.h5", form, None, columns, Drawn())
+    assert again.info.content_sha256 == first
+
+
 def test_images_of_one_name_are_told_by_their_folder(place: Path, fill) -> None:
     fill(place / "ill", HEALTHY[:1])
     rows = [("healthy/00.png", "m", ""), ("ill/00.png", "f", "long"), *every_row()[1:]]
@@ -136,6 +144,7 @@ def test_a_missing_column_is_named_with_the_closest(place: Path, refusal) -> Non
 
 def test_columns_need_a_table(place: Path, refusal) -> None:
     assert "--labels" in refusal(lambda: imported(place, common="sex"))
+    assert "--common" in refusal(lambda: imported(place, label(place, every_row())))
 
 
 def test_folders_must_be_apart(place: Path, refusal) -> None:

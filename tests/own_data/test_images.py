@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,30 @@ def test_jpeg_is_read_as_pillow_reads_it(tmp_path: Path) -> None:
 def test_16_bits_become_8_over_the_whole_range(tmp_path: Path, suffix: str) -> None:
     save(tmp_path / f"one.{suffix}", STEPS)
     np.testing.assert_array_equal(read(tmp_path)[0, 0], np.round(STEPS / 257))
+
+
+def png_of_16_bit_colour(values: np.ndarray) -> bytes:
+    """A PNG file of (height, width, 3) values, which Pillow cannot write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n"
+    return start + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_16_bits_in_colour_keep_their_range(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (12, 12, 3)).astype(np.uint16)
+    (tmp_path / "one.png").write_bytes(png_of_16_bit_colour(values))
+    expected = np.round(values.transpose(2, 0, 1) * (255 / 4095))
+    np.testing.assert_array_equal(read(tmp_path, value_range=(0, 4095))[0], expected)
+    grey = read(tmp_path, value_range=(0, 4095), channels="grey")[0, 0].astype(float)
+    assert (
+        np.abs(grey - np.asarray(Image.fromarray(expected.transpose(1, 2, 0).astype(np.uint8)).convert("L"))).max() <= 1
+    )
 
 
 def test_a_range_says_what_becomes_black_and_white(tmp_path: Path) -> None:

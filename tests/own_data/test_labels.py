@@ -67,6 +67,10 @@ def test_classes_that_are_numbers_come_in_their_order(tmp_path: Path) -> None:
     assert labels(tmp_path, "n\n10\n9\n10\n9\n", common="n").attributes[0].classes == ("9", "10")
 
 
+def test_what_spreadsheets_leave_at_the_edges_does_not_count(tmp_path: Path) -> None:
+    assert labels(tmp_path, "n,,\na,,\na,,\nb,,\nb,,\n,,\n", common="n").values["n"].tolist() == [0, 0, 1, 1]
+
+
 def test_words_that_pandas_takes_for_missing_are_classes(tmp_path: Path) -> None:
     assert labels(tmp_path, "n\nNA\nNA\nnull\nnull\n", common="n").attributes[0].classes == ("NA", "null")
 
@@ -87,6 +91,8 @@ def test_the_marks_of_spreadsheets_are_read(tmp_path: Path) -> None:
         ("s,x\na,1\n,1\nb,1\nb,1\n", {"group": "s"}, "s of b is empty; fill it in"),
         ("s,x\ntrain,1\nvalid,1\ntest,1\ntest,1\n", {"split": "s"}, "s of b is 'valid'; write train or test"),
         ("a,a\n1,2\n1,2\n1,2\n1,2\n", {"common": "a"}, "two columns called 'a'"),
+        ("a;b\n1;2\n", {"common": "a"}, "semicolons between its columns"),
+        (",,\n,,\n", {"common": "a"}, "is empty"),
         ("a\n", {"common": "a"}, "no rows below its header"),
         ("", {"common": "a"}, "cannot be read as a CSV file"),
         ("a,b\n1,2\n1,2,3\n", {"common": "a"}, "cannot be read as a CSV file"),
