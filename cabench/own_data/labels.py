@@ -116,7 +116,7 @@ def read_table(path: Path) -> pd.DataFrame:
     table = table.iloc[1:].reset_index(drop=True).set_axis(header, axis=1)
     if table.empty:
         raise UserError(f"{path} has no rows below its header.")
-    return table
+    return pd.DataFrame(table)
 
 
 def require(path: Path | str, table: pd.DataFrame, names: Sequence[str]) -> None:
