@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,7 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Build, verify and describe data sets.")
 app.add_typer(data_app, name="data")
 
+LINE = 100  # characters of a description's line
 DEFAULT_RESULTS = Path("results/runs")
 DEFAULT_PUBLISHED = Path("results/published_elsewhere.csv")
 
@@ -309,6 +311,14 @@ def _columns(rows: Sequence[tuple[str, str]]) -> None:
         typer.echo(printable(f"{name:<{width}}  {text}"))
 
 
+def _wrapped_columns(rows: Sequence[tuple[str, str]]) -> None:
+    """Two columns, of which the second goes on below itself where a line would be too long."""
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        lines = textwrap.wrap(text, LINE - width - 2, break_long_words=False, break_on_hyphens=False) or [""]
+        typer.echo(f"{name:<{width}}  " + f"\n{'':<{width}}  ".join(lines))
+
+
 Name = Annotated[str, typer.Argument(help="A data set's name, or the path of an .h5 file.")]
 
 
@@ -408,12 +418,15 @@ def data_info(
 
     from cabench import dataset_overview
     from cabench.dataset import SPACES
+    from cabench.dataset_check import check_layout
     from cabench.errors import UserError
 
     file = _data_file(name, profile, sets, data_root)
+    if errors := check_layout(file.path).errors:
+        raise UserError(errors[0])
     info = file.info
     shape = "features" if info.is_table else "channels x height x width"
-    _columns(
+    _wrapped_columns(
         [
             ("file", str(file.path)),
             ("data set", f"{info.name}, builder version {info.builder_version}"),
@@ -431,7 +444,8 @@ def data_info(
     )
     if info.attributes:
         table = dataset_overview.value_table(file)
-        typer.echo("\n" + tabulate(table, headers=dataset_overview.HEADERS, tablefmt="simple", disable_numparse=True))
+        align = ("left", "left", *["right"] * (len(dataset_overview.HEADERS) - 2))
+        typer.echo("\n" + tabulate(table, dataset_overview.HEADERS, "simple", colalign=align, disable_numparse=True))
     if not info.is_table:
         place = picture or file.path.with_suffix(".images.png")
         dataset_overview.write_picture(file, place)

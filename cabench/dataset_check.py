@@ -99,19 +99,33 @@ def check_file(path: Path) -> Findings:
     Raises:
         UserError: when there is no such file.
     """
+    return _found(path, _check_file)
+
+
+def check_layout(path: Path) -> Findings:
+    """Check groups, types and shapes alone, which is quick: whatever values there are can then be read.
+
+    Raises:
+        UserError: when there is no such file.
+    """
+    return _found(path, _check_splits)
+
+
+def _found(path: Path, check: Callable[[h5py.File, Findings], object]) -> Findings:
     if not path.is_file():
         raise UserError(f"There is no data set file {path}; check the path or build the data set first.")
     findings = Findings(path)
     try:
         with h5py.File(path, "r") as file:
             check_contents(file)
-            _check_file(file, findings)
+            check(file, findings)
     except UNREADABLE as error:  # of a file that is no HDF5, cut short or damaged
         findings.error(f"it cannot be read as HDF5 ({error})")
     return findings
 
 
-def _check_file(file: h5py.File, findings: Findings) -> None:
+def _check_splits(file: h5py.File, findings: Findings) -> list[_Split]:
+    """The splits whose layout is sound; all that a file must have, where nothing was found."""
     _check_header(file, findings)
     names = [name for name in (*SPLITS, OPTIONAL_SPLIT) if name in SPLITS or name in file]
     found = [_check_layout(file, name, findings) for name in names]
@@ -121,6 +135,11 @@ def _check_file(file: h5py.File, findings: Findings) -> None:
     splits = [split for split in found if split is not None]
     for other in splits[1:]:
         _check_alike(splits[0], other, findings)
+    return splits
+
+
+def _check_file(file: h5py.File, findings: Findings) -> None:
+    splits = _check_splits(file, findings)
     if findings.errors:
         return
     if content_sha256(file) != file.attrs["content_sha256"]:
@@ -165,7 +184,7 @@ def _check_json(
         return
     try:
         sound = fits(json.loads(attrs[name]))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         sound = False
     if not sound:
         findings.error(f"the attribute {name!r} of / is not {wanted}, written as JSON")
@@ -278,6 +297,8 @@ def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attr
     classes = tuple(declared.tolist()) if isinstance(declared, np.ndarray) and declared.ndim == 1 else declared
     if not isinstance(classes, tuple) or not _are_texts(list(classes)):
         findings.error(f"{place} declares classes that are no list of texts")
+    elif len(findings.errors) > before:
+        return None
     elif kind == "class" and (not classes or len(set(classes)) < len(classes)):
         findings.error(f"{place} must declare the names of its classes, each once")
     elif kind == "real" and classes:

@@ -185,7 +185,8 @@ class DatasetFile:
                 return cls(path, _read_info(file))
         except UNREADABLE as error:
             raise UserError(
-                f"{path} is not a data set file of cabench ({error}); delete it and build it again."
+                f"{path} is not a data set file of cabench ({error}); `cabench data verify {path}` says all that is "
+                "wrong with it. Build or write it again."
             ) from error
 
     def read(self, split: Split) -> ContrastiveDataset:

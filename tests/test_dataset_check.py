@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 from cabench.dataset import Attribute
-from cabench.dataset_check import check_file
-from cabench.dataset_file import SPLITS, DatasetWriter, content_sha256
+from cabench.dataset_check import check_file, check_layout
+from cabench.dataset_file import SPLITS, DatasetFile, DatasetWriter, content_sha256
 from cabench.errors import UserError
 
 KIND = Attribute("kind", "salient", "class", ("a", "b"))
@@ -147,6 +148,25 @@ BROKEN = {
         "/test/attributes/age is missing, but /train",
     ),
     "no such space": (attr("train/attributes/age", "space", "shared"), False, "declares the space 'shared'"),
+    "a space that is no text": (attr("train/attributes/age", "space", [1.0, 2.0]), False, "declares the space array"),
+    "a kind that is a list": (
+        attr("test/attributes/kind", "kind", ["class", "real"]),
+        False,
+        "declares the kind array",
+    ),
+    "a kind that is nothing": (attr("train/attributes/age", "kind", np.zeros(0)), False, "declares the kind array"),
+    "JSON without end": (attr("/", "config", "[" * 50_000), False, "the attribute 'config' of / is not an object"),
+    "a broken link": (
+        lambda f: (gone("test/attributes/age")(f), f.__setitem__("test/attributes/age", h5py.SoftLink("/nowhere"))),
+        False,
+        "/test/attributes/age is no HDF5 data set",
+    ),
+    "another byte order": (put("train/attributes/kind", np.zeros(80, ">i8")), False, "is >i8, but must be int64"),
+    "a group for a column": (
+        lambda f: (gone("train/is_target")(f), f.create_group("train/is_target")),
+        False,
+        "/train/is_target is no HDF5 data set",
+    ),
     "no such kind": (attr("train/attributes/age", "kind", 3), False, "declares the kind 3"),
     "other classes": (
         attr("test/attributes/kind", "classes", ["b", "a"]),
@@ -196,6 +216,25 @@ def test_a_broken_contract_is_an_error_that_names_the_place(sound: Path, edit, r
     errors = check_file(change(sound, edit, rehash)).errors
     assert any(words in text for text in errors), errors
     assert all(text.startswith(f"{sound}: ") and text.endswith(".") for text in errors)
+
+
+@pytest.mark.parametrize(("edit", "rehash", "words"), BROKEN.values(), ids=BROKEN)
+def test_opening_a_broken_file_ends_in_words_for_its_user(sound: Path, edit, rehash: bool, words: str) -> None:
+    """Whatever is wrong: either the description can be read, or it is said that it cannot; nothing else is raised."""
+    change(sound, edit, rehash)
+    with contextlib.suppress(UserError):
+        assert DatasetFile.open(sound).path == sound
+
+
+def test_the_layout_is_checked_without_looking_at_values(sound: Path) -> None:
+    change(sound, setting("train/images", 0, 0), rehash=False)
+    change(sound, setting("test/attributes/kind", 50, 2), rehash=False)
+    assert len(check_file(sound).errors) == 2
+    assert check_layout(sound).errors == []
+    change(sound, gone("test/images"), rehash=False)
+    assert check_layout(sound).errors == [
+        f"{sound}: /test holds neither /images nor /features; it must hold one of them."
+    ]
 
 
 def test_features_that_are_not_finite_are_an_error(table: Path) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,15 +36,68 @@ def file(tmp_path: Path) -> DatasetFile:
 
 def test_values_are_counted_by_split_and_population(file: DatasetFile) -> None:
     table = value_table(file)
-    assert HEADERS == ("attribute", "value", "train background", "train target", "test background", "test target")
+    assert HEADERS == ("attribute", "value", "train\nbackground", "train\ntarget", "test\nbackground", "test\ntarget")
     assert table == [
-        ["age", "(defined)", 15, 26, 5, 10],
-        ["age", "mean (range)", "7 (7 to 7)", "16.5 (4 to 29)", "7 (7 to 7)", "34.5 (30 to 39)"],
-        ["kind", "a", 0, 15, 0, 5],
-        ["kind", "b", 0, 15, 0, 5],
-        ["kind", "never", 0, 0, 0, 0],
-        ["kind", "(undefined)", 15, 0, 5, 0],
+        ["age", "(defined)", "15", "26", "5", "10"],
+        ["", "mean", "7", "16.5", "7", "34.5"],
+        ["", "minimum", "7", "4", "7", "30"],
+        ["", "maximum", "7", "29", "7", "39"],
+        ["kind", "a", "0", "15", "0", "5"],
+        ["", "b", "0", "15", "0", "5"],
+        ["", "never", "0", "0", "0", "0"],
+        ["", "(undefined)", "15", "0", "5", "0"],
     ]
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> DatasetFile:
+    """60 classes whose long names begin alike, an attribute with a long name, and large numbers."""
+    classes = tuple(f"a rather long name of disease number {code:02d}" for code in range(60))
+    diagnosis = Attribute("diagnosis_of_the_first_reader", "salient", "class", classes)
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (2, 2400, 1, 16, 16), np.uint8)
+    values = {"diagnosis_of_the_first_reader": np.arange(2400) % 60, "age": generator.normal(-1e6, 1e4, 2400)}
+    is_test = np.arange(2400) < 600
+    return write_arrays(
+        tmp_path / "wide.h5",
+        Examples(images[0], is_test=is_test),
+        Examples(images[1], values, is_test=is_test),
+        [diagnosis, AGE],
+    )
+
+
+def test_long_lists_are_cut_and_names_can_still_be_told_apart(wide: DatasetFile) -> None:
+    table = value_table(wide)
+    names = [row[1] for row in table[:19]]
+    assert len(set(names)) == 19
+    assert [row[1] for row in table[19:22]] == ["(41 other classes)", "(undefined)", "(defined)"]
+    assert table[19][3] == "1,230"
+    assert sum(int(row[3].replace(",", "")) for row in table[:20]) == 1800
+
+
+def test_the_description_fits_a_terminal(wide: DatasetFile, cabench_here) -> None:
+    described = cabench_here("data", "info", str(wide.path))
+    assert described.returncode == 0, described.stderr
+    table = described.stdout.split("attribute  ")[1].splitlines()[1:-2]
+    assert max(map(len, table)) == 100
+
+
+def test_every_class_has_a_row_in_the_picture_though_names_are_long(wide: DatasetFile) -> None:
+    assert picture(wide).height == (2 + 8) * 66
+
+
+def test_a_file_with_a_broken_layout_is_refused_and_one_with_broken_values_described(
+    file: DatasetFile, cabench_here
+) -> None:
+    with h5py.File(file.path, "r+") as stored:
+        stored["test/attributes/kind"][8] = 7
+        stored["train/attributes/age"][3] = np.inf
+    assert cabench_here("data", "info", str(file.path)).returncode == 0
+    with h5py.File(file.path, "r+") as stored:
+        del stored["test/attributes/kind"]
+    refused = cabench_here("data", "info", str(file.path))
+    assert refused.returncode == 2
+    assert "/test/attributes/kind is missing" in refused.stderr
 
 
 def test_the_picture_shows_background_and_a_row_of_each_salient_class(file: DatasetFile) -> None:
@@ -63,7 +117,7 @@ def test_the_command_writes_it_where_it_says(file: DatasetFile, tmp_path: Path) 
 
     done = info()
     assert done.returncode == 0, done.stderr
-    assert "mean (range)" in done.stdout
+    assert "maximum" in done.stdout
     with Image.open(tmp_path / "mine.images.png") as drawn:
         assert drawn.size[1] == 4 * 66
     assert info("--picture", str(tmp_path / "other.png")).returncode == 0
