@@ -186,7 +186,7 @@ class DatasetFile:
         except UNREADABLE as error:
             raise UserError(
                 f"{path} is not a data set file of cabench ({error}); `cabench data verify {path}` says all that is "
-                "wrong with it. Build or write it again."
+                "wrong with it. Delete it and build or write it again."
             ) from error
 
     def read(self, split: Split) -> ContrastiveDataset:
