@@ -11,8 +11,9 @@ import pytest
 
 import cabench
 from cabench.discovery import plugins
+from cabench.experiment import check_profile
 from cabench.plan import Request, resolve
-from cabench.profiles import profile_names
+from cabench.profiles import load_profile, profile_names
 from cabench.report.markdown import markdown, markdown_summary
 from cabench.report.output import END, START, write_report
 from cabench.report.published import read_published
@@ -88,10 +89,13 @@ def test_a_file_without_markers_is_written_whole(tmp_path):
 
 
 def test_the_profile_in_the_readme_works_as_it_stands(tmp_path):
-    (text,) = re.findall(r"```toml\n(extends.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    text, own = re.findall(r"```toml\n(extends.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     methods = "sepclr,sepclr_without_independence"
     request = Request(methods, "", "", str(tmp_path / "mine.toml"), [], "cpu", "auto", None, True)
     smaller = ["dsprites.train_size=1200", "dsprites.test_size=40"]
     cells = resolve(replace(request, sets=smaller), say=lambda text: None).cells
     assert [cell.method_label for cell, _ in cells] == ["sepclr", "sepclr_without_independence", "pca", "chance"]
+    (tmp_path / "own.toml").write_text(own, encoding="utf-8")
+    check_profile(profile := load_profile(str(tmp_path / "own.toml")))
+    assert profile.method_fields("sepclr", "garments")[1]["epochs"] == 50
