@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cabench.config import canonical_json
 from cabench.device import resolve_device, resolve_precision
 from cabench.evaluation.protocols import check_protocols
-from cabench.experiment import check_overrides, make_builder, make_method, parse_overrides, parse_seeds
+from cabench.experiment import check_overrides, make_dataset, make_method, parse_overrides, parse_seeds
 from cabench.profiles import load_profile
 
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=150 * int(os.environ.get("CABENCH_FUZZ", "1")))
@@ -98,7 +98,7 @@ def test_set_of_one_value(attempt: Attempt, folder: Path, place: str, text: str)
         overrides = parse_overrides([f"{place}={text}"])
         profile = load_profile("smoke")
         canonical_json(make_method("sepclr", "planted", profile, overrides).config.to_dict())
-        canonical_json(make_builder("planted", profile, overrides).config.to_dict())
+        canonical_json(make_dataset("planted", profile, overrides).config.to_dict())
 
     attempt("--set", folder, read)
 
@@ -126,5 +126,5 @@ def test_device_precision_and_protocol(attempt: Attempt, folder: Path, text: str
 def test_names(attempt: Attempt, folder: Path, text: str) -> None:
     profile = load_profile("smoke")
     attempt("--methods", folder, lambda: make_method(text, "planted", profile, {}))
-    attempt("--datasets", folder, lambda: make_builder(text, profile, {}))
+    attempt("--datasets", folder, lambda: make_dataset(text, profile, {}))
     attempt("--profile", folder, lambda: load_profile(text))

@@ -21,7 +21,7 @@ from openpyxl import Workbook
 
 from cabench.dataset import SPACES, Attribute
 from cabench.dataset_file import SPLITS, DatasetFile, DatasetWriter
-from cabench.datasets.sources import celeba, label_tables, mnist
+from cabench.datasets.sources import celeba, idx, label_tables
 from cabench.record import Record
 from cabench.saving import load_method, save_method
 from cabench.store import ResultsStore
@@ -250,7 +250,7 @@ def test_an_idx_file_of_other_bytes(
     path = folder / "images.idx"
     for number, bytes_ in enumerate((content, b"\0\0\x08" + bytes([dimensions]) + b"\0\0\0\1" * dimensions + b"\7")):
         path.write_bytes(gzip.compress(bytes_) if zipped and number else bytes_)
-        attempt("IDX", folder, lambda: mnist.read_idx(path))
+        attempt("IDX", folder, lambda: idx.read_idx(path))
     path.unlink()
 
 
