@@ -277,10 +277,10 @@ def check_method(
             check(subject)
             typer.echo(f"passed   {title}")
         except NotApplicable as reason:
-            typer.echo(f"skipped  {title}: {reason}")
+            typer.echo(printable(f"skipped  {title}: {reason}"))
         except Exception as error:  # whatever a method raises is a finding
             failed += 1
-            typer.echo(f"FAILED   {title}: {type(error).__name__}: {error}")
+            typer.echo(printable(f"FAILED   {title}: {type(error).__name__}: {error}"))
     if failed:
         raise typer.Exit(1)
 
@@ -395,9 +395,9 @@ def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, d
     path = Path(name) if name.endswith(".h5") else _data_file(name, profile, sets, data_root).path
     findings = check_file(path)
     for warning in findings.warnings:
-        typer.echo(f"Warning: {warning}")
+        typer.echo(printable(f"Warning: {warning}"))
     for error in findings.errors:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(printable(f"Error: {error}"), err=True)
     if findings.errors:
         raise typer.Exit(2)
     typer.echo(f"{path} is sound.")
@@ -445,7 +445,8 @@ def data_info(
     if info.attributes:
         table = dataset_overview.value_table(file)
         align = ("left", "left", *["right"] * (len(dataset_overview.HEADERS) - 2))
-        typer.echo("\n" + tabulate(table, dataset_overview.HEADERS, "simple", colalign=align, disable_numparse=True))
+        shown = tabulate(table, dataset_overview.HEADERS, "simple", colalign=align, disable_numparse=True)
+        typer.echo(printable(f"\n{shown}"))
     if not info.is_table:
         place = picture or file.path.with_suffix(".images.png")
         dataset_overview.write_picture(file, place)

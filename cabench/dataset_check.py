@@ -117,7 +117,6 @@ def _found(path: Path, check: Callable[[h5py.File, Findings], object]) -> Findin
     findings = Findings(path)
     try:
         with h5py.File(path, "r") as file:
-            check_contents(file)
             check(file, findings)
     except UNREADABLE as error:  # of a file that is no HDF5, cut short or damaged
         findings.error(f"it cannot be read as HDF5 ({error})")
@@ -126,6 +125,11 @@ def _found(path: Path, check: Callable[[h5py.File, Findings], object]) -> Findin
 
 def _check_splits(file: h5py.File, findings: Findings) -> list[_Split]:
     """The splits whose layout is sound; all that a file must have, where nothing was found."""
+    try:
+        check_contents(file)
+    except ValueError as error:
+        findings.error(str(error))
+        return []
     _check_header(file, findings)
     names = [name for name in (*SPLITS, OPTIONAL_SPLIT) if name in SPLITS or name in file]
     found = [_check_layout(file, name, findings) for name in names]

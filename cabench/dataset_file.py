@@ -237,6 +237,14 @@ def _check_arrays(file: h5py.File) -> None:
                     f"{array.name} is {array.dtype} of shape {array.shape}, where {len(rows)} rows of {kind} in "
                     f"{dimensions} dimension{'s' if dimensions > 1 else ''} are wanted"
                 )
+    first, *others = (_declarations(file[split]) for split in SPLITS)
+    if any(other != first for other in others):
+        raise ValueError("its splits hold examples of different shapes, or declare different attributes")
+
+
+def _declarations(split: h5py.Group) -> tuple[tuple[int, ...], list[Attribute]]:
+    attributes = split["attributes"]
+    return examples(split).shape[1:], [_read_attribute(name, attributes[name]) for name in sorted(attributes)]
 
 
 def _read_info(file: h5py.File) -> DatasetInfo:

@@ -121,7 +121,7 @@ BROKEN = {
     "object images": (
         put("train/images", np.array(["x"] * 80, object).reshape(80, 1, 1, 1)),
         False,
-        "/train/images is object, but images are uint8",
+        "/train/images is no array of numbers, but object of shape (80, 1, 1, 1)",
     ),
     "flat images": (put("test/images", np.zeros((80, 64), np.uint8)), False, "has shape (80, 64), but images are (n,"),
     "two channels": (put("test/images", np.zeros((80, 2, 8, 8), np.uint8)), False, "has 2 channels"),
@@ -138,7 +138,7 @@ BROKEN = {
     "class as text": (
         put("train/attributes/kind", np.array(["a"] * 80, object)),
         False,
-        "/train/attributes/kind is object, but must be int64",
+        "/train/attributes/kind is no array of numbers, but object of shape (80,)",
     ),
     "class as a matrix": (put("train/attributes/kind", np.zeros((80, 1), np.int64)), False, "must be (n,)"),
     "short": (put("train/attributes/age", np.zeros(3)), False, "/train/attributes/age has 3 values for 80 images"),

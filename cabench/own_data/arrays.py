@@ -19,6 +19,7 @@ from cabench.dataset_file import CHUNK_ROWS, SPLITS, DatasetFile, DatasetWriter
 from cabench.errors import UserError
 from cabench.hdf5 import replacing_hdf5
 from cabench.held_out import held_out
+from cabench.names import is_name, printable
 
 NAME, VERSION = "file", 1
 LARGEST_SEED = 2**32
@@ -140,7 +141,7 @@ def check_output(path: Path) -> None:
     Raises:
         UserError: saying what a path may look like.
     """
-    if path.suffix != ".h5" or not re.fullmatch(r"\w[\w.-]*", path.stem):
+    if path.suffix != ".h5" or not is_name(path.stem):
         raise UserError(f"The data set file {str(path)!r} must be called by letters, digits, _ and -, ending in .h5.")
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file that ends in .h5.")
@@ -193,6 +194,9 @@ def _check_classes(attribute: Attribute) -> None:
     classes = attribute.classes
     if not isinstance(classes, tuple | list) or not all(isinstance(label, str) for label in classes):
         raise UserError(f"The classes of attribute {attribute.name!r} must be a tuple of texts, not {classes!r}.")
+    for label in classes:
+        if label != printable(label) or "\n" in label:
+            raise UserError(f"{label!r} cannot be the name of a class of {attribute.name!r}; use letters that print.")
     if attribute.kind == "real" and classes:
         raise UserError(f"Attribute {attribute.name!r} is real and has no classes; leave them out or declare a class.")
     if attribute.kind == "class" and not classes:

@@ -176,6 +176,8 @@ def _raise(error: OSError) -> None:
 
 def _header(path: Path) -> Found:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise OSError("it is no regular file")
         with Image.open(path, formats=FORMATS) as image:
             frames = getattr(image, "n_frames", 1)
             if frames > 1:

@@ -97,7 +97,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         # header=None, because pandas would give a second column of the same name another one.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None, compression=None)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); name a CSV file.") from error
     except ValueError as error:

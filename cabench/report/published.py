@@ -54,7 +54,7 @@ def read_published(path: Path) -> list[Published]:
         UserError: for a file that cannot be read, lacks a column, or holds a value that is not allowed.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, compression=None)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as CSV ({error}).") from error
     if tuple(table.columns) != COLUMNS:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 from cabench.errors import UserError
 
@@ -26,6 +27,7 @@ TAKEN: Counter[str] = Counter()
 REFUSED: Counter[str] = Counter()
 
 Attempt = Callable[..., Any]
+Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 
 
 def pytest_configure() -> None:
@@ -64,6 +66,21 @@ def attempt() -> Attempt:
                 return None
 
     return take
+
+
+@pytest.fixture(scope="session")
+def damage() -> Damage:
+    """Gives bytes with some replaced, taken away or put in."""
+
+    @st.composite
+    def damaged(draw: st.DrawFn, content: bytes) -> bytes:
+        for _ in range(draw(st.integers(1, 4))):
+            start = draw(st.integers(0, len(content)))
+            end = start + draw(st.sampled_from((0, 0, 1, 1, 1, 4, 8, len(content))))
+            content = content[:start] + draw(st.binary(max_size=6)) + content[end:]
+        return content
+
+    return damaged
 
 
 @contextmanager

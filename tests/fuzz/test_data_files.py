@@ -20,8 +20,11 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from cabench.dataset import SPACES, Attribute
+from cabench.dataset_check import check_file
 from cabench.dataset_file import SPLITS, DatasetFile, DatasetWriter
+from cabench.dataset_overview import picture, value_table
 from cabench.datasets.sources import celeba, idx, label_tables
+from cabench.errors import UserError
 from cabench.record import Record
 from cabench.saving import load_method, save_method
 from cabench.store import ResultsStore
@@ -29,10 +32,15 @@ from cabench.store import ResultsStore
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=60 * TIMES)
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
+Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 
 ATTRIBUTES = (
     Attribute("shape", "salient", "class", ("heart", "square")),
     Attribute("age", "common", "real"),
+)
+TABLE_PLACES = (
+    *("train/features", "test/features", "train/attributes/age", "test/attributes/age", "test/is_target", "new"),
+    "train/images",
 )
 PLACES = (
     *("train", "test", "train/attributes", "test/attributes", "train/images", "test/images", "train/is_target"),
@@ -53,6 +61,7 @@ SHAPES = (
     (2**40,),
     (2**40, 1, 4, 4),
     (6, 2**33),
+    (6, 2, 2),
 )
 DEEP = "[" * 3000 + "]" * 3000
 values = (
@@ -68,15 +77,23 @@ values = (
 )
 
 
-def write_dataset(path: Path) -> None:
+def draw_images(generator: np.random.Generator) -> np.ndarray:
+    return generator.integers(0, 256, (3, 1, 4, 4), dtype=np.uint8)
+
+
+def draw_features(generator: np.random.Generator) -> np.ndarray:
+    return generator.normal(size=(3, 2)).astype(np.float32)
+
+
+def write_dataset(path: Path, draw: Callable[[np.random.Generator], np.ndarray]) -> None:
     generator = np.random.default_rng(0)
     with h5py.File(path, "w") as file:
         writer = DatasetWriter(file)
         for split in SPLITS:
-            with writer.split(split, 6, (1, 4, 4), ATTRIBUTES) as out:
+            with writer.split(split, 6, draw(generator).shape[1:], ATTRIBUTES) as out:
                 for is_target in (False, True):
                     known = {"age": generator.normal(size=3)} | ({"shape": np.array([0, 1, 0])} if is_target else {})
-                    out.append(generator.integers(0, 256, (3, 1, 4, 4), dtype=np.uint8), is_target, known)
+                    out.append(draw(generator), is_target, known)
         writer.finish("tiny", 1, {"seed": 0}, [{"title": "tiny"}])
 
 
@@ -139,18 +156,28 @@ def changed(path: Path, changes: list[Change]) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("around") / "data"
     folder.mkdir()
-    write_dataset(folder / "sound.h5")
+    write_dataset(folder / "sound.h5", draw_images)
+    write_dataset(folder / "table.h5", draw_features)
     shutil.copy(folder / "sound.h5", folder / "changed.h5")
     return folder
 
 
 def read_dataset(path: Path) -> None:
-    file = DatasetFile.open(path)
+    sound = not check_file(path).errors
+    try:
+        file = DatasetFile.open(path)
+    except UserError:
+        assert not sound
+        raise
     for split in SPLITS:
         data = file.read(split)
-        assert data.background.images.dtype == torch.uint8
+        assert data.background.images.dtype == (torch.float32 if file.info.is_table else torch.uint8)
         assert len(data.background) + len(data.target) == sum(file.info.counts[split].values())
-    file.verify()
+    value_table(file)
+    if not file.info.is_table:
+        picture(file)
+    if not sound:
+        file.verify()
 
 
 @EXAMPLES
@@ -158,7 +185,23 @@ def read_dataset(path: Path) -> None:
 def test_a_changed_data_set(attempt: Attempt, folder: Path, changes: list[Change]) -> None:
     shutil.copy(folder / "sound.h5", folder / "changed.h5")
     changed(folder / "changed.h5", changes)
-    attempt("data set", folder, lambda: read_dataset(folder / "changed.h5"))
+    attempt("data set: images", folder, lambda: read_dataset(folder / "changed.h5"))
+
+
+@EXAMPLES
+@given(changes=st.lists(change(TABLE_PLACES), min_size=1, max_size=2))
+def test_a_changed_table(attempt: Attempt, folder: Path, changes: list[Change]) -> None:
+    shutil.copy(folder / "table.h5", folder / "changed.h5")
+    changed(folder / "changed.h5", changes)
+    attempt("data set: table", folder, lambda: read_dataset(folder / "changed.h5"))
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_a_data_set_of_other_bytes(attempt: Attempt, damage: Damage, folder: Path, data: st.DataObject) -> None:
+    content = (folder / data.draw(st.sampled_from(("sound.h5", "table.h5")))).read_bytes()
+    (folder / "changed.h5").write_bytes(data.draw(damage(content) | st.binary(max_size=100)))
+    attempt("data set: bytes", folder, lambda: read_dataset(folder / "changed.h5"))
 
 
 @EXAMPLES
@@ -183,16 +226,6 @@ def stored(folder: Path) -> Record:
     (record.folder(folder / "results")).mkdir(parents=True)
     (record.folder(folder / "results") / "representations.h5").touch()
     return record
-
-
-@st.composite
-def damage(draw: st.DrawFn, content: bytes) -> bytes:
-    """Bytes with some replaced, taken away or put in."""
-    for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(content)))
-        end = start + draw(st.sampled_from((0, 0, 1, 1, 1, 4, len(content))))
-        content = content[:start] + draw(st.binary(max_size=6)) + content[end:]
-    return content
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +253,9 @@ metas = st.sampled_from(
 
 @EXAMPLES
 @given(data=st.data())
-def test_a_changed_method(attempt: Attempt, folder: Path, saved_method: bytes, data: st.DataObject) -> None:
+def test_a_changed_method(
+    attempt: Attempt, damage: Damage, folder: Path, saved_method: bytes, data: st.DataObject
+) -> None:
     (length,) = struct.unpack("<Q", saved_method[:8])
     header, tensors = json.loads(saved_method[8 : 8 + length]), saved_method[8 + length :]
     kinds = st.sampled_from(("sound", "meta", "text", "name", "bytes"))
@@ -243,10 +278,11 @@ IDX = b"\0\0\x08\x03" + struct.pack(">3I", 2, 2, 3) + bytes(range(12))
 
 
 @EXAMPLES
-@given(content=damage(IDX), dimensions=st.integers(0, 255), zipped=st.booleans())
+@given(data=st.data(), dimensions=st.integers(0, 255), zipped=st.booleans())
 def test_an_idx_file_of_other_bytes(
-    attempt: Attempt, folder: Path, content: bytes, dimensions: int, zipped: bool
+    attempt: Attempt, damage: Damage, folder: Path, data: st.DataObject, dimensions: int, zipped: bool
 ) -> None:
+    content = data.draw(damage(IDX))
     path = folder / "images.idx"
     for number, bytes_ in enumerate((content, b"\0\0\x08" + bytes([dimensions]) + b"\0\0\0\1" * dimensions + b"\7")):
         path.write_bytes(gzip.compress(bytes_) if zipped and number else bytes_)
@@ -258,10 +294,12 @@ CELEBA = b"1\nEyeglasses Wearing_Hat Male Young Smiling\n000001.jpg 1 -1 1 -1 1\
 
 
 @EXAMPLES
-@given(content=damage(CELEBA) | st.binary(), suffix=st.sampled_from((".txt", ".csv")))
-def test_an_attribute_table_of_other_bytes(attempt: Attempt, folder: Path, content: bytes, suffix: str) -> None:
+@given(data=st.data(), suffix=st.sampled_from((".txt", ".csv")))
+def test_an_attribute_table_of_other_bytes(
+    attempt: Attempt, damage: Damage, folder: Path, data: st.DataObject, suffix: str
+) -> None:
     path = folder / f"list_attr_celeba{suffix}"
-    path.write_bytes(content)
+    path.write_bytes(data.draw(damage(CELEBA) | st.binary()))
     attempt("attribute table", folder, lambda: celeba.read_attributes(path))
     path.unlink()
 
@@ -279,7 +317,9 @@ def sheet(folder: Path) -> bytes:
 
 @EXAMPLES
 @given(data=st.data())
-def test_a_sheet_of_other_bytes(attempt: Attempt, folder: Path, sheet: bytes, data: st.DataObject) -> None:
+def test_a_sheet_of_other_bytes(
+    attempt: Attempt, damage: Damage, folder: Path, sheet: bytes, data: st.DataObject
+) -> None:
     path = folder / "data.xlsx"
     path.write_bytes(data.draw(damage(sheet) | st.binary()))
     attempt("sheet", folder, lambda: label_tables.read_excel(path, ("ID", "N")))

@@ -20,9 +20,11 @@ from cabench.profiles import load_profile
 
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=100 * int(os.environ.get("CABENCH_FUZZ", "1")))
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
+Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 
 TEXT = files("cabench.profiles").joinpath("smoke.toml").read_text(encoding="utf-8")
-NAMES = ("datasets", "methods", "on", "variants", "defaults", "every_method", "extends", "dsprites", "sepclr", "epochs")
+TABLES = ("datasets", "methods", "on", "like", "variants", "defaults", "every_method", "extends")
+NAMES = (*TABLES, "dsprites", "sepclr", "epochs")
 TEXTS = (
     "../../x",
     "x" * 300,
@@ -106,17 +108,6 @@ def changed(draw: st.DrawFn) -> str:
     return "\n".join(f"{toml(str(key))} = {toml(value)}" for key, value in content.items())
 
 
-@st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    """The bytes of the smoke profile with some replaced, taken away or put in."""
-    content = TEXT.encode()
-    for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(content)))
-        end = start + draw(st.integers(0, 8))
-        content = content[:start] + draw(st.binary(max_size=6)) + content[end:]
-    return content
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("profiles") / "mine.toml"
@@ -137,9 +128,9 @@ def test_a_profile_with_other_values(attempt: Attempt, path: Path, text: str) ->
 
 
 @EXAMPLES
-@given(content=damaged() | st.binary())
-def test_a_profile_of_other_bytes(attempt: Attempt, path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+@given(data=st.data())
+def test_a_profile_of_other_bytes(attempt: Attempt, damage: Damage, path: Path, data: st.DataObject) -> None:
+    path.write_bytes(data.draw(damage(TEXT.encode()) | st.binary()))
     attempt("profile: bytes", path.parent, lambda: read(path))
 
 

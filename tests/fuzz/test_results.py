@@ -29,6 +29,7 @@ TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
 SLOW = settings(settings.get_profile("cabench"), max_examples=40 * TIMES)
 QUICK = settings(settings.get_profile("cabench"), max_examples=100 * TIMES)
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
+Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 CELLS = ("dsprites/mmcvae/seed0", "dsprites/mmcvae/seed1", "dsprites/mmcvae/seed2", "dsprites/pca/seed0")
@@ -115,16 +116,6 @@ def changes(valid: Sequence[Any]) -> st.SearchStrategy[str]:
     return changed()
 
 
-@st.composite
-def damage(draw: st.DrawFn, content: bytes) -> bytes:
-    """Bytes with some replaced, taken away or put in."""
-    for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(content)))
-        end = start + draw(st.sampled_from((0, 1, 1, 8, len(content))))
-        content = content[:start] + draw(st.binary(max_size=6)) + content[end:]
-    return content
-
-
 def originals(cells: Sequence[str]) -> list[Path]:
     return [next(PUBLISHED.glob(f"{cell}-*")) / "record.json" for cell in cells]
 
@@ -189,7 +180,7 @@ def test_a_changed_record(attempt: Attempt, results: Path, sound: list[Record], 
 
 @QUICK
 @given(data=st.data())
-def test_a_record_of_other_bytes(attempt: Attempt, results: Path, data: st.DataObject) -> None:
+def test_a_record_of_other_bytes(attempt: Attempt, damage: Damage, results: Path, data: st.DataObject) -> None:
     path = results.parent / "record.json"
     path.write_bytes(data.draw(damage(with_raw(RECORDS[3]).encode())))
     record = attempt("record: bytes", results.parent, lambda: read_record(path, results))
@@ -234,9 +225,11 @@ def test_a_changed_log(attempt: Attempt, results: Path, sound: list[Record], lin
 
 
 @SLOW
-@given(content=damage(picture()) | st.binary())
-def test_a_picture_of_other_bytes(attempt: Attempt, results: Path, sound: list[Record], content: bytes) -> None:
-    beside(attempt, results, sound[-1], "pictures.png", content)
+@given(data=st.data())
+def test_a_picture_of_other_bytes(
+    attempt: Attempt, damage: Damage, results: Path, sound: list[Record], data: st.DataObject
+) -> None:
+    beside(attempt, results, sound[-1], "pictures.png", data.draw(damage(picture()) | st.binary()))
 
 
 rows = st.lists(
@@ -278,12 +271,11 @@ def test_figures_from_papers(
 
 
 @QUICK
-@given(
-    content=st.binary() | damage(",".join(COLUMNS).encode() + b'\ndsprites,sepclr,"A, B",common,shape,auc,0.5,,here\n')
-)
-def test_figures_of_other_bytes(attempt: Attempt, results: Path, content: bytes) -> None:
+@given(data=st.data())
+def test_figures_of_other_bytes(attempt: Attempt, damage: Damage, results: Path, data: st.DataObject) -> None:
     path = results.parent / "figures.csv"
-    path.write_bytes(content)
+    sound = ",".join(COLUMNS).encode() + b'\ndsprites,sepclr,"A, B",common,shape,auc,0.5,,here\n'
+    path.write_bytes(data.draw(st.binary() | damage(sound)))
     attempt("figures: bytes", results.parent, lambda: read_published(path))
 
 

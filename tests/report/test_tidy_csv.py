@@ -52,7 +52,8 @@ def make_record(seed: int = 0, scores: tuple[Score, ...] = (), label: str = "pca
 
 
 def make_failed(seed: int = 0, label: str = "pca") -> Record:
-    record = make_record(seed, label=label, status="failed", separation_gap=None, error={"type": "ValueError"})
+    error = {"type": "ValueError", "message": "no", "traceback": "", "step": None, "last_terms": None}
+    record = make_record(seed, label=label, status="failed", separation_gap=None, error=error)
     return dataclasses.replace(record, scores=())
 
 
