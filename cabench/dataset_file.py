@@ -237,14 +237,17 @@ def _check_arrays(file: h5py.File) -> None:
                     f"{array.name} is {array.dtype} of shape {array.shape}, where {len(rows)} rows of {kind} in "
                     f"{dimensions} dimension{'s' if dimensions > 1 else ''} are wanted"
                 )
-    first, *others = (_declarations(file[split]) for split in SPLITS)
-    if any(other != first for other in others):
-        raise ValueError("its splits hold examples of different shapes, or declare different attributes")
+    train, test = (file[split] for split in SPLITS)
+    if examples(train).shape[1:] != examples(test).shape[1:]:
+        raise ValueError(f"{examples(test).name} holds examples of another shape than {examples(train).name}")
+    first, second = _declarations(train), _declarations(test)
+    for name in sorted(first.keys() | second.keys()):
+        if first.get(name) != second.get(name):
+            raise ValueError(f"{test.name}/attributes/{name} is declared differently from {train.name}")
 
 
-def _declarations(split: h5py.Group) -> tuple[tuple[int, ...], list[Attribute]]:
-    attributes = split["attributes"]
-    return examples(split).shape[1:], [_read_attribute(name, attributes[name]) for name in sorted(attributes)]
+def _declarations(split: h5py.Group) -> dict[str, Attribute]:
+    return {name: _read_attribute(name, values) for name, values in split["attributes"].items()}
 
 
 def _read_info(file: h5py.File) -> DatasetInfo:
