@@ -48,7 +48,7 @@ class Content:
         )
 
     def write(self, writer: DatasetWriter, name: str) -> None:
-        with writer.split(name, len(self.images), SHAPE, self.attributes) as out:  # type: ignore[arg-type]
+        with writer.split(name, len(self.images), self.images.shape[1:], self.attributes) as out:  # type: ignore[arg-type]
             for start in range(0, len(self.images), 2):
                 rows = slice(start, start + 2)
                 is_target = bool(self.is_target[start])
@@ -291,6 +291,46 @@ def test_the_hash_changes_with_all_that_a_score_may_depend_on(
     contents = Contents()
     change(getattr(contents, split))
     assert contents.write_unchecked(tmp_path / "changed.h5") != file.info.content_sha256
+
+
+def crop_images(content: Content) -> None:
+    content.images = content.images[:, :, :-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (drop_attribute, "/test/attributes/.* is declared differently from /train"),
+        (redeclare(name="number"), "/test/attributes/digit is declared differently from /train"),
+        (redeclare(space="salient"), "/test/attributes/digit is declared differently from /train"),
+        (crop_images, "/test/images holds examples of another shape than /train/images"),
+    ],
+)
+def test_splits_that_do_not_go_together_are_refused(
+    tmp_path: Path, change: Callable[[Content], None], words: str
+) -> None:
+    contents = Contents()
+    change(contents.test)
+    with pytest.raises(UserError, match=words):
+        contents.write(tmp_path / "changed.h5")
+
+
+@pytest.mark.parametrize("name", ["config", "sources", "notes"])
+@pytest.mark.parametrize("value", ["[" * 10_000, "{", "3", '{"a": NaN}', '[{"title": 1}]', 3.5])
+def test_a_description_that_is_not_as_it_should_be_is_refused(file: DatasetFile, name: str, value: object) -> None:
+    with h5py.File(file.path, "r+") as opened:
+        opened.attrs[name] = value
+    with pytest.raises(UserError, match="is not a data set file of cabench"):
+        DatasetFile.open(file.path)
+
+
+@pytest.mark.parametrize("place", ["train/images", "test/is_target", "train/attributes/digit"])
+def test_links_to_other_files_are_refused(file: DatasetFile, place: str) -> None:
+    with h5py.File(file.path, "r+") as opened:
+        del opened[place]
+        opened[place] = h5py.ExternalLink("/etc/other.h5", "/x")
+    with pytest.raises(UserError, match=f"/{place} is a link to somewhere else"):
+        DatasetFile.open(file.path)
 
 
 # Verification

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,17 @@ def test_a_table_has_counts_and_no_picture(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "table.images.png").exists()
+
+
+def test_no_command_shows_what_a_terminal_would_obey(file: DatasetFile) -> None:
+    with h5py.File(file.path, "r+") as opened:
+        opened.attrs["notes"] = json.dumps(["\x1b[2J"])
+        for split in ("train", "test"):
+            opened[f"{split}/attributes/kind"].attrs["classes"] = ["a", "\x1b[31m", "never"]
+    for command, shown in (("info", "\\x1b[31m"), ("verify", "content hash")):
+        words = [sys.executable, "-m", "cabench", "data", command, str(file.path)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr
+        assert shown in said
+        assert "\x1b" not in said
+        assert "Traceback" not in said

@@ -95,8 +95,15 @@ def test_seeds_are_numbers_and_ranges_in_order_without_repeats(text: str, seeds:
     assert parse_seeds(text) == seeds
 
 
+def test_more_seeds_than_anybody_runs_are_refused_before_they_are_listed() -> None:
+    for text in ("0-999999999", "0-9000,0-9000"):
+        with pytest.raises(UserError, match="more than 10,000"):
+            parse_seeds(text)
+
+
 @pytest.mark.parametrize(
-    "text", ["", ",", "0,", "-1", "3-", "4-0", "0--4", "0-4-8", "1.5", "a", "0 1", "0;1", "0:4", "²"]
+    "text",
+    ["", ",", "0,", "-1", "3-", "4-0", "0--4", "0-4-8", "1.5", "a", "0 1", "0;1", "0:4", "²", "9" * 10, "9" * 5000],
 )
 def test_other_seeds_are_refused_and_repeated_with_the_right_form(text: str) -> None:
     with pytest.raises(UserError, match="not understood; write numbers and ranges such as 0,2 or 0-4") as caught:

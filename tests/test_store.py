@@ -462,9 +462,27 @@ def test_a_record_that_is_not_text_is_named(tmp_path: Path) -> None:
         Record.load(tmp_path / "record.json")
 
 
+def test_a_record_in_the_folder_of_another_cell_is_refused(store: ResultsStore) -> None:
+    record = record_of(cell())
+    store.write_record(cell(), record)
+    other = record.folder(store.folder).with_name("seed7-12345678")
+    other.mkdir()
+    (other / "record.json").write_text(record.to_json(), encoding="utf-8")
+    with pytest.raises(UserError, match="is the record of another cell; move it"):
+        store.records()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
+        *({part: {**content()[part], "label": "../../x"}} for part in ("method", "dataset")),
+        *({"key": key} for key in ("", "../../../x", "AB" * 32)),
+        *({"seed": seed} for seed in (-1, True, 0.5)),
+        *({"separation_gap": gap} for gap in (float("nan"), 1e300, None)),
+        {"cost": {}},
+        {"precision": "fp64"},
+        {"more": 1},
+        {"provenance": {"a": json.loads("[" * 60 + "]" * 60)}},
         {"method": None},
         {"method": {}},
         {"dataset": "tiny"},

@@ -222,6 +222,11 @@ def _shape(paths: Sequence[Path], found: Sequence[Found], form: ImageForm) -> tu
         width, height = _same("sizes", paths, sizes, "scale them to one with --size, such as --size 64")
         if min(width, height) < SMALLEST_SIZE:
             raise UserError(f"{paths[0]} has {width} x {height} pixels; the smallest side allowed is {SMALLEST_SIZE}.")
+        if max(width, height) > LARGEST_SIZE:  # also what a damaged header may say, and no memory holds
+            raise UserError(
+                f"{paths[0]} has {width} x {height} pixels; the largest side allowed is {LARGEST_SIZE}. Scale them "
+                "with --size, such as --size 64."
+            )
     return (1 if channels == "grey" else 3), height, width
 
 

@@ -2,9 +2,9 @@
 
 Each test takes a kind of input, and holds one thing of it: it is read, or refused with a `UserError`; no other
 exception, and no file left behind. In the suite each takes some dozen to some hundred inputs, always the same ones.
-`CABENCH_FUZZ=20` takes twenty times as many, drawn anew each time; a count by kind is printed at the end:
+`CABENCH_FUZZ=12` takes twelve times as many, drawn anew each time; a count by kind is printed at the end:
 
-    CABENCH_FUZZ=20 python -m pytest tests/fuzz
+    CABENCH_FUZZ=12 python -m pytest tests/fuzz
 """
 
 from __future__ import annotations

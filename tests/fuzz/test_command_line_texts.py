@@ -17,7 +17,7 @@ from cabench.evaluation.protocols import check_protocols
 from cabench.experiment import check_overrides, make_dataset, make_method, parse_overrides, parse_seeds
 from cabench.profiles import load_profile
 
-EXAMPLES = settings(settings.get_profile("cabench"), max_examples=150 * int(os.environ.get("CABENCH_FUZZ", "1")))
+EXAMPLES = settings(settings.get_profile("cabench"), max_examples=60 * int(os.environ.get("CABENCH_FUZZ", "1")))
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
 
 WORDS = (

@@ -30,7 +30,7 @@ from cabench.saving import load_method, save_method
 from cabench.store import ResultsStore
 
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
-EXAMPLES = settings(settings.get_profile("cabench"), max_examples=60 * TIMES)
+EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * TIMES)
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
 Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 

@@ -23,7 +23,7 @@ from cabench.own_data.images import ImageForm
 from cabench.own_data.labels import Columns, parse_columns
 from cabench.own_data.tables import import_tables
 
-EXAMPLES = settings(settings.get_profile("cabench"), max_examples=60 * int(os.environ.get("CABENCH_FUZZ", "1")))
+EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * int(os.environ.get("CABENCH_FUZZ", "1")))
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
 Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cabench.experiment import check_profile
 from cabench.profiles import load_profile
 
-EXAMPLES = settings(settings.get_profile("cabench"), max_examples=100 * int(os.environ.get("CABENCH_FUZZ", "1")))
+EXAMPLES = settings(settings.get_profile("cabench"), max_examples=40 * int(os.environ.get("CABENCH_FUZZ", "1")))
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
 Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 

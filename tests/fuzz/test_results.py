@@ -26,8 +26,8 @@ from cabench.report.published import COLUMNS, read_published
 from cabench.report.tidy_csv import tidy_csv
 
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
-SLOW = settings(settings.get_profile("cabench"), max_examples=40 * TIMES)
-QUICK = settings(settings.get_profile("cabench"), max_examples=100 * TIMES)
+SLOW = settings(settings.get_profile("cabench"), max_examples=20 * TIMES)
+QUICK = settings(settings.get_profile("cabench"), max_examples=50 * TIMES)
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
 Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 

@@ -195,6 +195,9 @@ def test_what_does_not_fit_is_refused_and_nothing_written(
         ([replace(SEX, classes="ab")], "must be a tuple of texts"),
         ([replace(SEX, classes=())], "name its classes"),
         ([replace(AGE, classes=("a",))], "is real and has no classes"),
+        ([replace(SEX, classes=("a", "b\0"))], "cannot be the name of a class of 'sex'"),
+        ([replace(SEX, classes=("a", "\x1b[2J"))], "cannot be the name of a class of 'sex'"),
+        ([replace(SEX, classes=("a", "b\nc"))], "cannot be the name of a class of 'sex'"),
         ([replace(SEX, space="shared")], "is declared as shared and class"),
         ([replace(SEX, kind="text")], "is declared as common and text"),
     ],
@@ -204,7 +207,7 @@ def test_attributes_that_cannot_be_are_refused(tmp_path: Path, draw, refusal, at
     assert words in refusal(lambda: write_arrays(tmp_path / "mine.h5", *parts, attributes))
 
 
-@pytest.mark.parametrize("name", ["mine.hdf5", "mine", ".h5", "-x.h5", "my file.h5", "a:b.h5"])
+@pytest.mark.parametrize("name", ["mine.hdf5", "mine", ".h5", "-x.h5", "my file.h5", "a:b.h5", "x" * 101 + ".h5"])
 def test_paths_that_could_not_be_named_are_refused(tmp_path: Path, draw, refusal, name: str) -> None:
     parts = [Examples(draw(10)), Examples(draw(10, seed=1))]
     assert "ending in .h5" in refusal(lambda: write_arrays(tmp_path / name, *parts))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,10 @@ def bad(tmp_path: Path, name: str) -> None:
     elif name == "several":
         frames = [Image.fromarray(pixels), Image.fromarray(255 - pixels)]
         frames[0].save(tmp_path / "bad.tif", save_all=True, append_images=frames[1:])
+    elif name == "pipe":
+        os.mkfifo(tmp_path / "bad.png")
+    elif name == "link":
+        (tmp_path / "bad.png").symlink_to(tmp_path / "nowhere.png")
     elif name == "floats":
         Image.fromarray(pixels[..., 0].astype(np.float32)).save(tmp_path / "bad.tif")
 
@@ -148,6 +153,8 @@ def bad(tmp_path: Path, name: str) -> None:
         ("transparent", "parts of it are transparent"),
         ("several", "it holds 2 images"),
         ("floats", "32-bit numbers"),
+        ("pipe", "no regular file"),
+        ("link", "no regular file"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, refusal, name: str, words: str) -> None:
@@ -173,6 +180,8 @@ def test_what_does_not_go_together_is_said_before_anything_is_decoded(tmp_path: 
     assert "bits a pixel" in refusal(lambda: read(tmp_path / "depths"))
     fill(tmp_path / "small", ["a.png"], size=(4, 4))
     assert "smallest side" in refusal(lambda: read(tmp_path / "small"))
+    fill(tmp_path / "large", ["a.png"], size=(1025, 8))
+    assert "largest side" in refusal(lambda: read(tmp_path / "large"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +109,10 @@ def test_what_is_no_text_is_refused(tmp_path: Path, refusal) -> None:
     assert "cannot be read as a CSV file" in refusal(lambda: read_table(tmp_path / "labels.csv"))
     assert "name a CSV file" in refusal(lambda: read_table(tmp_path))
     assert "name a CSV file" in refusal(lambda: read_table(tmp_path / "absent.csv"))
+
+
+def test_a_compressed_table_is_not_unpacked(tmp_path: Path, refusal) -> None:
+    for suffix, written in ((".csv.gz", gzip.compress(b"file\na\n")), (".csv.bz2", bz2.compress(b"file\na\n"))):
+        path = tmp_path / f"labels{suffix}"
+        path.write_bytes(written)
+        assert "cannot be read as a CSV file" in refusal(lambda path=path: read_table(path))

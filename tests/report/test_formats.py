@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from cabench.record import Record, Score, Unmeasured
+from cabench.report.html import html_page
 from cabench.report.latex import latex
 from cabench.report.markdown import markdown, markdown_summary
 from cabench.report.published import Published, beside_published
@@ -152,3 +155,31 @@ class TestFewSeeds:
 
         assert all(mark in FORMATS[name](records) for mark in marks)
         assert not any(mark in FORMATS[name](two) for mark in marks)
+
+
+@pytest.mark.parametrize("form", [*FORMATS, "csv"])
+def test_what_a_terminal_would_obey_is_written_as_its_escape(
+    make_score: MakeScore, make_record: MakeRecord, make_failed: MakeRecord, form: str
+) -> None:
+    hostile = "a\x1b[2J\x07\u202e\x9bb"
+    scores = (make_score("salient", attribute=hostile), make_score("common", attribute=hostile))
+    records = [
+        make_record(scores=scores, profile=hostile, dataset__sources=[hostile]),
+        make_record(1, scores=scores, method__config={"name": hostile}),
+        make_failed(2, error={"message": hostile}),
+    ]
+    text = {**FORMATS, "csv": tidy_csv}[form](records)
+    assert not set(hostile) & set(text) - set("a[2Jb")
+
+
+def test_a_page_shows_what_a_terminal_would_obey_as_its_escape(
+    make_score: MakeScore, make_record: MakeRecord, tmp_path: Path
+) -> None:
+    page = html_page([make_record(scores=(make_score(attribute="a\x1b\u202eb"),), profile="\x9b")], tmp_path)
+    assert not {"\x1b", "\u202e", "\x9b"} & set(page)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", " ="])
+def test_no_spreadsheet_takes_text_for_a_formula(make_score: MakeScore, make_record: MakeRecord, start: str) -> None:
+    (row, *_) = csv.DictReader(io.StringIO(tidy_csv([make_record(scores=(make_score(attribute=f"{start}1+1"),))])))
+    assert row["attribute"] == f"'{start}1+1"

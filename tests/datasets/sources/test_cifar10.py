@@ -286,10 +286,24 @@ class TestReadBatches:
 
     def test_pickle_with_another_checksum_is_not_opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_batches(tmp_path / BATCHES)
-        monkeypatch.setattr(pickle, "load", lambda *args, **kwargs: pytest.fail("unpickled"))
+        monkeypatch.setattr(cifar10._Values, "load", lambda *args, **kwargs: pytest.fail("unpickled"))
 
         with pytest.raises(UserError, match="damaged or incomplete"):
             cifar10.read(cifar10.locate(tmp_path))
+
+    def test_what_a_pickle_names_is_not_called(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Hostile:
+            def __reduce__(self) -> tuple[object, ...]:
+                return os.mkdir, (str(tmp_path / "made"),)
+
+        folder = write_batches(tmp_path / BATCHES)
+        (folder / BATCH_FILES[0]).write_bytes(pickle.dumps({**batch(0), "more": Hostile()}))
+        accept_batches(folder, monkeypatch)
+
+        train, _ = cifar10.read(cifar10.locate(tmp_path))
+
+        assert len(train.images)
+        assert not (tmp_path / "made").exists()
 
 
 class TestReadImageFiles:

@@ -285,3 +285,20 @@ class TestRealData:
         assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
         assert len(train.labels) == 60_000
         assert len(test.labels) == 10_000
+
+
+def test_more_dimensions_than_an_array_may_have_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\7")
+    with pytest.raises(UserError, match="its header states 255 dimensions"):
+        idx.read_idx(path)
+
+
+def test_a_file_that_unpacks_to_more_than_any_of_its_kind_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idx, "_LARGEST", 1000)
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(idx_file(np.zeros((2, 28, 28), np.uint8))))
+    with pytest.raises(UserError, match="unpacks to more than 1,000 bytes"):
+        idx.read_idx(path)
