@@ -174,3 +174,16 @@ def test_an_entry_point_without_the_class_it_promises_is_refused(install: Instal
     install(code, f"[cabench.methods]\ntheirs = {target}\n")
     with pytest.raises(UserError, match="their_package holds no ContrastiveAnalysisMethod called 'theirs'"):
         load_method("theirs")
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "..", "x" * 101])
+def test_a_name_that_could_lead_out_of_a_folder_is_refused(install: Install, name: str) -> None:
+    install("", f"[cabench.methods]\n{name} = their_package\n")
+    with pytest.raises(UserError, match="is no name for a method; uninstall the package"):
+        load_method("pca")
+
+
+def test_a_package_that_is_no_python_is_named(install: Install) -> None:
+    install("def (", "[cabench.methods]\ntheirs = their_package\n")
+    with pytest.raises(UserError, match=r"'theirs' .* cannot be imported"):
+        load_method("theirs")
