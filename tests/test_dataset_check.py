@@ -159,7 +159,7 @@ BROKEN = {
     "a broken link": (
         lambda f: (gone("test/attributes/age")(f), f.__setitem__("test/attributes/age", h5py.SoftLink("/nowhere"))),
         False,
-        "/test/attributes/age is no HDF5 data set",
+        "/test/attributes/age is a link to somewhere else",
     ),
     "another byte order": (put("train/attributes/kind", np.zeros(80, ">i8")), False, "is >i8, but must be int64"),
     "a group for a column": (

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cabench import Attribute, Examples, write_arrays
 from cabench.dataset_file import DatasetFile
-from cabench.dataset_overview import HEADERS, picture, value_table
+from cabench.dataset_overview import HEADERS, MOST_ROWS, picture, value_table
 
 KIND = Attribute("kind", "salient", "class", ("a", "b", "never"))
 AGE = Attribute("age", "common", "real")
@@ -84,7 +84,7 @@ def test_the_description_fits_a_terminal(wide: DatasetFile, cabench_here) -> Non
 
 
 def test_every_class_has_a_row_in_the_picture_though_names_are_long(wide: DatasetFile) -> None:
-    assert picture(wide).height == (2 + 8) * 66
+    assert picture(wide).height == (2 + MOST_ROWS) * 66
 
 
 def test_a_file_with_a_broken_layout_is_refused_and_one_with_broken_values_described(

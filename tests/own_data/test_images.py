@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import os
 import struct
 import zlib
-import os
 from pathlib import Path
 
 import numpy as np
