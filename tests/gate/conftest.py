@@ -64,7 +64,7 @@ def make_records() -> MakeRecords:
                 "precision": "fp32",
                 "scores": _scores({name: series[seed] for name, series in values.items()}),
                 "separation_gap": (gaps or [0.25] * len(seeds))[seed],
-                "cost": {"train_s": 60.0, "images_per_s": 1000.0},
+                "cost": {"train_s": 60.0, "images_per_s": 1000.0, "images_seen": 60_000, "parameters": 100},
                 "provenance": {"device": "cpu", "gpu": None, "cpu": "a processor", "threads": 1, "commit": None},
                 "error": None,
             }
