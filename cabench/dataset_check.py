@@ -22,75 +22,24 @@ A file is read in pieces of a few megabytes; eight bytes an image are kept of it
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
 from cabench.dataset import Attribute
-from cabench.dataset_file import SCHEMA, SPLITS, content_sha256
+from cabench.dataset_file import content_sha256
+from cabench.dataset_layout import Findings, Split, check_splits
 from cabench.errors import UserError
-from cabench.evaluation.grid import FEWEST_ROWS, IS_TARGET
-from cabench.hdf5_contents import UNREADABLE, check_contents
+from cabench.evaluation.grid import FEWEST_ROWS
+from cabench.hdf5_contents import UNREADABLE
 
 PIECE = 1 << 22  # bytes of images looked at together: as float64, eight times as much
 NEAR_CONSTANT = 1.0  # standard deviation of all values of an image, in grey levels
 STANDARDISED = 0.1  # how far a feature's mean may be from 0, and its standard deviation from 1
-OPTIONAL_SPLIT = "validation"
 POPULATIONS = ("background", "target")
 MOST_NAMED = 8  # classes or features in one sentence
-
-
-@dataclass
-class Findings:
-    """What was found in one file, each a sentence that names the file and the place in it.
-
-    Attributes:
-        path: the file.
-        errors: where it breaks the contract.
-        warnings: what its user should know.
-    """
-
-    path: Path
-    errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def error(self, text: str) -> None:
-        """Add an error, given as a sentence without its full stop."""
-        self.errors.append(f"{self.path}: {text}.")
-
-    def warn(self, text: str) -> None:
-        """Add a warning, given likewise."""
-        self.warnings.append(f"{self.path}: {text}.")
-
-
-class _Split(NamedTuple):
-    """One split whose layout is sound.
-
-    Attributes:
-        name: e.g. "train".
-        examples: its images or features, on disk.
-        is_target: bool (n,).
-        attributes: as declared.
-        values: (n,) by attribute.
-    """
-
-    name: str
-    examples: h5py.Dataset
-    is_target: np.ndarray
-    attributes: Mapping[str, Attribute]
-    values: Mapping[str, np.ndarray]
-
-    @property
-    def is_table(self) -> bool:
-        return bool(self.examples.ndim == 2)
-
-    def row(self, index: int) -> str:
-        return f"{self.examples.name}[{index}]"
 
 
 def check_file(path: Path) -> Findings:
@@ -108,7 +57,7 @@ def check_layout(path: Path) -> Findings:
     Raises:
         UserError: when there is no such file.
     """
-    return _found(path, _check_splits)
+    return _found(path, check_splits)
 
 
 def _found(path: Path, check: Callable[[h5py.File, Findings], object]) -> Findings:
@@ -123,27 +72,8 @@ def _found(path: Path, check: Callable[[h5py.File, Findings], object]) -> Findin
     return findings
 
 
-def _check_splits(file: h5py.File, findings: Findings) -> list[_Split]:
-    """The splits whose layout is sound; all that a file must have, where nothing was found."""
-    try:
-        check_contents(file)
-    except ValueError as error:
-        findings.error(str(error))
-        return []
-    _check_header(file, findings)
-    names = [name for name in (*SPLITS, OPTIONAL_SPLIT) if name in SPLITS or name in file]
-    found = [_check_layout(file, name, findings) for name in names]
-    for name in file:
-        if name not in names:
-            findings.error(f"/{name} is no split; there are /train, /test and, where wanted, /{OPTIONAL_SPLIT}")
-    splits = [split for split in found if split is not None]
-    for other in splits[1:]:
-        _check_alike(splits[0], other, findings)
-    return splits
-
-
 def _check_file(file: h5py.File, findings: Findings) -> None:
-    splits = _check_splits(file, findings)
+    splits = check_splits(file, findings)
     if findings.errors:
         return
     if content_sha256(file) != file.attrs["content_sha256"]:
@@ -160,194 +90,13 @@ def _check_file(file: h5py.File, findings: Findings) -> None:
             _check_overlap(splits[earlier], hashes[earlier], split, hashes[index], findings)
 
 
-# The header
-
-
-def _check_header(file: h5py.File, findings: Findings) -> None:
-    """The attributes of the file itself."""
-    attrs = file.attrs
-    for name in ("schema", "name", "builder_version", "config", "sources", "content_sha256"):
-        if name not in attrs:
-            findings.error(f"the attribute {name!r} of / is missing")
-    if "schema" in attrs and not _equals(attrs["schema"], SCHEMA):
-        findings.error(f"its schema is {_plain(attrs['schema'])!r}, but this version reads {SCHEMA}")
-    for name in ("name", "content_sha256"):
-        if name in attrs and not isinstance(attrs[name], str):
-            findings.error(f"the attribute {name!r} of / is not text")
-    if "builder_version" in attrs and not _is_integer(attrs["builder_version"]):
-        findings.error("the attribute 'builder_version' of / is not a whole number")
-    _check_json(attrs, "config", "an object", lambda value: isinstance(value, dict), findings)
-    _check_json(attrs, "sources", "a list of objects with a title", _are_sources, findings)
-    _check_json(attrs, "notes", "a list of texts", _are_texts, findings)
-
-
-def _check_json(
-    attrs: h5py.AttributeManager, name: str, wanted: str, fits: Callable[[Any], bool], findings: Findings
-) -> None:
-    if name not in attrs:
-        return
-    try:
-        sound = fits(json.loads(attrs[name]))
-    except (ValueError, TypeError, RecursionError):
-        sound = False
-    if not sound:
-        findings.error(f"the attribute {name!r} of / is not {wanted}, written as JSON")
-
-
-def _are_sources(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(source, dict) and isinstance(source.get("title"), str) for source in value
-    )
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
-
-
-# The layout of a split
-
-
-def _check_layout(file: h5py.File, name: str, findings: Findings) -> _Split | None:
-    """Groups, types and shapes of one split; None where its values cannot be looked at."""
-    before = len(findings.errors)
-    group = file.get(name)
-    if not isinstance(group, h5py.Group):
-        findings.error(f"the group /{name} is missing")
-        return None
-    stored = _check_stored(group, findings)
-    rows = len(stored) if stored is not None and stored.ndim else 0
-    is_target = _check_column(group, "is_target", np.dtype(np.bool_), rows, findings)
-    declared: dict[str, Attribute] = {}
-    values: dict[str, np.ndarray] = {}
-    attributes = group.get("attributes")
-    if not isinstance(attributes, h5py.Group):
-        findings.error(f"the group /{name}/attributes is missing")
-    else:
-        for key in attributes:
-            attribute = _check_declaration(attributes, key, findings)
-            if attribute is not None:
-                declared[key] = attribute
-                values[key] = _check_column(attributes, key, attribute.undefined().dtype, rows, findings)
-    if len(findings.errors) > before:
-        return None
-    return _Split(name, stored, is_target, declared, values)
-
-
-def _check_stored(group: h5py.Group, findings: Findings) -> h5py.Dataset | None:
-    """The images or features of a split: there, of one kind, type and shape."""
-    kinds = [name for name in ("images", "features") if name in group]
-    if len(kinds) != 1:
-        what = "both /images and /features" if kinds else "neither /images nor /features"
-        findings.error(f"{group.name} holds {what}; it must hold one of them")
-        return None
-    (kind,) = kinds
-    stored, dtype, sizes = group.get(kind), *_FORMS[kind]
-    if not isinstance(stored, h5py.Dataset):
-        findings.error(f"{group.name}/{kind} is no HDF5 data set")
-    elif stored.dtype != dtype:
-        findings.error(f"{stored.name} is {stored.dtype}, but {kind} are {dtype}")
-    elif stored.ndim != len(sizes):
-        findings.error(f"{stored.name} has shape {stored.shape}, but {kind} are ({', '.join(sizes)})")
-    elif 0 in stored.shape:
-        findings.error(f"{stored.name} has shape {stored.shape}, which is empty")
-    elif kind == "images" and stored.shape[1] not in (1, 3):
-        findings.error(f"{stored.name} has {stored.shape[1]} channels, but images are grey (1) or in colour (3)")
-    else:
-        return stored
-    return None
-
-
-_FORMS: Mapping[str, tuple[np.dtype[Any], tuple[str, ...]]] = {
-    "images": (np.dtype(np.uint8), ("n", "channels", "height", "width")),
-    "features": (np.dtype(np.float32), ("n", "features")),
-}
-
-
-def _check_column(group: h5py.Group, name: str, dtype: np.dtype[Any], rows: int, findings: Findings) -> np.ndarray:
-    """The values of one column (n,); empty where they are not as they should be. Without rows any number will do."""
-    column = group.get(name)
-    place = f"{group.name}/{name}"
-    if not isinstance(column, h5py.Dataset):
-        findings.error(f"{place} is missing" if column is None else f"{place} is no HDF5 data set")
-    elif column.dtype != dtype:
-        findings.error(f"{place} is {column.dtype}, but must be {dtype}")
-    elif column.ndim != 1:
-        findings.error(f"{place} has shape {column.shape}, but must be (n,)")
-    elif rows and len(column) != rows:
-        findings.error(f"{place} has {len(column)} values for {rows} images")
-    else:
-        values: np.ndarray = column[:]
-        return values
-    return np.empty(0, dtype)
-
-
-def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attribute | None:
-    """What one attribute says of itself."""
-    column, place = group.get(name), f"{group.name}/{name}"
-    if not isinstance(column, h5py.Dataset):
-        findings.error(f"{place} is no HDF5 data set")
-        return None
-    before = len(findings.errors)
-    space, kind = (_plain(column.attrs.get(key)) for key in ("space", "kind"))
-    if not (isinstance(space, str) and space in ("common", "salient")):
-        findings.error(f"{place} declares the space {space!r}, but must declare 'common' or 'salient'")
-    if not (isinstance(kind, str) and kind in ("class", "real")):
-        findings.error(f"{place} declares the kind {kind!r}, but must declare 'class' or 'real'")
-    if not _is_integer(column.attrs.get("position", 0)):
-        findings.error(f"{place} declares a position that is not a whole number")
-    if name == IS_TARGET:
-        findings.error(f"{place} has a name that is taken; tables call target against background so")
-    declared = column.attrs.get("classes", ())
-    classes = tuple(declared.tolist()) if isinstance(declared, np.ndarray) and declared.ndim == 1 else declared
-    if not isinstance(classes, tuple) or not _are_texts(list(classes)):
-        findings.error(f"{place} declares classes that are no list of texts")
-    elif len(findings.errors) > before:
-        return None
-    elif kind == "class" and (not classes or len(set(classes)) < len(classes)):
-        findings.error(f"{place} must declare the names of its classes, each once")
-    elif kind == "real" and classes:
-        findings.error(f"{place} is real, but declares classes")
-    return Attribute(name, space, kind, classes) if len(findings.errors) == before else None
-
-
-def _check_alike(first: _Split, other: _Split, findings: Findings) -> None:
-    """Both splits hold the same kind of examples with the same attributes."""
-    if first.is_table != other.is_table or first.examples.shape[1:] != other.examples.shape[1:]:
-        findings.error(
-            f"{other.examples.name} holds examples of shape {other.examples.shape[1:]}, but {first.examples.name} of "
-            f"{first.examples.shape[1:]}"
-        )
-    for name in sorted(first.attributes.keys() ^ other.attributes.keys()):
-        has, lacks = (first, other) if name in first.attributes else (other, first)
-        findings.error(f"/{lacks.name}/attributes/{name} is missing, but /{has.name} has it")
-    for name in sorted(first.attributes.keys() & other.attributes.keys()):
-        if first.attributes[name] != other.attributes[name]:
-            findings.error(f"/{other.name}/attributes/{name} is declared differently from /{first.name}")
-
-
-def _plain(value: Any) -> Any:
-    """A value of HDF5 as one of Python, as messages show it."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _equals(value: Any, expected: int) -> bool:
-    return bool(_is_integer(value) and int(value) == expected)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-# Values
-
-
-def _check_populations(split: _Split, findings: Findings) -> None:
+def _check_populations(split: Split, findings: Findings) -> None:
     for population, rows in zip(POPULATIONS, (~split.is_target, split.is_target), strict=True):
         if not rows.any():
             findings.error(f"/{split.name} holds no {population} images; contrastive analysis needs both populations")
 
 
-def _check_values(split: _Split, name: str, findings: Findings) -> None:
+def _check_values(split: Split, name: str, findings: Findings) -> None:
     """The values of one attribute: in range, defined where they may be, and enough of them for a probe."""
     attribute, values, place = split.attributes[name], split.values[name], f"/{split.name}/attributes/{name}"
     before = len(findings.errors)
@@ -374,7 +123,7 @@ def _check_values(split: _Split, name: str, findings: Findings) -> None:
         _check_enough(split, attribute, defined, findings)
 
 
-def _check_enough(split: _Split, attribute: Attribute, defined: np.ndarray, findings: Findings) -> None:
+def _check_enough(split: Split, attribute: Attribute, defined: np.ndarray, findings: Findings) -> None:
     """Whether probes have rows enough: fitted on both populations together where common, scored on each apart."""
     values, place = split.values[attribute.name], f"/{split.name}/attributes/{attribute.name}"
     groups = {"target": split.is_target}
@@ -395,7 +144,7 @@ def _check_enough(split: _Split, attribute: Attribute, defined: np.ndarray, find
             findings.warn(f"{place} has classes with fewer than {FEWEST_ROWS} {words} images to probe: {_listed(few)}")
 
 
-def _check_examples(split: _Split, findings: Findings) -> np.ndarray:
+def _check_examples(split: Split, findings: Findings) -> np.ndarray:
     """Images or features, piece by piece. Gives a hash of each, uint64 (n,)."""
     hashes = np.empty(len(split.examples), np.uint64)
     check = _Features(split) if split.is_table else _Images(split)
@@ -420,7 +169,7 @@ def _pieces(examples: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
 class _Images:
     """Counts images that show next to nothing."""
 
-    def __init__(self, split: _Split) -> None:
+    def __init__(self, split: Split) -> None:
         self._split = split
         self._empty: list[int] = []
 
@@ -439,7 +188,7 @@ class _Images:
 class _Features:
     """Checks that features are finite and, in the training split, standardised."""
 
-    def __init__(self, split: _Split) -> None:
+    def __init__(self, split: Split) -> None:
         self._split = split
         self._infinite: list[int] = []
         self._sum = np.zeros(split.examples.shape[1])
@@ -475,7 +224,7 @@ class _Features:
                 )
 
 
-def _check_repeats(split: _Split, hashes: np.ndarray, findings: Findings) -> None:
+def _check_repeats(split: Split, hashes: np.ndarray, findings: Findings) -> None:
     """Examples that are in a split more than once."""
     order = np.argsort(hashes, kind="stable")
     again = np.sort(order[1:][hashes[order][1:] == hashes[order][:-1]])
@@ -488,7 +237,7 @@ def _check_repeats(split: _Split, hashes: np.ndarray, findings: Findings) -> Non
 
 
 def _check_overlap(
-    earlier: _Split, earlier_hashes: np.ndarray, later: _Split, later_hashes: np.ndarray, findings: Findings
+    earlier: Split, earlier_hashes: np.ndarray, later: Split, later_hashes: np.ndarray, findings: Findings
 ) -> None:
     """Examples that are in two splits."""
     shared = np.flatnonzero(np.isin(later_hashes, earlier_hashes))

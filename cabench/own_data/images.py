@@ -17,6 +17,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cabench.errors import UserError
+from cabench.processors import workers
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
@@ -145,7 +146,7 @@ def read_folders(folders: Mapping[str, Folder], form: ImageForm) -> dict[str, Pi
     """
     paths = {population: [folder.path / name for name in folder.names] for population, folder in folders.items()}
     every = [path for part in paths.values() for path in part]
-    with ThreadPoolExecutor(_workers()) as pool:
+    with ThreadPoolExecutor(workers()) as pool:
         found = list(pool.map(_header, every))
         shape = _shape(every, found, form)
         bits = _same("bits a pixel", every, [item.bits for item in found], "convert them to one depth")
@@ -300,8 +301,3 @@ def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def _unusable(path: Path, reason: str, advice: str) -> UserError:
     return UserError(f"{path} cannot be used ({reason}); {advice}.")
-
-
-def _workers() -> int:
-    """How many processors this process may use, which `taskset` and the like restrict."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

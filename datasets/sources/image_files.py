@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from cabench.errors import UserError
+from cabench.processors import workers
 
 CHUNK = 250  # images decoded at a time: 38 MB of 224 x 224 colour
 Prepare = Callable[[Image.Image], np.ndarray]
@@ -168,11 +169,6 @@ def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Itera
             rows = slice(start, min(start + CHUNK, len(names)))
             # Given its order, since stacking transposed images would keep theirs, which is slow to store.
             yield rows, np.array(list(pool.map(load, names[rows])), order="C")
-
-
-def workers() -> int:
-    """How many processors this process may use, which `taskset` and the like restrict."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _walk(folder: Path) -> Iterator[str]:
