@@ -245,9 +245,9 @@ def gate(
     from cabench.gate.text import changes_text, text
     from cabench.report.output import write_report
 
-    records = read_results(results)
+    records, unreadable = read_results(results)
     if baseline.exists() or not update:
-        outcome = check(Baseline.read(baseline), records, level, effect, max_slowdown)
+        outcome = check(Baseline.read(baseline), records, level, effect, max_slowdown, unreadable)
         typer.echo(changes_text(outcome) if update else text(outcome), nl=False)
         if markdown:
             write_report(markdown, as_markdown(outcome))
@@ -256,7 +256,7 @@ def gate(
         if not (update or outcome.passed):
             raise typer.Exit(1)
     if update:
-        written = new_baseline(records)
+        written = new_baseline(records, unreadable)
         written.write(baseline)
         typer.echo(f"{baseline} now holds {len(written.groups)} cells.")
 
@@ -391,8 +391,10 @@ def data_import(
 def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
     """Check everything that a data set file must keep to. One that is not there yet is built first."""
     from cabench.dataset_check import check_file
+    from cabench.hdf5_trial import try_reading
 
     path = Path(name) if name.endswith(".h5") else _data_file(name, profile, sets, data_root).path
+    try_reading(path)
     findings = check_file(path)
     for warning in findings.warnings:
         typer.echo(printable(f"Warning: {warning}"))
@@ -461,7 +463,7 @@ def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: P
     from cabench.profiles import load_profile
 
     if name.endswith(".h5"):
-        return DatasetFile.open(Path(name))
+        return DatasetFile.open_from_elsewhere(Path(name))
     overrides = parse_overrides(sets or [])
     check_overrides(overrides, [name])
     return make_dataset(name, load_profile(profile), overrides).obtain(data_root)

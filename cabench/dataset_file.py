@@ -25,10 +25,11 @@ import numpy as np
 import torch
 from typing_extensions import TypedDict
 
-from cabench.config import canonical_json
+from cabench.config import canonical_json, check_tree
 from cabench.dataset import Attribute, ContrastiveDataset, DatasetInfo, Population, example_shape
 from cabench.errors import UserError
 from cabench.hdf5_contents import UNREADABLE, check_contents
+from cabench.hdf5_trial import try_reading
 from cabench.json_file import parse_json
 
 SCHEMA = 1
@@ -189,6 +190,16 @@ class DatasetFile:
                 "wrong with it. Delete it and build or write it again."
             ) from error
 
+    @classmethod
+    def open_from_elsewhere(cls, path: Path) -> DatasetFile:
+        """Open a file that cabench did not write into its own folders, once another process has read it as a trial.
+
+        Raises:
+            UserError: as `open`, and when the other process died of it.
+        """
+        try_reading(path)
+        return cls.open(path)
+
     def read(self, split: Split) -> ContrastiveDataset:
         """Read one split into memory: its images, once, and a constant."""
         with h5py.File(self.path, "r") as file:
@@ -207,6 +218,21 @@ class DatasetFile:
         )
         return background, target
 
+    def check_content(self) -> None:
+        """Compute the content's hash, as before days of work rest on it. A gigabyte takes a few seconds.
+
+        Raises:
+            UserError: when it is another than the file says, or the file cannot be read to its end.
+        """
+        try:
+            with h5py.File(self.path, "r") as file:
+                if content_sha256(file) == self.info.content_sha256:
+                    return
+                reason = "its content has another hash than when it was written"
+        except UNREADABLE as error:
+            reason = str(error)
+        raise UserError(f"{self.path} is damaged ({reason}); delete it, and it is built again.")
+
     def verify(self) -> None:
         """Check the file as `cabench.dataset_check` does; warnings are not told.
 
@@ -220,7 +246,9 @@ class DatasetFile:
             raise UserError(errors[0] + (f" ({len(errors) - 1} more errors.)" if len(errors) > 1 else ""))
 
 
-class _Source(TypedDict):
+class TitledSource(TypedDict):
+    """An entry of the attribute `sources`, of which the title alone is read again."""
+
     title: str
 
 
@@ -255,7 +283,8 @@ def _read_info(file: h5py.File) -> DatasetInfo:
         raise ValueError(f"schema {file.attrs['schema']}, expected {SCHEMA}")
     attributes = file["train/attributes"]
     names = sorted(attributes, key=lambda name: (int(attributes[name].attrs.get("position", 0)), name))
-    sources = [source["title"] for source in parse_json(file.attrs["sources"], list[_Source])]
+    check_tree(file.attrs["name"])
+    sources = [source["title"] for source in parse_json(file.attrs["sources"], list[TitledSource])]
     return DatasetInfo(
         name=str(file.attrs["name"]),
         builder_version=int(file.attrs["builder_version"]),
@@ -275,6 +304,7 @@ def _read_attribute(name: str, dataset: h5py.Dataset) -> Attribute:
         raise ValueError(f"attribute {name} declares space {space!r} and kind {kind!r}")
     declared = dataset.attrs.get("classes", ())
     classes = tuple(declared)
+    check_tree(list(classes))
     if isinstance(declared, str) or not all(isinstance(label, str) for label in classes):
         raise ValueError(f"attribute {name} declares classes that are not text")
     return Attribute(name, space, kind, classes)

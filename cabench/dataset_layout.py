@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +10,19 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from cabench.config import check_tree
 from cabench.dataset import Attribute
-from cabench.dataset_file import SCHEMA, SPLITS
+from cabench.dataset_file import SCHEMA, SPLITS, TitledSource
 from cabench.evaluation.grid import IS_TARGET
 from cabench.hdf5_contents import check_contents
+from cabench.json_file import parse_json
 
 OPTIONAL_SPLIT = "validation"
+JSON_ATTRIBUTES: dict[str, tuple[Any, str]] = {
+    "config": (dict[str, Any], "an object"),
+    "sources": (list[TitledSource], "a list of objects with a title"),
+    "notes": (tuple[str, ...], "a list of texts"),
+}
 
 
 @dataclass
@@ -105,36 +111,29 @@ def _check_header(file: h5py.File, findings: Findings) -> None:
     if "schema" in attrs and not _equals(attrs["schema"], SCHEMA):
         findings.error(f"its schema is {_plain(attrs['schema'])!r}, but this version reads {SCHEMA}")
     for name in ("name", "content_sha256"):
-        if name in attrs and not isinstance(attrs[name], str):
+        if name in attrs and not _is_text(attrs[name]):
             findings.error(f"the attribute {name!r} of / is not text")
     if "builder_version" in attrs and not _is_integer(attrs["builder_version"]):
         findings.error("the attribute 'builder_version' of / is not a whole number")
-    _check_json(attrs, "config", "an object", lambda value: isinstance(value, dict), findings)
-    _check_json(attrs, "sources", "a list of objects with a title", _are_sources, findings)
-    _check_json(attrs, "notes", "a list of texts", _are_texts, findings)
+    for name, (kind, wanted) in JSON_ATTRIBUTES.items():
+        if name in attrs and not _is_json(attrs[name], kind):
+            findings.error(f"the attribute {name!r} of / is not {wanted}, written as JSON")
 
 
-def _check_json(
-    attrs: h5py.AttributeManager, name: str, wanted: str, fits: Callable[[Any], bool], findings: Findings
-) -> None:
-    if name not in attrs:
-        return
+def _is_text(value: Any) -> bool:
     try:
-        sound = fits(json.loads(attrs[name]))
-    except (ValueError, TypeError, RecursionError):
-        sound = False
-    if not sound:
-        findings.error(f"the attribute {name!r} of / is not {wanted}, written as JSON")
+        check_tree(value)
+    except ValueError:
+        return False
+    return isinstance(value, str)
 
 
-def _are_sources(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(source, dict) and isinstance(source.get("title"), str) for source in value
-    )
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+def _is_json(text: Any, kind: type) -> bool:
+    try:
+        parse_json(text, kind)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 # The layout of a split
@@ -232,7 +231,7 @@ def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attr
         findings.error(f"{place} has a name that is taken; tables call target against background so")
     declared = column.attrs.get("classes", ())
     classes = tuple(declared.tolist()) if isinstance(declared, np.ndarray) and declared.ndim == 1 else declared
-    if not isinstance(classes, tuple) or not _are_texts(list(classes)):
+    if not isinstance(classes, tuple) or not all(map(_is_text, classes)):
         findings.error(f"{place} declares classes that are no list of texts")
     elif len(findings.errors) > before:
         return None

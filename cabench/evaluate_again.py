@@ -82,6 +82,7 @@ class Evaluator:
         file = provider(provider.Config.from_mapping(record.dataset["config"])).obtain(self.data_root)
         if file.info.content_sha256 != record.dataset["content_sha256"]:
             raise UserError("its data set would be built differently today; the cell must be computed again.")
+        file.check_content()
         return file
 
     def _renew_alone(self, record: Record, file: DatasetFile) -> Record:

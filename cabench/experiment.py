@@ -205,7 +205,7 @@ def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[st
         label = Path(name).stem
         if not is_name(label):
             raise UserError(f"The file {name} must be called by letters, digits, _ and -; rename it.")
-        base = OWN_TABLE if DatasetFile.open(Path(name)).info.is_table else OWN_IMAGES
+        base = OWN_TABLE if DatasetFile.open_from_elsewhere(Path(name)).info.is_table else OWN_IMAGES
         variant = Variant(base, {"path": str(Path(name).resolve())})
         taken = label == ALL or label in discovery.plugins("datasets") or label in discovery.plugins("methods")
         if taken or variants.get(label, variant) != variant:

@@ -22,12 +22,21 @@ def check_contents(file: h5py.File) -> None:
             not installed, groups nested deeper than the layouts of cabench, and sizes that are declared but cannot be
             stored in a file of this length.
     """
-    declared = sum(_bytes(dataset) for dataset in _arrays(file, ""))
+    declared = sum(_bytes(dataset) for dataset in arrays(file))
     if declared > LARGEST_RATIO * file.id.get_filesize():
         raise ValueError(f"it declares {declared:,} bytes of arrays, far more than it has")
 
 
-def _arrays(group: h5py.Group, place: str) -> list[h5py.Dataset]:
+def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:
+    """Every array below a group.
+
+    Args:
+        group: where to look.
+        place: the group's path, "" for a file.
+
+    Raises:
+        ValueError: as `check_contents`, but for sizes.
+    """
     found = []
     for name in group:
         here = f"{place}/{name}"
@@ -39,7 +48,7 @@ def _arrays(group: h5py.Group, place: str) -> list[h5py.Dataset]:
             _check_array(item, here)
             found.append(item)
         elif isinstance(item, h5py.Group) and here.count("/") < DEEPEST:
-            found += _arrays(item, here)
+            found += arrays(item, here)
         else:
             raise ValueError(f"{here} is neither an array nor a group of arrays")
     return found

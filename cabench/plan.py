@@ -72,6 +72,7 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
         if file is None:
             say(f"Building data set {label}")
             file = dataset.obtain(request.data_root)
+        file.check_content()
         for note in file.info.notes:
             say(f"Note on {label}: {note}")
         files[label] = file

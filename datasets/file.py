@@ -37,7 +37,7 @@ class File(DatasetProvider):
                 f"{self.name!r} stands for a file of your own: write its path, such as --datasets mine.h5; "
                 "`cabench data import` makes one."
             )
-        file = DatasetFile.open(Path(self.config.path))
+        file = DatasetFile.open_from_elsewhere(Path(self.config.path))
         file.verify()
         mine = replace(file.info, name=self.name, builder_version=self.version, config=self.config.to_dict())
         return DatasetFile(file.path, mine)

@@ -344,6 +344,20 @@ def test_verify_notices_one_flipped_bit_of_one_pixel(file: DatasetFile, split: s
         DatasetFile.open(file.path).verify()
 
 
+def test_one_flipped_bit_is_noticed_before_work_rests_on_the_content(file: DatasetFile) -> None:
+    file.check_content()
+    with h5py.File(file.path, "r+") as opened:
+        opened["train/images"][3, 1, 2, 3] ^= 1
+    with pytest.raises(UserError, match=r"tiny\.h5 is damaged \(its content has another hash .*; delete it, and"):
+        file.check_content()
+
+
+def test_a_file_that_was_cut_short_is_noticed_too(file: DatasetFile) -> None:
+    file.path.write_bytes(file.path.read_bytes()[:-500])
+    with pytest.raises(UserError, match=r"tiny\.h5 is damaged \(.*truncated"):
+        file.check_content()
+
+
 def test_verify_notices_a_changed_label_and_a_changed_declaration(file: DatasetFile) -> None:
     with h5py.File(file.path, "r+") as opened:
         opened["test/attributes/digit"].attrs["classes"] = ["two", "one", "zero"]

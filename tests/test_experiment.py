@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import pytest
 
 from cabench import experiment
@@ -333,6 +334,16 @@ def test_an_override_changes_the_key_of_its_method_alone() -> None:
     sets = ("planted.repeats=1", "chance.d_common=2")
     changed = resolve(request(seeds="0", sets=sets), lambda _: None).cells
     assert [a.key == b.key for (a, _), (b, _) in zip(plain, changed, strict=True)] == [True, False]
+
+
+def test_a_run_does_not_begin_on_data_that_are_damaged() -> None:
+    (_, file), *_ = resolve(request(seeds="0"), lambda _: None).cells
+    with h5py.File(file.path, "r+") as opened:
+        opened["test/images"][0, 0, 0, 0] ^= 1
+    with pytest.raises(UserError, match=r"planted-.*\.h5 is damaged .*; delete it, and it is built again\."):
+        resolve(request(seeds="0"), lambda _: None)
+    file.path.unlink()
+    assert resolve(request(seeds="0"), lambda _: None).cells[0][1].info == file.info
 
 
 @pytest.mark.parametrize(
