@@ -17,6 +17,8 @@ from cabench.record import Record
 from cabench.report.summary import Column
 from cabench.store import ResultsStore
 
+RESULTS = "results folder"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -44,14 +46,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Problem:
-    """What keeps a cell group of the baseline from being compared, or is wrong with it. The gate fails for it.
+    """What keeps something from being compared, or is wrong with it. The gate fails for it.
 
     Attributes:
-        place: the cell group.
+        title: of the cell group, or RESULTS.
         text: a clause.
     """
 
-    place: Place
+    title: str
     text: str
 
 
@@ -87,16 +89,16 @@ class Outcome:
         return sorted(failing, key=lambda finding: -finding.result.loss)
 
 
-def read_results(results: Path) -> list[Record]:
-    """All records of a results folder.
+def read_results(results: Path) -> tuple[list[Record], list[str]]:
+    """All records of a results folder that can be read, and why others cannot.
 
     Raises:
-        UserError: when there is no such folder, it has no records, or one of them cannot be read.
+        UserError: when there is no such folder, or it has no records.
     """
-    records = ResultsStore(results).records() if results.is_dir() else []
-    if not records:
+    records, unreadable = ResultsStore(results).readable_records() if results.is_dir() else ([], [])
+    if not (records or unreadable):
         raise UserError(f"There are no records in {results}; name a folder with --results or start with `cabench run`.")
-    return records
+    return records, unreadable
 
 
 def check(
@@ -105,6 +107,7 @@ def check(
     level: float = LEVEL,
     effect: float = EFFECT,
     max_slowdown: float | None = None,
+    unreadable: Sequence[str] = (),
 ) -> Outcome:
     """Compare records with a baseline.
 
@@ -114,6 +117,7 @@ def check(
         level: the share of comparisons without a change that may fail, above 0 and below 1.
         effect: the loss, as a fraction, that a metric must be shown to exceed; at least 0.
         max_slowdown: the part of the throughput on the same hardware that may be lost; None fails for none.
+        unreadable: why records that are in the folder as well cannot be read.
 
     Raises:
         UserError: for a level or effect that is not allowed.
@@ -123,26 +127,26 @@ def check(
     if not (effect >= 0 and math.isfinite(effect)):
         raise UserError(f"--effect {effect} is not allowed; it must be a fraction of at least 0, such as {EFFECT}.")
     found = by_place(records)
-    problems: list[Problem] = []
+    problems = [Problem(RESULTS, reason.rstrip(".")) for reason in unreadable]
     notes: list[str] = []
     both: dict[tuple[Place, Column], tuple[Metric, Metric]] = {}
     pairs: dict[tuple[Place, Column], Pair] = {}
     for place, old in baseline.groups.items():
         if place not in found:
-            problems.append(Problem(place, "it is in the baseline but not in the results; run it, or --update"))
+            problems.append(Problem(place.title, "it is in the baseline but not in the results; run it, or --update"))
             continue
         selected = select(found[place], old)
-        problems += [Problem(place, text) for text in selected.problems]
+        problems += [Problem(place.title, text) for text in selected.problems]
         if (new := selected.group) is None:
             continue
         if reason := _incomparable(old, new):
-            problems.append(Problem(place, reason))
+            problems.append(Problem(place.title, reason))
             continue
         notes += _deliberate(old, new)
         slower, said = _throughput(old, new, max_slowdown)
-        problems += [Problem(place, text) for text in slower]
+        problems += [Problem(place.title, text) for text in slower]
         notes += said
-        problems += [Problem(place, text) for text in _unmeasured(old, new, found[place])]
+        problems += [Problem(place.title, text) for text in _unmeasured(old, new, found[place])]
         shared = {
             column: (metric, new.metrics[column]) for column, metric in old.metrics.items() if column in new.metrics
         }
@@ -154,12 +158,14 @@ def check(
     return Outcome(tuple(findings), tuple(problems), tuple(notes), comparisons, level, effect)
 
 
-def new_baseline(records: Sequence[Record]) -> Baseline:
+def new_baseline(records: Sequence[Record], unreadable: Sequence[str] = ()) -> Baseline:
     """The baseline that records make.
 
     Raises:
-        UserError: when a cell failed, is stale or stands there under several configurations.
+        UserError: when a record cannot be read, a cell failed, is stale or stands there under several configurations.
     """
+    for reason in unreadable:
+        raise UserError(f"No baseline was written: {reason}")
     groups = {}
     for place, there in by_place(records).items():
         selected = select(there)

@@ -21,7 +21,7 @@ def junit(outcome: Outcome) -> str:
         message = sentence(finding, outcome) if finding.fails else ""
         _add(suite, finding.place.title, metric_title(finding.column), message, "; ".join(line(finding)[3:]))
     for number, problem in enumerate(outcome.problems, start=1):
-        _add(suite, problem.place.title, f"can be compared ({number})", problem.text, "")
+        _add(suite, problem.title, f"can be compared ({number})", problem.text, "")
     said = "\n".join([headline(outcome), method_of_testing(outcome), *outcome.notes])
     ElementTree.SubElement(suite, "system-out").text = _legal(said)
     ElementTree.indent(root)

@@ -40,7 +40,9 @@ def cabench_gate(request: pytest.FixtureRequest) -> Gate:
         from cabench.gate.text import text
 
         root = request.config.rootpath
-        outcome = check(Baseline.read(root / baseline), read_results(root / results), level, effect)
+        then = Baseline.read(root / baseline)
+        records, unreadable = read_results(root / results)
+        outcome = check(then, records, level, effect, unreadable=unreadable)
         if not outcome.passed:
             raise AssertionError(text(outcome))
 

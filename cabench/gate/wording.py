@@ -121,7 +121,7 @@ def method_of_testing(outcome: Outcome) -> str:
 
 def problem_sentences(outcome: Outcome) -> list[str]:
     """What kept cells from being compared, or is wrong with them."""
-    return [f"{problem.place.title}: {problem.text}." for problem in outcome.problems]
+    return [f"{problem.title}: {problem.text}." for problem in outcome.problems]
 
 
 def _meaning(column: Column) -> str:

@@ -88,6 +88,21 @@ def test_a_cell_that_is_not_run_fails(cabench_here, results):
     assert "planted / pca (quick, fp32): it is in the baseline but not in the results" in failed.stdout
 
 
+def test_a_record_that_cannot_be_read_fails_and_the_others_are_compared(cabench_here, results):
+    spoil(results, "oracle", 0.05)
+    damaged = min(results.glob("*/pca/*/record.json"))
+    damaged.write_text("{", encoding="utf-8")
+
+    failed = cabench_here("gate", "--baseline", "baseline.json")
+    refused = cabench_here("gate", "--baseline", "baseline.json", "--update")
+
+    assert failed.returncode == 1
+    assert f"- results folder: {damaged.relative_to(results.parent.parent)} " in failed.stdout
+    assert "a loss of 5.0 points" in failed.stdout
+    assert refused.returncode == 2
+    assert "No baseline was written: " in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
