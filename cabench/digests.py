@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -11,9 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from typing_extensions import TypedDict
+
 from cabench.atomic import write_text
 from cabench.cache import cache_folder
 from cabench.config import canonical_json, digest
+from cabench.json_file import read_json
 
 # The coarsest time stamps in use, those of FAT, count in two seconds. A file younger than that may change once more
 # without another time stamp, so that nothing is kept for it.
@@ -32,6 +34,15 @@ class Listed(NamedTuple):
     name: str
     size: int
     modified_ns: int
+
+
+class _Kept(TypedDict):
+    """What the cache folder holds of a path: the digest, what was seen of the files then, and a digest of it all."""
+
+    path: str
+    seen: str
+    sha256: str
+    seal: str
 
 
 def listing(path: Path) -> list[Listed]:
@@ -96,11 +107,11 @@ def _kept_at(path: Path) -> Path:
 def _known(kept: Path, seen: str) -> str | None:
     """The digest that was kept for files as they are now; None where there is none, or it is damaged."""
     try:
-        content = json.loads(kept.read_text(encoding="utf-8"))
-        seal = content.pop("seal")
-        return str(content["sha256"]) if seal == digest(content) and content["seen"] == seen else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        content = read_json(kept, _Kept)
+    except (OSError, ValueError):
         return None
+    sealed = {name: value for name, value in content.items() if name != "seal"}
+    return content["sha256"] if content["seal"] == digest(sealed) and content["seen"] == seen else None
 
 
 def _computed(path: Path, files: Sequence[Listed]) -> str:

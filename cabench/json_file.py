@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,9 +25,17 @@ def read_json(path: Path, kind: type[_Kind]) -> _Kind:
         OSError: when the file cannot be read.
         ValueError: when it is no regular file (a pipe would be waited for), and as `parse_json` does.
     """
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no regular file")
-    return parse_json(path.read_text(encoding="utf-8"), kind)
+    return parse_json(_content(path).decode(), kind)
+
+
+def read_json_lines(path: Path, kind: type[_Kind]) -> Iterator[_Kind]:
+    """The values of a file that holds one JSON text a line, in their order.
+
+    Raises:
+        OSError, ValueError: as `read_json` does, when the line that cannot be read is asked for.
+    """
+    for line in _content(path).splitlines():
+        yield parse_json(line.decode(), kind)
 
 
 def parse_json(text: str, kind: type[_Kind]) -> _Kind:
@@ -53,6 +61,12 @@ def parse_json(text: str, kind: type[_Kind]) -> _Kind:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(f"{place or 'content'}: {first['msg']}") from error
+
+
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    return path.read_bytes()
 
 
 @cache

@@ -146,10 +146,12 @@ def test_files_that_change_while_they_are_read_are_not_kept(
         lambda text: '"text"',
         lambda text: "{}",
         lambda text: "\0\xff",
+        lambda text: "[" * 100_000,
+        lambda text: text.replace('"seal":', '"seal":["x"],"seal":'),
         lambda text: text.replace(json.loads(text)["sha256"][:8], "00000000"),
         lambda text: text.replace(json.loads(text)["seal"][:8], "00000000"),
     ],
-    ids=["empty", "cut", "list", "text", "no fields", "no text", "another digest", "another seal"],
+    ids=["empty", "cut", "list", "text", "no fields", "no text", "deep", "two seals", "another digest", "another seal"],
 )
 def test_a_damaged_file_in_the_cache_is_made_anew(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[str], str]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typing_extensions import TypedDict
 
-from cabench.json_file import parse_json, read_json
+from cabench.json_file import parse_json, read_json, read_json_lines
 
 
 class Point(TypedDict):
@@ -54,3 +54,13 @@ def test_a_pipe_and_a_folder_are_refused_and_not_waited_for(tmp_path: Path) -> N
     for path in (tmp_path / "pipe.json", tmp_path):
         with pytest.raises(ValueError, match="no regular file"):
             read_json(path, Point)
+        with pytest.raises(ValueError, match="no regular file"):
+            list(read_json_lines(path, Point))
+
+
+def test_lines_are_given_up_to_the_one_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("1\n2\n[\n4\n", encoding="utf-8")
+    lines = read_json_lines(tmp_path / "a.jsonl", int)
+    assert [next(lines), next(lines)] == [1, 2]
+    with pytest.raises(ValueError, match="Expecting"):
+        next(lines)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ from PIL import Image
 from typing_extensions import TypedDict
 
 from cabench.dataset import SPACES, Space
-from cabench.json_file import LARGEST_NUMBER, read_json
+from cabench.json_file import read_json, read_json_lines
 from cabench.names import printable
 from cabench.record import Record
 from cabench.report.charts import (
@@ -75,6 +74,13 @@ class _Maps(TypedDict):
     is_target: list[int]
     values: dict[str, list[float | None]]
     spaces: dict[Space, _Plane]
+
+
+class _Epoch(TypedDict):
+    """What is read of a line of a cell's log."""
+
+    epoch: int
+    terms: dict[str, float]
 
 
 class CellFiles(NamedTuple):
@@ -150,14 +156,8 @@ def _read_maps(path: Path) -> Mapping[str, Any]:
 
 
 def _read_curve(path: Path) -> list[tuple[float, float]]:
-    if not path.is_file():
-        return []
-    curve = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        curve.append((float(entry["epoch"]), float(entry["terms"]["total"])))
-    finite = [pair for pair in curve if all(abs(number) <= LARGEST_NUMBER for number in pair)]
-    return finite[:: max(1, len(finite) // MOST_EPOCHS)]
+    curve = [(float(entry["epoch"]), entry["terms"]["total"]) for entry in read_json_lines(path, _Epoch)]
+    return curve[:: max(1, len(curve) // MOST_EPOCHS)]
 
 
 def _section(section: Section, number: int, results: Path, published: Sequence[Published]) -> dict[str, Any]:
