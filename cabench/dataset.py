@@ -14,6 +14,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict
+
+from cabench.json_file import parse_json
 
 Space = Literal["common", "salient"]
 SPACES: tuple[Space, Space] = ("common", "salient")
@@ -76,11 +79,19 @@ class DataForm(NamedTuple):
         """The form that `to_tensor` wrote.
 
         Raises:
-            ValueError, KeyError, TypeError: for a tensor that holds something else.
+            ValueError: for a tensor that holds something else.
         """
-        content = json.loads(bytes(text.tolist()))
-        attributes = (Attribute(**{**a, "classes": tuple(a["classes"])}) for a in content["attributes"])
-        return cls(example_shape(content["image_shape"]), tuple(attributes))
+        if text.dtype != torch.uint8 or text.dim() != 1:
+            raise ValueError("its form of data is no text")
+        form = parse_json(bytes(text.tolist()).decode(), _Form)
+        return cls(example_shape(form["image_shape"]), form["attributes"])
+
+
+class _Form(TypedDict):
+    """A `DataForm` as JSON."""
+
+    image_shape: tuple[int, ...]
+    attributes: tuple[Attribute, ...]
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ def load_method(path: Path) -> ContrastiveAnalysisMethod:
         UserError: when the file is missing or damaged, or was written by another version of the method.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is no regular file")
         with safe_open(path, framework="pt") as file:
             meta = parse_json((file.metadata() or {})["cabench"], _Saved)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
@@ -53,6 +55,6 @@ def load_method(path: Path) -> ContrastiveAnalysisMethod:
     method = kind(kind.Config.from_mapping(meta["config"]))
     try:
         method.load_state_dict(state)
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         raise UserError(f"{path} does not hold what {meta['name']!r} has learned ({error}).") from error
     return method
