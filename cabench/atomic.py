@@ -83,6 +83,18 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def append_line(path: Path, line: str) -> None:
+    """Write a line at the end of a file of lines, made where it is missing. A kill may cut it short.
+
+    Raises:
+        StorageError: when that is not possible, or a link stands there: what it leads to is not ours to write to.
+    """
+    with storing():
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        with os.fdopen(handle, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
 _SUFFIX = ".tmp"
 
 

@@ -14,11 +14,13 @@
 Processes on one machine or on several share a folder through the locks, which the system frees when a process dies.
 They are made with flock(2): a network file system must pass that on between its clients, as NFS 4 and, where they are
 mounted so, Lustre (`-o flock`) and CephFS do. Nothing here depends on the time of day.
+
+What is written into a cell's folder stays there: a link in place of one of these files or of `checkpoint/` is replaced,
+removed or refused, never followed.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +33,7 @@ import h5py
 import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image
+from typing_extensions import TypedDict
 
 from cabench.atomic import StorageError, remove_all_left_behind, remove_left_behind, replacing, storing, write_text
 from cabench.config import canonical_json
@@ -41,9 +44,24 @@ from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment import Cell, evaluation
 from cabench.hdf5 import replacing_hdf5
 from cabench.hdf5_contents import UNREADABLE, check_contents
+from cabench.json_file import read_json, read_json_lines
 from cabench.record import Record
 
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
+
+
+class _Begun(TypedDict):
+    """What `.begun` holds; the stamp is that of the checkpoint there was, see `_stamp`."""
+
+    deaths: int
+    checkpoint: str | None
+
+
+class _Logged(TypedDict):
+    """What is read of a line of `log.jsonl`."""
+
+    steps: int
+    terms: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -97,9 +115,12 @@ class ResultsStore:
         """
         folder = owner.folder(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
+        checkpoint = folder / "checkpoint"
         with FileLock(folder / ".lock", timeout=patience_s):
+            if checkpoint.is_symlink():
+                checkpoint.unlink()
             remove_all_left_behind(folder)
-            remove_all_left_behind(folder / "checkpoint")
+            remove_all_left_behind(checkpoint)
             yield
 
     def begin(self, cell: Cell) -> int:
@@ -120,22 +141,26 @@ class ResultsStore:
             (cell.folder(self.folder) / ".begun").unlink(missing_ok=True)
 
     def deaths(self, cell: Cell) -> int:
-        """What `begin` would give. It means nothing while a process works on the cell."""
+        """What `begin` would give. It means nothing while a process works on the cell.
+
+        A note that cannot be read tells that a process died, and of none before it.
+        """
         try:
-            note = json.loads((cell.folder(self.folder) / ".begun").read_text(encoding="utf-8"))
-            return int(note["deaths"]) + 1 if note["checkpoint"] == self._checkpoint_stamp(cell) else 1
+            note = read_json(cell.folder(self.folder) / ".begun", _Begun)
         except FileNotFoundError:
             return 0
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             return 1
+        return max(note["deaths"], 0) + 1 if note["checkpoint"] == self._checkpoint_stamp(cell) else 1
 
     def last_logged(self, cell: Cell) -> tuple[int, dict[str, float]]:
-        """The steps done and the mean loss terms at the end of the last epoch in a cell's log; (0, {}) without one."""
-        log = cell.folder(self.folder) / "log.jsonl"
+        """The steps done and the mean loss terms at the end of the last epoch in a cell's log; (0, {}) without one.
+
+        What follows a damaged line does not count.
+        """
         steps, terms = 0, {}
         with suppress(OSError, ValueError):  # a kill may have cut the last line short
-            for line in log.read_text(encoding="utf-8").splitlines():
-                entry = json.loads(line)
+            for entry in read_json_lines(cell.folder(self.folder) / "log.jsonl", _Logged):
                 steps, terms = entry["steps"], entry["terms"]
         return steps, terms
 
@@ -237,7 +262,7 @@ class ResultsStore:
         with self.lock(renewed):
             if not self._is_ok(renewed):
                 ignored = shutil.ignore_patterns("record.json", ".lock", ".begun", ".*.tmp")
-                shutil.copytree(old, new, dirs_exist_ok=True, ignore=ignored)
+                shutil.copytree(old, new, symlinks=True, ignore=ignored, copy_function=_put, dirs_exist_ok=True)
                 self.replace_record(renewed)
             (old / "record.json").unlink()
         shutil.rmtree(old)
@@ -307,6 +332,12 @@ class ResultsStore:
 
     def _checkpoint_stamp(self, cell: Cell) -> str | None:
         return _stamp(cell.folder(self.folder) / "checkpoint" / "state.safetensors")
+
+
+def _put(source: str, place: str) -> None:
+    """Copy a file to a place, and not to where a link in that place leads."""
+    Path(place).unlink(missing_ok=True)
+    shutil.copy2(source, place)
 
 
 def _stamp(path: Path) -> str | None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cabench.atomic import storing, write_text
+from cabench.atomic import append_line, storing, write_text
 from cabench.checkpoint import (
     Checkpoint,
     CheckpointMismatchError,
@@ -282,8 +282,7 @@ def _end_epoch(progress: _Progress, terms: dict[str, float], steps: int, batch: 
     }
     progress.history.append(entry)
     if folder is not None:
-        with storing(), (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(entry) + "\n")
+        append_line(folder / "log.jsonl", json.dumps(entry))
 
 
 def _checkpoint_path(folder: Path) -> Path:

@@ -16,6 +16,7 @@ import safetensors
 
 from cabench.atomic import (
     StorageError,
+    append_line,
     remove_all_left_behind,
     remove_left_behind,
     replacing,
@@ -199,3 +200,21 @@ def test_what_cannot_be_written_is_one_kind_of_error_in_the_words_of_the_first(e
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(KeyError), replacing(tmp_path / "file"):
         raise KeyError
+
+
+def test_lines_are_put_at_the_end_of_a_file(tmp_path: Path, umask: None) -> None:
+    for line in ("one", "zwei: ü"):
+        append_line(tmp_path / "log", line)
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "one\nzwei: ü\n"
+    assert permissions(tmp_path / "log") == 0o644
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to(path.with_name("there")), os.mkfifo, os.mkdir])
+def test_no_line_is_put_where_a_link_leads_or_into_what_is_no_file(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "there").write_text("kept")
+    make(tmp_path / "log")
+    with pytest.raises(StorageError, match="log"):
+        append_line(tmp_path / "log", "one")
+    assert (tmp_path / "there").read_text() == "kept"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -52,6 +53,10 @@ SCORE = Score(
     n_test=7,
     converged=True,
 )
+
+
+# Files of text that hold no JSON object of the kind wanted.
+DAMAGED = ("{", "[" * 100_000, '{"a":' * 100_000, "[]", "{}", "null", "7", '"text"', "\0\xff")
 
 
 class NewerChance(Chance):
@@ -379,6 +384,89 @@ def test_moving_over_what_was_begun_there_replaces_it(store: ResultsStore) -> No
     store.move(old, new)
     assert (new.folder(store.folder) / "representations.h5").read_text(encoding="utf-8") == "whole"
     assert store.records() == [new]
+
+
+def test_moving_follows_no_link_on_either_side(store: ResultsStore, tmp_path: Path) -> None:
+    old, new = record_of(cell()), record_of(cell(), key="f" * 64)
+    store.replace_record(old)
+    for name in ("away", "secret"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    (old.folder(store.folder) / "log.jsonl").write_text("log", encoding="utf-8")
+    (old.folder(store.folder) / "maps.json").symlink_to(tmp_path / "secret")
+    new.folder(store.folder).mkdir()
+    (new.folder(store.folder) / "log.jsonl").symlink_to(tmp_path / "away")
+    store.move(old, new)
+    moved = new.folder(store.folder)
+    assert ((moved / "log.jsonl").is_symlink(), (moved / "log.jsonl").read_text(encoding="utf-8")) == (False, "log")
+    assert (moved / "maps.json").readlink() == tmp_path / "secret"
+    assert (tmp_path / "away").read_text(encoding="utf-8") == "away"
+
+
+# Links
+
+
+def test_a_link_in_place_of_the_checkpoints_is_removed_and_what_it_leads_to_is_left(
+    store: ResultsStore, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ".state.tmp").write_text("kept")
+    cell().folder(store.folder).mkdir(parents=True)
+    (cell().folder(store.folder) / "checkpoint").symlink_to(elsewhere)
+    with store.lock(cell()):
+        assert not (cell().folder(store.folder) / "checkpoint").exists()
+    assert (elsewhere / ".state.tmp").read_text() == "kept"
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(store: ResultsStore, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("kept")
+    cell().folder(store.folder).mkdir(parents=True)
+    (cell().folder(store.folder) / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"), store.lock(cell()):
+        pass
+    assert (tmp_path / "elsewhere").read_text() == "kept"
+
+
+# What tells of processes that died
+
+
+def test_a_note_counts_the_processes_that_died_at_the_same_checkpoint(store: ResultsStore) -> None:
+    assert store.deaths(cell()) == 0
+    assert [store.begin(cell()) for _ in range(3)] == [0, 1, 2]
+    assert store.deaths(cell()) == 3
+    store.end(cell())
+    assert store.deaths(cell()) == 0
+
+
+@pytest.mark.parametrize(
+    "text", [*DAMAGED, '{"deaths": "2", "checkpoint": null}', '{"deaths": -7, "checkpoint": null}']
+)
+def test_a_note_that_cannot_be_read_tells_of_one_death(store: ResultsStore, text: str) -> None:
+    store.begin(cell())
+    (cell().folder(store.folder) / ".begun").write_text(text, encoding="latin-1")
+    assert store.deaths(cell()) == 1
+    assert store.begin(cell()) == 1
+    assert store.begin(cell()) == 2
+
+
+@pytest.mark.parametrize("text", [*DAMAGED, '{"steps": "9", "terms": {}}', '{"steps": 9, "terms": {"total": [1]}}'])
+def test_what_was_logged_last_stands_before_a_damaged_line(store: ResultsStore, text: str) -> None:
+    log = cell().folder(store.folder) / "log.jsonl"
+    log.parent.mkdir(parents=True)
+    assert store.last_logged(cell()) == (0, {})
+    log.write_text(text, encoding="latin-1")
+    assert store.last_logged(cell()) == (0, {})
+    sound = '{"epoch": 2, "steps": 4, "terms": {"total": 0.5}}'
+    log.write_text(f"{sound}\n{text}\n{sound}\n", encoding="latin-1")
+    assert store.last_logged(cell()) == (4, {"total": 0.5})
+
+
+def test_a_pipe_in_place_of_either_is_not_waited_for(store: ResultsStore) -> None:
+    folder = cell().folder(store.folder)
+    folder.mkdir(parents=True)
+    for name in (".begun", "log.jsonl"):
+        os.mkfifo(folder / name)
+    assert (store.deaths(cell()), store.last_logged(cell())) == (1, (0, {}))
 
 
 # Writability

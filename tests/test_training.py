@@ -424,6 +424,25 @@ def test_a_run_that_was_killed_continues_from_its_last_checkpoint(tmp_path: Path
     assert_same_weights(continued, whole)
 
 
+def test_a_link_in_place_of_the_log_is_replaced_and_one_put_there_later_is_refused(tmp_path: Path) -> None:
+    elsewhere, log = tmp_path / "elsewhere", tmp_path / "run" / "log.jsonl"
+    elsewhere.write_text("kept")
+    log.parent.mkdir()
+    log.symlink_to(elsewhere)
+
+    def put_a_link(step: int) -> None:
+        assert not (step == 1 and log.is_symlink())
+        if step == 7:
+            log.unlink()
+            log.symlink_to(elsewhere)
+
+    method = linear()
+    method.after_step = put_a_link
+    with pytest.raises(StorageError, match=r"log\.jsonl"):
+        method.fit(dataset(), context(log.parent))
+    assert elsewhere.read_text() == "kept"
+
+
 def test_fitting_again_in_the_folder_of_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     once = fitted(dataset(), context(tmp_path))
     log = (tmp_path / "log.jsonl").read_text()
