@@ -16,7 +16,7 @@ among the others, with the ideal 0. Written by `cabench gate --update` and commi
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from cabench.atomic import write_text
 from cabench.errors import UserError
 from cabench.evaluation.grid import MAIN_METRICS
 from cabench.gate.speed import Hardware, Speeds, speeds_of
+from cabench.json_file import read_json
 from cabench.record import Record
 from cabench.report.summary import Column, column_of, distance, separation_gap_of
 
@@ -162,7 +163,7 @@ class Baseline:
                 f"There is no baseline {path}; `cabench gate --baseline {path} --update` makes one from the results."
             )
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path, dict[str, Any])
             _require(content, {"schema": int, "cells": list}, "the file")
             if content["schema"] != SCHEMA:
                 raise ValueError(f"schema {content['schema']}, expected {SCHEMA}")
@@ -172,7 +173,7 @@ class Baseline:
             if len({group.place for group in groups}) < len(groups):
                 raise ValueError("a cell stands in it twice")
             return cls({group.place: group for group in groups})
-        except (OSError, ValueError, OverflowError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"{path} is not a baseline of cabench ({error}); restore it, or delete it and write one with --update."
             ) from error
@@ -221,6 +222,8 @@ def _group(cell: object) -> CellGroup:
             item, {"device": str, "threads": int, "gpu": str | None, "cpu": str | None, "images_per_s": dict}, "speeds"
         )
         hardware = Hardware(*(item[name] for name in Hardware._fields))
+        if hardware in speeds:
+            raise ValueError("a cell names the same hardware twice")
         speeds[hardware] = _by_seed(item["images_per_s"])
         if min(speeds[hardware].values()) <= 0:
             raise ValueError("images_per_s must be above 0")
@@ -228,7 +231,9 @@ def _group(cell: object) -> CellGroup:
     for item in entry["metrics"]:
         _require(item, {**dict.fromkeys(Column._fields, str), "ideal": int | float, "values": dict}, "metrics")
         column = Column(*(item[name] for name in Column._fields))
-        metrics[column] = Metric(_finite(item["ideal"]), _by_seed(item["values"]))
+        if column in metrics:
+            raise ValueError("a cell has a metric twice")
+        metrics[column] = Metric(_number(item["ideal"]), _by_seed(item["values"]))
     if not metrics:
         raise ValueError("a cell has no metrics")
     return CellGroup(**{**entry, "speeds": speeds, "metrics": metrics})
@@ -245,12 +250,12 @@ def _require(value: object, kinds: Mapping[str, Any], where: str) -> dict[str, A
 
 
 def _by_seed(values: Mapping[str, object]) -> dict[int, float]:
-    if not values or not all(seed.isdecimal() for seed in values):
+    if not values or not all(re.fullmatch("0|[1-9][0-9]{0,17}", seed) for seed in values):
         raise ValueError("values must be given by seed, such as 0, for one seed or more")
-    return {int(seed): _finite(value) for seed, value in values.items()}
+    return {int(seed): _number(value) for seed, value in values.items()}
 
 
-def _finite(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no number")
     return float(value)

@@ -17,10 +17,11 @@ from cabench.gate.wording import (
     method_of_testing,
     problem_sentences,
 )
+from cabench.names import printable
 
 
 def text(outcome: Outcome) -> str:
-    """What got worse, by how much and why it counts; then what was compared."""
+    """What got worse, by how much and why it counts; then what was compared. Control characters are escaped."""
     failures = outcome.failures
     parts = [
         headline(outcome),
@@ -31,7 +32,7 @@ def text(outcome: Outcome) -> str:
         method_of_testing(outcome),
         _list(outcome.notes),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return printable("\n\n".join(part for part in parts if part)) + "\n"
 
 
 def changes_text(outcome: Outcome) -> str:
@@ -42,7 +43,7 @@ def changes_text(outcome: Outcome) -> str:
         _list(problem_sentences(outcome)),
         _list(outcome.notes),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return printable("\n\n".join(part for part in parts if part)) + "\n"
 
 
 def _table(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

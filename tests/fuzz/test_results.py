@@ -1,4 +1,4 @@
-"""Whatever stands in a results folder, every report can be written from it, or it is refused."""
+"""Whatever stands in a results folder or a baseline, every report can be written from it, or it is refused."""
 
 from __future__ import annotations
 
@@ -9,14 +9,24 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cabench import discovery
+from cabench.experiment import evaluation
+from cabench.gate.baseline import Baseline
+from cabench.gate.gate import check, new_baseline
+from cabench.gate.junit import junit
+from cabench.gate.markdown import markdown as gate_markdown
+from cabench.gate.text import changes_text
+from cabench.gate.text import text as gate_text
 from cabench.record import Record
 from cabench.report.html import html_page
 from cabench.report.latex import latex
@@ -299,3 +309,62 @@ def test_a_page_keeps_all_outside_its_markers(attempt: Attempt, results: Path, p
         before, _, rest = page.partition(start)
         _, _, after = rest.partition(end)
         assert written == before + start + b"\n\nTABLES\n" + end + after
+
+
+def as_installed(record: Record) -> Record:
+    """A record of the installed versions and a training long enough for its speed to count, or the gate stops there."""
+    return replace(
+        record,
+        method={**record.method, "version": discovery.load_method(record.method["name"]).version},
+        dataset={**record.dataset, "builder_version": discovery.load_dataset(record.dataset["name"]).version},
+        evaluation=evaluation(),
+        cost={**record.cost, "train_s": 60.0, "images_per_s": 1000.0},
+        provenance={**record.provenance, "threads": 1},
+    )
+
+
+@pytest.fixture(scope="module")
+def gated(sound: list[Record]) -> list[Record]:
+    return [as_installed(record) for record in sound]
+
+
+@pytest.fixture(scope="module")
+def baseline(results: Path, gated: list[Record]) -> Any:
+    """What a baseline file of these records holds, with a few metrics a cell: most nodes would be those otherwise."""
+    path = results.parent / "baseline.json"
+    new_baseline(gated).write(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    return {**content, "cells": [{**cell, "metrics": cell["metrics"][:4]} for cell in content["cells"]]}
+
+
+def pass_gate(path: Path, records: Sequence[Record]) -> None:
+    """Compare records with what was read, in every form; and what is written of it is read as the same."""
+    found = Baseline.read(path)
+    outcome = check(found, records, max_slowdown=0.1)
+    for shown in (gate_text(outcome), changes_text(outcome), gate_markdown(outcome)):
+        shown.encode()
+        assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202e]", shown)
+    ElementTree.fromstring(junit(outcome).encode())
+    found.write(path)
+    assert Baseline.read(path) == found
+
+
+@QUICK
+@given(data=st.data())
+def test_a_changed_baseline(
+    attempt: Attempt, results: Path, gated: list[Record], baseline: Any, data: st.DataObject
+) -> None:
+    path = results.parent / "baseline.json"
+    path.write_bytes(data.draw(changes([baseline])).encode(errors="surrogatepass"))
+    attempt("baseline: values", results.parent, lambda: pass_gate(path, gated))
+
+
+@QUICK
+@given(data=st.data())
+def test_a_baseline_of_other_bytes(
+    attempt: Attempt, damage: Damage, results: Path, gated: list[Record], baseline: Any, data: st.DataObject
+) -> None:
+    path = results.parent / "baseline.json"
+    path.write_bytes(data.draw(damage(json.dumps(baseline).encode()) | st.binary()))
+    attempt("baseline: bytes", results.parent, lambda: pass_gate(path, gated))

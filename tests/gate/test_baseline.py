@@ -93,11 +93,17 @@ def changed(path: Path, *place: str | int, value: object) -> None:
         (("cells", 0, "method", "version"), True, "version of method is of a wrong kind"),
         (("cells", 0, "dataset", "label"), ..., "dataset must have the entries"),
         (("cells", 0, "metrics"), [], "a cell has no metrics"),
-        (("cells", 0, "metrics", 0, "ideal"), float("nan"), "nan is no finite number"),
+        (("cells", 0, "metrics", 0, "ideal"), float("nan"), "the number NaN"),
         (("cells", 0, "metrics", 0, "values"), {}, "for one seed or more"),
         (("cells", 0, "metrics", 0, "values"), {"first": 1.0}, "by seed, such as 0"),
-        (("cells", 0, "metrics", 0, "values"), {"0": "0.9"}, "'0.9' is no finite number"),
-        (("cells", 0, "metrics", 0, "values"), {"0": 10**400}, "too large"),
+        (("cells", 0, "metrics", 0, "values"), {"0": "0.9"}, "'0.9' is no number"),
+        (("cells", 0, "metrics", 0, "values"), {"0": 10**400}, "more than 64 bits"),
+        (("cells", 0, "metrics", 0, "values"), {"0": 1e200}, "the number 1e+200"),
+        (("cells", 0, "metrics", 0, "values"), {"0": True}, "True is no number"),
+        *(
+            (("cells", 0, "metrics", 0, "values"), {seed: 0.9}, "by seed, such as 0")
+            for seed in ("00", "-1", "٣", "9" * 99)
+        ),
         (("cells", 0, "speeds", 0, "images_per_s"), {"0": 0.0}, "above 0"),
         (("cells", 0, "speeds", 0, "threads"), "one", "threads of speeds is of a wrong kind"),
     ],
@@ -111,11 +117,21 @@ def test_a_file_that_is_not_a_baseline_is_refused_in_one_sentence(written, place
     assert "\n" not in str(raised.value)
 
 
-def test_a_cell_may_stand_there_once(written):
-    content = json.loads(written.read_text(encoding="utf-8"))
-    written.write_text(json.dumps({**content, "cells": content["cells"] * 2}), encoding="utf-8")
+@pytest.mark.parametrize("place", [("cells",), ("cells", 0, "metrics"), ("cells", 0, "speeds")])
+def test_a_cell_a_metric_and_hardware_may_stand_there_once(written, place):
+    entries = json.loads(written.read_text(encoding="utf-8"))
+    for key in place:
+        entries = entries[key]
+    changed(written, *place, value=entries * 2)
 
     with pytest.raises(UserError, match="twice"):
+        Baseline.read(written)
+
+
+def test_a_key_may_stand_there_once(written):
+    written.write_text(written.read_text(encoding="utf-8").replace('"0": 0.9', '"0": 0.1, "0": 0.9'), encoding="utf-8")
+
+    with pytest.raises(UserError, match="the key '0' is there twice"):
         Baseline.read(written)
 
 

@@ -118,6 +118,12 @@ def test_markdown_of_a_hostile_name_stays_text(hostile):
     assert '\\<b\\>\\|"pca" \\& \\*co\\*' in said
 
 
+def test_text_of_a_hostile_name_moves_no_cursor(hostile):
+    for said in (text(hostile), changes_text(hostile)):
+        assert r"*co*\x1b[31m\x00\ud800" in said
+        assert not {"\x1b", "\0", "\ud800"} & set(said)
+
+
 def test_junit_has_a_case_for_each_metric_and_a_failure_with_the_sentence(failed):
     root = ElementTree.fromstring(junit(failed))
     (suite,) = root
