@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from enum import StrEnum
@@ -93,10 +94,11 @@ def run(
     data_root: DataRoot = None,
     controls: Controls = True,
     force: Annotated[bool, typer.Option("--force", help="Compute finished cells again.")] = False,
-    checkpoint_seconds: Annotated[float, typer.Option(min=0.0, help="Seconds between two checkpoints.")] = 60.0,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between two checkpoints, from 0.")] = 60.0,
     protocol: Protocols = None,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
+    from cabench.errors import UserError
     from cabench.evaluate_again import Evaluator
     from cabench.evaluation.protocols import check_protocols
     from cabench.plan import Request, resolve
@@ -105,6 +107,8 @@ def run(
     from cabench.runner import Runner
     from cabench.store import ResultsStore
 
+    if not 0 <= checkpoint_seconds < math.inf:
+        raise UserError(f"--checkpoint-seconds {checkpoint_seconds} is not allowed; it must be from 0, such as 60.")
     store = ResultsStore(results)
     reporter = make_reporter()
     request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
@@ -315,7 +319,7 @@ def _wrapped_columns(rows: Sequence[tuple[str, str]]) -> None:
     """Two columns, of which the second goes on below itself where a line would be too long."""
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        lines = textwrap.wrap(text, LINE - width - 2, break_long_words=False, break_on_hyphens=False) or [""]
+        lines = textwrap.wrap(printable(text), LINE - width - 2, break_long_words=False, break_on_hyphens=False) or [""]
         typer.echo(f"{name:<{width}}  " + f"\n{'':<{width}}  ".join(lines))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -279,3 +280,48 @@ def test_a_finished_cell_without_its_representations_is_shown_without_the_protoc
     assert "dsprites / pca / seed 0: " in done.stderr
     assert "was not kept" in done.stderr
     assert "other processes" not in done.stderr
+
+
+LONG = "x" * 300
+PLAN = ("plan", "--methods", "pca")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("report", "--results", LONG), "File name too long"),
+        (("data", "info", f"{LONG}.h5"), "File name too long"),
+        ((*PLAN, "--profile", f"{LONG}.toml"), "File name too long"),
+        (("plan", "--methods", "\x1b[2Jpca"), "Unknown method '\\x1b[2Jpca'"),
+        ((*PLAN, "--seeds", "0-99999999999"), "not understood"),
+        ((*PLAN, "--device", "cuda:" + "9" * 5000), "Unknown device"),
+        ((*PLAN, "--set", "pca.components=0x" + "f" * 5000), "takes a whole number"),
+        (("report", "--output", "pipe", "--results", "."), "no regular file"),
+        (("gate", "--baseline", "pipe", "--results", "."), "no records"),
+        *(((*SMOKE, "--checkpoint-seconds", text), "must be from 0") for text in ("nan", "inf", "-1")),
+    ],
+)
+def test_a_hostile_request_is_answered_in_one_sentence(cabench_here, tmp_path, arguments, message):
+    os.mkfifo(tmp_path / "pipe")
+    done = cabench_here(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.parametrize("label", ["../../../outside", "..", "a/../../b"])
+@pytest.mark.parametrize("command", [("report",), ("evaluate",)])
+def test_a_record_cannot_lead_out_of_the_results_folder(cabench_here, tmp_path, label, command):
+    assert cabench_here("run", "--methods", "chance", "--profile", "smoke", "--no-controls").returncode == 0
+    (path,) = records(tmp_path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["dataset"]["label"] = label
+    content["evaluation"]["version"] = 1  # so that evaluate has to write it anew
+    path.write_text(json.dumps(content), encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    done = cabench_here(*command)
+    assert (done.returncode, "is no name for a method or data set" in done.stderr) == (1, True)
+    assert sorted(tmp_path.rglob("*")) == before

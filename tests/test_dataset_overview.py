@@ -143,7 +143,8 @@ def test_a_table_has_counts_and_no_picture(tmp_path: Path) -> None:
 
 def test_no_command_shows_what_a_terminal_would_obey(file: DatasetFile) -> None:
     with h5py.File(file.path, "r+") as opened:
-        opened.attrs["notes"] = json.dumps(["\x1b[2J"])
+        opened.attrs["name"] = "\x1b]0;title\x07"
+        opened.attrs["notes"] = json.dumps(["\x1b[2J", "\x9b2J"])
         for split in ("train", "test"):
             opened[f"{split}/attributes/kind"].attrs["classes"] = ["a", "\x1b[31m", "never"]
     for command, shown in (("info", "\\x1b[31m"), ("verify", "content hash")):
@@ -151,5 +152,5 @@ def test_no_command_shows_what_a_terminal_would_obey(file: DatasetFile) -> None:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         said = done.stdout + done.stderr
         assert shown in said
-        assert "\x1b" not in said
+        assert not {"\x1b", "\x07", "\x9b"} & set(said)
         assert "Traceback" not in said

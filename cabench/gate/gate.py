@@ -116,16 +116,19 @@ def check(
         records: those of a results folder.
         level: the share of comparisons without a change that may fail, above 0 and below 1.
         effect: the loss, as a fraction, that a metric must be shown to exceed; at least 0.
-        max_slowdown: the part of the throughput on the same hardware that may be lost; None fails for none.
+        max_slowdown: the part of the throughput on the same hardware that may be lost, from 0 and below 1; None fails
+            for none.
         unreadable: why records that are in the folder as well cannot be read.
 
     Raises:
-        UserError: for a level or effect that is not allowed.
+        UserError: for a level, effect or slowdown that is not allowed.
     """
     if not 0 < level < 1:
         raise UserError(f"--level {level} is not allowed; it must be above 0 and below 1, such as {LEVEL}.")
     if not (effect >= 0 and math.isfinite(effect)):
         raise UserError(f"--effect {effect} is not allowed; it must be a fraction of at least 0, such as {EFFECT}.")
+    if max_slowdown is not None and not 0 <= max_slowdown < 1:
+        raise UserError(f"--max-slowdown {max_slowdown} is not allowed; it must be from 0 and below 1, such as 0.2.")
     found = by_place(records)
     problems = [Problem(RESULTS, reason.rstrip(".")) for reason in unreadable]
     notes: list[str] = []

@@ -254,6 +254,11 @@ class TestThroughput:
         assert "40% slower" in texts(check(baseline, at_speed(records, 600), max_slowdown=0.2))
         assert check(baseline, at_speed(records, 600), max_slowdown=0.5).passed
 
+    @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.1, 1.0])
+    def test_slowdowns_that_are_none_are_refused(self, baseline, records, wrong):
+        with pytest.raises(UserError, match="--max-slowdown"):
+            check(baseline, records, max_slowdown=wrong)
+
     def test_a_small_slowdown_is_not_said(self, baseline, records):
         assert check(baseline, at_speed(records, 800)).notes == ()
 
