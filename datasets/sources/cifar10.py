@@ -196,10 +196,19 @@ def _checked(folder: Path, name: str, md5: str) -> bytes:
 
 def _rows(batches: Sequence[bytes]) -> LabelledImages:
     entries = [_Values(io.BytesIO(batch), encoding="bytes").load() for batch in batches]
-    # The state of a pickled array: version, shape, type, order and, last, its content.
-    pixels = bytearray().join(_named(entry, "data").state[-1] for entry in entries)
+    pixels = bytearray().join(_row_by_row(_named(entry, "data").state) for entry in entries)
     labels = np.array([label for entry in entries for label in _named(entry, "labels")], dtype=np.int64)
     return LabelledImages(np.frombuffer(pixels, np.uint8).reshape(-1, *_IMAGE_SHAPE), labels)
+
+
+def _row_by_row(state: tuple[Any, ...]) -> bytes:
+    """The values of a uint8 array in C order.
+
+    Args:
+        state: what a pickle says of it: version, shape, type, whether it is in Fortran's order, and content.
+    """
+    _, shape, _, is_fortran, content = state
+    return np.frombuffer(content, np.uint8).reshape(shape, order="F").tobytes() if is_fortran else content
 
 
 def _named(entry: Mapping[str | bytes, Any], name: str) -> Any:

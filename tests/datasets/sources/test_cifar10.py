@@ -6,7 +6,9 @@ import hashlib
 import io
 import os
 import pickle
+import struct
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,21 @@ def accept_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CIFAR10, "train_list", [with_checksum(name) for name in BATCH_FILES[:5]])
     monkeypatch.setattr(CIFAR10, "test_list", [with_checksum(BATCH_FILES[5])])
     monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": with_checksum("batches.meta")[1]})
+
+
+def pickled_by_python_2(entry: dict[str, object]) -> bytes:
+    """What the published files look like: text is that of Python 2, and the array's class has its old name."""
+    data, labels = entry["data"], entry["labels"]
+    rows, columns, size = (struct.pack("<i", number) for number in (*data.shape, data.size))
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\x01b\x87R"
+    kind = b"cnumpy\ndtype\nU\x02u1K\0K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    state = b"(K\x01J" + rows + b"J" + columns + b"\x86" + kind + b"\x89T" + size + data.tobytes() + b"tb"
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\x02}(U\x04data" + array + state + b"U\x06labels" + numbers + b"u."
+
+
+def pickled_in_fortran_order(entry: dict[str, object]) -> bytes:
+    return pickle.dumps({**entry, "data": np.asfortranarray(entry["data"])})
 
 
 class TestLocate:
@@ -267,6 +284,19 @@ class TestReadBatches:
         assert train.images.dtype == np.uint8
         assert train.labels.dtype == np.int64
         assert train.images.flags.c_contiguous
+
+    @pytest.mark.parametrize("pickled", [pickled_by_python_2, pickled_in_fortran_order])
+    def test_however_a_batch_was_pickled(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pickled: Callable[[dict[str, object]], bytes]
+    ) -> None:
+        folder, entry = write_batches(tmp_path / BATCHES), batch(7)
+        (folder / "test_batch").write_bytes(pickled(entry))
+        accept_batches(folder, monkeypatch)
+
+        _, test = cifar10.read(cifar10.locate(tmp_path))
+
+        np.testing.assert_array_equal(test.images, entry["data"].reshape(-1, 3, 32, 32))
+        assert test.labels.tolist() == entry["labels"]
 
     @pytest.mark.parametrize("name", ["data_batch_2", "test_batch", "batches.meta"])
     @pytest.mark.parametrize("content", [None, b"cut short"])
