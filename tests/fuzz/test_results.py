@@ -34,6 +34,7 @@ from cabench.report.markdown import markdown, markdown_summary
 from cabench.report.output import END, START, write_report
 from cabench.report.published import COLUMNS, read_published
 from cabench.report.tidy_csv import tidy_csv
+from cabench.store import ResultsStore
 
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
 SLOW = settings(settings.get_profile("cabench"), max_examples=20 * TIMES)
@@ -205,7 +206,11 @@ MAPS = {
     "values": {"shape": [None, 1]},
     "spaces": {"common": PLANE, "salient": PLANE},
 }
-LOG = [{"epoch": epoch, "terms": {"total": 1 / epoch}, "elapsed_s": 1.5, "images_per_s": 10.0} for epoch in (1, 2)]
+NOTE = {"deaths": 1, "checkpoint": None}
+LOG = [
+    {"epoch": epoch, "steps": 9 * epoch, "terms": {"total": 1 / epoch}, "elapsed_s": 1.5, "images_per_s": 10.0}
+    for epoch in (1, 2)
+]
 
 
 def picture() -> bytes:
@@ -215,10 +220,17 @@ def picture() -> bytes:
 
 
 def beside(attempt: Attempt, results: Path, record: Record, name: str, content: bytes) -> None:
-    """An HTML page with another file beside a record."""
+    """An HTML page with another file beside a record, and what else reads such files."""
     path = record.folder(results) / name
     path.write_bytes(content)
-    attempt(name, results.parent, lambda: html_page([record], results))
+
+    def read() -> None:
+        assert html_page([record], results)
+        steps, terms = ResultsStore(results).last_logged(record)
+        assert all(isinstance(value, float) for value in (float(steps), *terms.values()))
+        assert ResultsStore(results).deaths(record) >= (name == ".begun")
+
+    attempt(name, results.parent, read)
     path.unlink()
 
 
@@ -232,6 +244,12 @@ def test_changed_maps(attempt: Attempt, results: Path, sound: list[Record], text
 @given(lines=st.lists(changes(LOG), min_size=1, max_size=4))
 def test_a_changed_log(attempt: Attempt, results: Path, sound: list[Record], lines: list[str]) -> None:
     beside(attempt, results, sound[-1], "log.jsonl", "\n".join(lines).encode(errors="surrogatepass"))
+
+
+@SLOW
+@given(text=changes([NOTE]))
+def test_a_changed_note_of_a_begun_cell(attempt: Attempt, results: Path, sound: list[Record], text: str) -> None:
+    beside(attempt, results, sound[-1], ".begun", text.encode(errors="surrogatepass"))
 
 
 @SLOW
