@@ -5,12 +5,20 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from cabench import supervision
 from cabench.cli import app
 from cabench.errors import StopRequested, UserError
 from cabench.names import printable
 from cabench.stopping import stopping_at_sigterm
 
 INTERRUPTED = 130  # exit status of a command ended by Ctrl-C or SIGTERM
+
+
+def console() -> None:
+    """`python -m cabench` and `cabench`: a run is computed by a process that this one watches, all else by itself."""
+    if sys.argv[1:2] == ["run"] and not supervision.is_worker():
+        sys.exit(supervision.supervise(sys.argv[1:]))
+    main()
 
 
 def main() -> None:
@@ -42,4 +50,4 @@ def _say_stopped() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    console()

@@ -98,6 +98,10 @@ def run(
     protocol: Protocols = None,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
+    from cabench import supervision
+
+    journal = supervision.join()  # before all that takes time
+
     from cabench.errors import UserError
     from cabench.evaluate_again import Evaluator
     from cabench.evaluation.protocols import check_protocols
@@ -116,7 +120,7 @@ def run(
     experiment = resolve(request, say=reporter.say)
     check_protocols(protocol or [], [cell.dataset.name for cell, _ in experiment.cells])
     store.check_writable()
-    runner = Runner(store, experiment.device, reporter, checkpoint_seconds)
+    runner = Runner(store, experiment.device, reporter, checkpoint_seconds, journal)
     records = runner.run(experiment.cells, force)
     records, unread = Evaluator(store, data_root, protocol or [], reporter.say).bring_up_to_date(records)
     for reason in unread:

@@ -31,6 +31,7 @@ from cabench.provenance import now, peak_memory_gib, provenance
 from cabench.randomness import Randomness
 from cabench.record import ErrorEntry, Record
 from cabench.store import ResultsStore
+from cabench.supervision import Journal
 from cabench.views import maps, neighbour_grid
 
 PICTURES = 8  # of either population, in the grid of a method with a decoder
@@ -56,12 +57,14 @@ class Runner:
         device: for training and encoding.
         reporter: told of progress.
         checkpoint_every_s: seconds between two checkpoints of a training run.
+        journal: of the run, which processes before this one may have begun.
     """
 
     store: ResultsStore
     device: torch.device
     reporter: RunReporter
     checkpoint_every_s: float = 60.0
+    journal: Journal = field(default_factory=Journal)
 
     def run(self, cells: Sequence[tuple[Cell, DatasetFile]], force: bool) -> list[Record]:
         """Compute every cell that is not done, and give the records of all that ended, in the order of the cells.
@@ -77,8 +80,16 @@ class Runner:
             StopRequested: when the process was asked to stop. What was done so far is on disk.
             UserError: when the results folder can no longer be written to.
         """
+        ended_before = self.journal.all_ended()
         left = [
-            _Task(cell, file, number, len(cells), self.store.stamp(cell) if force else None)
+            _Task(
+                cell,
+                file,
+                number,
+                len(cells),
+                has_ended=cell.key in ended_before,
+                replaces=self.store.stamp(cell) if force and cell.key not in ended_before else None,
+            )
             for number, (cell, file) in enumerate(cells, start=1)
         ]
         ended: dict[int, Record] = {}
@@ -117,12 +128,13 @@ class Runner:
             raise UserError(f"{task.cell.title} could not be saved in {self.store.folder}: {error}.") from error
 
     def _is_done(self, task: _Task) -> bool:
-        if self.store.state(task.cell) != "done":
+        state = self.store.state(task.cell)
+        if not (state == "done" or (state == "failed" and task.has_ended)):
             return False
         return task.replaces is None or task.replaces != self.store.stamp(task.cell)
 
     def _load(self, cell: Cell) -> Record:
-        """A finished cell's record. Profiles share cells; the record shows under the one that is asked for now."""
+        """The record of a cell that ended. Profiles share cells; it shows under the one that is asked for now."""
         self.store.drop_checkpoint(cell)  # left where a process was killed after it had written the record
         return replace(self.store.load(cell), profile=cell.profile)
 
@@ -135,6 +147,7 @@ class Runner:
         elif state == "failed" or task.replaces is not None:
             self.store.clear(cell)
         deaths = self.store.begin(cell)
+        self.journal.begun(cell.key)
         try:
             record, outcome = self._outcome(task, deaths)
         except BaseException:
@@ -169,6 +182,7 @@ class Runner:
     def _write(self, cell: Cell, record: Record) -> None:
         self.store.check_present(cell)
         self.store.write_record(cell, record)
+        self.journal.ended(cell.key)
 
     def _attempt(self, attempt: _Attempt, file: DatasetFile) -> Record:
         cell, cost, method = attempt.cell, attempt.cost, attempt.cell.new_method()
@@ -213,6 +227,7 @@ class _Task:
         file: its data set.
         number: from 1.
         count: of all cells.
+        has_ended: whether it ended earlier in this run, well or not.
         replaces: stamp of the record that is to be computed again, see `ResultsStore.stamp`; None where there is none.
     """
 
@@ -220,6 +235,7 @@ class _Task:
     file: DatasetFile
     number: int
     count: int
+    has_ended: bool
     replaces: str | None
 
     @property

@@ -1,0 +1,152 @@
+"""A run is computed by a worker process that another one watches, so that the death of the first does not end the grid.
+
+When the kernel ends a process for want of memory, or a fault in a library does, nothing in the process can tell of it.
+The one that watches then starts another worker, which leaves the cell at which the first died until the others are
+done; the fourth records it as failed, see `cabench.runner`. A worker never outlives the process that watches it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+# The numbers of two open files that a worker gets: a pipe, whose end tells that the process that watches has ended; and
+# the journal, which has no name, so that nothing is left of it.
+VARIABLE = "CABENCH_WATCHED"
+
+
+class Journal:
+    """Which cells the workers of one run began and ended, for those that follow them."""
+
+    def __init__(self, number: int | None = None) -> None:
+        """Use an open file, or none: then nothing is kept, and no other worker has been there before.
+
+        Args:
+            number: its file descriptor, open for appending and reading.
+        """
+        self._number = number
+
+    def begun(self, key: str) -> None:
+        """Note that the cell with this key is begun."""
+        self._write(f"begun {key}\n")
+
+    def ended(self, key: str) -> None:
+        """Note that the cell with this key has a record by now."""
+        self._write(f"ended {key}\n")
+
+    def all_ended(self) -> frozenset[str]:
+        """The keys of the cells that ended in this run, well or not."""
+        lines = (line.split() for line in self._read().splitlines())
+        return frozenset(words[1] for words in lines if words[0] == "ended")
+
+    def count_begun(self) -> int:
+        """How many times a worker has begun a cell."""
+        return self._read().count("begun ")
+
+    def _write(self, line: str) -> None:
+        if self._number is not None:
+            os.write(self._number, line.encode())
+
+    def _read(self) -> str:
+        if self._number is None:
+            return ""
+        return os.pread(self._number, os.fstat(self._number).st_size, 0).decode()
+
+
+def supervise(arguments: Sequence[str]) -> int:
+    """Have workers run the command line until one ends of itself, and give its exit status.
+
+    None follows one that was asked to stop, or that had not begun a cell: the next would die in the same way. SIGINT
+    and SIGTERM are passed on.
+
+    Args:
+        arguments: of `cabench`, `run` first.
+
+    Returns:
+        The exit status, that of a shell (128 + the signal's number) where a signal ended the last worker.
+    """
+    with tempfile.TemporaryFile("ab+", buffering=0) as file:
+        journal, watch = Journal(file.fileno()), _Watch(arguments, file.fileno())
+        while True:
+            before = journal.count_begun()
+            code = watch.run()
+            if code >= 0:
+                return code
+            name = signal.Signals(-code).name
+            if watch.asked_to_stop or journal.count_begun() == before:
+                print(f"Error: the process that computes was ended by {name}.", file=sys.stderr)
+                return 128 - code
+            print(f"The process that computes was ended by {name}; another one goes on.", file=sys.stderr)
+
+
+class _Watch:
+    """Starts one worker after another, and passes signals on to the one that there is."""
+
+    def __init__(self, arguments: Sequence[str], journal: int) -> None:
+        self.asked_to_stop = False
+        self._command = [sys.executable, "-P", "-m", "cabench", *arguments]
+        self._journal = journal
+        self._worker: subprocess.Popen[bytes] | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as it is for SIGINT in a shell's background
+                signal.signal(number, self._pass_on)
+        signal.signal(signal.SIGTSTP, self._suspend)
+
+    def run(self) -> int:
+        """Run one worker. Gives its exit status, negative for a signal."""
+        theirs, ours = os.pipe()
+        numbers = [theirs, self._journal]
+        # The worker imports from where this process does. In a session of its own, it gets no other Ctrl-C from the
+        # terminal than the one that is passed on.
+        environment = os.environ | {
+            VARIABLE: " ".join(map(str, numbers)),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        try:
+            self._worker = subprocess.Popen(self._command, env=environment, pass_fds=numbers, start_new_session=True)
+            if self.asked_to_stop:  # while it was started
+                self._worker.terminate()
+            return self._worker.wait()
+        finally:
+            os.close(theirs)
+            os.close(ours)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        self.asked_to_stop = True
+        if self._worker is not None:
+            self._worker.send_signal(number)
+
+    def _suspend(self, number: int, frame: FrameType | None) -> None:
+        """Ctrl-Z: both stop, until both go on."""
+        if self._worker is not None:
+            self._worker.send_signal(signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._worker.send_signal(signal.SIGCONT)
+
+
+def is_worker() -> bool:
+    """Whether a process that watches has started this one."""
+    return VARIABLE in os.environ
+
+
+def join() -> Journal:
+    """Have this process end with the one that watches it, where one does, and give the run's journal."""
+    if not is_worker():
+        return Journal()
+    # Processes that this one starts are not watched, and get neither file.
+    pipe, journal = map(int, os.environ.pop(VARIABLE).split())
+    for number in (pipe, journal):
+        os.set_inheritable(number, False)
+    threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
+    return Journal(journal)
+
+
+def _end_with(pipe: int) -> None:
+    os.read(pipe, 1)  # nothing is ever written to it
+    os._exit(128 + signal.SIGKILL)
