@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -23,6 +27,7 @@ from cabench.sources import Source
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
+StartPython = Callable[..., "Process"]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -48,21 +53,88 @@ def data_root() -> Path:
     return Path(root)
 
 
+class Process:
+    """A process that `start_python` began.
+
+    Attributes:
+        pid: its process id.
+        returncode: its exit status, negative where a signal ended it; None before `communicate`.
+    """
+
+    def __init__(self, warm: socket.socket, request: dict[str, object]) -> None:
+        self._output, self._errors = (os.fdopen(os.memfd_create(name), "rb") for name in ("output", "errors"))
+        reading, writing = os.pipe()
+        self._report = os.fdopen(reading)
+        with Path(os.devnull).open() as nothing:
+            files = [nothing.fileno(), self._output.fileno(), self._errors.fileno(), writing]
+            socket.send_fds(warm, [json.dumps(request).encode()], files)
+        os.close(writing)
+        self.pid = int(self._report.readline())
+        self.returncode: int | None = None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def ended(self, timeout: float = 0.0) -> bool:
+        """Whether it ends within so many seconds."""
+        return bool(select.select([self._report], [], [], timeout)[0])
+
+    def wait_for(self, text: str) -> None:
+        """Wait until its standard output holds a text."""
+        while text not in _content(self._output):
+            assert not self.ended(0.01), _content(self._errors)
+
+    def communicate(self, timeout: float = 300.0) -> tuple[str, str]:
+        """Wait until it ends, for so many seconds, and give what it wrote to standard output and error."""
+        if not self.ended(timeout):
+            self.send_signal(signal.SIGKILL)
+            raise subprocess.TimeoutExpired("python", timeout)
+        self.returncode = int(self._report.readline())
+        return _content(self._output), _content(self._errors)
+
+
+def _content(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode()
+
+
+@pytest.fixture(scope="session")
+def warm_python(ctrl_c: None) -> Iterator[socket.socket]:
+    """Where `warm_python.py` takes requests for processes."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    script = Path(__file__).parent / "warm_python.py"
+    command = [sys.executable, str(script), str(theirs.fileno())]
+    with ours, subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL):
+        theirs.close()
+        yield ours
+        ours.close()
+
+
+@pytest.fixture(scope="session")
+def start_python(warm_python: socket.socket) -> StartPython:
+    """Starts `python -m MODULE ...` or `python -c CODE ...` in a folder, without raw data.
+
+    It is a process of its own, forked from one that has imported the libraries: see `warm_python.py`.
+    """
+
+    def start(folder: Path, *arguments: object, **environment: str) -> Process:
+        inherited = {name: value for name, value in os.environ.items() if name != "CABENCH_DATA"}
+        request = {"arguments": [*map(str, arguments)], "folder": str(folder)}
+        return Process(warm_python, {**request, "environment": {**inherited, **environment}})
+
+    return start
+
+
 @pytest.fixture
-def cabench(tmp_path: Path) -> CommandLine:
+def cabench(tmp_path: Path, start_python: StartPython) -> CommandLine:
     """Runs the command line in a process of its own, in an empty folder, without raw data."""
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if name != "CABENCH_DATA"}
-        return subprocess.run(
-            [sys.executable, "-m", "cabench", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**inherited, **environment},
-            timeout=300,
-            check=False,
-        )
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        process = start_python(tmp_path, "-m", "cabench", *arguments, **environment)
+        said = process.communicate()
+        assert process.returncode is not None
+        return subprocess.CompletedProcess(arguments, process.returncode, *said)
 
     return run
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -27,7 +26,7 @@ def files() -> dict[str, str]:
     return dict(found)
 
 
-def install(folder: Path, changed: dict[str, str] | None = None) -> Path:
+def install(folder: Path, changed: dict[str, str] | None = None) -> str:
     """Install the page's package with pip, for real; the folder to put on Python's path."""
     texts = files() | (changed or {})
     package = folder / "package"
@@ -41,23 +40,11 @@ def install(folder: Path, changed: dict[str, str] | None = None) -> Path:
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(site), str(package)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return site
-
-
-def run(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cabench", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site)},
-        check=False,
-        timeout=300,
-    )
+    return str(site)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     return install(tmp_path_factory.mktemp("installed"))
 
 
@@ -65,22 +52,22 @@ def test_the_linear_method_is_short():
     assert len(files()["variance_ratio.py"].splitlines()) < 60
 
 
-def test_installed_methods_are_listed(site, tmp_path):
-    listed = run(site, tmp_path, "list", "methods").stdout
+def test_installed_methods_are_listed(site, cabench):
+    listed = cabench("list", "methods", PYTHONPATH=site).stdout
     assert re.search(r"^variance_ratio +from the installed package my-methods$", listed, re.MULTILINE)
     assert re.search(r"^split_autoencoder +from the installed package my-methods$", listed, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["variance_ratio", "split_autoencoder"])
-def test_installed_methods_conform(site, tmp_path, name):
-    checked = run(site, tmp_path, "check-method", name)
+def test_installed_methods_conform(site, cabench, name):
+    checked = cabench("check-method", name, PYTHONPATH=site)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "passed   saving and loading" in checked.stdout
 
 
-def test_an_installed_method_runs_beside_the_others(site, tmp_path):
+def test_an_installed_method_runs_beside_the_others(site, tmp_path, cabench):
     arguments = ["--profile", "smoke", "--methods", "split_autoencoder,variance_ratio", "--results", "out"]
-    ended = run(site, tmp_path, "run", *arguments)
+    ended = cabench("run", *arguments, PYTHONPATH=site)
     assert ended.returncode == 0, ended.stderr
     for name in ("split_autoencoder", "variance_ratio"):
         (path,) = (tmp_path / "out" / "planted" / name).glob("*/record.json")
@@ -91,10 +78,10 @@ def test_an_installed_method_runs_beside_the_others(site, tmp_path):
     assert list((tmp_path / "out" / "planted" / "split_autoencoder").glob("*/pictures.png"))
 
 
-def test_an_installed_method_that_breaks_the_rules_is_told_which(tmp_path):
+def test_an_installed_method_that_breaks_the_rules_is_told_which(tmp_path, cabench):
     broken = files()["variance_ratio.py"].replace("centred @ self.salient)", "torch.rand(len(images), 3))")
     site = install(tmp_path, {"variance_ratio.py": broken})
-    checked = run(site, tmp_path, "check-method", "variance_ratio")
+    checked = cabench("check-method", "variance_ratio", PYTHONPATH=site)
     assert checked.returncode == 1
     assert (
         "FAILED   encoding is deterministic: AssertionError: a second call of encode gives another salient vector"

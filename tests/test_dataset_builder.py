@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,26 +176,14 @@ print(builder.obtain(None).info.content_sha256)
 """
 
 
-def test_two_processes_that_ask_at_once_build_it_once(tmp_path: Path, cache: Path) -> None:
+def test_two_processes_that_ask_at_once_build_it_once(tmp_path: Path, cache: Path, start_python) -> None:
     log, start = tmp_path / "log", tmp_path / "start"
     ready = [tmp_path / "ready0", tmp_path / "ready1"]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", BUILD_IN_ANOTHER_PROCESS, __file__, log, path, start],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for path in ready
-    ]
-    try:
-        while not all(path.exists() for path in ready):
-            assert all(process.poll() is None for process in processes), "a process ended before it was told to start"
-            time.sleep(0.01)
-        start.touch()
-        hashes = [process.communicate(timeout=60)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
+    processes = [start_python(tmp_path, "-c", BUILD_IN_ANOTHER_PROCESS, __file__, log, path, start) for path in ready]
+    while not all(path.exists() for path in ready):
+        assert not any(process.ended(0.01) for process in processes), "a process ended before it was told to start"
+    start.touch()
+    hashes = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert log.read_text() == "built\n"
     assert hashes[0] == hashes[1] == tiny().obtain(None).info.content_sha256 + "\n"
@@ -215,17 +201,16 @@ dsprites.DSprites(dsprites.DSpritesConfig(train_size=4000, test_size=200, digits
 """
 
 
-def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_the_next_one_succeeds(cache: Path) -> None:
+def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_the_next_one_succeeds(
+    tmp_path: Path, cache: Path, start_python
+) -> None:
     builder = DSprites(DSpritesConfig(train_size=4000, test_size=200, digits="sklearn"))
-    process = subprocess.Popen([sys.executable, "-c", BUILD_SLOWLY])
-    try:
-        # Killed when images are being written, which are four thousand bytes each.
-        while not any(path.stat().st_size > 500_000 for path in cache.rglob("*.tmp")):
-            assert process.poll() is None, "the build was over before it could be killed"
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        process.wait()
+    process = start_python(tmp_path, "-c", BUILD_SLOWLY)
+    # Killed when images are being written, which are four thousand bytes each.
+    while not any(path.stat().st_size > 500_000 for path in cache.rglob("*.tmp")):
+        assert not process.ended(0.01), "the build was over before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
     assert list(cache.rglob("*.tmp"))
     assert list(cache.rglob("*.h5")) == []
     assert builder.find(None) is None

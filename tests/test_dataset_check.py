@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -304,10 +303,8 @@ def test_what_is_no_hdf5_or_cut_short_is_an_error(sound: Path, tmp_path: Path) -
         check_file(tmp_path / "absent.h5")
 
 
-def test_the_command_says_all_and_exits_with_2_for_errors_alone(sound: Path) -> None:
-    def verify() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cabench", "data", "verify", str(sound)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+def test_the_command_says_all_and_exits_with_2_for_errors_alone(sound: Path, cabench_here) -> None:
+    verify = partial(cabench_here, "data", "verify", str(sound))
 
     assert (done := verify()).returncode == 0
     assert done.stdout == f"{sound} is sound.\n"

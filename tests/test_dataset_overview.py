@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -111,10 +110,8 @@ def test_the_picture_shows_background_and_a_row_of_each_salient_class(file: Data
     assert 200 <= brightness[3] < 250
 
 
-def test_the_command_writes_it_where_it_says(file: DatasetFile, tmp_path: Path) -> None:
-    def info(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cabench", "data", "info", str(file.path), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+def test_the_command_writes_it_where_it_says(file: DatasetFile, tmp_path: Path, cabench_here) -> None:
+    info = partial(cabench_here, "data", "info", str(file.path))
 
     done = info()
     assert done.returncode == 0, done.stderr
@@ -128,28 +125,26 @@ def test_the_command_writes_it_where_it_says(file: DatasetFile, tmp_path: Path) 
     assert "The picture cannot be written to" in refused.stderr
 
 
-def test_a_table_has_counts_and_no_picture(tmp_path: Path) -> None:
+def test_a_table_has_counts_and_no_picture(tmp_path: Path, cabench_here) -> None:
     generator = np.random.default_rng(0)
     parts = [Examples(generator.standard_normal((20, 3)).astype(np.float32)) for _ in range(2)]
     file = write_arrays(tmp_path / "table.h5", *parts)
     assert value_table(file) == []
     with pytest.raises(ValueError, match="no pictures"):
         picture(file)
-    command = [sys.executable, "-m", "cabench", "data", "info", str(file.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = cabench_here("data", "info", str(file.path))
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "table.images.png").exists()
 
 
-def test_no_command_shows_what_a_terminal_would_obey(file: DatasetFile) -> None:
+def test_no_command_shows_what_a_terminal_would_obey(file: DatasetFile, cabench_here) -> None:
     with h5py.File(file.path, "r+") as opened:
         opened.attrs["name"] = "\x1b]0;title\x07"
         opened.attrs["notes"] = json.dumps(["\x1b[2J", "\x9b2J"])
         for split in ("train", "test"):
             opened[f"{split}/attributes/kind"].attrs["classes"] = ["a", "\x1b[31m", "never"]
     for command, shown in (("info", "\\x1b[31m"), ("verify", "content hash")):
-        words = [sys.executable, "-m", "cabench", "data", command, str(file.path)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = cabench_here("data", command, str(file.path))
         said = done.stdout + done.stderr
         assert shown in said
         assert not {"\x1b", "\x07", "\x9b"} & set(said)

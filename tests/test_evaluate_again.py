@@ -8,8 +8,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -369,12 +367,12 @@ Evaluator(results, None, [], print).bring_up_to_date(results.records())
     ],
 )
 def test_a_killed_evaluation_loses_nothing_and_the_next_one_ends_it(
-    twins: Path, outdated: Path, place: str, left: list[str]
+    twins: Path, outdated: Path, tmp_path: Path, start_python, place: str, left: list[str]
 ) -> None:
     shutil.rmtree(ResultsStore(outdated).records()[1].folder(outdated))
-    command = [sys.executable, "-c", KILLED, str(outdated), place]
-    killed = subprocess.run(command, capture_output=True, timeout=300, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = start_python(tmp_path, "-c", KILLED, outdated, place)
+    _, errors = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, errors
     records = ResultsStore(outdated).records()
     assert sorted("new" if record.evaluation == evaluation() else "old" for record in records) == left
     ((cell, _),) = requested("planted", "chance").cells

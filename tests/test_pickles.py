@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -32,10 +30,9 @@ print("seen", bool(found))
 
 
 @pytest.mark.slow
-def test_a_run_its_evaluation_and_its_reports_load_no_pickle(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "\nfound []\n" in done.stdout
-    assert done.stdout.endswith("seen True\n")  # the watch works
+def test_a_run_its_evaluation_and_its_reports_load_no_pickle(tmp_path: Path, start_python) -> None:
+    process = start_python(tmp_path, "-c", WATCHED)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "\nfound []\n" in output
+    assert output.endswith("seen True\n")  # the watch works

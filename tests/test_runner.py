@@ -8,8 +8,6 @@ import gc
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -238,10 +236,16 @@ Runner(store, torch.device("cpu"), make_reporter(), float(sys.argv[2])).run(cell
 """
 
 
-def die(folder: Path, checkpoint_seconds: int, epoch: int) -> None:
-    command = [sys.executable, "-c", KILL_AT_EPOCH, str(folder), str(checkpoint_seconds), str(epoch)]
-    done = subprocess.run(command, capture_output=True, timeout=300, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+@pytest.fixture
+def die(tmp_path, start_python) -> Callable[[int, int], None]:
+    """Runs the two cells of `trained` in a process that dies at the end of an epoch."""
+
+    def run(checkpoint_seconds: int, epoch: int) -> None:
+        process = start_python(tmp_path, "-c", KILL_AT_EPOCH, tmp_path, checkpoint_seconds, epoch)
+        _, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, errors
+
+    return run
 
 
 def states(folder: Path) -> list[str]:
@@ -250,12 +254,12 @@ def states(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_cell_that_kills_its_process_comes_last_and_fails_the_third_time(tmp_path):
-    die(tmp_path, 60, 1)
+def test_a_cell_that_kills_its_process_comes_last_and_fails_the_third_time(tmp_path, die):
+    die(60, 1)
     assert states(tmp_path) == ["missing (1 process died at it)", "missing"]
-    die(tmp_path, 60, 1)
+    die(60, 1)
     assert states(tmp_path) == ["missing (2 processes died at it)", "done"], "the other cell did not come first"
-    die(tmp_path, 60, 1)
+    die(60, 1)
     failed, chance = runner(tmp_path).run(trained().cells, force=False)
     assert (failed.status, chance.status) == ("failed", "ok")
     assert failed.error["type"] == "ProcessDiedError"
@@ -268,9 +272,9 @@ def test_a_cell_that_kills_its_process_comes_last_and_fails_the_third_time(tmp_p
 
 
 @pytest.mark.slow
-def test_deaths_between_which_a_run_got_further_never_count_as_a_failure(tmp_path):
+def test_deaths_between_which_a_run_got_further_never_count_as_a_failure(tmp_path, die):
     for epoch in (1, 2):
-        die(tmp_path, 0, epoch)
+        die(0, epoch)
         assert states(tmp_path)[0] == "missing (1 process died at it)"
     ended, _ = runner(tmp_path).run(trained().cells, force=False)
     assert ended.status == "ok"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,16 +42,10 @@ METHODS = "pca,chance,random_encoder"
 GRID = ("--methods", METHODS, "--profile", "smoke", "--no-controls", "--seeds", "0-2", "--set", "planted.repeats=1")
 
 
-def start(folder: Path, *arguments: str, hang_in: str = "") -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "CABENCH_DATA"} | {"HANG_IN": hang_in}
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, "run", *GRID, *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(tmp_path: Path, start_python) -> Callable[..., Any]:
+    """Starts a process on the grid; it hangs in a method if one is named."""
+    return partial(start_python, tmp_path, "-c", WORKER, "run", *GRID)
 
 
 def computed(folder: Path) -> list[str]:
@@ -69,10 +63,10 @@ def every_cell(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
-def test_processes_share_a_grid_and_compute_every_cell_once(tmp_path: Path, processes: int) -> None:
-    workers = [start(tmp_path) for _ in range(processes)]
+def test_processes_share_a_grid_and_compute_every_cell_once(tmp_path: Path, start, processes: int) -> None:
+    workers = [start() for _ in range(processes)]
     for worker in workers:
-        _, errors = worker.communicate(timeout=300)
+        _, errors = worker.communicate()
         assert worker.returncode == 0, errors
         assert "Traceback" not in errors
     assert computed(tmp_path) == every_cell(tmp_path)
@@ -81,43 +75,41 @@ def test_processes_share_a_grid_and_compute_every_cell_once(tmp_path: Path, proc
 
 
 @pytest.mark.slow
-def test_a_cell_whose_process_dies_is_taken_over_by_one_that_had_left_it(tmp_path: Path) -> None:
-    hanging = start(tmp_path, hang_in="pca")
-    assert hanging.stdout is not None
-    assert hanging.stdout.readline() == "hanging\n"
-    other = start(tmp_path)
+def test_a_cell_whose_process_dies_is_taken_over_by_one_that_had_left_it(tmp_path: Path, start) -> None:
+    hanging = start(HANG_IN="pca")
+    hanging.wait_for("hanging\n")
+    other = start()
     deadline = time.monotonic() + 200
     while not (tmp_path / "computed.txt").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not [line for line in computed(tmp_path) if line.startswith("pca seed0")], "its lock was not heeded"
     hanging.send_signal(signal.SIGKILL)
-    hanging.communicate(timeout=60)
-    _, errors = other.communicate(timeout=300)
+    hanging.communicate()
+    _, errors = other.communicate()
     assert other.returncode == 0, errors
     assert "left to" not in errors
     assert computed(tmp_path) == every_cell(tmp_path)
 
 
 @pytest.mark.slow
-def test_a_cell_whose_process_lives_is_left_to_it(tmp_path: Path) -> None:
-    hanging = start(tmp_path, hang_in="pca")
-    assert hanging.stdout is not None
-    assert hanging.stdout.readline() == "hanging\n"
-    other = start(tmp_path)
-    _, errors = other.communicate(timeout=300)
+def test_a_cell_whose_process_lives_is_left_to_it(tmp_path: Path, start) -> None:
+    hanging = start(HANG_IN="pca")
+    hanging.wait_for("hanging\n")
+    other = start()
+    _, errors = other.communicate()
     assert other.returncode == 0, errors
     assert errors.count("left to the process that is working on it") == 1
     assert "[1/9] planted / pca / seed 0: left to the process" in errors
     assert "1 cells are left to other processes" in errors
-    hanging.terminate()
-    _, errors = hanging.communicate(timeout=60)
+    hanging.send_signal(signal.SIGTERM)
+    _, errors = hanging.communicate()
     assert hanging.returncode == 130, "a closed-form fit puts off no signal"
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
     assert len(computed(tmp_path)) == 8
 
 
-def test_nothing_depends_on_the_time_of_day(tmp_path: Path) -> None:
+def test_nothing_depends_on_the_time_of_day(tmp_path: Path, start_python) -> None:
     """The clock goes back an hour at every look at it, and files are dated in the future."""
     script = """
 import itertools, os, sys, time
@@ -133,8 +125,9 @@ main()
     for changed in (True, False):
         folder = tmp_path / str(changed)
         folder.mkdir()
-        command = [sys.executable, *(("-c", script) if changed else ("-m", "cabench")), *arguments]
-        subprocess.run(command, cwd=folder, capture_output=True, timeout=300, check=True)
+        process = start_python(folder, *(("-c", script) if changed else ("-m", "cabench")), *arguments)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
     backwards, plain = (
         json.loads(next((tmp_path / name).rglob("record.json")).read_text(encoding="utf-8"))
         for name in ("True", "False")

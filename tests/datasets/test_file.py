@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -34,20 +32,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def cabench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cabench", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
-def test_it_is_planned_run_reported_and_evaluated_by_its_path(made: Path, tmp_path: Path) -> None:
+def test_it_is_planned_run_reported_and_evaluated_by_its_path(made: Path, tmp_path: Path, cabench) -> None:
     shutil.copy(made, tmp_path / "mine.h5")
     asked = ("--methods", "cpca", "--datasets", "mine.h5", "--results", "results", "--set", "cpca.components=2")
-    planned = cabench(tmp_path, "plan", *asked)
+    planned = cabench("plan", *asked)
     assert planned.returncode == 0, planned.stderr
     assert [line.split()[:2] for line in planned.stdout.splitlines()[2:]] == [
         ["mine", name] for name in ("cpca", "pca", "chance")
     ]
-    run = cabench(tmp_path, "run", *asked)
+    run = cabench("run", *asked)
     assert run.returncode == 0, run.stderr
     assert "## mine" in run.stdout
     (record,) = (tmp_path / "results" / "mine" / "cpca").glob("*/record.json")
@@ -62,7 +55,7 @@ def test_it_is_planned_run_reported_and_evaluated_by_its_path(made: Path, tmp_pa
     assert found["salient", "kind"] == 1
     content["evaluation"]["version"] -= 1
     record.write_text(json.dumps(content))
-    renewed = cabench(tmp_path, "evaluate", "--results", "results")
+    renewed = cabench("evaluate", "--results", "results")
     assert renewed.returncode == 0, renewed.stderr
     assert "mine / cpca / seed 0: evaluated" in renewed.stdout + renewed.stderr
 

@@ -6,10 +6,8 @@ the committed baseline, as `.ci/run` does with all of them.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +23,7 @@ ROWS = ("cabench/evaluation/encoded.py", "oracle", "planted", "0-1")
 
 
 @pytest.fixture
-def faulty(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def faulty(tmp_path: Path, cabench) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command line of a copy of the package in which one text of a file is replaced by another."""
 
     def run(path: str, right: str, wrong: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,15 +34,7 @@ def faulty(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             source = (copy / path).read_text(encoding="utf-8")
             assert source.count(right) == 1
             (copy / path).write_text(source.replace(right, wrong), encoding="utf-8")
-        return subprocess.run(
-            [sys.executable, "-m", "cabench", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(copy)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return cabench(*arguments, PYTHONPATH=str(copy))
 
     return run
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,19 +59,18 @@ def test_columns_that_are_not_declared_are_features(healthy: Path, ill: Path) ->
     assert ((first > first.mean()) == (train.target.attributes["stage"] == 1)).all()
 
 
-def test_a_table_is_run_by_its_path_with_the_methods_that_take_it(healthy: Path, ill: Path) -> None:
-    def cabench(*words: str) -> str:
-        command = [sys.executable, "-m", "cabench", *words]
-        done = subprocess.run(command, cwd=healthy.parent, capture_output=True, text=True, check=False)
+def test_a_table_is_run_by_its_path_with_the_methods_that_take_it(healthy: Path, ill: Path, cabench) -> None:
+    def said(*words: str) -> str:
+        done = cabench(*words)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     tables = ("--background", "healthy.csv", "--target", "ill.csv", "--common", "sex", "--salient", "stage:class")
-    cabench("data", "import", "--table", *tables, "--output", "mine.h5")
+    said("data", "import", "--table", *tables, "--output", "mine.h5")
     asked = ("--datasets", "mine.h5", "--results", "results", "--set")
-    planned = cabench("plan", "--methods", "all", *asked, "sepclr.epochs=1")
+    planned = said("plan", "--methods", "all", *asked, "sepclr.epochs=1")
     assert {line.split()[1] for line in planned.splitlines() if "left out" in line} == {"oracle", "double_infogan"}
-    run = cabench("run", "--methods", "cpca,sepclr", *asked, "sepclr.epochs=1", "--set", "sepclr.batch_size=16")
+    run = said("run", "--methods", "cpca,sepclr", *asked, "sepclr.epochs=1", "--set", "sepclr.batch_size=16")
     assert "## mine" in run
 
 
