@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from cabench.conformance import CHECKS, NotApplicable, Subject, load_subject
+from cabench.conformance import CHECKS, NotApplicable, Subject
 from cabench.discovery import plugins
 
 
 @pytest.fixture(scope="module", params=sorted(plugins("methods")))
-def subject(request: pytest.FixtureRequest) -> Subject:
-    return load_subject(request.param)
+def subject(request: pytest.FixtureRequest, small_subject) -> Subject:
+    return small_subject(request.param)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))

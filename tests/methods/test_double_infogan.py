@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cabench import conformance
 from cabench.config import ConfigError
-from cabench.conformance import context, load_subject
+from cabench.conformance import context
 from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.double_infogan import DoubleInfoGAN, DoubleInfoGANConfig
@@ -225,9 +225,9 @@ def test_there_is_a_cr_network_only_where_it_is_used(prepared):
     ],
     ids=lambda check: check.__name__.removeprefix("check_"),
 )
-def test_conformance_with_the_cr_network(check):
+def test_conformance_with_the_cr_network(small_subject, check):
     sets = ["double_infogan.cr_steps=1", "double_infogan.cr_weight=1.0", "double_infogan.generator_steps=2"]
-    check(load_subject("double_infogan", sets))
+    check(small_subject("double_infogan", sets))
 
 
 def test_populations_pass_the_discriminator_apart(prepared, batches):

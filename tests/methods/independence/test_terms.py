@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.optim import Adam
 
 from cabench import conformance
-from cabench.conformance import load_subject
 from cabench.errors import UserError
+from cabench.method import Representation
 from cabench.methods.independence.terms import Critic, IndependenceName, make_independence
 from cabench.methods.sepclr import SepCLR, SepCLRConfig
 from cabench.training import descend
@@ -73,13 +73,17 @@ def test_no_term_is_zero_without_gradient():
     assert not list(term.parameters())
 
 
+@pytest.fixture(scope="module")
+def without_term(small_subject) -> Representation:
+    subject = small_subject("sepclr", ["sepclr.independence=none"])
+    return subject.fitted().encode(subject.images())
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_terms_with_weight_zero_leave_the_encoders_as_no_term_does(name):
+def test_terms_with_weight_zero_leave_the_encoders_as_no_term_does(small_subject, without_term, name):
     """The critic's step, in particular, does not touch the encoders, and draws no random numbers of theirs."""
-    subject = load_subject("sepclr", [f"sepclr.independence={name}", "sepclr.independence_weight=0"])
-    plain = load_subject("sepclr", ["sepclr.independence=none"])
-    images = subject.images()
-    for found, expected in zip(subject.fitted().encode(images), plain.fitted().encode(images), strict=True):
+    subject = small_subject("sepclr", [f"sepclr.independence={name}", "sepclr.independence_weight=0"])
+    for found, expected in zip(subject.fitted().encode(subject.images()), without_term, strict=True):
         assert torch.equal(found, expected)
 
 
@@ -101,8 +105,8 @@ def test_terms_reach_both_encoders(name):
     ],
     ids=lambda check: check.__name__.removeprefix("check_"),
 )
-def test_sepclr_with_a_critic(name, check):
-    check(load_subject("sepclr", [f"sepclr.independence={name}"]))
+def test_sepclr_with_a_critic(small_subject, name, check):
+    check(small_subject("sepclr", [f"sepclr.independence={name}"]))
 
 
 def test_an_unknown_term_is_refused():
