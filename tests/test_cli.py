@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-SMOKE = ("run", "--methods", "oracle", "--profile", "smoke")
+SMOKE = ("run", "--methods", "oracle", "--profile", "smoke", "--set", "planted.repeats=1")
 
 
 def records(folder: Path) -> list[Path]:
@@ -28,10 +30,10 @@ def test_a_run_writes_records_and_prints_a_table_with_the_controls(cabench, tmp_
     assert record["separation_gap"] < 1e-5
 
 
-def test_the_same_command_again_computes_nothing(cabench, tmp_path):
-    first = cabench(*SMOKE)
+def test_the_same_command_again_computes_nothing(cabench_here, tmp_path):
+    first = cabench_here(*SMOKE)
     before = [(path, path.stat().st_mtime_ns) for path in records(tmp_path)]
-    second = cabench(*SMOKE)
+    second = cabench_here(*SMOKE)
     assert second.returncode == 0
     assert second.stdout == first.stdout
     assert [(path, path.stat().st_mtime_ns) for path in records(tmp_path)] == before
@@ -151,10 +153,11 @@ def test_a_wrong_request_ends_so_in_a_real_process_too(cabench):
         (("run", "--help"), "--methods"),
     ],
 )
-def test_listings_and_help_do_not_import_torch(cabench, tmp_path, arguments, said):
+def test_listings_and_help_do_not_import_torch(tmp_path, arguments, said):
     # A package called torch that cannot be imported stands before the real one.
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')", encoding="utf-8")
-    done = cabench(*arguments, PYTHONPATH=str(tmp_path))
+    command = [sys.executable, "-m", "cabench", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
 

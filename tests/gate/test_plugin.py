@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,12 +37,12 @@ def write_records(folder: Path, records) -> None:
 def test_it_passes_where_nothing_got_worse(project, make_records):
     write_records(project.path / "results/runs", make_records(THEN, GAPS))
 
-    project.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    project.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 def test_it_fails_with_what_people_are_told(project, make_records):
     write_records(project.path / "results/runs", make_records(NOW, GAPS))
-    done = project.runpytest_subprocess("-p", "no:cacheprovider")
+    done = project.runpytest_inprocess("-p", "no:cacheprovider")
 
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["*AssertionError: The gate failed: 1 of 3 metrics got worse.*"])
@@ -52,24 +50,19 @@ def test_it_fails_with_what_people_are_told(project, make_records):
     assert "plugin.py" not in done.stdout.str()
 
 
-def test_paths_start_at_the_root_directory(project, make_records):
+def test_paths_start_at_the_root_directory(project, make_records, start_python):
     write_records(project.path / "results/runs", make_records(THEN, GAPS))
     project.makeini("[pytest]")
     below = project.mkdir("below")
 
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "..", "--rootdir", ".."],
-        cwd=below,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    done = start_python(below, "-m", "pytest", "-p", "no:cacheprovider", "..", "--rootdir", "..")
+    output, _ = done.communicate()
+    assert done.returncode == 0, output
 
 
 def test_a_baseline_that_is_not_there_is_said(project):
     (project.path / "baseline.json").unlink()
-    done = project.runpytest_subprocess("-p", "no:cacheprovider")
+    done = project.runpytest_inprocess("-p", "no:cacheprovider")
 
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["*UserError: There is no baseline*"])
