@@ -1,7 +1,7 @@
 """Kills runs at random moments, has the same command finish them, and compares all they leave with undisturbed runs.
 
     python tests/kill_runs.py                       50 runs killed by SIGKILL and 20 by SIGTERM, about ten minutes
-    python tests/kill_runs.py --kills 3 --terms 1   the short form, which the tests run
+    python tests/kill_runs.py --kills 2 --terms 1   the short form, which the tests run
 
 Every run is a process of its own, with a results folder and a data set cache of its own. Most are forked from a process
 that has imported everything, so that the moments fall on the work itself; every fifth is started afresh, so that some
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
+import torch._dynamo  # noqa: F401 - the first optimizer imports it
 
 # Everything that a run imports, so that forked runs start with the work.
 from cabench.__main__ import main as run_cabench

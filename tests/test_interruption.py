@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+EPOCHS = 6
 COMMAND = (
     *("run", "--methods", "mmcvae", "--profile", "smoke", "--no-controls", "--checkpoint-seconds", "0"),
-    *("--set", "mmcvae.epochs=12"),
+    *("--set", "planted.repeats=1", "--set", f"mmcvae.epochs={EPOCHS}"),
 )
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "cabench", *COMMAND],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "CABENCH_DATA"},
-    )
-
-
-def wait_for_epoch(folder: Path, epoch: int, process: subprocess.Popen[str]) -> None:
+def wait_for_epoch(folder: Path, epoch: int, process: Any) -> None:
     """Wait until training has logged some epochs."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         logs = list(folder.glob("results/runs/*/*/seed*/log.jsonl"))
         if logs and len(logs[0].read_text(encoding="utf-8").splitlines()) >= epoch:
             return
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
+        assert not process.ended(0.01), process.communicate()
     raise AssertionError("training did not get that far in two minutes")
 
 
@@ -48,20 +37,20 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_python) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    process = start(folder)
-    _, errors = process.communicate(timeout=300)
+    process = start_python(folder, "-m", "cabench", *COMMAND)
+    _, errors = process.communicate()
     assert process.returncode == 0, errors
     return outcome(folder)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undisturbed, kind):
-    process = start(tmp_path)
-    wait_for_epoch(tmp_path, 3, process)
+def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undisturbed, start_python, kind):
+    process = start_python(tmp_path, "-m", "cabench", *COMMAND)
+    wait_for_epoch(tmp_path, 2, process)
     process.send_signal(kind)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode != 0
     assert not list(tmp_path.glob("results/runs/*/*/seed*/record.json"))
     assert list(tmp_path.glob("results/runs/*/*/seed*/checkpoint/state.safetensors"))
@@ -69,13 +58,13 @@ def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undist
         assert "the same command" in errors
         assert "Traceback" not in errors
 
-    process = start(tmp_path)
-    _, errors = process.communicate(timeout=300)
+    process = start_python(tmp_path, "-m", "cabench", *COMMAND)
+    _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert outcome(tmp_path) == undisturbed
     (log,) = tmp_path.glob("results/runs/*/*/seed*/log.jsonl")
     epochs = [json.loads(line)["epoch"] for line in log.read_text(encoding="utf-8").splitlines()]
-    assert epochs == list(range(1, 13))
+    assert epochs == list(range(1, EPOCHS + 1))
     assert not list(tmp_path.glob("results/runs/*/*/seed*/checkpoint"))
 
 
@@ -108,16 +97,10 @@ main()
         (signal.SIGINT, "cabench.runner.evaluate"),
     ],
 )
-def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(tmp_path, kind, place):
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUSY_IN, place, *COMMAND],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "CABENCH_CACHE": str(tmp_path / "cache")},
-    )
-    assert process.stdout.readline() == "busy\n"
+def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(tmp_path, start_python, kind, place):
+    command, cache = (*COMMAND[:-1], "mmcvae.epochs=1"), str(tmp_path / "cache")
+    process = start_python(tmp_path, "-c", BUSY_IN, place, *command, CABENCH_CACHE=cache)
+    process.wait_for("busy\n")
     process.send_signal(kind)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -130,7 +113,7 @@ def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(tmp_path, kind, pla
 @pytest.mark.slow
 def test_runs_killed_at_random_moments_end_as_undisturbed_ones():
     """The short form of a script that is run in full by hand."""
-    script = [sys.executable, str(Path(__file__).parent / "kill_runs.py"), "--kills", "3", "--terms", "1"]
+    script = [sys.executable, str(Path(__file__).parent / "kill_runs.py"), "--kills", "2", "--terms", "1"]
     done = subprocess.run(script, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "SIGKILL: 3 runs" in done.stdout
+    assert "SIGKILL: 2 runs" in done.stdout
