@@ -95,8 +95,8 @@ class Process:
 
 
 def _content(file: BinaryIO) -> str:
-    file.seek(0)
-    return file.read().decode()
+    # The process writes on from the position that it shares with this file, which must stay where it is.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
 
 
 @pytest.fixture(scope="session")
