@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 StartPython = Callable[..., "Process"]
+COMMAND_LINE = "from cabench.__main__ import main; main()"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -128,10 +129,13 @@ def start_python(warm_python: socket.socket) -> StartPython:
 
 @pytest.fixture
 def cabench(tmp_path: Path, start_python: StartPython) -> CommandLine:
-    """Runs the command line in a process of its own, in an empty folder, without raw data."""
+    """Runs the command line in a process of its own, in an empty folder, without raw data.
+
+    That process is the one that computes: no other watches it, see `cabench.supervision`.
+    """
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        process = start_python(tmp_path, "-m", "cabench", *arguments, **environment)
+        process = start_python(tmp_path, "-c", COMMAND_LINE, *arguments, **environment)
         said = process.communicate()
         assert process.returncode is not None
         return subprocess.CompletedProcess(arguments, process.returncode, *said)

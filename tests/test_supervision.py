@@ -184,7 +184,9 @@ class Raiser(Chance):
 
 
 @pytest.mark.slow
-def test_a_method_that_kills_its_process_becomes_a_failed_cell_and_the_others_go_on(cabench, tmp_path: Path) -> None:
+def test_a_method_that_kills_its_process_becomes_a_failed_cell_and_the_others_go_on(
+    start_python, tmp_path: Path
+) -> None:
     info = tmp_path / "packages/theirs-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n", encoding="utf-8")
@@ -193,11 +195,12 @@ def test_a_method_that_kills_its_process_becomes_a_failed_cell_and_the_others_go
     (tmp_path / "packages/theirs.py").write_text(THEIRS, encoding="utf-8")
 
     arguments = ("--methods", "raiser,killer,pca", "--no-controls", "--profile", "smoke", "--results", "r", "--force")
-    done = cabench("run", *arguments, PYTHONPATH=str(tmp_path / "packages"))
+    process = start_python(tmp_path, "-m", "cabench", "run", *arguments, PYTHONPATH=str(tmp_path / "packages"))
+    _, said = process.communicate()
 
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.count("was ended by SIGKILL; another one goes on.") == 3
-    assert "2 of 3 cells failed" in done.stderr
+    assert process.returncode == 1, said
+    assert said.count("was ended by SIGKILL; another one goes on.") == 3
+    assert "2 of 3 cells failed" in said
     records = [json.loads(path.read_bytes()) for path in sorted((tmp_path / "r").glob("*/*/*/record.json"))]
     assert [(r["method"]["name"], r["status"], (r["error"] or {}).get("type")) for r in records] == [
         ("killer", "failed", "ProcessDiedError"),
