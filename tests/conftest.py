@@ -28,7 +28,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 StartPython = Callable[..., "Process"]
-COMMAND_LINE = "from cabench.__main__ import main; main()"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -127,15 +126,22 @@ def start_python(warm_python: socket.socket) -> StartPython:
     return start
 
 
-@pytest.fixture
-def cabench(tmp_path: Path, start_python: StartPython) -> CommandLine:
-    """Runs the command line in a process of its own, in an empty folder, without raw data.
+@pytest.fixture(scope="session")
+def start_cabench(start_python: StartPython) -> StartPython:
+    """Starts a command in a folder, as the process that computes: no other watches it, see `cabench.supervision`."""
 
-    That process is the one that computes: no other watches it, see `cabench.supervision`.
-    """
+    def start(folder: Path, *arguments: object, **environment: str) -> Process:
+        return start_python(folder, "-c", "from cabench.__main__ import main; main()", *arguments, **environment)
+
+    return start
+
+
+@pytest.fixture
+def cabench(tmp_path: Path, start_cabench: StartPython) -> CommandLine:
+    """Runs the command line in a process of its own, in an empty folder, without raw data."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        process = start_python(tmp_path, "-c", COMMAND_LINE, *arguments, **environment)
+        process = start_cabench(tmp_path, *arguments, **environment)
         said = process.communicate()
         assert process.returncode is not None
         return subprocess.CompletedProcess(arguments, process.returncode, *said)

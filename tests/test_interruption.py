@@ -37,17 +37,17 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_python) -> dict[str, object]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_cabench) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    process = start_python(folder, "-m", "cabench", *COMMAND)
+    process = start_cabench(folder, *COMMAND)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     return outcome(folder)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undisturbed, start_python, kind):
-    process = start_python(tmp_path, "-m", "cabench", *COMMAND)
+def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undisturbed, start_cabench, kind):
+    process = start_cabench(tmp_path, *COMMAND)
     wait_for_epoch(tmp_path, 2, process)
     process.send_signal(kind)
     _, errors = process.communicate()
@@ -58,7 +58,7 @@ def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undist
         assert "the same command" in errors
         assert "Traceback" not in errors
 
-    process = start_python(tmp_path, "-m", "cabench", *COMMAND)
+    process = start_cabench(tmp_path, *COMMAND)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert outcome(tmp_path) == undisturbed
@@ -66,6 +66,18 @@ def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undist
     epochs = [json.loads(line)["epoch"] for line in log.read_text(encoding="utf-8").splitlines()]
     assert epochs == list(range(1, EPOCHS + 1))
     assert not list(tmp_path.glob("results/runs/*/*/seed*/checkpoint"))
+
+
+@pytest.mark.slow
+def test_whoever_stops_a_run_stops_the_process_that_computes(tmp_path, start_python):
+    process = start_python(tmp_path, "-m", "cabench", *COMMAND)
+    wait_for_epoch(tmp_path, 2, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.count("the same command goes on from here") == 1
+    (checkpoint,) = tmp_path.glob("results/runs/*/*/seed*/checkpoint")
+    assert [path.name for path in checkpoint.iterdir()] == ["state.safetensors"]
 
 
 # The command line, in which one function says that it began and then works on for as long as it is let.

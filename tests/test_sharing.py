@@ -108,7 +108,7 @@ def test_a_cell_whose_process_lives_is_left_to_it(tmp_path: Path, start) -> None
     assert len(computed(tmp_path)) == 8
 
 
-def test_nothing_depends_on_the_time_of_day(tmp_path: Path, start_python) -> None:
+def test_nothing_depends_on_the_time_of_day(tmp_path: Path, start_python, start_cabench) -> None:
     """The clock goes back an hour at every look at it, and files are dated in the future."""
     script = """
 import itertools, os, sys, time
@@ -124,7 +124,8 @@ main()
     for changed in (True, False):
         folder = tmp_path / str(changed)
         folder.mkdir()
-        process = start_python(folder, *(("-c", script) if changed else ("-m", "cabench")), *arguments)
+        start = partial(start_python, folder, "-c", script) if changed else partial(start_cabench, folder)
+        process = start(*arguments)
         _, errors = process.communicate()
         assert process.returncode == 0, errors
     backwards, plain = (
