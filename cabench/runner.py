@@ -117,8 +117,8 @@ class Runner:
                 if self._is_done(task):
                     return self._load(task.cell)
                 if first_time and (deaths := self.store.deaths(task.cell)):
-                    times = "" if deaths == 1 else f", the {deaths}th in a row"
-                    self.reporter.say(f"{task.title}: comes last, because a process died at it{times}")
+                    died = "a process" if deaths == 1 else f"{deaths} processes in a row"
+                    self.reporter.say(f"{task.title}: comes last, because {died} died at it")
                     return None
                 self.reporter.started(task.cell.title, task.number, task.count)
                 return self._compute(task)

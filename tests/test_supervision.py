@@ -200,6 +200,7 @@ def test_a_method_that_kills_its_process_becomes_a_failed_cell_and_the_others_go
 
     assert process.returncode == 1, said
     assert said.count("was ended by SIGKILL; another one goes on.") == 3
+    assert "killer / seed 0: comes last, because 3 processes in a row died at it" in said
     assert "2 of 3 cells failed" in said
     records = [json.loads(path.read_bytes()) for path in sorted((tmp_path / "r").glob("*/*/*/record.json"))]
     assert [(r["method"]["name"], r["status"], (r["error"] or {}).get("type")) for r in records] == [
