@@ -16,7 +16,9 @@ INTERRUPTED = 130  # exit status of a command ended by Ctrl-C or SIGTERM
 
 def console() -> None:
     """`python -m cabench` and `cabench`: a run is computed by a process that this one watches, all else by itself."""
-    if sys.argv[1:2] == ["run"] and not supervision.is_worker():
+    if supervision.is_worker():
+        supervision.join()
+    elif sys.argv[1:2] == ["run"]:
         sys.exit(supervision.supervise(sys.argv[1:]))
     main()
 

@@ -98,10 +98,6 @@ def run(
     protocol: Protocols = None,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
-    from cabench import supervision
-
-    journal = supervision.join()  # before all that takes time
-
     from cabench.errors import UserError
     from cabench.evaluate_again import Evaluator
     from cabench.evaluation.protocols import check_protocols
@@ -110,6 +106,7 @@ def run(
     from cabench.report.markdown import markdown
     from cabench.runner import Runner
     from cabench.store import ResultsStore
+    from cabench.supervision import journal
 
     if not 0 <= checkpoint_seconds < math.inf:
         raise UserError(f"--checkpoint-seconds {checkpoint_seconds} is not allowed; it must be from 0, such as 60.")
@@ -120,7 +117,7 @@ def run(
     experiment = resolve(request, say=reporter.say)
     check_protocols(protocol or [], [cell.dataset.name for cell, _ in experiment.cells])
     store.check_writable()
-    runner = Runner(store, experiment.device, reporter, checkpoint_seconds, journal)
+    runner = Runner(store, experiment.device, reporter, checkpoint_seconds, journal())
     records = runner.run(experiment.cells, force)
     records, unread = Evaluator(store, data_root, protocol or [], reporter.say).bring_up_to_date(records)
     for reason in unread:

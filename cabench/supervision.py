@@ -7,6 +7,7 @@ done; the fourth records it as failed, see `cabench.runner`. A worker never outl
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ VARIABLE = "CABENCH_WATCHED"
 
 
 class Journal:
-    """Which cells the workers of one run began and ended, for those that follow them."""
+    """Which cells the workers of one run began and ended, and whether the last one left, for those that follow them."""
 
     def __init__(self, number: int | None = None) -> None:
         """Use an open file, or none: then nothing is kept, and no other worker has been there before.
@@ -40,23 +41,32 @@ class Journal:
         """Note that the cell with this key has a record by now."""
         self._write(f"ended {key}\n")
 
+    def left(self) -> None:
+        """Note that this worker comes to its own end, whatever its exit status. One that dies never does."""
+        self._write("left\n")
+
     def all_ended(self) -> frozenset[str]:
         """The keys of the cells that ended in this run, well or not."""
-        lines = (line.split() for line in self._read().splitlines())
-        return frozenset(words[1] for words in lines if words[0] == "ended")
+        return frozenset(words[1] for words in self._entries() if words[0] == "ended")
 
     def count_begun(self) -> int:
         """How many times a worker has begun a cell."""
-        return self._read().count("begun ")
+        return sum(words[0] == "begun" for words in self._entries())
+
+    def has_left(self) -> bool:
+        """Whether the last worker came to its own end."""
+        return self._entries()[-1:] == [["left"]]
 
     def _write(self, line: str) -> None:
         if self._number is not None:
             os.write(self._number, line.encode())
 
-    def _read(self) -> str:
+    def _entries(self) -> list[list[str]]:
         if self._number is None:
-            return ""
-        return os.pread(self._number, os.fstat(self._number).st_size, 0).decode()
+            return []
+        return [
+            line.split() for line in os.pread(self._number, os.fstat(self._number).st_size, 0).decode().splitlines()
+        ]
 
 
 def supervise(arguments: Sequence[str]) -> int:
@@ -69,20 +79,21 @@ def supervise(arguments: Sequence[str]) -> int:
         arguments: of `cabench`, `run` first.
 
     Returns:
-        The exit status, that of a shell (128 + the signal's number) where a signal ended the last worker.
+        The exit status, that of a shell (128 + the signal's number) where a signal ended the last worker; never 0 where
+        the last one did not come to its own end, as when a method calls `os._exit`.
     """
     with tempfile.TemporaryFile("ab+", buffering=0) as file:
         journal, watch = Journal(file.fileno()), _Watch(arguments, file.fileno())
         while True:
             before = journal.count_begun()
             code = watch.run()
-            if code >= 0:
+            if journal.has_left():
                 return code
-            name = signal.Signals(-code).name
+            status, cause = (code or 1, "the code it ran") if code >= 0 else (128 - code, signal.Signals(-code).name)
             if watch.asked_to_stop or journal.count_begun() == before:
-                print(f"Error: the process that computes was ended by {name}.", file=sys.stderr)
-                return 128 - code
-            print(f"The process that computes was ended by {name}; another one goes on.", file=sys.stderr)
+                print(f"Error: the process that computes was ended by {cause}.", file=sys.stderr)
+                return status
+            print(f"The process that computes was ended by {cause}; another one goes on.", file=sys.stderr)
 
 
 class _Watch:
@@ -131,20 +142,28 @@ class _Watch:
 
 
 def is_worker() -> bool:
-    """Whether a process that watches has started this one."""
+    """Whether a process that watches has started this one, and `join` was not called yet."""
     return VARIABLE in os.environ
 
 
-def join() -> Journal:
-    """Have this process end with the one that watches it, where one does, and give the run's journal."""
-    if not is_worker():
-        return Journal()
+def join() -> None:
+    """Have this worker end with the process that watches it, and note its own end in the run's journal."""
+    global _journal
     # Processes that this one starts are not watched, and get neither file.
     pipe, journal = map(int, os.environ.pop(VARIABLE).split())
     for number in (pipe, journal):
         os.set_inheritable(number, False)
     threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
-    return Journal(journal)
+    _journal = Journal(journal)
+    atexit.register(_journal.left)
+
+
+_journal = Journal()
+
+
+def journal() -> Journal:
+    """The journal of the run that this process works for. It keeps nothing where no process watches this one."""
+    return _journal
 
 
 def _end_with(pipe: int) -> None:

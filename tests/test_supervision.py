@@ -19,9 +19,10 @@ from cabench import supervision
 WATCH = "import sys; from cabench.supervision import supervise; sys.exit(supervise(['run', '--force']))"
 START = """
 import os, signal, sys, time
-from cabench.supervision import join
+from cabench import supervision
 
-journal = join()
+supervision.join()
+journal = supervision.journal()
 with open("starts", "a") as file:
     print(os.getpid(), *sys.argv[1:], file=file)
 starts = len(open("starts").readlines())
@@ -113,6 +114,21 @@ os.kill(os.getpid(), signal.SIGSEGV)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, len(starts(tmp_path))) == (128 + signal.SIGSEGV, 2)
     assert said.splitlines()[-1] == "Error: the process that computes was ended by SIGSEGV."
+
+
+@pytest.mark.parametrize("code", [0, 5])
+def test_a_method_that_ends_the_process_has_not_ended_the_run(watching: Watching, tmp_path: Path, code: int) -> None:
+    process = watching(f"""
+if starts == 1:
+    journal.begun("a")
+os._exit({code})
+""")
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, len(starts(tmp_path))) == (code or 1, 2)
+    assert said.splitlines() == [
+        "The process that computes was ended by the code it ran; another one goes on.",
+        "Error: the process that computes was ended by the code it ran.",
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
