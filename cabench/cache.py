@@ -11,7 +11,7 @@ import platformdirs
 def cache_folder() -> Path:
     """The cache folder: `CABENCH_CACHE` where it is set, else the platform's user cache. It may not exist yet."""
     chosen = os.environ.get("CABENCH_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("cabench", appauthor=False))
+    return Path(chosen or platformdirs.user_cache_dir("cabench", appauthor=False)).absolute()
 
 
 def download_folder() -> Path:

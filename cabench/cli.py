@@ -110,7 +110,8 @@ def run(
 
     if not 0 <= checkpoint_seconds < math.inf:
         raise UserError(f"--checkpoint-seconds {checkpoint_seconds} is not allowed; it must be from 0, such as 60.")
-    store = ResultsStore(results)
+    # Absolute, as methods may change the working folder.
+    store, data_root = ResultsStore(results.absolute()), data_root and data_root.absolute()
     reporter = make_reporter()
     request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
     check_protocols(protocol or [], [])

@@ -26,6 +26,7 @@ from cabench.evaluation.grid import separation_gap
 from cabench.experiment import EVALUATION, Cell, evaluation
 from cabench.generation import picture_grid
 from cabench.method import ContrastiveAnalysisMethod, Generative
+from cabench.names import printable
 from cabench.progress import RunReporter
 from cabench.provenance import now, peak_memory_gib, provenance
 from cabench.randomness import Randomness
@@ -171,7 +172,7 @@ class Runner:
         except (StopRequested, KeyboardInterrupt, StorageError):
             raise
         except BaseException as error:  # whatever a method raises, the other cells must go on
-            record, outcome = attempt.failed(error), f"FAILED: {type(error).__name__}: {error}"
+            record, outcome = attempt.failed(error), f"FAILED: {type(error).__name__}: {_message(error)}"
         # The error held the method and all its tensors; the next cell may need the room.
         gc.collect()
         if self.device.type == "cuda":
@@ -270,9 +271,9 @@ class _Attempt:
         terms = self.cost.last_terms
         cause: ErrorEntry = {
             "type": type(error).__name__,
-            "message": str(error),
-            "traceback": "".join(traceback.format_exception(error)),
-            "step": self.cost.steps or None,
+            "message": _message(error),
+            "traceback": printable("".join(traceback.format_exception(error))),
+            "step": int(self.cost.steps) or None,
             # JSON has no word for infinities and NaN.
             "last_terms": {name: str(value) for name, value in terms.items()} if terms else None,
         }
@@ -315,7 +316,18 @@ def _encode(method: ContrastiveAnalysisMethod, population: Population, device: t
     spaces = {
         space: np.concatenate([getattr(batch, space).float().cpu().numpy() for batch in batches]) for space in SPACES
     }
+    for space, vectors in spaces.items():
+        if len(vectors) != len(population):
+            raise ValueError(f"{method.name} gives {len(vectors)} {space} vectors for {len(population)} images.")
     return EncodedPopulation(spaces, population.attributes)
+
+
+def _message(error: BaseException) -> str:
+    """What an error says, as text that every file and terminal takes. It may be of a class that somebody else wrote."""
+    try:
+        return printable(str(error))
+    except Exception as broken:
+        return f"(it cannot say what happened: {type(broken).__name__})"
 
 
 def _pictures(method: ContrastiveAnalysisMethod, test: ContrastiveDataset, encoded: EncodedSplit) -> Image.Image | None:

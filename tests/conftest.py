@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pytest
+import torch
 
 from cabench.config import Settings
 from cabench.dataset import Attribute
@@ -25,6 +26,7 @@ from cabench.sources import Source
 
 # One thread a process: tests run beside each other, and sums come out the same however many cores there are.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # the imports above have set it already
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 StartPython = Callable[..., "Process"]

@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cabench.methods.chance import Chance
+
 SMOKE = ("run", "--methods", "oracle", "--profile", "smoke", "--set", "planted.repeats=1")
 
 
@@ -46,6 +48,14 @@ def test_force_computes_again(cabench_here, tmp_path):
     assert cabench_here(*SMOKE, "--no-controls", "--force").returncode == 0
     (after,) = [path.stat().st_mtime_ns for path in records(tmp_path)]
     assert after > before
+
+
+def test_a_method_may_change_the_working_folder(cabench_here, tmp_path, monkeypatch):
+    monkeypatch.setenv("CABENCH_CACHE", "cache")
+    monkeypatch.setattr(Chance, "fit", lambda *_: os.chdir("/"))
+    smoke = ("--profile", "smoke", "--no-controls", "--results", "r", "--data-root", ".")
+    assert cabench_here("run", "--methods", "chance,oracle", *smoke).returncode == 0
+    assert len(list((tmp_path / "r").glob("*/*/*/record.json"))) == 2
 
 
 def test_controls_are_left_out_when_told(cabench_here, tmp_path):

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import gc
 import json
+import re
 import shutil
 import signal
 import weakref
@@ -19,6 +20,7 @@ from PIL import Image
 
 from cabench.atomic import StorageError
 from cabench.errors import StopRequested, UserError
+from cabench.method import Representation
 from cabench.methods.chance import Chance
 from cabench.methods.mmcvae import MMcVAE
 from cabench.methods.pca import PCA
@@ -117,7 +119,18 @@ def test_a_finished_cell_is_given_back_under_the_profile_that_asks(tmp_path, mon
     assert again == dataclasses.replace(first, profile="mine")
 
 
+def test_a_method_that_gives_too_few_vectors_is_told_how_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(PCA, "encode", lambda self, images: Representation(images[:2, 0, 0], images[:2, 0, 0]))
+    pca, _ = runner(tmp_path).run(experiment().cells, force=False)
+    assert re.fullmatch(r"pca gives 2 common vectors for \d+ images\.", pca.error["message"])
+
+
 # Failures
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nothing to say")
 
 
 def overflow(*arguments: object) -> None:
@@ -129,6 +142,8 @@ def overflow(*arguments: object) -> None:
     [
         ("__init__", raising(RuntimeError("broken"))),
         ("fit", raising(SystemExit(3))),
+        ("fit", raising(MuteError())),
+        ("fit", raising(RuntimeError("\udcff\x1b[31m"))),
         ("fit", raising(OSError(errno.ENOSPC, "on a disk of its own"))),
         ("fit", overflow),
         ("encode", raising(MemoryError())),
