@@ -52,6 +52,8 @@ class Checkpoint:
             CheckpointMismatchError: when the file is damaged, be it in one bit.
         """
         try:
+            if not path.is_file():  # a pipe would be waited for
+                raise ValueError("it is no regular file")
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping

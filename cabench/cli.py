@@ -242,8 +242,10 @@ def gate(
     max_slowdown: Annotated[
         float | None, typer.Option(help="Fail when this part of the throughput is lost, on the same hardware.")
     ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds that were run, such as 0-2. Default: the baseline's.")] = "",
 ) -> None:
     """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared."""
+    from cabench.experiment import parse_seeds
     from cabench.gate.baseline import Baseline
     from cabench.gate.gate import check, new_baseline, read_results
     from cabench.gate.junit import junit as as_junit
@@ -253,7 +255,8 @@ def gate(
 
     records, unreadable = read_results(results)
     if baseline.exists() or not update:
-        outcome = check(Baseline.read(baseline), records, level, effect, max_slowdown, unreadable)
+        chosen = parse_seeds(seeds) if seeds else None
+        outcome = check(Baseline.read(baseline), records, level, effect, max_slowdown, unreadable, chosen)
         typer.echo(changes_text(outcome) if update else text(outcome), nl=False)
         if markdown:
             write_report(markdown, as_markdown(outcome))

@@ -102,8 +102,9 @@ def _load(kind: Kind, name: str, base: type) -> type:
     plugin = known[name]
     try:
         module = importlib.import_module(plugin.module)
-    except (ImportError, SyntaxError) as error:
-        raise UserError(f"The {_SINGULAR[kind]} {name!r} ({plugin.module}) cannot be imported: {error}.") from error
+    except (Exception, SystemExit) as error:  # whatever somebody else's module does
+        cause = error if isinstance(error, ImportError | SyntaxError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"The {_SINGULAR[kind]} {name!r} ({plugin.module}) cannot be imported: {cause}.") from error
     for value in vars(module).values():
         named = plugin.class_name or getattr(value, "__name__", "")
         is_named = isinstance(value, type) and issubclass(value, base) and value.__name__ == named

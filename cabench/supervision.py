@@ -8,6 +8,7 @@ done; the fourth records it as failed, see `cabench.runner`. A worker never outl
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from types import FrameType
 # The numbers of two open files that a worker gets: a pipe, whose end tells that the process that watches has ended; and
 # the journal, which has no name, so that nothing is left of it.
 VARIABLE = "CABENCH_WATCHED"
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+INSISTENCE = 3  # requests to stop after which a worker is killed
 
 
 class Journal:
@@ -73,7 +76,7 @@ def supervise(arguments: Sequence[str]) -> int:
     """Have workers run the command line until one ends of itself, and give its exit status.
 
     None follows one that was asked to stop, or that had not begun a cell: the next would die in the same way. SIGINT
-    and SIGTERM are passed on.
+    and SIGTERM are passed on, and SIGHUP as SIGTERM; the third of them ends a worker that does not heed them.
 
     Args:
         arguments: of `cabench`, `run` first.
@@ -88,7 +91,7 @@ def supervise(arguments: Sequence[str]) -> int:
             before = journal.count_begun()
             code = watch.run()
             if journal.has_left():
-                return code
+                return code if code >= 0 else 128 - code
             status, cause = (code or 1, "the code it ran") if code >= 0 else (128 - code, signal.Signals(-code).name)
             if watch.asked_to_stop or journal.count_begun() == before:
                 print(f"Error: the process that computes was ended by {cause}.", file=sys.stderr)
@@ -100,14 +103,20 @@ class _Watch:
     """Starts one worker after another, and passes signals on to the one that there is."""
 
     def __init__(self, arguments: Sequence[str], journal: int) -> None:
-        self.asked_to_stop = False
+        self._requests = 0
         self._command = [sys.executable, "-P", "-m", "cabench", *arguments]
         self._journal = journal
         self._worker: subprocess.Popen[bytes] | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as it is for SIGINT in a shell's background
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # A shell's background jobs ignore SIGINT, and those of nohup SIGHUP.
+            if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._pass_on)
         signal.signal(signal.SIGTSTP, self._suspend)
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether a signal was passed on."""
+        return self._requests > 0
 
     def run(self) -> int:
         """Run one worker. Gives its exit status, negative for a signal."""
@@ -129,9 +138,10 @@ class _Watch:
             os.close(ours)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        self.asked_to_stop = True
+        self._requests += 1
+        passed_on = signal.SIGTERM if number == signal.SIGHUP else number
         if self._worker is not None:
-            self._worker.send_signal(number)
+            self._worker.send_signal(passed_on if self._requests < INSISTENCE else signal.SIGKILL)
 
     def _suspend(self, number: int, frame: FrameType | None) -> None:
         """Ctrl-Z: both stop, until both go on."""
@@ -154,6 +164,7 @@ def join() -> None:
     for number in (pipe, journal):
         os.set_inheritable(number, False)
     threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
+    _end_by_the_kernel()
     _journal = Journal(journal)
     atexit.register(_journal.left)
 
@@ -164,6 +175,12 @@ _journal = Journal()
 def journal() -> Journal:
     """The journal of the run that this process works for. It keeps nothing where no process watches this one."""
     return _journal
+
+
+def _end_by_the_kernel() -> None:
+    """On Linux, have this process killed with the other one also where a library holds Python's lock for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end_with(pipe: int) -> None:

@@ -327,7 +327,7 @@ def _begin(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext
         try:
             progress = _restore(method, context, Checkpoint.load(path))
         except CheckpointMismatchError as error:
-            aside = path.with_suffix(".damaged")
+            aside = context.folder / "checkpoint.damaged"
             with storing():
                 path.replace(aside)
             warnings.warn(f"Checkpoint set aside as {aside}: {error}. Training starts again.", stacklevel=2)

@@ -183,6 +183,13 @@ def test_a_name_that_could_lead_out_of_a_folder_is_refused(install: Install, nam
         load_method("pca")
 
 
+@pytest.mark.parametrize("raised", ["RuntimeError('broken')", "SystemExit(3)"])
+def test_whatever_a_package_raises_when_it_is_imported_is_told(install: Install, raised: str) -> None:
+    install(f"raise {raised}", "[cabench.methods]\ntheirs = their_package:Mine\n")
+    with pytest.raises(UserError, match=r"'theirs' .* cannot be imported: (RuntimeError: broken|SystemExit: 3)\."):
+        load_method("theirs")
+
+
 def test_a_package_that_is_no_python_is_named(install: Install) -> None:
     install("def (", "[cabench.methods]\ntheirs = their_package\n")
     with pytest.raises(UserError, match=r"'theirs' .* cannot be imported"):

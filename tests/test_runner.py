@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from cabench.atomic import StorageError
+from cabench.dataset import as_float
 from cabench.errors import StopRequested, UserError
 from cabench.method import Representation
 from cabench.methods.chance import Chance
@@ -69,6 +70,21 @@ def test_a_request_to_stop_ends_the_run_wherever_it_comes(tmp_path, monkeypatch,
     assert ResultsStore(tmp_path).deaths(experiment().cells[0][0]) == 0, "stopping is no death"
     monkeypatch.undo()
     assert [r.status for r in runner(tmp_path).run(experiment().cells, force=False)] == ["ok", "ok"]
+
+
+def test_both_spaces_of_either_population_are_kept_under_their_names(tmp_path, monkeypatch):
+    def encode(self, images):
+        return Representation(images.mean((1, 2, 3))[:, None], -images.mean((1, 2, 3))[:, None])
+
+    monkeypatch.setattr(PCA, "encode", encode)
+    (_, file), _ = experiment().cells
+    (record, _) = runner(tmp_path).run(experiment().cells, force=False)
+    train, test = ResultsStore(tmp_path).read_representations(record, file)
+    for split, encoded in (("train", train), ("test", test)):
+        for images, population in zip((file.read(split).background, file.read(split).target), encoded, strict=True):
+            means = as_float(images.images).mean((1, 2, 3))[:, None].numpy()
+            np.testing.assert_allclose(population.spaces["common"], means, atol=1e-6)
+            np.testing.assert_allclose(population.spaces["salient"], -means, atol=1e-6)
 
 
 # What cannot be saved

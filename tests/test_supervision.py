@@ -167,6 +167,45 @@ def test_a_worker_ends_with_the_process_that_watches_it(watching: Watching, tmp_
     wait_for(lambda: not status(worker))
 
 
+HOLDS_PYTHONS_LOCK = """
+import ctypes
+open("ready", "w").close()
+ctypes.PyDLL(None).sleep(300)
+"""
+
+
+def test_a_worker_that_heeds_nothing_ends_with_the_process_that_watches_it(watching: Watching, tmp_path: Path) -> None:
+    process = watching(HOLDS_PYTHONS_LOCK)
+    worker = started(tmp_path)
+    wait_for((tmp_path / "ready").exists)
+    process.kill()
+    wait_for(lambda: not status(worker))
+
+
+def test_a_worker_that_heeds_nothing_is_killed_at_the_third_request(watching: Watching, tmp_path: Path) -> None:
+    process = watching("""
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+open("ready", "w").close()
+time.sleep(300)
+""")
+    wait_for((tmp_path / "ready").exists)
+    for _ in range(3):
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 128 + signal.SIGKILL
+
+
+def test_a_closed_terminal_is_a_request_to_stop(watching: Watching, tmp_path: Path) -> None:
+    process = watching("""
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+open("ready", "w").close()
+time.sleep(60)
+""")
+    wait_for((tmp_path / "ready").exists)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 7
+
+
 def test_both_are_suspended_and_go_on_together(watching: Watching, tmp_path: Path) -> None:
     process = watching('time.sleep(0.5)\nopen("end", "w").close()')
     worker = started(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import warnings
 from collections import Counter
@@ -502,18 +503,25 @@ def start_anew(folder: Path, **changes: object) -> None:
         warnings.simplefilter("always")
         method = fitted(dataset(), context(folder, **changes))
     (warning,) = caught
-    assert re.search(r"set aside as .*state\.damaged.* Training starts again", str(warning.message), re.DOTALL)
+    assert re.search(r"set aside as .*checkpoint\.damaged.* Training starts again", str(warning.message), re.DOTALL)
     fresh = fitted(dataset(), context(**changes))
     assert method.seen == fresh.seen
     assert_same_weights(method, fresh)
     assert [entry["epoch"] for entry in read_log(folder)] == [1, 2, 3]
-    assert (folder / "checkpoint" / "state.damaged").exists()
+    assert (folder / "checkpoint.damaged").exists()
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_not_waited_for(interrupted: Path) -> None:
+    path = interrupted / "checkpoint" / "state.safetensors"
+    path.unlink()
+    os.mkfifo(path)
+    start_anew(interrupted)
 
 
 def test_a_checkpoint_of_another_run_is_set_aside(interrupted: Path) -> None:
     before = (interrupted / "checkpoint" / "state.safetensors").read_bytes()
     start_anew(interrupted, identity="another")
-    assert (interrupted / "checkpoint" / "state.damaged").read_bytes() == before
+    assert (interrupted / "checkpoint.damaged").read_bytes() == before
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted(dataset(), context(interrupted, identity="another"))

@@ -108,6 +108,7 @@ def check(
     effect: float = EFFECT,
     max_slowdown: float | None = None,
     unreadable: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
 ) -> Outcome:
     """Compare records with a baseline.
 
@@ -119,6 +120,7 @@ def check(
         max_slowdown: the part of the throughput on the same hardware that may be lost, from 0 and below 1; None fails
             for none.
         unreadable: why records that are in the folder as well cannot be read.
+        seeds: those of the baseline that must be among the records, where they are not all that it has.
 
     Raises:
         UserError: for a level, effect or slowdown that is not allowed.
@@ -149,7 +151,9 @@ def check(
         slower, said = _throughput(old, new, max_slowdown)
         problems += [Problem(place.title, text) for text in slower]
         notes += said
+        problems += [Problem(place.title, text) for text in _missing(old, found[place], seeds)]
         problems += [Problem(place.title, text) for text in _unmeasured(old, new, found[place])]
+        problems += [Problem(place.title, text) for text in _other_ideals(old, new)]
         shared = {
             column: (metric, new.metrics[column]) for column, metric in old.metrics.items() if column in new.metrics
         }
@@ -221,11 +225,34 @@ def _throughput(old: CellGroup, new: CellGroup, allowed: float | None) -> tuple[
     return ([], [f"{old.place.title}: {text}." for text in slower]) if allowed is None else (slower, [])
 
 
+def _missing(old: CellGroup, records: Sequence[Record], seeds: Sequence[int] | None) -> list[str]:
+    """Seeds of the baseline of which there is no record, as a clause. What is wrong with a record is said elsewhere."""
+    there = {record.seed for record in records}
+    absent = [str(seed) for seed in old.seeds if seed not in there and (seeds is None or seed in seeds)]
+    if not absent:
+        return []
+    return [
+        f"seed {', '.join(absent)} of the baseline is not in the results; run it, or name those that were (--seeds)"
+    ]
+
+
+def _other_ideals(old: CellGroup, new: CellGroup) -> list[str]:
+    """Metrics whose ideal is another, which on the same data is a fault of the code, as clauses."""
+    return [
+        f"the ideal of {column.attribute} in the {column.space} space is {metric.ideal:g} in the baseline and "
+        f"{new.metrics[column].ideal:g} now, on the same data"
+        for column, metric in old.metrics.items()
+        if column in new.metrics and new.metrics[column].ideal != metric.ideal
+    ]
+
+
 def _unmeasured(old: CellGroup, new: CellGroup, records: Sequence[Record]) -> list[str]:
-    """Metrics that only the baseline has, with the reason that records give."""
+    """Metrics that only the baseline has, altogether or under a seed, with the reason that records give."""
     clauses = []
-    for column in old.metrics:
-        if column not in new.metrics:
+    for column, metric in old.metrics.items():
+        now = new.metrics[column].values if column in new.metrics else {}
+        lost = [str(seed) for seed in new.seeds if seed in metric.values and seed not in now]
+        if not now or lost:
             reasons = [
                 item.reason
                 for record in records
@@ -233,7 +260,8 @@ def _unmeasured(old: CellGroup, new: CellGroup, records: Sequence[Record]) -> li
                 if (item.space, item.attribute, item.metric) == (column.space, column.attribute, column.metric)
             ]
             reason = f" ({reasons[0]})" if reasons else ""
-            clauses.append(f"{column.attribute} is no longer measured in the {column.space} space{reason}")
+            under = f" under seed {', '.join(lost)}" if now else ""
+            clauses.append(f"{column.attribute} is no longer measured in the {column.space} space{under}{reason}")
     return clauses
 
 

@@ -18,7 +18,7 @@ class Gate(Protocol):
     """What the fixture `cabench_gate` is."""
 
     def __call__(
-        self, baseline: str | Path, results: str | Path = ..., level: float = ..., effect: float = ...
+        self, baseline: str | Path, results: str | Path = ..., level: float = ..., effect: float = ..., seeds: str = ...
     ) -> None:
         """Raise an AssertionError that says what got worse; see the fixture."""
 
@@ -27,14 +27,19 @@ class Gate(Protocol):
 def cabench_gate(request: pytest.FixtureRequest) -> Gate:
     """A function that raises an AssertionError when records are worse than a baseline; see `cabench.gate`.
 
-    Its arguments are those of `cabench gate`: baseline, results, level and effect. Relative paths start at pytest's
-    root directory. A baseline or results folder that cannot be read is a `cabench.UserError`.
+    Its arguments are those of `cabench gate`: baseline, results, level, effect and seeds. Relative paths start at
+    pytest's root directory. A baseline or results folder that cannot be read is a `cabench.UserError`.
     """
 
     def gate(
-        baseline: str | Path, results: str | Path = "results/runs", level: float = 0.05, effect: float = 0.005
+        baseline: str | Path,
+        results: str | Path = "results/runs",
+        level: float = 0.05,
+        effect: float = 0.005,
+        seeds: str = "",
     ) -> None:
         __tracebackhide__ = True
+        from cabench.experiment import parse_seeds
         from cabench.gate.baseline import Baseline
         from cabench.gate.gate import check, read_results
         from cabench.gate.text import text
@@ -42,7 +47,8 @@ def cabench_gate(request: pytest.FixtureRequest) -> Gate:
         root = request.config.rootpath
         then = Baseline.read(root / baseline)
         records, unreadable = read_results(root / results)
-        outcome = check(then, records, level, effect, unreadable=unreadable)
+        chosen = parse_seeds(seeds) if seeds else None
+        outcome = check(then, records, level, effect, unreadable=unreadable, seeds=chosen)
         if not outcome.passed:
             raise AssertionError(text(outcome))
 

@@ -60,6 +60,8 @@ def select(records: Sequence[Record], like: CellGroup | None = None) -> Selected
         )
         return Selected(None, (problem,))
     chosen = computations.get(wanted) or next(iter(computations.values()))
+    if len({record.seed for record in chosen}) < len(chosen):
+        return Selected(None, ("the results hold two records of one seed; keep the one that was computed last",))
     problems = {record.seed: problem for record in chosen if (problem := _problem(record))}
     sound = [record for record in chosen if record.seed not in problems]
     said = tuple(f"seed {seed} {problems[seed]}" for seed in sorted(problems))

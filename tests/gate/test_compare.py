@@ -54,6 +54,11 @@ def published(generator: np.random.Generator) -> np.ndarray:
     return generator.choice(_published_spreads(), METRICS)
 
 
+def some_wild(generator: np.random.Generator) -> np.ndarray:
+    """One in twenty spreads by 5 points, the others by half a point."""
+    return np.where(np.arange(METRICS) % 20 == 0, 5 * POINT, 0.5 * POINT)
+
+
 @cache
 def _published_spreads() -> np.ndarray:
     records = ResultsStore(Path(__file__).parents[2] / "results/published").records()
@@ -67,7 +72,7 @@ def _published_spreads() -> np.ndarray:
     return np.array([spread for spread in spreads if spread > 1e-4])
 
 
-SPREADS = pytest.mark.parametrize("spreads", [alike, log_normal, published])
+SPREADS = pytest.mark.parametrize("spreads", [alike, log_normal, published, some_wild])
 
 
 def pairs(old: np.ndarray, new: np.ndarray) -> dict[int, Pair]:
@@ -191,14 +196,21 @@ def test_variance_and_degrees_of_freedom_are_those_of_the_formula() -> None:
     excess = logarithms.var(ddof=1) * (1 + np.sqrt(2 / (METRICS - 1))) - special.polygamma(1, 2)
     assert special.polygamma(1, usual.weight / 2) == pytest.approx(excess)
 
-    largest = int((new.mean(axis=1) - old.mean(axis=1)).argmax())
-    new[largest] += 1.0  # the smallest p-value by far, and the same variance
-    variance = (usual.weight * usual.variance + 4 * own[largest]) / (usual.weight + 4)
-    t = (new[largest].mean() - old[largest].mean() - EFFECT) / np.sqrt(variance * 2 / 3)
-    found = compare(pairs(old, new))
+    def p_value(changed: int, variance: float, degrees: float) -> float:
+        t = (new[changed].mean() - old[changed].mean() - EFFECT) / np.sqrt(variance * 2 / 3)
+        return float(METRICS * stats.t.sf(t, degrees))
 
-    assert found.results[largest].p_value == pytest.approx(METRICS * stats.t.sf(t, usual.weight + 4))
+    is_wild = own > usual.variance * stats.f.isf(0.01, 4, usual.weight)
+    drawn, wild = (int(np.flatnonzero(kind)[0]) for kind in (~is_wild, is_wild))
+    new[drawn] += 1.0  # the smallest p-value by far, and the same variance
+    found = compare(pairs(old, new))
+    variance = (usual.weight * usual.variance + 4 * own[drawn]) / (usual.weight + 4)
+    assert found.results[drawn].p_value == pytest.approx(p_value(drawn, variance, usual.weight + 4))
     assert found.usual_spread == pytest.approx(np.sqrt(usual.variance))
+
+    new[drawn] -= 1.0
+    new[wild] += 10.0
+    assert compare(pairs(old, new)).results[wild].p_value == pytest.approx(p_value(wild, own[wild], 4))
 
 
 class TestDegenerate:

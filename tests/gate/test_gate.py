@@ -111,7 +111,8 @@ def test_effects_that_are_none_are_refused(baseline, records, effect):
 def test_other_seeds_can_be_compared(baseline, make_records):
     records = [dataclasses.replace(record, seed=record.seed + 7) for record in make_records(shifted(0), GAPS)]
 
-    outcome = check(baseline, records)
+    assert texts(check(baseline, records)).startswith("seed 0, 1, 2 of the baseline is not in the results")
+    outcome = check(baseline, records, seeds=[7, 8, 9])
 
     assert outcome.passed
     # The gaps are equal number by number, but not under the same seeds.
@@ -220,6 +221,35 @@ def test_another_evaluation_cannot_be_compared(baseline, records):
 
     assert "measured in another way" in texts(outcome)
     assert outcome.findings == ()
+
+
+def test_a_seed_that_is_gone_fails_unless_others_are_named(baseline, records):
+    assert texts(check(baseline, records[:2])).startswith("seed 2 of the baseline is not in the results; run it")
+    assert check(baseline, records[:2], seeds=[0, 1]).passed
+
+
+def test_a_metric_that_is_gone_under_one_seed_fails(baseline, records):
+    records[1] = dataclasses.replace(records[1], scores=tuple(s for s in records[1].scores if s.attribute != "digit"))
+
+    assert texts(check(baseline, records)) == "digit is no longer measured in the common space under seed 1"
+
+
+def test_two_records_of_one_seed_cannot_be_compared(baseline, records):
+    outcome = check(baseline, [*records, dataclasses.replace(records[0], key="ab" * 32)])
+
+    assert texts(outcome) == "the results hold two records of one seed; keep the one that was computed last"
+
+
+def test_another_ideal_on_the_same_data_fails(baseline, records):
+    easier = [
+        dataclasses.replace(
+            record,
+            scores=tuple(dataclasses.replace(s, ideal=s.value) if s.attribute == "digit" else s for s in record.scores),
+        )
+        for record in records
+    ]
+
+    assert "the ideal of digit in the common space is 1 in the baseline and 0.8" in texts(check(baseline, easier))
 
 
 def test_a_metric_that_is_gone_fails_with_the_reason(baseline, make_records):

@@ -82,7 +82,7 @@ def test_the_gate_catches(faulty, tmp_path, cell, right, wrong, caught):
     chosen = ("--methods", method, "--datasets", dataset, "--seeds", "0", "--profile", str(GATE / "gate.toml"))
     ran = faulty(path, right, wrong, "run", *chosen)
     assert ran.returncode == 0, ran.stderr
-    gate = faulty(path, right, wrong, "gate", "--baseline", "then.json")
+    gate = faulty(path, right, wrong, "gate", "--baseline", "then.json", "--seeds", "0")
 
     assert gate.returncode == 1, gate.stdout
     assert any(f"  {caught}  " in line and line.endswith("worse") for line in gate.stdout.splitlines()), gate.stdout
