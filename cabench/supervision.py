@@ -90,12 +90,13 @@ def supervise(arguments: Sequence[str]) -> int:
         while True:
             before = journal.count_begun()
             code = watch.run()
+            status = code if code >= 0 else 128 - code
             if journal.has_left():
-                return code if code >= 0 else 128 - code
-            status, cause = (code or 1, "the code it ran") if code >= 0 else (128 - code, signal.Signals(-code).name)
+                return status
+            cause = signal.Signals(-code).name if code < 0 else "the code it ran"
             if watch.asked_to_stop or journal.count_begun() == before:
                 print(f"Error: the process that computes was ended by {cause}.", file=sys.stderr)
-                return status
+                return status or 1
             print(f"The process that computes was ended by {cause}; another one goes on.", file=sys.stderr)
 
 
