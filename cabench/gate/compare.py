@@ -27,10 +27,10 @@ there is none at all, a loss beyond `effect` cannot be tested, and that is said.
 *What the rate means.* In at most `level` of comparisons without a change is any metric called worse (Holm), provided
 that seeds are drawn alike on both sides. Measured, by `tests/gate/test_compare.py`: normal values, values with heavy
 tails (t with 3 degrees of freedom), values correlated within a cell, spreads alike, log-normal, drawn from those of the
-published records, and one in twenty ten times the others: 0 to 4.5 % of comparisons fail at a level of 5 %. A loss of 5
-points in one of 60 metrics, with a spread of 1 point and three seeds each, is found in 95 to 99 % where the others
-spread alike, and in 51 to 84 % where they do not; with five seeds, in 94 to 100 % in either case. A baseline that was
-lucky is lucky in every later comparison: the rate is over baselines too.
+published records, and one in twenty ten times the others: 0 to 5 % of comparisons fail at a level of 5 %. A loss of 5
+points in one of 60 metrics, with a spread of 1 point and three seeds each, is found in 97 to 99 % where the others
+spread alike (90 to 94 % where seeds have heavy tails), and in 46 to 94 % where they do not; with five seeds, in 95 to
+100 % in either case. A baseline that was lucky is lucky in every later comparison: the rate is over baselines too.
 """
 
 from __future__ import annotations

@@ -109,11 +109,11 @@ def test_five_points_lost_in_one_metric_are_found_over_three_seeds(draw: Draw) -
         new[7] += 5 * POINT
         found += 7 in is_worse(old, new)
 
-    assert found >= 0.95 * COMPARISONS
+    assert found >= (0.9 if draw is heavy else 0.95) * COMPARISONS
 
 
 @DRAWS
-@pytest.mark.parametrize("spreads", [log_normal, published])
+@pytest.mark.parametrize("spreads", [log_normal, published, some_wild])
 def test_five_points_lost_are_found_among_metrics_that_spread_otherwise_over_five_seeds(
     draw: Draw, spreads: Callable[[np.random.Generator], np.ndarray]
 ) -> None:
