@@ -1,7 +1,7 @@
 """HDF5 files from elsewhere, which a process of its own reads before this one does.
 
 The HDF5 library trusts what it reads: about one in a thousand of files with one to eight damaged bytes ends the process
-with a segmentation fault, and as many are read without end (HDF5 1.14). No exception tells of either, so that a whole
+with a segmentation fault, and as many are read without end (HDF5 2.0). No exception tells of either, so that a whole
 grid would be lost to one file. What cabench itself wrote into its own folders is not tried.
 """
 

@@ -7,6 +7,7 @@
                           images nearest to some in either space
     maps.json             principal components of both spaces, see `cabench.views.maps`
     checkpoint/           only while training
+    *.damaged             a record or checkpoint that could not be used and was set aside
     log.jsonl             mean loss terms and throughput, one line an epoch
     .lock                 held by the process that works on the cell
     .begun                while a process works on the cell: how many before it died at that, see `begin`

@@ -12,8 +12,8 @@ alike, the test has hundreds of degrees of freedom; where they do not, it is clo
 variances vary is taken one standard error higher than estimated, as believing too much in a common spread raises false
 alarms where seeds have heavy tails. A metric that spreads so much more than is usual that one in a hundred would by
 chance is left its own variance and degrees of freedom, as in the robust form (Phipson et al., Annals of Applied
-Statistics 10, 2016): a wild one among tame ones would be called worse ever again. Spreads below `SMALLEST_SPREAD` count
-as that: they come from metrics at their ceiling and say nothing of others.
+Statistics 10, 2016): else a wild one among tame ones would be called worse again and again. Spreads below
+`SMALLEST_SPREAD` count as that: they come from metrics at their ceiling and say nothing of others.
 
 *No pairing.* On a processor the same code and seed give the same numbers, bit for bit. A changed code breaks that: the
 same seed starts at the same weights and draws the same images, but soon trains another network. Where some of the
