@@ -11,29 +11,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cabench.config import Settings, setting
     from cabench.context import FitContext
-    from cabench.dataset import Attribute, ContrastiveDataset, DataForm, DatasetInfo, Population
-    from cabench.dataset_builder import DatasetBuilder
+    from cabench.data.builder import DatasetBuilder
+    from cabench.data.dataset import Attribute, ContrastiveDataset, DataForm, DatasetInfo, Population
+    from cabench.data.importing.arrays import Examples, write_arrays
     from cabench.errors import UserError
-    from cabench.method import ContrastiveAnalysisMethod, Generative, Representation
-    from cabench.network_method import NetworkMethod
-    from cabench.own_data.arrays import Examples, write_arrays
+    from cabench.method import ContrastiveAnalysisMethod, Generative, NetworkMethod, Representation
     from cabench.saving import load_method, save_method
     from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 _MODULES = {
-    "Attribute": "dataset",
+    "Attribute": "data.dataset",
     "Batch": "training",
     "ContrastiveAnalysisMethod": "method",
-    "ContrastiveDataset": "dataset",
-    "DataForm": "dataset",
-    "DatasetBuilder": "dataset_builder",
-    "DatasetInfo": "dataset",
-    "Examples": "own_data.arrays",
+    "ContrastiveDataset": "data.dataset",
+    "DataForm": "data.dataset",
+    "DatasetBuilder": "data.builder",
+    "DatasetInfo": "data.dataset",
+    "Examples": "data.importing.arrays",
     "FitContext": "context",
     "Generative": "method",
     "GradientTrainedMethod": "training",
-    "NetworkMethod": "network_method",
-    "Population": "dataset",
+    "NetworkMethod": "method",
+    "Population": "data.dataset",
     "Representation": "method",
     "TrainingConfig": "training",
     "UserError": "errors",
@@ -42,7 +41,7 @@ _MODULES = {
     "save_method": "saving",
     "Settings": "config",
     "setting": "config",
-    "write_arrays": "own_data.arrays",
+    "write_arrays": "data.importing.arrays",
 }
 
 __all__ = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from cabench import supervision
 from cabench.cli import app
 from cabench.errors import StopRequested, UserError
-from cabench.names import printable
-from cabench.stopping import stopping_at_sigterm
+from cabench.files.names import printable
+from cabench.hardening import supervision
+from cabench.hardening.stopping import stopping_at_sigterm
 
 INTERRUPTED = 130  # exit status of a command ended by Ctrl-C or SIGTERM
 

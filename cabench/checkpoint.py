@@ -15,8 +15,8 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cabench.atomic import replacing
-from cabench.json_file import parse_json
+from cabench.files.atomic import replacing
+from cabench.files.json import parse_json
 
 
 class CheckpointMismatchError(Exception):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cabench.names import printable
+from cabench.files.names import printable
 
 if TYPE_CHECKING:
-    from cabench.dataset_file import DatasetFile
+    from cabench.data.file import DatasetFile
 
 app = typer.Typer(
     add_completion=False,
@@ -99,14 +99,14 @@ def run(
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
     from cabench.errors import UserError
-    from cabench.evaluate_again import Evaluator
     from cabench.evaluation.protocols import check_protocols
-    from cabench.plan import Request, resolve
-    from cabench.progress import make_reporter
+    from cabench.experiment.plan import Request, resolve
+    from cabench.experiment.progress import make_reporter
+    from cabench.experiment.reevaluation import Evaluator
+    from cabench.experiment.runner import Runner
+    from cabench.experiment.store import ResultsStore
+    from cabench.hardening.supervision import journal
     from cabench.report.markdown import markdown
-    from cabench.runner import Runner
-    from cabench.store import ResultsStore
-    from cabench.supervision import journal
 
     if not 0 <= checkpoint_seconds < math.inf:
         raise UserError(f"--checkpoint-seconds {checkpoint_seconds} is not allowed; it must be from 0, such as 60.")
@@ -152,8 +152,8 @@ def plan(
     """Show every cell of a run and its state; compute nothing."""
     from tabulate import tabulate
 
-    from cabench.plan import Request, survey
-    from cabench.store import ResultsStore
+    from cabench.experiment.plan import Request, survey
+    from cabench.experiment.store import ResultsStore
 
     request = Request(methods, datasets, seeds, profile, sets or [], device, precision, data_root, controls)
     lines = survey(request, ResultsStore(results))
@@ -168,9 +168,9 @@ def evaluate(
 ) -> None:
     """Evaluate the stored representations of finished cells whose evaluation is out of date. Trains nothing."""
     from cabench.errors import UserError
-    from cabench.evaluate_again import Evaluator
-    from cabench.progress import make_reporter
-    from cabench.store import ResultsStore
+    from cabench.experiment.progress import make_reporter
+    from cabench.experiment.reevaluation import Evaluator
+    from cabench.experiment.store import ResultsStore
 
     if not results.is_dir():
         raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
@@ -196,13 +196,13 @@ def report(
 ) -> None:
     """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
     from cabench.errors import UserError
+    from cabench.experiment.store import ResultsStore
     from cabench.report.html import html_page
     from cabench.report.latex import latex
     from cabench.report.markdown import markdown, markdown_summary
     from cabench.report.output import write_report
     from cabench.report.published import read_published
     from cabench.report.tidy_csv import tidy_csv
-    from cabench.store import ResultsStore
 
     if not results.is_dir():
         raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
@@ -245,7 +245,7 @@ def gate(
     seeds: Annotated[str, typer.Option(help="Seeds that were run, such as 0-2. Default: the baseline's.")] = "",
 ) -> None:
     """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared."""
-    from cabench.experiment import parse_seeds
+    from cabench.experiment.request import parse_seeds
     from cabench.gate.baseline import Baseline
     from cabench.gate.gate import check, new_baseline, read_results
     from cabench.gate.junit import junit as as_junit
@@ -367,13 +367,13 @@ def data_import(
     table: Annotated[bool, typer.Option("--table", help="Import features from CSV files, not images.")] = False,
 ) -> None:
     """Make a data set of your own background and target, which --datasets takes."""
-    from cabench.dataset_check import check_file
+    from cabench.data.checks import check_file
+    from cabench.data.importing.arrays import Drawn
+    from cabench.data.importing.folders import import_folders
+    from cabench.data.importing.images import FULL_RANGE, ImageForm
+    from cabench.data.importing.labels import parse_columns
+    from cabench.data.importing.tables import import_tables
     from cabench.errors import UserError
-    from cabench.own_data.arrays import Drawn
-    from cabench.own_data.folders import import_folders
-    from cabench.own_data.images import FULL_RANGE, ImageForm
-    from cabench.own_data.labels import parse_columns
-    from cabench.own_data.tables import import_tables
 
     columns = parse_columns(common, salient, group, split)
     drawn = Drawn(test_fraction, seed)
@@ -399,8 +399,8 @@ def data_import(
 @data_app.command("verify")
 def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
     """Check everything that a data set file must keep to. One that is not there yet is built first."""
-    from cabench.dataset_check import check_file
-    from cabench.hdf5_trial import try_reading
+    from cabench.data.checks import check_file
+    from cabench.hardening.trial import try_reading
 
     path = Path(name) if name.endswith(".h5") else _data_file(name, profile, sets, data_root).path
     try_reading(path)
@@ -427,9 +427,9 @@ def data_info(
     """Describe a data set: sizes, sources, values of attributes, and a picture. One not there yet is built first."""
     from tabulate import tabulate
 
-    from cabench import dataset_overview
-    from cabench.dataset import SPACES
-    from cabench.dataset_check import check_layout
+    from cabench.data import overview as dataset_overview
+    from cabench.data.checks import check_layout
+    from cabench.data.dataset import SPACES
     from cabench.errors import UserError
 
     file = _data_file(name, profile, sets, data_root)
@@ -467,8 +467,8 @@ def data_info(
 
 
 def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: Path | None) -> DatasetFile:
-    from cabench.dataset_file import DatasetFile
-    from cabench.experiment import check_overrides, make_dataset, parse_overrides
+    from cabench.data.file import DatasetFile
+    from cabench.experiment.request import check_overrides, make_dataset, parse_overrides
     from cabench.profiles import load_profile
 
     if name.endswith(".h5"):

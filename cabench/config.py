@@ -13,8 +13,6 @@ It is checked when it is constructed, so an object that exists is valid.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import tomllib
 import types
@@ -23,9 +21,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from cabench.errors import UserError, unknown
-
-LARGEST_INTEGER = 2**63 - 1
-DEEPEST = 50  # levels of nesting in a file from outside
+from cabench.files.json import DEEPEST, LARGEST_INTEGER, check_tree
 
 
 class ConfigError(UserError, ValueError):
@@ -93,22 +89,6 @@ class Settings:
         return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
 
 
-def check_tree(value: object, depth: int = 0) -> None:
-    """Raise ValueError for nested values that cannot be handled safely further on.
-
-    These are whole numbers beyond 64 bits, text that is no valid Unicode, and nesting deeper than 50.
-    """
-    if depth > DEEPEST:
-        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
-    if isinstance(value, str):
-        value.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
-    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-        raise ValueError("it holds a whole number of more than 64 bits")
-    elif isinstance(value, dict | list):
-        for item in (*value, *value.values()) if isinstance(value, dict) else value:
-            check_tree(item, depth + 1)
-
-
 def parse_toml(text: str) -> dict[str, Any]:
     """The tables of a TOML text.
 
@@ -129,16 +109,6 @@ def parse_value(text: str) -> object:
         return parse_toml(f"value = {text}")["value"]
     except ValueError:
         return text
-
-
-def canonical_json(value: object) -> str:
-    """JSON with sorted keys and no white space: equal values give equal text. NaN and infinities are refused."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest(value: object) -> str:
-    """SHA-256 of the canonical JSON of `value`, as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def config_title(config: type[Settings]) -> str:

@@ -20,17 +20,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cabench.config import Settings
-from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, Population, as_float
+from cabench.context import FitContext, Randomness
+from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.discovery import plugins
 from cabench.errors import StopRequested
-from cabench.experiment import check_method, check_overrides, make_dataset, make_method, parse_overrides
-from cabench.method import ContrastiveAnalysisMethod, Generative, Representation
-from cabench.network_method import NetworkMethod
+from cabench.experiment.request import check_method, check_overrides, make_dataset, make_method, parse_overrides
+from cabench.hardening.stopping import StopFlag
+from cabench.method import ContrastiveAnalysisMethod, Generative, NetworkMethod, Representation
 from cabench.profiles import load_profile
-from cabench.randomness import Randomness
 from cabench.saving import load_method, save_method
-from cabench.stopping import StopFlag
 from cabench.training import GradientTrainedMethod
 
 IMAGES = 24  # of each population, encoded by most checks

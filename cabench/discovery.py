@@ -17,10 +17,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal, cast
 
 from cabench.errors import UserError, unknown
-from cabench.names import is_name
+from cabench.files.names import is_name
 
 if TYPE_CHECKING:
-    from cabench.dataset_builder import DatasetProvider
+    from cabench.data.builder import DatasetProvider
     from cabench.method import ContrastiveAnalysisMethod
 
 Kind = Literal["methods", "datasets"]
@@ -90,7 +90,7 @@ def load_dataset(name: str) -> type[DatasetProvider]:
     Raises:
         UserError: as for `load_method`.
     """
-    from cabench.dataset_builder import DatasetProvider
+    from cabench.data.builder import DatasetProvider
 
     return cast("type[DatasetProvider]", _load("datasets", name, DatasetProvider))
 

@@ -12,9 +12,9 @@ from safetensors import safe_open
 from typing_extensions import TypedDict
 
 from cabench import discovery
-from cabench.atomic import replacing
 from cabench.errors import UserError
-from cabench.json_file import parse_json
+from cabench.files.atomic import replacing
+from cabench.files.json import parse_json
 from cabench.method import ContrastiveAnalysisMethod
 
 

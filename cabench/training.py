@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cabench.atomic import append_line, storing, write_text
 from cabench.checkpoint import (
     Checkpoint,
     CheckpointMismatchError,
@@ -32,9 +31,10 @@ from cabench.checkpoint import (
 )
 from cabench.config import Settings, setting
 from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, DatasetInfo, Population, as_float
+from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population, as_float
 from cabench.errors import StopRequested, UserError
-from cabench.network_method import NetworkMethod
+from cabench.files.atomic import append_line, storing, write_text
+from cabench.method import NetworkMethod
 
 SMALLEST_BATCH = 4
 

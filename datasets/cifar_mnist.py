@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cabench.dataset import Attribute
+from cabench.data.dataset import Attribute
 from cabench.datasets.sources import mnist
 from cabench.datasets.sources.blend import BlendConfig, BlendedPhotographs
 

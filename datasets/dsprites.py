@@ -25,14 +25,14 @@ from typing import Literal
 import numpy as np
 
 from cabench.config import ConfigError, Settings, setting
-from cabench.dataset import Attribute
-from cabench.dataset_builder import DatasetBuilder
-from cabench.dataset_file import DatasetWriter, Split, SplitWriter
+from cabench.data.builder import DatasetBuilder
+from cabench.data.dataset import Attribute
+from cabench.data.file import DatasetWriter, Split, SplitWriter
+from cabench.data.sources import LabelledImages, Source
 from cabench.datasets.sources import mnist, sklearn_digits, sprites
 from cabench.datasets.sources.bilinear import bilinear_resized
 from cabench.datasets.sources.strokes import slant, thickness
 from cabench.errors import UserError
-from cabench.sources import LabelledImages, Source
 
 CANVAS = 64
 CELL = CANVAS // 2

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cabench.config import Settings, setting
-from cabench.dataset_builder import DatasetProvider
-from cabench.dataset_file import DatasetFile
+from cabench.data.builder import DatasetProvider
+from cabench.data.file import DatasetFile
 from cabench.errors import UserError
 
 

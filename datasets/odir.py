@@ -26,18 +26,18 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cabench.cache import download_folder
 from cabench.config import Settings, setting
-from cabench.dataset import Attribute
-from cabench.dataset_builder import DatasetBuilder
-from cabench.dataset_file import DatasetWriter
+from cabench.data.builder import DatasetBuilder
+from cabench.data.cache import download_folder
+from cabench.data.dataset import Attribute
+from cabench.data.file import DatasetWriter
+from cabench.data.sources import Source
+from cabench.data.split import held_out
 from cabench.datasets.sources import odir
 from cabench.datasets.sources.image_files import open_images
 from cabench.datasets.sources.image_rows import write_rows
 from cabench.datasets.sources.label_tables import check_files
 from cabench.datasets.sources.leaks import note_leak
-from cabench.held_out import held_out
-from cabench.sources import Source
 
 TEST_FRACTION = 0.1
 SIZE = 224

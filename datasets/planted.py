@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from cabench.config import Settings, setting
-from cabench.dataset import Attribute
-from cabench.dataset_builder import DatasetBuilder
-from cabench.dataset_file import DatasetWriter, Split
-from cabench.sources import Source
+from cabench.data.builder import DatasetBuilder
+from cabench.data.dataset import Attribute
+from cabench.data.file import DatasetWriter, Split
+from cabench.data.sources import Source
 
 SIZE = 32
 CELL_HEIGHT, CELL_WIDTH = 16, 8

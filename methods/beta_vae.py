@@ -22,7 +22,7 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.dataset import DataForm, DatasetInfo
+from cabench.data.dataset import DataForm, DatasetInfo
 from cabench.method import Generative, Representation
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.vae.architectures import ARCHITECTURES, ArchitectureName, check_architecture

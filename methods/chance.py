@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cabench.config import Settings, setting
 from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset
+from cabench.data.dataset import ContrastiveDataset
 from cabench.method import ContrastiveAnalysisMethod, Representation
 
 

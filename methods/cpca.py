@@ -38,7 +38,7 @@ from torch import Tensor
 
 from cabench.config import ConfigError, Settings, setting
 from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, DatasetInfo
+from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.method import ContrastiveAnalysisMethod, Representation
 from cabench.methods.linear.moments import Moments, check_values, leading_directions, moments
 

@@ -47,7 +47,7 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import ConfigError, setting
 from cabench.context import FitContext
-from cabench.dataset import DataForm, DatasetInfo
+from cabench.data.dataset import DataForm, DatasetInfo
 from cabench.errors import UserError
 from cabench.method import Generative, Representation
 from cabench.methods.losses.infogan import (

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cabench.config import Settings
 from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, DatasetInfo
+from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.datasets.planted import CELL_HEIGHT, CELL_WIDTH, Planted
 from cabench.errors import UserError
 from cabench.method import ContrastiveAnalysisMethod, Representation

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cabench.config import Settings, setting
 from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, DatasetInfo
+from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.method import ContrastiveAnalysisMethod, Representation
 from cabench.methods.linear.moments import check_values, leading_directions, moments
 

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from cabench.config import Settings, setting
 from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, DataForm, DatasetInfo
-from cabench.method import Representation
+from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo
+from cabench.method import NetworkMethod, Representation
 from cabench.methods.networks.encoders import EncoderName, check_encoder, make_encoder
-from cabench.network_method import NetworkMethod
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.dataset import SPACES, DataForm, DatasetInfo
+from cabench.data.dataset import SPACES, DataForm, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
 from cabench.methods.independence.terms import Critic, IndependenceName, make_independence

@@ -40,7 +40,7 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.dataset import Attribute, DataForm, DatasetInfo
+from cabench.data.dataset import Attribute, DataForm, DatasetInfo
 from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig

@@ -41,7 +41,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.dataset import DataForm
+from cabench.data.dataset import DataForm
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.networks.discriminator import latent_discriminator

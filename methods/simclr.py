@@ -23,7 +23,7 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.dataset import DataForm, DatasetInfo
+from cabench.data.dataset import DataForm, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
 from cabench.methods.losses.nt_xent import nt_xent

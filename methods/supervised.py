@@ -22,7 +22,7 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.dataset import SPACES, Attribute, DataForm, DatasetInfo
+from cabench.data.dataset import SPACES, Attribute, DataForm, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.losses.labels import class_error, real_error
 from cabench.methods.networks.encoders import EncoderName, check_encoder, make_encoder

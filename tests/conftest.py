@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from cabench.config import Settings
-from cabench.dataset import Attribute
-from cabench.dataset_builder import DatasetBuilder
-from cabench.dataset_file import SPLITS, DatasetFile
+from cabench.data.builder import DatasetBuilder
+from cabench.data.dataset import Attribute
+from cabench.data.file import SPLITS, DatasetFile
+from cabench.data.sources import Source
 from cabench.discovery import Plugin, plugins
-from cabench.sources import Source
 
 # One thread a process: tests run beside each other, and sums come out the same however many cores there are.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -130,7 +130,7 @@ def start_python(warm_python: socket.socket) -> StartPython:
 
 @pytest.fixture(scope="session")
 def start_cabench(start_python: StartPython) -> StartPython:
-    """Starts a command in a folder, as the process that computes: no other watches it, see `cabench.supervision`."""
+    """Starts a command in a folder, as the process that computes, unwatched: see `cabench.hardening.supervision`."""
 
     def start(folder: Path, *arguments: object, **environment: str) -> Process:
         return start_python(folder, "-c", "from cabench.__main__ import main; main()", *arguments, **environment)

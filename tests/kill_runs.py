@@ -30,8 +30,8 @@ import torch._dynamo  # noqa: F401 - the first optimizer imports it
 # Everything that a run imports, so that forked runs start with the work.
 from cabench.__main__ import main as run_cabench
 from cabench.checkpoint import Checkpoint
+from cabench.experiment.store import ResultsStore
 from cabench.methods import mmcvae, pca  # noqa: F401
-from cabench.store import ResultsStore
 
 EPOCHS = 3
 COMMAND = (

@@ -19,7 +19,7 @@ from cabench.checkpoint import (
     pack_optimizer,
     unpack_optimizer,
 )
-from cabench.randomness import Randomness, drawing_from
+from cabench.context import Randomness, drawing_from
 
 CPU = torch.device("cpu")
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cabench.config import ConfigError, Settings, canonical_json, digest, parse_value, setting
+from cabench.config import ConfigError, Settings, parse_value, setting
 from cabench.errors import UserError
+from cabench.files.json import canonical_json, digest
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import nn
 from cabench import conformance
 from cabench.config import setting
 from cabench.conformance import Subject, load_subject
-from cabench.dataset import as_float
+from cabench.data.dataset import as_float
 from cabench.method import Representation
 from cabench.training import GradientTrainedMethod, TrainingConfig, descend
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cabench
-from cabench.dataset_builder import DatasetBuilder
+from cabench.data.builder import DatasetBuilder
 from cabench.discovery import Kind, load_dataset, load_method, plugins
 from cabench.errors import UserError
 from cabench.method import ContrastiveAnalysisMethod

@@ -11,13 +11,13 @@ import pytest
 
 import cabench
 from cabench.discovery import plugins
-from cabench.experiment import check_profile
-from cabench.plan import Request, resolve
+from cabench.experiment.plan import Request, resolve
+from cabench.experiment.request import check_profile
+from cabench.experiment.store import ResultsStore
 from cabench.profiles import load_profile, profile_names
 from cabench.report.markdown import markdown, markdown_summary
 from cabench.report.output import END, START, write_report
 from cabench.report.published import read_published
-from cabench.store import ResultsStore
 
 CHECKOUT = Path(cabench.__file__).parent.parent
 README = CHECKOUT / "README.md"

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from cabench.dataset import DataForm, as_float, float_batches
-from cabench.dataset_file import DatasetWriter
+from cabench.data.dataset import DataForm, as_float, float_batches
+from cabench.data.file import DatasetWriter
 from cabench.errors import UserError
-from cabench.experiment import check_method
-from cabench.generation import reconstruct, remove_salient, swap
+from cabench.experiment.request import check_method
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.methods.cpca import CPCA, CPCAConfig
 from cabench.methods.mmcvae import MMcVAE, MMcVAEConfig
+from cabench.pictures.generation import reconstruct, remove_salient, swap
 
 FEATURES = 40
 

@@ -22,15 +22,14 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from cabench import training
-from cabench.atomic import StorageError
 from cabench.checkpoint import Checkpoint
 from cabench.config import setting
-from cabench.context import FitContext
-from cabench.dataset import ContrastiveDataset, DataForm, DatasetInfo, Population
+from cabench.context import FitContext, Randomness
+from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo, Population
 from cabench.errors import StopRequested, UserError
+from cabench.files.atomic import StorageError
+from cabench.hardening.stopping import StopFlag
 from cabench.method import Representation
-from cabench.randomness import Randomness
-from cabench.stopping import StopFlag
 from cabench.training import (
     Batch,
     GradientTrainedMethod,

@@ -28,9 +28,8 @@ def import_libraries() -> None:
     """Import what runs, evaluations and gates import, and forget the package's own modules."""
     import torch._dynamo  # noqa: F401 - the first optimizer imports it
 
-    import cabench.evaluate_again
-    import cabench.gate.gate
-    import cabench.runner  # noqa: F401
+    import cabench.experiment.reevaluation
+    import cabench.experiment.runner  # noqa: F401
     from cabench.discovery import load_dataset, load_method, plugins
 
     for name in plugins("methods"):

@@ -16,9 +16,9 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from sklearn.linear_model import RidgeCV
 
+from cabench.data.dataset import spaced
 from cabench.evaluation.measurement import Measurement, NotMeasurableError
 from cabench.evaluation.probes import ProbeConfig, Scaling
-from cabench.evaluation.silhouette import spaced
 
 MOST_IMAGES = 500
 PERMUTATIONS = 199

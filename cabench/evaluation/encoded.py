@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cabench.dataset import Attribute, Space
-from cabench.record import PopulationName
+from cabench.data.dataset import Attribute, Space
+from cabench.evaluation.score import PopulationName
 
 
 class EncodedPopulation(NamedTuple):
@@ -16,7 +16,7 @@ class EncodedPopulation(NamedTuple):
 
     Attributes:
         spaces: float32 (n, d) by space.
-        attributes: (n,) by name, as in `cabench.dataset.Population`.
+        attributes: (n,) by name, as in `cabench.data.dataset.Population`.
     """
 
     spaces: Mapping[Space, np.ndarray]

@@ -8,19 +8,20 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from cabench.dataset import Attribute
+from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.grid import score_grid
 from cabench.evaluation.probes import ProbeConfig
+from cabench.evaluation.score import Score, Unmeasured
 from cabench.evaluation.scoring import Scoring
 from cabench.evaluation.structure import dimensions, score_structure
-from cabench.record import Score, Unmeasured
 
 VERSION = 2  # raised whenever a change may change a score
+EVALUATION = ProbeConfig()
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation gives; the fields are those of `cabench.record.Record`."""
+    """What an evaluation gives; the fields are those of `cabench.experiment.record.Record`."""
 
     scores: tuple[Score, ...]
     unmeasured: tuple[Unmeasured, ...]

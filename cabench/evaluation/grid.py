@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from cabench.dataset import SPACES, Attribute, Space
+from cabench.data.dataset import FEWEST_ROWS, IS_TARGET, SPACES, Attribute, Space
 from cabench.evaluation.accuracy import accuracy
 from cabench.evaluation.auc import auc
 from cabench.evaluation.balanced_accuracy import balanced_accuracy
@@ -21,12 +21,10 @@ from cabench.evaluation.measurement import Measurement
 from cabench.evaluation.neighbours import class_neighbours, real_neighbours
 from cabench.evaluation.probes import Probe, ProbeConfig, class_probe, real_probe
 from cabench.evaluation.r2 import r2
+from cabench.evaluation.score import PopulationName, Score
 from cabench.evaluation.scoring import Place, Scoring
-from cabench.record import PopulationName, Score
 
 MAIN_METRICS = ("balanced_accuracy", "r2", "auc")  # one a linear probe: what the separation gap averages
-IS_TARGET = "is_target"
-FEWEST_ROWS = 10  # that a probe is fitted on: with fewer there is no cross-validation worth the name
 
 _CLASS_METRICS: Mapping[str, Callable[..., Measurement]] = {
     "balanced_accuracy": balanced_accuracy,

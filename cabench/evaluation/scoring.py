@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cabench.dataset import Space
+from cabench.data.dataset import Space
 from cabench.evaluation.measurement import Measurement, NotMeasurableError
-from cabench.record import PopulationName, Score, Unmeasured
+from cabench.evaluation.score import PopulationName, Score, Unmeasured
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the grid a score stands; the fields are those of `cabench.record.Score`."""
+    """Where in the grid a score stands; the fields are those of `cabench.evaluation.score.Score`."""
 
     space: Space
     attribute: str

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import silhouette_samples
 
+from cabench.data.dataset import spaced
 from cabench.evaluation.measurement import Measurement, NotMeasurableError
 from cabench.evaluation.probes import Scaling
 
@@ -32,8 +33,3 @@ def silhouette(background: np.ndarray, target: np.ndarray) -> Measurement:
         raise NotMeasurableError("all vectors are equal")
     samples = silhouette_samples(Scaling.of(features)(features), np.repeat([0, 1], [len(part) for part in parts]))
     return Measurement(float(samples.mean()), 0.0, float(samples.std() / np.sqrt(len(samples))))
-
-
-def spaced(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, evenly spaced over all of them."""
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]

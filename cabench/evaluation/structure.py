@@ -10,13 +10,12 @@ from functools import cache, partial
 
 import numpy as np
 
-from cabench.dataset import SPACES, Attribute
+from cabench.data.dataset import FEWEST_ROWS, IS_TARGET, SPACES, Attribute
 from cabench.evaluation.clusters import cluster_scores
 from cabench.evaluation.dci import dci
 from cabench.evaluation.dependence import hsic, space_r2
 from cabench.evaluation.dimension_r2 import dimension_r2
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.grid import FEWEST_ROWS, IS_TARGET
 from cabench.evaluation.mig import mig
 from cabench.evaluation.norm_ratio import norm_ratio
 from cabench.evaluation.probes import ProbeConfig

@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cabench.atomic import write_text
 from cabench.errors import UserError
 from cabench.evaluation.grid import MAIN_METRICS
+from cabench.experiment.record import Record
+from cabench.files.atomic import write_text
+from cabench.files.json import read_json
 from cabench.gate.speed import Hardware, Speeds, speeds_of
-from cabench.json_file import read_json
-from cabench.record import Record
 from cabench.report.summary import Column, column_of, distance, separation_gap_of
 
 SCHEMA = 1

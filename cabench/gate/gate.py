@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cabench.errors import UserError
+from cabench.experiment.provenance import commit
+from cabench.experiment.record import Record
+from cabench.experiment.store import ResultsStore
 from cabench.gate.baseline import Baseline, CellGroup, Metric, Place
 from cabench.gate.compare import EFFECT, LEVEL, Comparisons, Pair, Result, Verdict, compare
 from cabench.gate.selection import by_place, select
 from cabench.gate.speed import WORTH_SAYING, changes
-from cabench.provenance import commit
-from cabench.record import Record
 from cabench.report.summary import Column
-from cabench.store import ResultsStore
 
 RESULTS = "results folder"
 

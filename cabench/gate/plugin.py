@@ -39,7 +39,7 @@ def cabench_gate(request: pytest.FixtureRequest) -> Gate:
         seeds: str = "",
     ) -> None:
         __tracebackhide__ = True
-        from cabench.experiment import parse_seeds
+        from cabench.experiment.request import parse_seeds
         from cabench.gate.baseline import Baseline
         from cabench.gate.gate import check, read_results
         from cabench.gate.text import text

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cabench.config import canonical_json
 from cabench.evaluation.grid import MAIN_METRICS
+from cabench.experiment.record import Record
+from cabench.files.json import canonical_json
 from cabench.gate.baseline import CellGroup, Place
-from cabench.record import Record
 from cabench.report.summary import is_outdated, separation_gap_of
 
 

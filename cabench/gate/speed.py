@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from cabench.record import Record
+from cabench.experiment.record import Record
 
 SHORTEST_S = 5.0
 WORTH_SAYING = 0.3

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from cabench.files.names import printable
 from cabench.gate.gate import Outcome
 from cabench.gate.wording import (
     CELL_HEADERS,
@@ -17,7 +18,6 @@ from cabench.gate.wording import (
     method_of_testing,
     problem_sentences,
 )
-from cabench.names import printable
 
 
 def text(outcome: Outcome) -> str:

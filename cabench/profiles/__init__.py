@@ -30,7 +30,7 @@ from typing import Any
 
 from cabench.config import parse_toml
 from cabench.errors import UserError, unknown
-from cabench.names import is_name
+from cabench.files.names import is_name
 
 Fields = Mapping[str, Any]
 

@@ -20,7 +20,7 @@ from scipy import optimize, stats
 
 from cabench import discovery
 from cabench.errors import UserError
-from cabench.record import Record
+from cabench.experiment.record import Record
 from cabench.report.summary import Row
 
 LEVEL = 0.05

@@ -21,10 +21,10 @@ from markupsafe import Markup
 from PIL import Image
 from typing_extensions import TypedDict
 
-from cabench.dataset import SPACES, Space
-from cabench.json_file import read_json, read_json_lines
-from cabench.names import printable
-from cabench.record import Record
+from cabench.data.dataset import SPACES, Space
+from cabench.experiment.record import Record
+from cabench.files.json import read_json, read_json_lines
+from cabench.files.names import printable
 from cabench.report.charts import (
     Point,
     curves,
@@ -43,7 +43,7 @@ from cabench.report.ranking import rankings
 from cabench.report.summary import Row, Section, leaked_of, sections, separation_gap_of, wanted_of
 from cabench.report.tables import Cell, Header, Table, attribute_title, further_tables, overview, probe_tables
 
-WIDEST_PICTURE = 660  # pixels, which the labelled grids of `cabench.generation` need; wider ones are made smaller
+WIDEST_PICTURE = 660  # pixels, which the grids of `cabench.pictures` need; wider ones are made smaller
 MOST_EPOCHS = 200  # points of a curve
 
 
@@ -68,7 +68,7 @@ class _Plane(TypedDict):
 
 
 class _Maps(TypedDict):
-    """What `cabench.views.maps` makes."""
+    """What `cabench.pictures.maps.maps` makes."""
 
     attributes: list[_MappedAttribute]
     is_target: list[int]
@@ -88,7 +88,7 @@ class CellFiles(NamedTuple):
 
     Attributes:
         pictures: a grid of images, as the URL of a small copy.
-        maps: see `cabench.views.maps`.
+        maps: see `cabench.pictures.maps.maps`.
         curve: (epoch, total loss) pairs.
     """
 

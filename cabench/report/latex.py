@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from cabench.names import printable
-from cabench.record import Record
+from cabench.experiment.record import Record
+from cabench.files.names import printable
 from cabench.report.notes import notes, origin
 from cabench.report.published import Published, beside_published
 from cabench.report.summary import Section, sections

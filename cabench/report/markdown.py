@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from cabench.names import printable
-from cabench.record import Record
+from cabench.experiment.record import Record
+from cabench.files.names import printable
 from cabench.report.conclusions import conclusion, ranking_sentence
 from cabench.report.notes import notes, origin, problems
 from cabench.report.published import Published, beside_published

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from cabench.dataset import SPACES
+from cabench.data.dataset import SPACES
 from cabench.errors import UserError
 from cabench.evaluation.protocols import PROTOCOLS
-from cabench.record import Record, Score
+from cabench.evaluation.score import Score
+from cabench.experiment.record import Record
 from cabench.report.summary import Row, Section, spread
 from cabench.report.tables import NO_SCORE, Cell, Header, Line, Table, attribute_title, number
 

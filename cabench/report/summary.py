@@ -10,13 +10,14 @@ import numpy as np
 from scipy import stats
 
 from cabench import discovery
-from cabench.config import canonical_json
-from cabench.dataset import Space
+from cabench.data.dataset import Space
 from cabench.errors import UserError
 from cabench.evaluation.grid import MAIN_METRICS
-from cabench.experiment import evaluation
-from cabench.names import printable
-from cabench.record import PopulationName, Record, Score
+from cabench.evaluation.score import PopulationName, Score
+from cabench.experiment.cell import evaluation
+from cabench.experiment.record import Record
+from cabench.files.json import canonical_json
+from cabench.files.names import printable
 
 _Key = TypeVar("_Key")
 

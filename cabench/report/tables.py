@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from cabench.evaluation.grid import IS_TARGET
+from cabench.data.dataset import IS_TARGET
+from cabench.evaluation.score import Score
 from cabench.evaluation.structure import OTHER_SPACE
-from cabench.names import printable
-from cabench.record import Record, Score
+from cabench.experiment.record import Record
+from cabench.files.names import printable
 from cabench.report.comparison import Comparison, Quantity, compare
 from cabench.report.summary import (
     Column,

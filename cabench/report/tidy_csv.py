@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from cabench.names import printable
-from cabench.record import Record, Score, Unmeasured
+from cabench.evaluation.score import Score, Unmeasured
+from cabench.experiment.record import Record
+from cabench.files.names import printable
 
 _CELL = ("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap")
 _SCORE = tuple(item.name for item in dataclasses.fields(Score))

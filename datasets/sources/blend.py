@@ -16,13 +16,13 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 
 from cabench.config import Settings, setting
-from cabench.dataset import Attribute
-from cabench.dataset_builder import DatasetBuilder
-from cabench.dataset_file import SPLITS, DatasetWriter, Split
+from cabench.data.builder import DatasetBuilder
+from cabench.data.dataset import Attribute
+from cabench.data.file import SPLITS, DatasetWriter, Split
+from cabench.data.sources import LabelledImages, Source
 from cabench.datasets.sources import cifar10
 from cabench.datasets.sources.bilinear import bilinear_resized
 from cabench.errors import UserError
-from cabench.sources import LabelledImages, Source
 
 PADDING = 2  # pixels on each side of a second image of 28 x 28 that is padded to a photograph's 32 x 32
 TRAIN_SIZE = 50_000

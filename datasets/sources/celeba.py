@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from cabench.data.sources import Source
 from cabench.datasets.sources.download import must_be_fetched
 from cabench.datasets.sources.label_tables import check, numbers, read_csv, require_columns, unreadable
-from cabench.sources import Source
 
 TITLE = "CelebA"
 IMAGE_SIZE = (178, 218)  # width, height

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from cabench.data.sources import LabelledImages, Source
 from cabench.datasets.sources.download import from_cache, not_found
 from cabench.datasets.sources.fetch import fetch
 from cabench.errors import UserError
-from cabench.sources import LabelledImages, Source
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TITLE = "CIFAR-10"

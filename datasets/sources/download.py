@@ -8,9 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from cabench.cache import download_folder
+from cabench.data.cache import download_folder
+from cabench.data.sources import Source
 from cabench.errors import UserError
-from cabench.sources import Source
 
 
 def not_found(title: str, root: Path, looked_for: str, layout: str) -> UserError:

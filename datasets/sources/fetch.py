@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from cabench.progress import transfer
+from cabench.datasets.sources.transfer import transfer
 
 TIMEOUT_S = 30.0  # without a byte
 BLOCK = 1 << 18  # bytes read at a time

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cabench.data.sources import LabelledImages, Source
 from cabench.datasets.sources.download import from_cache, not_found
 from cabench.datasets.sources.fetch import fetch
 from cabench.errors import UserError
-from cabench.sources import LabelledImages, Source
 
 _TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 _TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from cabench.data.processors import workers
 from cabench.errors import UserError
-from cabench.processors import workers
 
 CHUNK = 250  # images decoded at a time: 38 MB of 224 x 224 colour
 Prepare = Callable[[Image.Image], np.ndarray]

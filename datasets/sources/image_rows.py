@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cabench.dataset import Attribute
-from cabench.dataset_file import SPLITS, DatasetWriter
+from cabench.data.dataset import Attribute
+from cabench.data.file import SPLITS, DatasetWriter
 from cabench.datasets.sources.image_files import ImageFiles, Prepare, decoded
 from cabench.errors import UserError
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from cabench.data.sources import Source
 from cabench.datasets.sources.download import must_be_fetched
 from cabench.datasets.sources.label_tables import check, numbers, read_csv, read_excel, require_columns
 from cabench.errors import UserError
-from cabench.sources import Source
 
 TITLE = "ODIR-5K (preprocessed images)"
 SIDES = ("left", "right")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cabench.sources import LabelledImages, Source
+from cabench.data.sources import LabelledImages, Source
 
 TITLE = "scikit-learn digits"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cabench.randomness import drawing_from
+from cabench.context import drawing_from
 
 
 def feature_noise(rows: Tensor, deviation: float, probability: float, generator: torch.Generator) -> Tensor:

@@ -18,10 +18,10 @@ from kornia.augmentation import (
 from torch import Tensor, nn
 
 from cabench.config import ConfigError, Settings, config_title, setting
-from cabench.dataset import DatasetInfo
+from cabench.context import drawing_from
+from cabench.data.dataset import DatasetInfo
 from cabench.errors import UserError
 from cabench.methods.augmentation.feature_noise import feature_noise
-from cabench.randomness import drawing_from
 
 
 @dataclass(frozen=True)

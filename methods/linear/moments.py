@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cabench.dataset import DatasetInfo, as_float, float_batches
+from cabench.data.dataset import DatasetInfo, as_float, float_batches
 from cabench.errors import UserError
 
 LARGEST = 16_384

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from cabench.dataset import DatasetInfo
+from cabench.data.dataset import DatasetInfo
 from cabench.errors import UserError
 from cabench.methods.networks.conv import small_conv
 from cabench.methods.networks.dcgan import dcgan_encoder

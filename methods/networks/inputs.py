@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cabench.dataset import DatasetInfo
+from cabench.data.dataset import DatasetInfo
 from cabench.errors import UserError
 from cabench.methods.networks import dcgan
 

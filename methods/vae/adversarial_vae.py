@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from cabench.context import FitContext
-from cabench.dataset import DataForm
+from cabench.data.dataset import DataForm
 from cabench.methods.losses.total_correlation import discriminator_loss
 from cabench.methods.vae.contrastive_vae import ContrastiveVAE
 from cabench.training import descend

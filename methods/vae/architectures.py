@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
-from cabench.dataset import DatasetInfo
+from cabench.data.dataset import DatasetInfo
 from cabench.methods.networks.dcgan import DCGANEncoder, dcgan_decoder
 from cabench.methods.networks.inputs import POWERS_OF_TWO, TABLES, Inputs, exactly
 from cabench.methods.networks.mlp import MLPEncoder, mlp_decoder

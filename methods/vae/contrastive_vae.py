@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
-from cabench.dataset import SPACES, DataForm, DatasetInfo
+from cabench.data.dataset import SPACES, DataForm, DatasetInfo
 from cabench.method import Generative, Representation
 from cabench.methods.vae.architectures import ARCHITECTURES, ArchitectureName, check_architecture
 from cabench.methods.vae.posterior import Posterior

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cabench.datasets.celeba import CelebA
 from cabench.datasets.sources import image_files, sprites
-from cabench.experiment import make_dataset
+from cabench.experiment.request import make_dataset
 from cabench.profiles import load_profile
 
 

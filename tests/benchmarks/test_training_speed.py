@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from cabench.conformance import context
-from cabench.dataset import Population, as_float
+from cabench.data.dataset import Population, as_float
 from cabench.discovery import load_method, plugins
-from cabench.experiment import make_dataset, make_method
+from cabench.experiment.request import make_dataset, make_method
 from cabench.profiles import load_profile
 from cabench.training import Batch, GradientTrainedMethod
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cabench.dataset_builder import DatasetBuilder
-from cabench.dataset_file import DatasetFile
+from cabench.data.builder import DatasetBuilder
+from cabench.data.file import DatasetFile
 from cabench.errors import UserError
 
 Jpeg = Callable[..., bytes]

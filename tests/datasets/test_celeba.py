@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cabench.cache import download_folder
 from cabench.config import ConfigError
-from cabench.dataset_file import DatasetFile
+from cabench.data.cache import download_folder
+from cabench.data.file import DatasetFile
 from cabench.datasets import celeba
 from cabench.datasets.celeba import CelebA, CelebAConfig
 from cabench.datasets.sources import image_files

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.model_selection import train_test_split
 
 from cabench.config import ConfigError
-from cabench.dataset_file import DatasetFile
+from cabench.data.file import DatasetFile
 from cabench.datasets import chexpert
 from cabench.datasets.chexpert import CheXpert, CheXpertConfig
 from cabench.datasets.sources import image_files

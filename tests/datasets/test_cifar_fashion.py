@@ -8,11 +8,11 @@ import h5py
 import numpy as np
 import pytest
 
+from cabench.data.sources import LabelledImages, Source
 from cabench.datasets import cifar_fashion, cifar_mnist
 from cabench.datasets.sources import blend, cifar10, fashion_mnist, mnist
-from cabench.experiment import make_method
+from cabench.experiment.request import make_method
 from cabench.profiles import load_profile
-from cabench.sources import LabelledImages, Source
 
 GARMENTS = (
     *("t-shirt/top", "trouser", "pullover", "dress", "coat"),

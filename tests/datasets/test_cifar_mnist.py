@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from cabench.config import ConfigError
-from cabench.dataset_file import DatasetFile
+from cabench.data.file import DatasetFile
+from cabench.data.sources import LabelledImages, Source
 from cabench.datasets.cifar_mnist import CifarMnist, CifarMnistConfig
 from cabench.datasets.sources import blend, cifar10, mnist
 from cabench.errors import UserError
-from cabench.experiment import make_dataset
+from cabench.experiment.request import make_dataset
 from cabench.profiles import load_profile
-from cabench.sources import LabelledImages, Source
 
 DATA = os.environ.get("CABENCH_DATA")
 HALF = {"train": 25_000, "full": 5_000, "paper": 500}  # images of one population, as card B1a counts them

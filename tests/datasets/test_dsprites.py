@@ -14,18 +14,18 @@ import pytest
 from PIL import Image
 
 import cabench
-from cabench.cache import cache_folder
 from cabench.config import ConfigError
-from cabench.dataset import ContrastiveDataset, Population
-from cabench.dataset_file import DatasetFile
+from cabench.data.cache import cache_folder
+from cabench.data.dataset import ContrastiveDataset, Population
+from cabench.data.file import DatasetFile
+from cabench.data.sources import LabelledImages, Source
 from cabench.datasets import dsprites
 from cabench.datasets.dsprites import DSprites, DSpritesConfig
 from cabench.datasets.sources import mnist, sklearn_digits, sprites, strokes
 from cabench.errors import UserError
-from cabench.experiment import make_dataset
+from cabench.experiment.request import make_dataset
+from cabench.experiment.store import ResultsStore
 from cabench.profiles import load_profile
-from cabench.sources import LabelledImages, Source
-from cabench.store import ResultsStore
 
 DATA = os.environ.get("CABENCH_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="CABENCH_DATA is not set: MNIST is not here")

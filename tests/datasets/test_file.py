@@ -13,7 +13,7 @@ import pytest
 from cabench import Attribute, Examples, write_arrays
 from cabench.datasets.file import File, FileConfig
 from cabench.errors import UserError
-from cabench.experiment import with_files
+from cabench.experiment.request import with_files
 from cabench.profiles import Profile, Variant, load_profile
 
 KIND = Attribute("kind", "salient", "class", ("upper", "lower"))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cabench.config import ConfigError
-from cabench.dataset_file import DatasetFile
+from cabench.data.file import DatasetFile
 from cabench.datasets import odir
 from cabench.datasets.odir import Odir, OdirConfig
 from cabench.datasets.sources import image_files

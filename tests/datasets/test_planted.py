@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cabench.config import ConfigError
-from cabench.dataset import ContrastiveDataset
-from cabench.dataset_file import DatasetFile
+from cabench.data.dataset import ContrastiveDataset
+from cabench.data.file import DatasetFile
 from cabench.datasets.planted import Planted, PlantedConfig
 
 COMMON, SALIENT = ("common_class", "common_level"), ("salient_class", "salient_level")

@@ -10,10 +10,10 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 
+from cabench.data.dataset import spaced
 from cabench.evaluation.dependence import MOST_IMAGES, PERMUTATIONS, hsic, space_r2
 from cabench.evaluation.measurement import NotMeasurableError
 from cabench.evaluation.probes import ProbeConfig
-from cabench.evaluation.silhouette import spaced
 
 CONFIG = ProbeConfig()
 LEAST = 1 / (1 + PERMUTATIONS)

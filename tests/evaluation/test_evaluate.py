@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from cabench.dataset import Attribute
+from cabench.data.dataset import Attribute
 from cabench.evaluation import evaluate as evaluate_module
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.evaluate import Evaluation, evaluate

@@ -10,13 +10,13 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from cabench.dataset import Attribute
+from cabench.data.dataset import FEWEST_ROWS, Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
-from cabench.evaluation.grid import FEWEST_ROWS, score_grid, separation_gap
+from cabench.evaluation.grid import score_grid, separation_gap
 from cabench.evaluation.neighbours import NEIGHBOURS
 from cabench.evaluation.probes import ProbeConfig
+from cabench.evaluation.score import Score, Unmeasured
 from cabench.evaluation.scoring import Scoring
-from cabench.record import Score, Unmeasured
 
 CONFIG = ProbeConfig()
 MAIN = ("balanced_accuracy", "r2", "auc")

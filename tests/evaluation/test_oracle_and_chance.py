@@ -9,11 +9,12 @@ from itertools import product
 import pytest
 
 from cabench.evaluation.neighbours import NEIGHBOURS
-from cabench.plan import Request, resolve
-from cabench.progress import make_reporter
-from cabench.record import Record, Score
-from cabench.runner import Runner
-from cabench.store import ResultsStore
+from cabench.evaluation.score import Score
+from cabench.experiment.plan import Request, resolve
+from cabench.experiment.progress import make_reporter
+from cabench.experiment.record import Record
+from cabench.experiment.runner import Runner
+from cabench.experiment.store import ResultsStore
 
 MAIN = ("balanced_accuracy", "r2", "auc")
 CLASS_METRICS = ("balanced_accuracy", "accuracy", "knn_balanced_accuracy")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cabench.evaluation.measurement import Measurement, NotMeasurableError
+from cabench.evaluation.score import Score, Unmeasured
 from cabench.evaluation.scoring import Place, Scoring
-from cabench.record import Score, Unmeasured
 
 WANTED = Place("salient", "kind", "salient", "target")
 LEAK = Place("common", "kind", "salient", "target")

@@ -7,8 +7,9 @@ import pytest
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import StandardScaler
 
+from cabench.data.dataset import spaced
 from cabench.evaluation.measurement import NotMeasurableError
-from cabench.evaluation.silhouette import MOST_IMAGES, silhouette, spaced
+from cabench.evaluation.silhouette import MOST_IMAGES, silhouette
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 5.0])

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from cabench.dataset import Attribute
+from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.probes import ProbeConfig
+from cabench.evaluation.score import Score
 from cabench.evaluation.scoring import Scoring
 from cabench.evaluation.structure import defined_everywhere, dimensions, score_structure
-from cabench.record import Score
 
 CONFIG = ProbeConfig()
 KIND = Attribute("kind", "salient", "class", ("x", "y", "z"))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cabench.config import canonical_json
-from cabench.device import resolve_device, resolve_precision
 from cabench.evaluation.protocols import check_protocols
-from cabench.experiment import check_overrides, make_dataset, make_method, parse_overrides, parse_seeds
+from cabench.experiment.device import resolve_device, resolve_precision
+from cabench.experiment.request import check_overrides, make_dataset, make_method, parse_overrides, parse_seeds
+from cabench.files.json import canonical_json
 from cabench.profiles import load_profile
 
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=60 * int(os.environ.get("CABENCH_FUZZ", "1")))

@@ -19,16 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from cabench.dataset import SPACES, Attribute
-from cabench.dataset_check import check_file
-from cabench.dataset_file import SPLITS, DatasetFile, DatasetWriter
-from cabench.dataset_overview import picture, value_table
+from cabench.data.checks import check_file
+from cabench.data.dataset import SPACES, Attribute
+from cabench.data.file import SPLITS, DatasetFile, DatasetWriter
+from cabench.data.overview import picture, value_table
 from cabench.datasets.sources import celeba, idx, label_tables
 from cabench.errors import UserError
-from cabench.hdf5_trial import try_reading
-from cabench.record import Record
+from cabench.experiment.record import Record
+from cabench.experiment.store import ResultsStore
+from cabench.hardening.trial import try_reading
 from cabench.saving import load_method, save_method
-from cabench.store import ResultsStore
 
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * TIMES)

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cabench.dataset_check import check_file
-from cabench.dataset_file import DatasetFile
+from cabench.data.checks import check_file
+from cabench.data.file import DatasetFile
+from cabench.data.importing.arrays import Drawn
+from cabench.data.importing.folders import import_folders
+from cabench.data.importing.images import ImageForm
+from cabench.data.importing.labels import Columns, parse_columns
+from cabench.data.importing.tables import import_tables
 from cabench.errors import UserError
-from cabench.own_data.arrays import Drawn
-from cabench.own_data.folders import import_folders
-from cabench.own_data.images import ImageForm
-from cabench.own_data.labels import Columns, parse_columns
-from cabench.own_data.tables import import_tables
 
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * int(os.environ.get("CABENCH_FUZZ", "1")))
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cabench.experiment import check_profile
+from cabench.experiment.request import check_profile
 from cabench.profiles import load_profile
 
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=40 * int(os.environ.get("CABENCH_FUZZ", "1")))

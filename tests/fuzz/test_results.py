@@ -20,21 +20,21 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cabench import discovery
-from cabench.experiment import evaluation
+from cabench.experiment.cell import evaluation
+from cabench.experiment.record import Record
+from cabench.experiment.store import ResultsStore
 from cabench.gate.baseline import Baseline
 from cabench.gate.gate import check, new_baseline
 from cabench.gate.junit import junit
 from cabench.gate.markdown import markdown as gate_markdown
 from cabench.gate.text import changes_text
 from cabench.gate.text import text as gate_text
-from cabench.record import Record
 from cabench.report.html import html_page
 from cabench.report.latex import latex
 from cabench.report.markdown import markdown, markdown_summary
 from cabench.report.output import END, START, write_report
 from cabench.report.published import COLUMNS, read_published
 from cabench.report.tidy_csv import tidy_csv
-from cabench.store import ResultsStore
 
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
 SLOW = settings(settings.get_profile("cabench"), max_examples=20 * TIMES)

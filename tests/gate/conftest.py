@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from cabench import discovery
-from cabench.experiment import evaluation
-from cabench.record import Record, Score
+from cabench.evaluation.score import Score
+from cabench.experiment.cell import evaluation
+from cabench.experiment.record import Record
 
 MakeRecords = Callable[..., list[Record]]
 

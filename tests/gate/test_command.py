@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from cabench.store import ResultsStore
+from cabench.experiment.store import ResultsStore
 
 SCORES = {"shape": [0.90, 0.91, 0.92], "shape leak": [0.50, 0.49, 0.51], "digit": [0.80, 0.79, 0.81]}
 

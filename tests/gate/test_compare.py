@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from cabench.experiment.store import ResultsStore
 from cabench.gate.compare import EFFECT, LEVEL, SMALLEST_SPREAD, Pair, Verdict, compare, usual_spread
 from cabench.report.summary import sections
-from cabench.store import ResultsStore
 
 POINT = 0.01
 COMPARISONS = 200

@@ -10,12 +10,13 @@ import pytest
 
 from cabench import discovery
 from cabench.errors import UserError
-from cabench.experiment import evaluation
+from cabench.evaluation.score import Unmeasured
+from cabench.experiment.cell import evaluation
+from cabench.experiment.provenance import commit
+from cabench.experiment.record import Record
 from cabench.gate.baseline import Baseline
 from cabench.gate.compare import Verdict
 from cabench.gate.gate import Outcome, check, new_baseline
-from cabench.provenance import commit
-from cabench.record import Record, Unmeasured
 
 SCORES = {
     "shape": [0.90, 0.91, 0.92],

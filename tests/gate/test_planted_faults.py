@@ -30,7 +30,8 @@ def faulty(tmp_path: Path, cabench) -> Callable[..., subprocess.CompletedProcess
         copy = tmp_path / "copy"
         if not copy.exists():
             for folder in ("cabench", "methods", "datasets"):
-                shutil.copytree(CHECKOUT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(CHECKOUT / folder, copy / folder, symlinks=True, ignore=ignored)
             source = (copy / path).read_text(encoding="utf-8")
             assert source.count(right) == 1
             (copy / path).write_text(source.replace(right, wrong), encoding="utf-8")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cabench.experiment.store import ResultsStore
 from cabench.gate.gate import new_baseline
-from cabench.store import ResultsStore
 
 pytest_plugins = ("pytester",)
 

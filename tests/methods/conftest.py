@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cabench.conformance import Subject, load_subject
-from cabench.dataset import DataForm, Population
+from cabench.data.dataset import DataForm, Population
 from cabench.training import Batch, GradientTrainedMethod
 
 Prepare = Callable[..., GradientTrainedMethod]

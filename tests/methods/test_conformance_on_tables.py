@@ -6,7 +6,7 @@ import pytest
 
 from cabench.conformance import CHECKS, NotApplicable, Subject
 from cabench.discovery import load_method, plugins
-from cabench.experiment import check_method, make_method
+from cabench.experiment.request import check_method, make_method
 from cabench.profiles import load_profile
 
 ABLE = [name for name in plugins("methods") if load_method(name).takes_tables]

@@ -9,7 +9,7 @@ from scipy.linalg import subspace_angles
 
 from cabench.config import ConfigError
 from cabench.conformance import context, load_subject
-from cabench.dataset import ContrastiveDataset, Population, as_float
+from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.errors import UserError
 from cabench.methods.cpca import CPCA, CPCAConfig, affinity, medoids_without_first
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cabench.conformance import context
-from cabench.dataset import DataForm
+from cabench.data.dataset import DataForm
 from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.losses.mmd import mmd

@@ -8,7 +8,7 @@ import torch
 from sklearn import decomposition
 
 from cabench.conformance import context, load_subject
-from cabench.dataset import Population, as_float
+from cabench.data.dataset import Population, as_float
 from cabench.errors import UserError
 from cabench.methods.pca import PCA, PCAConfig
 

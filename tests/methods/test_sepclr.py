@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 from cabench.conformance import context
-from cabench.dataset import DataForm
+from cabench.data.dataset import DataForm
 from cabench.methods.sepclr import Heads, SepCLR, SepCLRConfig, empty_background
 from cabench.training import Batch
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import normalize
 
 from cabench.conformance import context
-from cabench.dataset import Attribute
+from cabench.data.dataset import Attribute
 from cabench.errors import UserError
 from cabench.methods.sepclr_supervised import SepCLRSupervised, SepCLRSupervisedConfig
 from cabench.training import Batch

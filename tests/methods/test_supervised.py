@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cabench.conformance import context, load_subject
-from cabench.dataset import Attribute, as_float
+from cabench.data.dataset import Attribute, as_float
 from cabench.methods.supervised import Supervised, SupervisedConfig
 from cabench.training import Batch
 

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from cabench.config import ConfigError
 from cabench.conformance import context
-from cabench.dataset import DataForm
+from cabench.data.dataset import DataForm
 from cabench.errors import UserError
-from cabench.generation import remove_salient
 from cabench.methods.beta_vae import BetaVAE, BetaVAEConfig
 from cabench.methods.convae import ConVAE, ConVAEConfig
 from cabench.methods.cvae import CVAE, CVAEConfig
@@ -22,6 +21,7 @@ from cabench.methods.mmcvae import MMcVAEConfig
 from cabench.methods.networks.sepvae_conv_64 import SepVAEDecoder64, SepVAEEncoder64
 from cabench.methods.sepvae import SepVAE, SepVAEConfig
 from cabench.methods.vae.posterior import Posterior
+from cabench.pictures.generation import remove_salient
 
 ADVERSARIAL = (
     CVAE(CVAEConfig(architecture="sepvae_32")),

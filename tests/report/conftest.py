@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from cabench import discovery
-from cabench.experiment import evaluation
-from cabench.record import Record, Score
+from cabench.evaluation.score import Score
+from cabench.experiment.cell import evaluation
+from cabench.experiment.record import Record
 
 PCA_VERSION = discovery.load_method("pca").version
 PLANTED_VERSION = discovery.load_dataset("planted").version

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from cabench import discovery
-from cabench.record import Record
+from cabench.experiment.record import Record
 from cabench.report.comparison import LEVEL, POWER, compare, detectable, holm, paired_p, takes_part
 from cabench.report.summary import Row, sections, separation_gap_of
 

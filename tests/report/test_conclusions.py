@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from cabench import discovery
-from cabench.record import Record, Score
+from cabench.evaluation.score import Score
+from cabench.experiment.record import Record
 from cabench.report.comparison import compare
 from cabench.report.conclusions import conclusion, ranking_sentence
 from cabench.report.ranking import Ranking

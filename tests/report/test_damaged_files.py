@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from cabench.errors import UserError
-from cabench.record import Record
+from cabench.experiment.record import Record
 from cabench.report.html import CellFiles, html_page, read_cell
 from cabench.report.output import END, START, write_report
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cabench.record import Record, Score, Unmeasured
+from cabench.evaluation.score import Score, Unmeasured
+from cabench.experiment.record import Record
 from cabench.report.html import html_page
 from cabench.report.latex import latex
 from cabench.report.markdown import markdown, markdown_summary

@@ -14,13 +14,14 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from cabench import discovery
-from cabench.dataset import Attribute
+from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
-from cabench.experiment import evaluation
-from cabench.record import Record, Score, Unmeasured
+from cabench.evaluation.score import Score, Unmeasured
+from cabench.experiment.cell import evaluation
+from cabench.experiment.record import Record
+from cabench.experiment.store import ResultsStore
+from cabench.pictures.maps import maps
 from cabench.report.html import html_page
-from cabench.store import ResultsStore
-from cabench.views import maps
 
 METHODS = ("sepclr", "mmcvae", "sepvae", "cvae", "convae", "cpca", "pca", "simclr", "supervised", "chance")
 DATASETS = ("dsprites", "cifar_mnist")

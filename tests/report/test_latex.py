@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cabench.record import Record, Score
+from cabench.evaluation.score import Score
+from cabench.experiment.record import Record
 from cabench.report.latex import escape, latex
 from cabench.report.published import Published
 

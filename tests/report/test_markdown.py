@@ -11,7 +11,8 @@ from scipy import stats
 
 from cabench import discovery
 from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
-from cabench.record import Record, Score
+from cabench.evaluation.score import Score
+from cabench.experiment.record import Record
 from cabench.report.markdown import markdown
 
 MakeScore = Callable[..., Score]

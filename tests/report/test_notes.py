@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from cabench.record import Record, Score, Unmeasured
+from cabench.evaluation.score import Score, Unmeasured
+from cabench.experiment.record import Record
 from cabench.report.notes import notes, origin, problems
 from cabench.report.summary import Section, sections
 

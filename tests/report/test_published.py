@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from cabench.errors import UserError
-from cabench.record import Record, Score
+from cabench.evaluation.score import Score
+from cabench.experiment.record import Record
 from cabench.report.markdown import markdown
 from cabench.report.published import COLUMNS, Published, beside_published, read_published
 from cabench.report.summary import sections

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from cabench import discovery
-from cabench.record import Record
+from cabench.experiment.record import Record
 from cabench.report.ranking import Ranking, rankings
 from cabench.report.summary import sections
 

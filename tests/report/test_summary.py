@@ -14,7 +14,8 @@ from scipy import stats
 from cabench import discovery
 from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.probes import ProbeConfig
-from cabench.record import Record, Score
+from cabench.evaluation.score import Score
+from cabench.experiment.record import Record
 from cabench.report.summary import Column, Section, column_of, find, sections, spread
 
 MakeScore = Callable[..., Score]

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from cabench import discovery
-from cabench.record import Record, Score
+from cabench.evaluation.score import Score
+from cabench.experiment.record import Record
 from cabench.report.summary import Column, Section, sections
 from cabench.report.tables import (
     NO_SCORE,

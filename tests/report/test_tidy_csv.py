@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cabench.record import Record, Score, Unmeasured
+from cabench.evaluation.score import Score, Unmeasured
+from cabench.experiment.record import Record
 from cabench.report.tidy_csv import tidy_csv
 
 

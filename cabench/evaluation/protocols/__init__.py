@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from cabench.dataset import Attribute
+from cabench.data.dataset import Attribute
 from cabench.errors import UserError, unknown
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.protocols import double_infogan, sepclr, sepvae
+from cabench.evaluation.score import Score
 from cabench.evaluation.scoring import Scoring
-from cabench.record import Score
 
 
 class Protocol(NamedTuple):

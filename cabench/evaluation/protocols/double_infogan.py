@@ -14,14 +14,14 @@ from functools import partial
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from cabench.dataset import SPACES, Attribute
+from cabench.data.dataset import SPACES, Attribute
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.factor_vae import factor_vae
 from cabench.evaluation.measurement import Measurement, NotMeasurableError
 from cabench.evaluation.protocols.default_logistic import fit_default
+from cabench.evaluation.score import PopulationName
 from cabench.evaluation.scoring import Place, Scoring
 from cabench.evaluation.structure import SALIENT_ATTRIBUTES, defined_everywhere
-from cabench.record import PopulationName
 
 TITLE = "Double InfoGAN (Carton et al., AISTATS 2024)"
 DATASETS = ("cifar_mnist", "celeba", "dsprites")

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from cabench.dataset import SPACES, Attribute
+from cabench.data.dataset import IS_TARGET, SPACES, Attribute
 from cabench.evaluation.accuracy import accuracy
 from cabench.evaluation.balanced_accuracy import balanced_accuracy
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.grid import IS_TARGET
 from cabench.evaluation.protocols.default_logistic import fit_default, has_classes
 from cabench.evaluation.scoring import Place, Scoring
 

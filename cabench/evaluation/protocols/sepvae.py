@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from cabench.dataset import SPACES, Attribute
+from cabench.data.dataset import SPACES, Attribute
 from cabench.evaluation.accuracy import accuracy
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.probes import Scaling

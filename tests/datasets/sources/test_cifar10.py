@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cabench.data.sources import Source
 from cabench.datasets.sources import cifar10
 from cabench.errors import UserError
-from cabench.sources import Source
 
 CLASSES = cifar10.CLASSES
 BATCHES = "cifar-10-batches-py"

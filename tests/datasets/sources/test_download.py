@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cabench.data.sources import Source
 from cabench.datasets.sources.download import from_cache
 from cabench.errors import UserError
-from cabench.sources import Source
 
 
 @pytest.fixture(autouse=True)

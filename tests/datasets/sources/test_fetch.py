@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cabench import progress
+from cabench.datasets.sources import transfer
 from cabench.datasets.sources.fetch import FetchError, fetch
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
@@ -167,7 +167,7 @@ def test_piped_there_is_one_line_at_the_start(url: str, place: Path, capsys: pyt
 def test_piped_there_are_lines_between_when_it_takes_long(
     url: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "PLAIN_EVERY_S", -1.0)
+    monkeypatch.setattr(transfer, "PLAIN_EVERY_S", -1.0)
 
     fetch([url], place, MD5)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from cabench.dataset import Attribute
+from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 
 OBJECT = Attribute("object", "common", "class", ("a", "b", "c", "d"))

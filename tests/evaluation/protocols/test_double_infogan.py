@@ -10,10 +10,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 
-from cabench.dataset import SPACES, Attribute
+from cabench.data.dataset import SPACES, Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.protocols import protocol_scores
-from cabench.record import Score
+from cabench.evaluation.score import Score
 
 SHAPE = Attribute("shape", "salient", "class", ("square", "ellipse", "heart"))
 FACTORS = (SHAPE, *(Attribute(name, "salient", "real") for name in ("scale", "orientation", "x", "y")))

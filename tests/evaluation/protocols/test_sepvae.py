@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-from cabench.dataset import SPACES
+from cabench.data.dataset import SPACES
 from cabench.evaluation.protocols import protocol_scores
 
 

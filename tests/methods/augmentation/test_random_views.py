@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
+from cabench.context import drawing_from
 from cabench.errors import UserError
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
-from cabench.randomness import drawing_from
 
 PLAIN = ViewConfig(crop_size=32, crop_scale=(1.0, 1.0), flip=0, jitter=0, grey=0)
 

@@ -1,0 +1,136 @@
+"""What gives data sets: builders, whose files are built once and found again, and files that are there already."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import h5py
+from filelock import FileLock
+
+from cabench.config import Settings
+from cabench.data.cache import cache_folder, download_folder
+from cabench.data.file import SCHEMA, DatasetFile, DatasetWriter
+from cabench.data.sources import Source
+from cabench.errors import UserError
+from cabench.files.atomic import remove_left_behind
+from cabench.files.hdf5 import replacing_hdf5
+from cabench.files.json import digest
+
+
+class DatasetProvider(ABC):
+    """Gives the file of one data set. One subclass stands in one file of `datasets/`, named like it.
+
+    Attributes:
+        name: the registry name, equal to the file's name.
+        version: raised whenever the file that is given may change.
+        Config: the frozen, validated configuration.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    Config: ClassVar[type[Settings]]
+    config: Settings
+
+    def __init__(self, config: Settings | None = None) -> None:
+        self.config = config if config is not None else self.Config()
+
+    @abstractmethod
+    def find(self, root: Path | None) -> DatasetFile | None:
+        """The data set's file, where it is there already. Nothing is built or downloaded.
+
+        Args:
+            root: the user's own folder of sources, or None to use the download cache.
+
+        Raises:
+            UserError: when what the user named is not there.
+        """
+
+    @abstractmethod
+    def obtain(self, root: Path | None) -> DatasetFile:
+        """The data set's file, made now where it is not there.
+
+        Args:
+            root: the user's own folder of sources, or None to use (and fill) the download cache.
+
+        Raises:
+            UserError: when that is not possible. Nothing half-made remains.
+        """
+
+
+class DatasetBuilder(DatasetProvider):
+    """Builds one data set from its sources, once, into the cache."""
+
+    @abstractmethod
+    def locate(self, root: Path | None) -> Sequence[Source]:
+        """Find what the data set is built from.
+
+        Args:
+            root: a folder that holds the sources, or None to use (and fill) the download cache.
+
+        Raises:
+            UserError: naming the files wanted, where they were looked for, and how to get them.
+        """
+
+    @abstractmethod
+    def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
+        """Write the train and the test split from the sources that `locate` gave.
+
+        Raises:
+            UserError: for a source that is damaged, naming it.
+        """
+
+    def find(self, root: Path | None) -> DatasetFile | None:
+        """See `DatasetProvider`: the file in the cache."""
+        try:
+            # Looked for as in a folder of the user's, what was downloaded earlier is found and nothing is fetched.
+            sources = self.locate(root or download_folder())
+        except UserError:
+            if root is None:
+                return None
+            raise
+        path = self.cached_path(sources)
+        return DatasetFile.open(path) if path.exists() else None
+
+    def obtain(self, root: Path | None) -> DatasetFile:
+        """See `DatasetProvider`. Processes that ask at once build the file once.
+
+        What a killed process leaves has another name, and goes with the next build.
+        """
+        sources = self.locate(root)
+        path = self.cached_path(sources)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists():
+                    remove_left_behind(path)
+                    with replacing_hdf5(path) as file:
+                        _write(self, sources, file)
+        except OSError as error:
+            raise UserError(
+                f"Data set {self.name!r} could not be built: {error}. Its sources must be readable, and there must be "
+                f"room in {path.parent}, which CABENCH_CACHE can move."
+            ) from error
+        return DatasetFile.open(path)
+
+    def cached_path(self, sources: Sequence[Source]) -> Path:
+        """Where the file of this builder, version, configuration and kind of sources stands in the cache."""
+        key = digest(
+            {
+                "schema": SCHEMA,
+                "name": self.name,
+                "version": self.version,
+                "config": self.config.to_dict(),
+                "sources": [source.identity() for source in sources],
+            }
+        )
+        return cache_folder() / "datasets" / f"{self.name}-{key[:16]}.h5"
+
+
+def _write(builder: DatasetBuilder, sources: Sequence[Source], file: h5py.File) -> None:
+    writer = DatasetWriter(file)
+    builder.build(sources, writer)
+    provenance = [entry for source in sources for entry in source.provenance()]
+    writer.finish(builder.name, builder.version, builder.config.to_dict(), provenance)

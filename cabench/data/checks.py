@@ -1,0 +1,255 @@
+"""Whether a data set file keeps its contract, and what else its user should know before days of work rest on it.
+
+An error is a broken contract: something in the file is not what `cabench.data.file` says, so that methods and probes
+would fail on it or, worse, would not. A warning is about data that keeps the contract and can be used, but from which
+less can be learned than it seems. These are errors:
+
+- what is missing, misplaced, of another type, shape or range, declared differently in the splits, or not as hashed;
+- a split without background or without target images: there would be nothing to contrast;
+- salient values of background images, which say that the background is no background;
+- an image in both splits: whoever has it by heart is rewarded. Told by a hash of its pixels.
+
+And these are warnings:
+
+- the same row of a table in both splits: with few or discrete features, two examples may well agree in all of them;
+- an image twice in one split: it counts twice, and nothing else is wrong with it;
+- classes with too few images for a probe: their scores are uncertain or left out, those of others stand;
+- images that show next to nothing, constant features, and features that are not standardised: all methods run on them.
+
+A file is read in pieces of a few megabytes; eight bytes an image are kept of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cabench.data.dataset import FEWEST_ROWS, Attribute
+from cabench.data.file import content_sha256
+from cabench.data.layout import Findings, Split, check_splits
+from cabench.errors import UserError
+from cabench.files.hdf5 import UNREADABLE
+
+PIECE = 1 << 22  # bytes of images looked at together: as float64, eight times as much
+NEAR_CONSTANT = 1.0  # standard deviation of all values of an image, in grey levels
+STANDARDISED = 0.1  # how far a feature's mean may be from 0, and its standard deviation from 1
+POPULATIONS = ("background", "target")
+MOST_NAMED = 8  # classes or features in one sentence
+
+
+def check_file(path: Path) -> Findings:
+    """Check a data set file. Values are looked at where the layout is sound.
+
+    Raises:
+        UserError: when there is no such file.
+    """
+    return _found(path, _check_file)
+
+
+def check_layout(path: Path) -> Findings:
+    """Check groups, types and shapes alone, which is quick: whatever values there are can then be read.
+
+    Raises:
+        UserError: when there is no such file.
+    """
+    return _found(path, check_splits)
+
+
+def _found(path: Path, check: Callable[[h5py.File, Findings], object]) -> Findings:
+    if not path.is_file():
+        raise UserError(f"There is no data set file {path}; check the path or build the data set first.")
+    findings = Findings(path)
+    try:
+        with h5py.File(path, "r") as file:
+            check(file, findings)
+    except UNREADABLE as error:  # of a file that is no HDF5, cut short or damaged
+        findings.error(f"it cannot be read as HDF5 ({error})")
+    return findings
+
+
+def _check_file(file: h5py.File, findings: Findings) -> None:
+    splits = check_splits(file, findings)
+    if findings.errors:
+        return
+    if content_sha256(file) != file.attrs["content_sha256"]:
+        findings.error("it is damaged: its content hash is another; build or write it again")
+    hashes = []
+    for split in splits:
+        _check_populations(split, findings)
+        for name in split.attributes:
+            _check_values(split, name, findings)
+        hashes.append(_check_examples(split, findings))
+    for index, split in enumerate(splits):
+        _check_repeats(split, hashes[index], findings)
+        for earlier in range(index):
+            _check_overlap(splits[earlier], hashes[earlier], split, hashes[index], findings)
+
+
+def _check_populations(split: Split, findings: Findings) -> None:
+    for population, rows in zip(POPULATIONS, (~split.is_target, split.is_target), strict=True):
+        if not rows.any():
+            findings.error(f"/{split.name} holds no {population} images; contrastive analysis needs both populations")
+
+
+def _check_values(split: Split, name: str, findings: Findings) -> None:
+    """The values of one attribute: in range, defined where they may be, and enough of them for a probe."""
+    attribute, values, place = split.attributes[name], split.values[name], f"/{split.name}/attributes/{name}"
+    before = len(findings.errors)
+    if attribute.kind == "class":
+        wrong = np.flatnonzero((values < -1) | (values >= len(attribute.classes)))
+        if len(wrong):
+            findings.error(
+                f"{place}[{wrong[0]}] is {values[wrong[0]]}, which names none of the {len(attribute.classes)} classes "
+                f"({len(wrong)} such values)"
+            )
+    else:
+        wrong = np.flatnonzero(np.isinf(values))
+        if len(wrong):
+            findings.error(f"{place}[{wrong[0]}] is infinite ({len(wrong)} such values)")
+    defined = attribute.is_defined(values)
+    if attribute.space == "salient":
+        wrong = np.flatnonzero(defined & ~split.is_target)
+        if len(wrong):
+            findings.error(
+                f"{place}[{wrong[0]}] has a value, but that image is background, and the attribute salient "
+                f"({len(wrong)} such values)"
+            )
+    if len(findings.errors) == before:
+        _check_enough(split, attribute, defined, findings)
+
+
+def _check_enough(split: Split, attribute: Attribute, defined: np.ndarray, findings: Findings) -> None:
+    """Whether probes have rows enough: fitted on both populations together where common, scored on each apart."""
+    values, place = split.values[attribute.name], f"/{split.name}/attributes/{attribute.name}"
+    groups = {"target": split.is_target}
+    if attribute.space == "common":
+        together = {"background and target": np.ones_like(split.is_target)}
+        groups = together if split.name == "train" else groups | {"background": ~split.is_target}
+    for words, rows in groups.items():
+        known = values[defined & rows]
+        if attribute.kind == "real":
+            if len(known) < FEWEST_ROWS:
+                findings.warn(f"{place} is defined for {len(known)} {words} images; a probe needs {FEWEST_ROWS}")
+            elif len(np.unique(known)) < 2:
+                findings.warn(f"{place} has one and the same value for all {words} images; there is nothing to probe")
+            continue
+        counts = np.bincount(known, minlength=len(attribute.classes))
+        few = [f"{label} ({n})" for label, n in zip(attribute.classes, counts, strict=True) if n < FEWEST_ROWS]
+        if few:
+            findings.warn(f"{place} has classes with fewer than {FEWEST_ROWS} {words} images to probe: {_listed(few)}")
+
+
+def _check_examples(split: Split, findings: Findings) -> np.ndarray:
+    """Images or features, piece by piece. Gives a hash of each, uint64 (n,)."""
+    hashes = np.empty(len(split.examples), np.uint64)
+    check = _Features(split) if split.is_table else _Images(split)
+    for start, rows in _pieces(split.examples):
+        # 64 bits: of a million different images, two agree by chance in one of thirty million data sets.
+        digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
+        hashes[start : start + len(rows)] = np.frombuffer(b"".join(digests), np.uint64)
+        check.look_at(start, rows)
+    check.conclude(findings)
+    return hashes
+
+
+def _pieces(examples: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
+    """The index of the first row, and rows flattened to (m, values), of one piece after another."""
+    size = int(np.prod(examples.shape[1:])) * examples.dtype.itemsize
+    count = max(1, PIECE // size)
+    for start in range(0, len(examples), count):
+        rows = examples[start : start + count]
+        yield start, rows.reshape(len(rows), -1)
+
+
+class _Images:
+    """Counts images that show next to nothing."""
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+        self._empty: list[int] = []
+
+    def look_at(self, start: int, rows: np.ndarray) -> None:
+        self._empty += (start + np.flatnonzero(rows.std(axis=1) < NEAR_CONSTANT)).tolist()
+
+    def conclude(self, findings: Findings) -> None:
+        if self._empty:
+            findings.warn(
+                f"{self._split.examples.name} has {len(self._empty)} of {len(self._split.examples)} images that show "
+                f"next to nothing (standard deviation below {NEAR_CONSTANT:g} grey level), the first "
+                f"{self._split.row(self._empty[0])}"
+            )
+
+
+class _Features:
+    """Checks that features are finite and, in the training split, standardised."""
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+        self._infinite: list[int] = []
+        self._sum = np.zeros(split.examples.shape[1])
+        self._squares = np.zeros(split.examples.shape[1])
+
+    def look_at(self, start: int, rows: np.ndarray) -> None:
+        finite = np.isfinite(rows)
+        self._infinite += (start + np.flatnonzero(~finite.all(axis=1))).tolist()
+        exact = np.where(finite, rows, 0).astype(np.float64)
+        self._sum += exact.sum(axis=0)
+        self._squares += (exact**2).sum(axis=0)
+
+    def conclude(self, findings: Findings) -> None:
+        place = self._split.examples.name
+        if self._infinite:
+            findings.error(
+                f"{self._split.row(self._infinite[0])} holds a value that is not finite "
+                f"({len(self._infinite)} such rows)"
+            )
+        elif self._split.name == "train":
+            mean = self._sum / len(self._split.examples)
+            deviation = np.sqrt(np.maximum(self._squares / len(self._split.examples) - mean**2, 0))
+            constant = deviation < 1e-6
+            off = ~constant & ((np.abs(mean) > STANDARDISED) | (np.abs(deviation - 1) > STANDARDISED))
+            if constant.any():
+                findings.warn(
+                    f"{place} has columns of one and the same value: {_listed(np.flatnonzero(constant).tolist())}"
+                )
+            if off.any():
+                findings.warn(
+                    f"{place} has columns that are not standardised to mean 0 and standard deviation 1, as methods "
+                    f"expect: {_listed(np.flatnonzero(off).tolist())}"
+                )
+
+
+def _check_repeats(split: Split, hashes: np.ndarray, findings: Findings) -> None:
+    """Examples that are in a split more than once."""
+    order = np.argsort(hashes, kind="stable")
+    again = np.sort(order[1:][hashes[order][1:] == hashes[order][:-1]])
+    if len(again):
+        first = int(np.flatnonzero(hashes == hashes[again[0]])[0])
+        findings.warn(
+            f"{split.examples.name} repeats {len(again)} of its {len(hashes)} rows, first {split.row(first)} as "
+            f"{split.row(int(again[0]))}"
+        )
+
+
+def _check_overlap(
+    earlier: Split, earlier_hashes: np.ndarray, later: Split, later_hashes: np.ndarray, findings: Findings
+) -> None:
+    """Examples that are in two splits."""
+    shared = np.flatnonzero(np.isin(later_hashes, earlier_hashes))
+    if len(shared):
+        first = int(np.flatnonzero(earlier_hashes == later_hashes[shared[0]])[0])
+        say = findings.warn if later.is_table else findings.error
+        say(
+            f"{len(shared)} of the {len(later_hashes)} rows of {later.examples.name} are in {earlier.examples.name} "
+            f"too, first {later.row(int(shared[0]))} as {earlier.row(first)}; no example may be in two splits"
+        )
+
+
+def _listed(items: Sequence[object]) -> str:
+    """The first few of many, and how many there are."""
+    names = ", ".join(str(item) for item in items[:MOST_NAMED])
+    return names if len(items) <= MOST_NAMED else f"{names} and {len(items) - MOST_NAMED} more"

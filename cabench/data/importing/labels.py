@@ -1,0 +1,204 @@
+"""What is known of the examples: columns of a CSV file, each declared as an attribute."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from cabench.data.dataset import SPACES, Attribute, Space
+from cabench.errors import UserError, unknown
+
+FILE = "file"
+TRAIN, TEST = "train", "test"
+FEWEST_PER_CLASS = 2  # rows, on average: with fewer a column names rows rather than classes
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table mean what.
+
+    Attributes:
+        attributes: one for each declared column, their classes still empty.
+        group: the column of what must stay on one side of the split, or "".
+        split: the column that says "train" or "test", or "".
+    """
+
+    attributes: tuple[Attribute, ...] = ()
+    group: str = ""
+    split: str = ""
+
+    @property
+    def used(self) -> list[str]:
+        """The names of all columns that are read."""
+        return [*(attribute.name for attribute in self.attributes), *filter(None, (self.group, self.split))]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What columns hold for n rows.
+
+    Attributes:
+        attributes: with their classes, in the order declared.
+        values: by attribute, (n,) as in `cabench.data.dataset.Population`.
+        groups: (n,) text, or None.
+        is_test: bool (n,), or None.
+    """
+
+    attributes: tuple[Attribute, ...]
+    values: Mapping[str, np.ndarray]
+    groups: np.ndarray | None
+    is_test: np.ndarray | None
+
+
+def parse_columns(common: str, salient: str, group: str, split: str) -> Columns:
+    """The meaning of columns, as the command line gives it.
+
+    Args:
+        common: columns separated by commas, each with ":class" or ":real" behind its name, such as "sex,age:real". One
+            with neither is a class.
+        salient: likewise.
+        group: a column's name, or "".
+        split: likewise.
+
+    Raises:
+        UserError: for a column that is named twice, or declared as anything else.
+    """
+    declared = dict(zip(SPACES, (common, salient), strict=True))
+    attributes = tuple(
+        _declared(space, text.strip()) for space, texts in declared.items() for text in texts.split(",") if text.strip()
+    )
+    columns = Columns(attributes, group.strip(), split.strip())
+    for name in columns.used:
+        if columns.used.count(name) > 1:
+            raise UserError(f"The column {name!r} is named twice; each column has one meaning.")
+        if name == FILE:
+            raise UserError(f"The column {FILE!r} names the images; it cannot be an attribute, group or split.")
+    return columns
+
+
+def _declared(space: Space, text: str) -> Attribute:
+    name, _, kind = text.partition(":")
+    if kind not in ("", "class", "real"):
+        raise UserError(f"--{space} {text!r} is not understood; write {name}:class or {name}:real.")
+    return Attribute(name.strip(), space, cast("Literal['class', 'real']", kind or "class"))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV file with a header, all cells as text; an empty cell is "".
+
+    Raises:
+        UserError: for a file that cannot be read, has no rows, or has a column twice.
+    """
+    try:
+        # header=None, because pandas would give a second column of the same name another one.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None, compression=None)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); name a CSV file.") from error
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read as a CSV file ({error}); save it as UTF-8 with commas.") from error
+    table = table.apply(lambda column: column.str.strip())
+    # What spreadsheets leave behind the last column and below the last row.
+    table = table.loc[(table != "").any(axis=1), (table != "").any(axis=0)]
+    if table.empty:
+        raise UserError(f"{path} is empty; save it as UTF-8 with a header and commas.")
+    header = table.iloc[0].tolist()
+    if len(header) == 1 and ";" in header[0]:
+        raise UserError(f"{path} has semicolons between its columns; save it with commas.")
+    for name in header:
+        if header.count(name) > 1:
+            raise UserError(f"{path} has two columns called {name!r}; remove or rename one.")
+    table = table.iloc[1:].reset_index(drop=True).set_axis(header, axis=1)
+    if table.empty:
+        raise UserError(f"{path} has no rows below its header.")
+    return pd.DataFrame(table)
+
+
+def require(path: Path | str, table: pd.DataFrame, names: Sequence[str]) -> None:
+    """Raise UserError where a table lacks a column, with the closest match."""
+    for name in names:
+        if name not in table:
+            raise unknown(f"column of {path}", name, map(str, table.columns))
+
+
+def labels_of(
+    path: Path | str, table: pd.DataFrame, columns: Columns, named: Sequence[str], background: np.ndarray
+) -> Labels:
+    """Read the declared columns. Cells of salient attributes do not count in background rows.
+
+    Args:
+        path: of the table or tables, for messages.
+        table: all cells as text, "" = undefined.
+        columns: what to read.
+        named: (n,) what messages call the rows.
+        background: bool (n,), which rows are background.
+
+    Raises:
+        UserError: naming the first cell that is not as declared.
+    """
+    require(path, table, columns.used)
+    attributes, values = [], {}
+    for attribute in columns.attributes:
+        cells = table[attribute.name].mask(background, "") if attribute.space == "salient" else table[attribute.name]
+        read = _read_real if attribute.kind == "real" else _read_class
+        found, values[attribute.name] = read(path, attribute, cells, named)
+        attributes.append(found)
+    groups = _filled(path, table, columns.group, named) if columns.group else None
+    is_test = _filled(path, table, columns.split, named) if columns.split else None
+    if is_test is not None:
+        _refuse_first(path, columns.split, is_test, named, ~is_test.isin([TRAIN, TEST]), f"write {TRAIN} or {TEST}")
+    return Labels(
+        attributes=tuple(attributes),
+        values=values,
+        groups=None if groups is None else groups.to_numpy(),
+        is_test=None if is_test is None else (is_test == TEST).to_numpy(),
+    )
+
+
+def _read_real(
+    path: Path | str, attribute: Attribute, cells: pd.Series, named: Sequence[str]
+) -> tuple[Attribute, np.ndarray]:
+    numbers = pd.to_numeric(cells.where(cells != "", None), errors="coerce").astype("float64")
+    wrong = (cells != "") & ~np.isfinite(numbers)
+    _refuse_first(path, attribute.name, cells, named, wrong, "a real attribute takes finite numbers or empty cells")
+    return attribute, numbers.to_numpy()
+
+
+def _read_class(
+    path: Path | str, attribute: Attribute, cells: pd.Series, named: Sequence[str]
+) -> tuple[Attribute, np.ndarray]:
+    defined = cells[cells != ""]
+    classes = sorted(set(defined), key=_natural)
+    if len(defined) < FEWEST_PER_CLASS * len(classes):
+        raise UserError(
+            f"{path}: the {len(defined)} values of {attribute.name!r} are {len(classes)} different ones, too many for "
+            f"classes; declare it as {attribute.name}:real or leave it out."
+        )
+    if not classes:
+        raise UserError(f"{path}: the column {attribute.name!r} is empty; leave it out.")
+    codes = cells.map({label: index for index, label in enumerate(classes)}).fillna(-1).astype("int64")
+    return replace(attribute, classes=tuple(classes)), codes.to_numpy()
+
+
+def _natural(label: str) -> tuple[object, ...]:
+    """Numbers before text, by their value."""
+    return (0, float(label), label) if re.fullmatch(r"[+-]?\d{1,300}(\.\d+)?", label) else (1, label)
+
+
+def _filled(path: Path | str, table: pd.DataFrame, column: str, named: Sequence[str]) -> pd.Series:
+    _refuse_first(path, column, table[column], named, table[column] == "", "fill it in for every row")
+    return table[column]
+
+
+def _refuse_first(
+    path: Path | str, column: str, cells: pd.Series, named: Sequence[str], wrong: pd.Series, advice: str
+) -> None:
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        given = repr(cells.iloc[row]) if cells.iloc[row] else "empty"
+        raise UserError(f"{path}: {column} of {named[row]} is {given}; {advice}.")

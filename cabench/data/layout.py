@@ -1,0 +1,268 @@
+"""How a data set file is laid out: its attributes, groups, types and shapes, whatever values stand there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from cabench.data.dataset import IS_TARGET, Attribute
+from cabench.data.file import SCHEMA, SPLITS, TitledSource
+from cabench.files.hdf5 import check_contents
+from cabench.files.json import check_tree, parse_json
+
+OPTIONAL_SPLIT = "validation"
+JSON_ATTRIBUTES: dict[str, tuple[Any, str]] = {
+    "config": (dict[str, Any], "an object"),
+    "sources": (list[TitledSource], "a list of objects with a title"),
+    "notes": (tuple[str, ...], "a list of texts"),
+}
+
+
+@dataclass
+class Findings:
+    """What was found in one file, each a sentence that names the file and the place in it.
+
+    Attributes:
+        path: the file.
+        errors: where it breaks the contract.
+        warnings: what its user should know.
+    """
+
+    path: Path
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def error(self, text: str) -> None:
+        """Add an error, given as a sentence without its full stop."""
+        self.errors.append(f"{self.path}: {text}.")
+
+    def warn(self, text: str) -> None:
+        """Add a warning, given likewise."""
+        self.warnings.append(f"{self.path}: {text}.")
+
+
+class Split(NamedTuple):
+    """One split whose layout is sound.
+
+    Attributes:
+        name: e.g. "train".
+        examples: its images or features, on disk.
+        is_target: bool (n,).
+        attributes: as declared.
+        values: (n,) by attribute.
+    """
+
+    name: str
+    examples: h5py.Dataset
+    is_target: np.ndarray
+    attributes: Mapping[str, Attribute]
+    values: Mapping[str, np.ndarray]
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the examples are rows of features."""
+        return bool(self.examples.ndim == 2)
+
+    def row(self, index: int) -> str:
+        """What messages call an example."""
+        return f"{self.examples.name}[{index}]"
+
+
+def check_splits(file: h5py.File, findings: Findings) -> list[Split]:
+    """The splits whose layout is sound; all that a file must have, where nothing was found.
+
+    Args:
+        file: open for reading.
+        findings: what is wrong is added to them.
+    """
+    try:
+        check_contents(file)
+    except ValueError as error:
+        findings.error(str(error))
+        return []
+    _check_header(file, findings)
+    names = [name for name in (*SPLITS, OPTIONAL_SPLIT) if name in SPLITS or name in file]
+    found = [_check_layout(file, name, findings) for name in names]
+    for name in file:
+        if name not in names:
+            findings.error(f"/{name} is no split; there are /train, /test and, where wanted, /{OPTIONAL_SPLIT}")
+    splits = [split for split in found if split is not None]
+    for other in splits[1:]:
+        _check_alike(splits[0], other, findings)
+    return splits
+
+
+# The header
+
+
+def _check_header(file: h5py.File, findings: Findings) -> None:
+    """The attributes of the file itself."""
+    attrs = file.attrs
+    for name in ("schema", "name", "builder_version", "config", "sources", "content_sha256"):
+        if name not in attrs:
+            findings.error(f"the attribute {name!r} of / is missing")
+    if "schema" in attrs and not _equals(attrs["schema"], SCHEMA):
+        findings.error(f"its schema is {_plain(attrs['schema'])!r}, but this version reads {SCHEMA}")
+    for name in ("name", "content_sha256"):
+        if name in attrs and not _is_text(attrs[name]):
+            findings.error(f"the attribute {name!r} of / is not text")
+    if "builder_version" in attrs and not _is_integer(attrs["builder_version"]):
+        findings.error("the attribute 'builder_version' of / is not a whole number")
+    for name, (kind, wanted) in JSON_ATTRIBUTES.items():
+        if name in attrs and not _is_json(attrs[name], kind):
+            findings.error(f"the attribute {name!r} of / is not {wanted}, written as JSON")
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        check_tree(value)
+    except ValueError:
+        return False
+    return isinstance(value, str)
+
+
+def _is_json(text: Any, kind: type) -> bool:
+    try:
+        parse_json(text, kind)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+# The layout of a split
+
+
+def _check_layout(file: h5py.File, name: str, findings: Findings) -> Split | None:
+    """Groups, types and shapes of one split; None where its values cannot be looked at."""
+    before = len(findings.errors)
+    group = file.get(name)
+    if not isinstance(group, h5py.Group):
+        findings.error(f"the group /{name} is missing")
+        return None
+    stored = _check_stored(group, findings)
+    rows = len(stored) if stored is not None and stored.ndim else 0
+    is_target = _check_column(group, "is_target", np.dtype(np.bool_), rows, findings)
+    declared: dict[str, Attribute] = {}
+    values: dict[str, np.ndarray] = {}
+    attributes = group.get("attributes")
+    if not isinstance(attributes, h5py.Group):
+        findings.error(f"the group /{name}/attributes is missing")
+    else:
+        for key in attributes:
+            attribute = _check_declaration(attributes, key, findings)
+            if attribute is not None:
+                declared[key] = attribute
+                values[key] = _check_column(attributes, key, attribute.undefined().dtype, rows, findings)
+    if len(findings.errors) > before:
+        return None
+    return Split(name, stored, is_target, declared, values)
+
+
+def _check_stored(group: h5py.Group, findings: Findings) -> h5py.Dataset | None:
+    """The images or features of a split: there, of one kind, type and shape."""
+    kinds = [name for name in ("images", "features") if name in group]
+    if len(kinds) != 1:
+        what = "both /images and /features" if kinds else "neither /images nor /features"
+        findings.error(f"{group.name} holds {what}; it must hold one of them")
+        return None
+    (kind,) = kinds
+    stored, dtype, sizes = group.get(kind), *_FORMS[kind]
+    if not isinstance(stored, h5py.Dataset):
+        findings.error(f"{group.name}/{kind} is no HDF5 data set")
+    elif stored.dtype != dtype:
+        findings.error(f"{stored.name} is {stored.dtype}, but {kind} are {dtype}")
+    elif stored.ndim != len(sizes):
+        findings.error(f"{stored.name} has shape {stored.shape}, but {kind} are ({', '.join(sizes)})")
+    elif 0 in stored.shape:
+        findings.error(f"{stored.name} has shape {stored.shape}, which is empty")
+    elif kind == "images" and stored.shape[1] not in (1, 3):
+        findings.error(f"{stored.name} has {stored.shape[1]} channels, but images are grey (1) or in colour (3)")
+    else:
+        return stored
+    return None
+
+
+_FORMS: Mapping[str, tuple[np.dtype[Any], tuple[str, ...]]] = {
+    "images": (np.dtype(np.uint8), ("n", "channels", "height", "width")),
+    "features": (np.dtype(np.float32), ("n", "features")),
+}
+
+
+def _check_column(group: h5py.Group, name: str, dtype: np.dtype[Any], rows: int, findings: Findings) -> np.ndarray:
+    """The values of one column (n,); empty where they are not as they should be. Without rows any number will do."""
+    column = group.get(name)
+    place = f"{group.name}/{name}"
+    if not isinstance(column, h5py.Dataset):
+        findings.error(f"{place} is missing" if column is None else f"{place} is no HDF5 data set")
+    elif column.dtype != dtype:
+        findings.error(f"{place} is {column.dtype}, but must be {dtype}")
+    elif column.ndim != 1:
+        findings.error(f"{place} has shape {column.shape}, but must be (n,)")
+    elif rows and len(column) != rows:
+        findings.error(f"{place} has {len(column)} values for {rows} images")
+    else:
+        values: np.ndarray = column[:]
+        return values
+    return np.empty(0, dtype)
+
+
+def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attribute | None:
+    """What one attribute says of itself."""
+    column, place = group.get(name), f"{group.name}/{name}"
+    if not isinstance(column, h5py.Dataset):
+        findings.error(f"{place} is no HDF5 data set")
+        return None
+    before = len(findings.errors)
+    space, kind = (_plain(column.attrs.get(key)) for key in ("space", "kind"))
+    if not (isinstance(space, str) and space in ("common", "salient")):
+        findings.error(f"{place} declares the space {space!r}, but must declare 'common' or 'salient'")
+    if not (isinstance(kind, str) and kind in ("class", "real")):
+        findings.error(f"{place} declares the kind {kind!r}, but must declare 'class' or 'real'")
+    if not _is_integer(column.attrs.get("position", 0)):
+        findings.error(f"{place} declares a position that is not a whole number")
+    if name == IS_TARGET:
+        findings.error(f"{place} has a name that is taken; tables call target against background so")
+    declared = column.attrs.get("classes", ())
+    classes = tuple(declared.tolist()) if isinstance(declared, np.ndarray) and declared.ndim == 1 else declared
+    if not isinstance(classes, tuple) or not all(map(_is_text, classes)):
+        findings.error(f"{place} declares classes that are no list of texts")
+    elif len(findings.errors) > before:
+        return None
+    elif kind == "class" and (not classes or len(set(classes)) < len(classes)):
+        findings.error(f"{place} must declare the names of its classes, each once")
+    elif kind == "real" and classes:
+        findings.error(f"{place} is real, but declares classes")
+    return Attribute(name, space, kind, classes) if len(findings.errors) == before else None
+
+
+def _check_alike(first: Split, other: Split, findings: Findings) -> None:
+    """Both splits hold the same kind of examples with the same attributes."""
+    if first.is_table != other.is_table or first.examples.shape[1:] != other.examples.shape[1:]:
+        findings.error(
+            f"{other.examples.name} holds examples of shape {other.examples.shape[1:]}, but {first.examples.name} of "
+            f"{first.examples.shape[1:]}"
+        )
+    for name in sorted(first.attributes.keys() ^ other.attributes.keys()):
+        has, lacks = (first, other) if name in first.attributes else (other, first)
+        findings.error(f"/{lacks.name}/attributes/{name} is missing, but /{has.name} has it")
+    for name in sorted(first.attributes.keys() & other.attributes.keys()):
+        if first.attributes[name] != other.attributes[name]:
+            findings.error(f"/{other.name}/attributes/{name} is declared differently from /{first.name}")
+
+
+def _plain(value: Any) -> Any:
+    """A value of HDF5 as one of Python, as messages show it."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _equals(value: Any, expected: int) -> bool:
+    return bool(_is_integer(value) and int(value) == expected)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -1,0 +1,137 @@
+"""What a data set looks like at a glance: how many images have which value, and pictures of some."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from PIL import Image
+
+from cabench.data.dataset import Attribute, as_float, spaced
+from cabench.data.drawing import labelled_rows
+from cabench.data.file import SPLITS, DatasetFile, examples
+from cabench.errors import UserError
+from cabench.files.atomic import replacing
+
+PER_ROW = 10  # images in a row of the picture
+MOST_ROWS = 12  # of target images, one a class
+
+POPULATIONS = ("background", "target")
+HEADERS = ("attribute", "value", *(f"{split}\n{population}" for split in SPLITS for population in POPULATIONS))
+MOST_CLASSES = 20  # of one attribute that are counted one by one
+WIDEST = 22  # characters of a name; with them a line of the table has at most 100
+LABEL = 20  # characters of a class beside the picture, where a line holds no more
+
+
+def value_table(file: DatasetFile) -> list[list[str]]:
+    """One row a class of every attribute, with the number of images that have it, by split and population.
+
+    The classes of an attribute that has many are counted together from some place on. A real attribute has rows with
+    the number of images for which it is defined, their mean, minimum and maximum. Columns are those of `HEADERS`; an
+    attribute is named in its first row, and long names are cut.
+    """
+    parts = [values for split in SPLITS for values in file.read_attributes(split)]
+    rows: list[list[str]] = []
+    for attribute in file.info.attributes:
+        columns = [part[attribute.name] for part in parts]
+        describe = _classes if attribute.kind == "class" else _numbers
+        for number, (value, cells) in enumerate(describe(attribute, columns)):
+            rows.append(["" if number else _cut(attribute.name), _cut(value), *cells])
+    return rows
+
+
+def picture(file: DatasetFile) -> Image.Image:
+    """Some training images: two rows of background, and a row of targets of each class of the first salient attribute
+    with classes, or two rows where there is none.
+
+    Raises:
+        ValueError: for a table of features, which cannot be looked at.
+    """
+    if file.info.is_table:
+        raise ValueError("a table of features has no pictures")
+    with h5py.File(file.path, "r") as stored:
+        group = stored["train"]
+        is_target = group["is_target"][:]
+        kinds = [("background", np.flatnonzero(~is_target)), *_kinds_of_targets(file, np.flatnonzero(is_target))]
+        shown = [
+            (label, as_float(torch.from_numpy(examples(group)[np.sort(line)])))
+            for label, chosen in kinds
+            for line in _lines(chosen, 2 if label in POPULATIONS else 1)
+        ]
+    widest = max(len(images) for _, images in shown)
+    return labelled_rows([(label, _padded(images, widest)) for label, images in shown])
+
+
+def write_picture(file: DatasetFile, path: Path) -> None:
+    """Write the picture as PNG, whole or not at all.
+
+    Raises:
+        UserError: when the file cannot be written.
+        ValueError: as `picture` does.
+    """
+    drawn = picture(file)
+    try:
+        with replacing(path) as temporary:
+            drawn.save(temporary, format="png")
+    except OSError as error:
+        raise UserError(f"The picture cannot be written to {path} ({error}); choose another with --picture.") from error
+
+
+def _classes(attribute: Attribute, columns: list[np.ndarray]) -> Iterator[tuple[str, list[str]]]:
+    counts = np.array([[(column == code).sum() for column in columns] for code in range(len(attribute.classes))])
+    shown = len(counts) if len(counts) <= MOST_CLASSES else MOST_CLASSES - 1
+    for label, row in zip(attribute.classes[:shown], counts[:shown], strict=True):
+        yield label, _thousands(row)
+    if shown < len(counts):
+        yield f"({len(counts) - shown} other classes)", _thousands(counts[shown:].sum(axis=0))
+    undefined = np.array([(column < 0).sum() for column in columns])
+    if undefined.any():
+        yield "(undefined)", _thousands(undefined)
+
+
+def _numbers(attribute: Attribute, columns: list[np.ndarray]) -> Iterator[tuple[str, list[str]]]:
+    known = [column[attribute.is_defined(column)] for column in columns]
+    yield "(defined)", _thousands(np.array([len(values) for values in known]))
+    for name, measure in (("mean", np.mean), ("minimum", np.min), ("maximum", np.max)):
+        yield name, [f"{measure(values):.5g}" if len(values) else "" for values in known]
+
+
+def _thousands(counts: np.ndarray) -> list[str]:
+    return [f"{count:,}" for count in counts.tolist()]
+
+
+def _cut(text: str) -> str:
+    """A name without its middle where it is too long: many begin alike."""
+    half = WIDEST // 2
+    return text if len(text) <= WIDEST else f"{text[: half - 1]}…{text[-half:]}"
+
+
+def _kinds_of_targets(file: DatasetFile, targets: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """What the picture calls kinds of target images, and their rows in the training split."""
+    attribute = next((a for a in file.info.attributes if a.space == "salient" and a.kind == "class"), None)
+    if attribute is None:
+        return [("target", targets)]
+    codes = file.read_attributes("train")[1][attribute.name]
+    kinds = {code: targets[codes == code] for code in range(len(attribute.classes))}
+    chosen = [code for code, rows in kinds.items() if len(rows)][:MOST_ROWS]
+    return [(_target_label(attribute.classes[code]), kinds[code]) for code in chosen] or [("target", targets)]
+
+
+def _target_label(name: str) -> str:
+    """What stands beside a row of the picture: a long name in two lines, and cut."""
+    lines = textwrap.wrap(name, LABEL)
+    return "\n".join(["target", *lines[:1], *(_cut(" ".join(lines[1:])) for _ in lines[1:2])])
+
+
+def _lines(rows: np.ndarray, count: int) -> list[np.ndarray]:
+    """`count` lines of rows from all over, none of them empty."""
+    return [line for line in np.array_split(spaced(rows, count * PER_ROW), count) if len(line)]
+
+
+def _padded(images: torch.Tensor, count: int) -> torch.Tensor:
+    """The images with white ones behind, `count` in all."""
+    return torch.cat([images, images.new_ones(count - len(images), *images.shape[1:])])

@@ -1,0 +1,132 @@
+"""Evaluates what finished cells left, without training: under a newer evaluation, or a paper's own protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from filelock import Timeout
+
+from cabench import discovery
+from cabench.data.file import DatasetFile
+from cabench.errors import UserError
+from cabench.evaluation.evaluate import EVALUATION, evaluate
+from cabench.evaluation.grid import separation_gap
+from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
+from cabench.experiment.cell import evaluation, renewed_key
+from cabench.experiment.record import Record
+from cabench.experiment.store import ResultsStore
+from cabench.pictures.maps import maps
+from cabench.pictures.neighbours import neighbour_grid
+
+PATIENCE_S = 600.0  # for another process that evaluates the same record
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Brings the records of one results folder up to date.
+
+    Attributes:
+        store: the results folder.
+        data_root: the user's folder of raw data, for data sets that are not in the cache.
+        protocols: names of papers' protocols to add the scores of, to records of the data sets that they are for.
+        say: told of every record that is renewed.
+    """
+
+    store: ResultsStore
+    data_root: Path | None
+    protocols: Sequence[str]
+    say: Callable[[str], None]
+
+    def bring_up_to_date(self, records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+        """Evaluate what is out of date or lacks a protocol, and write it.
+
+        Returns:
+            The records as they are now, and for each that could not be evaluated, and is left as it was, the reason.
+
+        Raises:
+            UserError: for a protocol that does not exist or fits none of the data sets, before any work starts; when
+                the results folder cannot be written to.
+        """
+        check_protocols(self.protocols, [record.dataset["name"] for record in records])
+        files: dict[str, DatasetFile] = {}
+        current, failures = [], []
+        for number, record in enumerate(records, start=1):
+            if self._is_current(record):
+                current.append(record)
+                continue
+            try:
+                content = record.dataset["content_sha256"]
+                if content not in files:
+                    files[content] = self._dataset(record)
+                current.append(self._renew_alone(record, files[content]))
+                self.say(f"[{number}/{len(records)}] {_title(record)}: evaluated")
+            except Timeout:
+                current.append(record)
+                failures.append(f"{_title(record)}: another process works on its cell; evaluate again when that ended.")
+            except (UserError, ValueError) as error:  # ValueError: representations that are not finite
+                current.append(record)
+                failures.append(f"{_title(record)}: {error}")
+            except OSError as error:
+                raise UserError(f"{_title(record)} could not be saved in {self.store.folder}: {error}.") from error
+        return current, failures
+
+    def _is_current(self, record: Record) -> bool:
+        wanted = protocols_of(record.dataset["name"], self.protocols)
+        return record.status == "failed" or (record.evaluation == evaluation() and set(wanted) <= set(record.protocols))
+
+    def _dataset(self, record: Record) -> DatasetFile:
+        """The data set that a record was computed on."""
+        provider = discovery.load_dataset(record.dataset["name"])
+        file = provider(provider.Config.from_mapping(record.dataset["config"])).obtain(self.data_root)
+        if file.info.content_sha256 != record.dataset["content_sha256"]:
+            raise UserError("its data set would be built differently today; the cell must be computed again.")
+        file.check_content()
+        return file
+
+    def _renew_alone(self, record: Record, file: DatasetFile) -> Record:
+        """Renew a record, or take it as another process has renewed it meanwhile."""
+        renewed = replace(record, key=renewed_key(record))
+        if self.store.has_record(record):
+            with self.store.lock(record, PATIENCE_S):
+                if self.store.has_record(record):
+                    renewed = self._renew(self.store.load(record), file)
+        # A run shows a cell under the profile that it asked for; what is kept is the one that it was computed under.
+        return replace(self.store.load(renewed), profile=record.profile)
+
+    def _renew(self, record: Record, file: DatasetFile) -> Record:
+        train, test = self.store.read_representations(record, file)
+        attributes = file.info.attributes
+        renewed, names = record, protocols_of(file.info.name, self.protocols)
+        if record.evaluation != evaluation():
+            started = time.monotonic()
+            measured = evaluate(train, test, attributes, EVALUATION)
+            renewed = replace(
+                record,
+                key=renewed_key(record),
+                evaluation=evaluation(),
+                separation_gap=separation_gap(measured.scores),
+                cost={**record.cost, "probe_s": time.monotonic() - started},
+                protocols={},
+                **measured._asdict(),
+            )
+            names += [name for name in record.protocols if name in PROTOCOLS and name not in names]
+        added = {name: protocol_scores(name, file.info.name, train, test, attributes) for name in names}
+        renewed = replace(renewed, protocols={**renewed.protocols, **added})
+        pictures = None
+        if not file.info.is_table and not self.store.has_pictures(record):
+            images = file.read("test")
+            pictures = neighbour_grid(images.background.images, images.target.images, test)
+        self.store.write_views(record, pictures, maps(test, attributes))
+        # The record comes last: once it is there, nothing would make what were missing beside it.
+        if renewed.key != record.key:
+            self.store.move(record, renewed)
+        else:
+            self.store.replace_record(renewed)
+        return renewed
+
+
+def _title(record: Record) -> str:
+    return f"{record.dataset['label']} / {record.method['label']} / seed {record.seed}"

@@ -1,0 +1,394 @@
+"""The results folder: where cells keep their files, and what state each is in.
+
+<results>/<data set label>/<method label>/seed<k>-<first 8 of key>/
+    record.json           written last, whole or not at all; its presence means that the cell ended
+    representations.h5    train and test representations of both populations
+    pictures.png          of methods with a decoder: reconstructions, removals and swaps of test images; of others: the
+                          images nearest to some in either space
+    maps.json             principal components of both spaces, see `cabench.pictures.maps.maps`
+    checkpoint/           only while training
+    *.damaged             a record or checkpoint that could not be used and was set aside
+    log.jsonl             mean loss terms and throughput, one line an epoch
+    .lock                 held by the process that works on the cell
+    .begun                while a process works on the cell: how many before it died at that, see `begin`
+
+Processes on one machine or on several share a folder through the locks, which the system frees when a process dies.
+They are made with flock(2): a network file system must pass that on between its clients, as NFS 4 and, where they are
+mounted so, Lustre (`-o flock`) and CephFS do. Nothing here depends on the time of day.
+
+What is written into a cell's folder stays there: a link in place of one of these files or of `checkpoint/` is replaced,
+removed or refused, never followed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+from filelock import FileLock, Timeout
+from PIL import Image
+from typing_extensions import TypedDict
+
+from cabench.data.dataset import SPACES
+from cabench.data.file import SPLITS, DatasetFile, Split
+from cabench.errors import UserError
+from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
+from cabench.experiment.cell import Cell, evaluation
+from cabench.experiment.record import Record
+from cabench.files.atomic import (
+    StorageError,
+    remove_all_left_behind,
+    remove_left_behind,
+    replacing,
+    storing,
+    write_text,
+)
+from cabench.files.hdf5 import UNREADABLE, check_contents, replacing_hdf5
+from cabench.files.json import canonical_json, read_json, read_json_lines
+
+State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
+
+
+class _Begun(TypedDict):
+    """What `.begun` holds; the stamp is that of the checkpoint there was, see `_stamp`."""
+
+    deaths: int
+    checkpoint: str | None
+
+
+class _Logged(TypedDict):
+    """What is read of a line of `log.jsonl`."""
+
+    steps: int
+    terms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ResultsStore:
+    """The files below one results folder."""
+
+    folder: Path
+
+    def check_writable(self) -> None:
+        """Make the folder and a file in it.
+
+        Raises:
+            UserError: when that is not possible.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                file.write(b"cabench")
+        except OSError as error:
+            raise UserError(
+                f"The results folder {self.folder} cannot be written to ({error}); choose another with --results."
+            ) from error
+
+    def state(self, cell: Cell) -> State:
+        """What has become of a cell.
+
+        "stale" means that only a record of an older version is there, "damaged" that its record cannot be read.
+        """
+        folder = cell.folder(self.folder)
+        if self.has_record(cell):
+            try:
+                return "done" if self.load(cell).status == "ok" else "failed"
+            except UserError:
+                return "damaged"
+        if (folder / ".lock").exists() and not self._is_free(folder):
+            return "running"
+        older, _ = _read(folder.parent.glob(f"seed{cell.seed}-*/record.json"), Record.load)
+        return "stale" if any(is_stale(record, cell) for record in older) else "missing"
+
+    @contextmanager
+    def lock(self, owner: Cell | Record, patience_s: float = 1.0) -> Iterator[None]:
+        """Hold the lock of the process that works on a cell. What killed processes left half-written is removed.
+
+        Args:
+            owner: the cell, or its record.
+            patience_s: how long to wait for another process; looking at a cell's state takes the lock for a moment.
+
+        Raises:
+            filelock.Timeout: when another process holds it.
+            OSError: when there can be no lock.
+        """
+        folder = owner.folder(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint = folder / "checkpoint"
+        with FileLock(folder / ".lock", timeout=patience_s):
+            if checkpoint.is_symlink():
+                checkpoint.unlink()
+            remove_all_left_behind(folder)
+            remove_all_left_behind(checkpoint)
+            yield
+
+    def begin(self, cell: Cell) -> int:
+        """Note that work on a cell begins; `end` takes the note back. Both are for the holder of the cell's lock.
+
+        Returns:
+            How many processes before this one died at work on the cell since its last checkpoint, one at least if the
+            last one did; 0 where the last one ended of itself.
+        """
+        deaths = self.deaths(cell)
+        note = {"deaths": deaths, "checkpoint": self._checkpoint_stamp(cell)}
+        write_text(cell.folder(self.folder) / ".begun", canonical_json(note))
+        return deaths
+
+    def end(self, cell: Cell) -> None:
+        """Note that work on a cell ended, however, but not by the death of the process."""
+        with suppress(OSError):
+            (cell.folder(self.folder) / ".begun").unlink(missing_ok=True)
+
+    def deaths(self, cell: Cell) -> int:
+        """What `begin` would give. It means nothing while a process works on the cell.
+
+        A note that cannot be read tells that a process died, and of none before it.
+        """
+        try:
+            note = read_json(cell.folder(self.folder) / ".begun", _Begun)
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError):
+            return 1
+        return max(note["deaths"], 0) + 1 if note["checkpoint"] == self._checkpoint_stamp(cell) else 1
+
+    def last_logged(self, cell: Cell) -> tuple[int, dict[str, float]]:
+        """The steps done and the mean loss terms at the end of the last epoch in a cell's log; (0, {}) without one.
+
+        What follows a damaged line does not count.
+        """
+        steps, terms = 0, {}
+        with suppress(OSError, ValueError):  # a kill may have cut the last line short
+            for entry in read_json_lines(cell.folder(self.folder) / "log.jsonl", _Logged):
+                steps, terms = entry["steps"], entry["terms"]
+        return steps, terms
+
+    def check_present(self, cell: Cell) -> None:
+        """Make sure that the folder in which a cell is being computed is still there.
+
+        Raises:
+            StorageError: when somebody removed it, and so let other processes begin the cell as well.
+        """
+        folder = cell.folder(self.folder)
+        if not (folder / ".lock").exists():
+            raise StorageError(f"{folder} was removed meanwhile")
+
+    def has_record(self, owner: Cell | Record) -> bool:
+        """Whether there is a record in the place of a cell's, or of a record's, own."""
+        return (owner.folder(self.folder) / "record.json").exists()
+
+    def load(self, owner: Cell | Record) -> Record:
+        """The record of a cell that ended, or what now stands in a record's place.
+
+        Raises:
+            UserError: when it cannot be read.
+        """
+        return Record.load(owner.folder(self.folder) / "record.json")
+
+    def records(self) -> list[Record]:
+        """Every record below the folder, in the order of their paths.
+
+        Raises:
+            UserError: for a record that cannot be read, or that stands in the folder of another cell: what is done to
+                its files would be done to that cell's.
+        """
+        return [self._in_its_folder(path) for path in self._paths()]
+
+    def readable_records(self) -> tuple[list[Record], list[str]]:
+        """Every record below the folder that can be read, in the order of their paths, and why others cannot."""
+        return _read(self._paths(), self._in_its_folder)
+
+    def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
+        """Write `report.md`, tables of every record that can be read; gives why others cannot.
+
+        Raises:
+            UserError: when it cannot be written.
+        """
+        try:
+            # Of two processes that end at once, the second to write has read what the first one did.
+            with FileLock(self.folder / ".report.lock"):
+                remove_left_behind(self.folder / "report.md")
+                records, reasons = self.readable_records()
+                write_text(self.folder / "report.md", tables(records))
+        except OSError as error:
+            raise UserError(f"The report could not be written to {self.folder}: {error}.") from error
+        return reasons
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*/*/seed*/record.json"))
+
+    def stamp(self, cell: Cell) -> str | None:
+        """A text that changes whenever a cell's record is written; None where it has none."""
+        return _stamp(cell.folder(self.folder) / "record.json")
+
+    def set_aside(self, cell: Cell) -> Path:
+        """Give a record that cannot be read another name, under which nobody looks for it."""
+        path = cell.folder(self.folder) / "record.json"
+        with storing():
+            return path.replace(path.with_suffix(".damaged"))
+
+    def clear(self, cell: Cell) -> None:
+        """Remove all that a cell left, the record first, so that it starts from nothing."""
+        folder = cell.folder(self.folder)
+        with storing():
+            for name in ("record.json", "representations.h5", "pictures.png", "maps.json", "log.jsonl"):
+                (folder / name).unlink(missing_ok=True)
+        self.drop_checkpoint(cell)
+
+    def drop_checkpoint(self, cell: Cell) -> None:
+        """Remove a cell's checkpoint, where there is one."""
+        shutil.rmtree(cell.folder(self.folder) / "checkpoint", ignore_errors=True)
+
+    def write_record(self, cell: Cell, record: Record) -> None:
+        """Write a cell's record, then remove its checkpoint."""
+        self.replace_record(record)
+        self.drop_checkpoint(cell)
+
+    def replace_record(self, record: Record) -> None:
+        """Write a record into the folder that its key names."""
+        write_text(record.folder(self.folder) / "record.json", record.to_json())
+
+    def move(self, record: Record, renewed: Record) -> None:
+        """Put a renewed record of the same cell, and all other files of the cell, in place of the old one's.
+
+        At every moment one of the two records is there; where both are, the old one is stale. A record that the cell
+        has under the new key already, because it was computed again or a move was cut short, stays.
+
+        Raises:
+            filelock.Timeout: when another process works on the cell under its new key.
+        """
+        old, new = record.folder(self.folder), renewed.folder(self.folder)
+        with self.lock(renewed):
+            if not self._is_ok(renewed):
+                ignored = shutil.ignore_patterns("record.json", ".lock", ".begun", ".*.tmp")
+                shutil.copytree(old, new, symlinks=True, ignore=ignored, copy_function=_put, dirs_exist_ok=True)
+                self.replace_record(renewed)
+            (old / "record.json").unlink()
+        shutil.rmtree(old)
+
+    def write_representations(self, cell: Cell, train: EncodedSplit, test: EncodedSplit) -> None:
+        """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training."""
+        with replacing_hdf5(cell.folder(self.folder) / "representations.h5") as file:
+            file.attrs.update(key=cell.key, content_sha256=cell.dataset.content_sha256)
+            for split, encoded in zip(SPLITS, (train, test), strict=True):
+                for population, part in encoded._asdict().items():
+                    for space in SPACES:
+                        values = part.spaces[space].astype(np.float32)
+                        file.create_dataset(f"{split}/{population}/{space}", data=values)
+
+    def read_representations(self, record: Record, file: DatasetFile) -> tuple[EncodedSplit, EncodedSplit]:
+        """Training and test representations of a cell that ended, with the attributes of their images.
+
+        Raises:
+            UserError: when they were not kept, are damaged, or are of other images than the data set's.
+        """
+        path = record.folder(self.folder) / "representations.h5"
+        if not path.is_file():
+            raise UserError(f"{path} was not kept: the cell must be computed again.")
+        try:
+            with h5py.File(path, "r") as stored:
+                check_contents(stored)
+                if stored.attrs["content_sha256"] != file.info.content_sha256:
+                    raise ValueError("it is of another data set's images")
+                train, test = (_read_split(stored, split, file.read_attributes(split)) for split in SPLITS)
+        except UNREADABLE as error:
+            raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
+        return train, test
+
+    def write_views(self, owner: Cell | Record, pictures: Image.Image | None, maps: Mapping[str, object]) -> None:
+        """Write what can be looked at: a grid of pictures, where one is given, and maps of both spaces."""
+        folder = owner.folder(self.folder)
+        if pictures is not None:
+            with replacing(folder / "pictures.png") as temporary:
+                pictures.save(temporary, format="png")
+        write_text(folder / "maps.json", canonical_json(maps) + "\n")
+
+    def has_pictures(self, record: Record) -> bool:
+        """Whether a cell has a grid of pictures."""
+        return (record.folder(self.folder) / "pictures.png").exists()
+
+    def _is_ok(self, owner: Cell | Record) -> bool:
+        try:
+            return self.has_record(owner) and self.load(owner).status == "ok"
+        except UserError:
+            return False
+
+    def _in_its_folder(self, path: Path) -> Record:
+        record = Record.load(path)
+        own = record.folder(self.folder)
+        if own != path.parent:
+            raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
+        return record
+
+    def _is_free(self, folder: Path) -> bool:
+        try:
+            with FileLock(folder / ".lock", timeout=0):
+                return True
+        except Timeout:
+            return False
+        except OSError:  # a folder that can be read and not written, in which nobody can work from here
+            return True
+
+    def _checkpoint_stamp(self, cell: Cell) -> str | None:
+        return _stamp(cell.folder(self.folder) / "checkpoint" / "state.safetensors")
+
+
+def _put(source: str, place: str) -> None:
+    """Copy a file to a place, and not to where a link in that place leads."""
+    Path(place).unlink(missing_ok=True)
+    shutil.copy2(source, place)
+
+
+def _stamp(path: Path) -> str | None:
+    """A text that changes when a file is replaced. It is only compared for being the same, whatever the clock says."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
+
+
+def _read(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[Record], list[str]]:
+    """The records that can be read, and why others cannot."""
+    records, reasons = [], []
+    for path in paths:
+        try:
+            records.append(load(path))
+        except UserError as error:
+            reasons.append(str(error))
+    return records, reasons
+
+
+def _read_split(stored: h5py.File, split: Split, attributes: Sequence[Mapping[str, np.ndarray]]) -> EncodedSplit:
+    parts = []
+    for population, values in zip(EncodedSplit._fields, attributes, strict=True):
+        spaces = {space: stored[f"{split}/{population}/{space}"][:] for space in SPACES}
+        rows = {len(vectors) for vectors in (*spaces.values(), *values.values())}
+        if len(rows) != 1:
+            raise ValueError(f"/{split}/{population} has other numbers of rows than the data set")
+        parts.append(EncodedPopulation(spaces, values))
+    return EncodedSplit(*parts)
+
+
+def is_stale(record: Record, cell: Cell) -> bool:
+    """Whether a record is what this cell was under another version of its method, data set builder or evaluation."""
+    same = (
+        record.method["label"] == cell.method_label
+        and record.dataset["label"] == cell.dataset_label
+        and record.seed == cell.seed
+        and record.precision == cell.precision
+        and record.profile == cell.profile
+        and record.key != cell.key
+    )
+    return same and (
+        record.method["version"] != cell.method.version
+        or record.dataset["builder_version"] != cell.dataset.builder_version
+        or record.evaluation != evaluation()
+    )

@@ -1,0 +1,116 @@
+"""JSON: equal values are written as equal text; what is read is checked against the types that its reader needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+LARGEST_INTEGER = 2**63 - 1
+DEEPEST = 50  # levels of nesting in a file from outside
+LARGEST_NUMBER = 1e100  # squares and sums of what is below it are finite
+
+_Kind = TypeVar("_Kind")
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no white space: equal values give equal text. NaN and infinities are refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the canonical JSON of `value`, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def read_json(path: Path, kind: type[_Kind]) -> _Kind:
+    """The content of a JSON file; see `parse_json`.
+
+    Raises:
+        OSError: when the file cannot be read.
+        ValueError: when it is no regular file (a pipe would be waited for), and as `parse_json` does.
+    """
+    return parse_json(_content(path).decode(), kind)
+
+
+def read_json_lines(path: Path, kind: type[_Kind]) -> Iterator[_Kind]:
+    """The values of a file that holds one JSON text a line, in their order.
+
+    Raises:
+        OSError, ValueError: as `read_json` does, when the line that cannot be read is asked for.
+    """
+    for line in _content(path).splitlines():
+        yield parse_json(line.decode(), kind)
+
+
+def parse_json(text: str, kind: type[_Kind]) -> _Kind:
+    """The value that a JSON text holds.
+
+    Args:
+        text: one JSON value.
+        kind: a dataclass, `TypedDict`, or other type that pydantic knows. Nothing is converted but whole numbers to
+            floats and arrays to tuples, where `kind` asks for these.
+
+    Raises:
+        ValueError: for what is no JSON or of another kind, saying where; and, wherever it stands, for a key that is
+            there twice, NaN and infinities, numbers beyond 1e100, and what `check_tree` refuses.
+    """
+    try:
+        # A key that is there twice would be read otherwise by other readers.
+        check_tree(json.loads(text, object_pairs_hook=_without_repeats, parse_float=_number, parse_constant=_number))
+        value: _Kind = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]  # types are hashable
+        return value
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place or 'content'}: {first['msg']}") from error
+
+
+def check_tree(value: object, depth: int = 0) -> None:
+    """Raise ValueError for nested values that cannot be handled safely further on.
+
+    These are whole numbers beyond 64 bits, text that is no valid Unicode, and nesting deeper than 50.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    if isinstance(value, str):
+        value.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise ValueError("it holds a whole number of more than 64 bits")
+    elif isinstance(value, dict | list):
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            check_tree(item, depth + 1)
+
+
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    return path.read_bytes()
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return content
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and abs(value) <= LARGEST_NUMBER):
+        raise ValueError(f"it holds the number {text}")
+    return value

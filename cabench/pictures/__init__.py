@@ -1,0 +1,1 @@
+"""What people look at: maps of both spaces, nearest neighbours, and images that a decoder makes."""

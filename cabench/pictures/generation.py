@@ -1,0 +1,82 @@
+"""What any method with a decoder can show: reconstructions, and images with the salient part removed or exchanged."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cabench.data.drawing import labelled_rows
+from cabench.method import Generative, Representation
+
+CELL = 64  # smallest height and width of an image in a grid, in pixels
+LABELS_WIDTH = 130
+GAP = 2
+
+
+def reconstruct(method: Generative, images: Tensor) -> Tensor:
+    """Images decoded from their own common and salient vectors.
+
+    Args:
+        method: a fitted method.
+        images: float32 (n, channels, height, width) in [0, 1].
+
+    Returns:
+        Images of the same form, on the CPU.
+    """
+    return method.decode(method.encode(images)).cpu()
+
+
+def swap(method: Generative, common_of: Tensor, salient_of: Tensor) -> Tensor:
+    """Images decoded from the common vectors of some images and the salient vectors of others.
+
+    Args:
+        method: a fitted method.
+        common_of: float32 (n, channels, height, width) in [0, 1].
+        salient_of: as many images.
+
+    Returns:
+        Images of the same form, on the CPU: row i with the common part of row i of the first, the salient part of row i
+        of the second.
+
+    Raises:
+        ValueError: when there are not as many images of both.
+    """
+    if len(common_of) != len(salient_of):
+        raise ValueError(f"A swap needs as many images of both, but got {len(common_of)} and {len(salient_of)}.")
+    common, salient = method.encode(common_of).common, method.encode(salient_of).salient
+    return method.decode(Representation(common, salient)).cpu()
+
+
+def remove_salient(method: Generative, images: Tensor) -> Tensor:
+    """Images decoded from their own common vectors and salient vectors of zeros: what a background image has.
+
+    Args:
+        method: a fitted method.
+        images: float32 (n, channels, height, width) in [0, 1].
+
+    Returns:
+        Images of the same form, on the CPU.
+    """
+    common, salient = method.encode(images)
+    return method.decode(Representation(common, torch.zeros_like(salient))).cpu()
+
+
+def picture_grid(method: Generative, background: Tensor, target: Tensor) -> Image.Image:
+    """A grid that shows what a method makes of some images: one row a kind of picture, one column a pair of images.
+
+    Args:
+        method: a fitted method.
+        background: float32 (n, channels, height, width) in [0, 1], 1 or 3 channels.
+        target: as many target images.
+    """
+    return labelled_rows(
+        [
+            ("target", target),
+            ("reconstructed", reconstruct(method, target)),
+            ("salient removed", remove_salient(method, target)),
+            ("background", background),
+            ("reconstructed,\nsalient zero", remove_salient(method, background)),
+            ("with the salient part\nof the target above", swap(method, background, target)),
+        ]
+    )

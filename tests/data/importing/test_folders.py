@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cabench.data.file import DatasetFile
+from cabench.data.importing.arrays import Drawn
+from cabench.data.importing.folders import import_folders
+from cabench.data.importing.images import ImageForm
+from cabench.data.importing.labels import parse_columns
+
+HEALTHY = [f"{number:02}.png" for number in range(20)]
+ILL = [f"scan/{number:02}.png" for number in range(30)]
+
+
+@pytest.fixture
+def place(tmp_path: Path, fill) -> Path:
+    fill(tmp_path / "healthy", HEALTHY)
+    fill(tmp_path / "ill", ILL)
+    return tmp_path
+
+
+def label(place: Path, rows: Sequence[Sequence[object]], header: Sequence[str] = ("file", "sex", "lesion")) -> Path:
+    with (place / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return place / "labels.csv"
+
+
+def every_row() -> list[tuple[object, ...]]:
+    rows = [(name, "mf"[n % 2], "none") for n, name in enumerate(HEALTHY)]
+    return rows + [(name, "mf"[n % 2], ["round", "long"][n // 15]) for n, name in enumerate(ILL)]
+
+
+def imported(place: Path, labels: Path | None = None, drawn: Drawn | None = None, **given: str) -> DatasetFile:
+    columns = parse_columns(*(given.get(name, "") for name in ("common", "salient", "group", "split")))
+    paths = place / "healthy", place / "ill", place / "mine.h5"
+    return import_folders(*paths, ImageForm(), labels, columns, drawn or Drawn())
+
+
+def test_folders_alone_are_enough(place: Path) -> None:
+    info = imported(place).info
+    assert info.attributes == ()
+    assert info.counts == {"train": {"background": 16, "target": 24}, "test": {"background": 4, "target": 6}}
+    assert info.sources == ("own images healthy, ill",)
+    assert info.notes == ()
+
+
+def test_each_image_keeps_its_labels(place: Path) -> None:
+    rows = every_row()
+    file = imported(place, label(place, rows[::-1]), common="sex", salient="lesion")
+    pixels = {np.asarray(Image.open(place / "healthy" / name)).tobytes(): name for name in HEALTHY}
+    pixels |= {np.asarray(Image.open(place / "ill" / name)).tobytes(): name for name in ILL}
+    known = {str(name): (sex, lesion) for name, sex, lesion in rows}
+    sex, lesion = file.info.attributes
+    assert (sex.classes, lesion.classes) == (("f", "m"), ("long", "round"))
+    seen = set()
+    for split in ("train", "test"):
+        data = file.read(split)
+        for part in (data.background, data.target):
+            for row, image in enumerate(part.images.numpy()):
+                name = pixels[image[0].tobytes()]
+                seen.add(name)
+                assert sex.classes[part.attributes["sex"][row]] == known[name][0]
+                code = part.attributes["lesion"][row]
+                assert (lesion.classes[code] if code >= 0 else "none") == known[name][1]
+    assert seen == set(HEALTHY) | set(ILL)
+
+
+def test_the_split_does_not_depend_on_how_folders_are_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = imported(place).info.content_sha256
+    monkeypatch.chdir(place)
+    form, columns = ImageForm(), parse_columns("", "", "", "")
+    again = import_folders(Path("healthy"), Path("./ill"), place / "again.h5", form, None, columns, Drawn())
+    assert again.info.content_sha256 == first
+
+
+def test_images_of_one_name_are_told_by_their_folder(place: Path, fill) -> None:
+    fill(place / "ill", HEALTHY[:1])
+    rows = [("healthy/00.png", "m", ""), ("ill/00.png", "f", "long"), *every_row()[1:]]
+    info = imported(place, label(place, rows), common="sex", salient="lesion").info
+    assert sum(part["target"] for part in info.counts.values()) == 31
+
+
+def test_subjects_stay_on_one_side(place: Path) -> None:
+    rows = [(name, f"s{n // 5}") for n, name in enumerate([*HEALTHY, *ILL])]
+    file = imported(place, label(place, rows, ("file", "subject")), Drawn(0.3, 1), group="subject")
+    sizes = [count for part in file.info.counts.values() for count in part.values()]
+    assert all(size % 5 == 0 for size in sizes)
+    assert sum(sizes) == 50
+
+
+def test_what_is_passed_over_or_nearly_black_is_noted(place: Path) -> None:
+    shutil.rmtree(place / "ill")
+    for folder, seed in (("healthy", 0), ("ill", 1)):
+        shutil.rmtree(place / folder, ignore_errors=True)
+        (place / folder).mkdir()
+        for number in range(10):
+            pixels = np.random.default_rng([seed, number]).integers(0, 4096, (12, 12), np.uint16)
+            pixels[0, 0] = 4095
+            Image.fromarray(pixels).save(place / folder / f"{number}.png")
+    (place / "ill" / "notes.txt").write_text("")
+    notes = imported(place).info.notes
+    assert notes[0] == "1 files in ill that are no images were passed over."
+    assert "--range 0 4095" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: [*rows, ("99.png", "m", "")], "has a label for '99.png', which is in neither folder"),
+        (lambda rows: rows[:-1], "ill/scan/29.png has no label"),
+        (lambda rows: [*rows, rows[3]], "has two rows for 03.png"),
+        (lambda rows: [("../ill/scan/00.png", "m", ""), *rows], "which is in neither folder"),
+        (lambda rows: [*rows[:-1], (ILL[-1], "", "")], None),
+    ],
+)
+def test_labels_and_images_must_match(place: Path, refusal, change, words: str | None) -> None:
+    labels = label(place, change(every_row()))
+    if words is None:
+        imported(place, labels, common="sex", salient="lesion")
+        return
+    assert words in refusal(lambda: imported(place, labels, common="sex", salient="lesion"))
+    assert not (place / "mine.h5").exists()
+
+
+def test_a_name_in_both_folders_must_be_told_apart(place: Path, fill, refusal) -> None:
+    fill(place / "ill", HEALTHY[:1])
+    said = refusal(lambda: imported(place, label(place, every_row()), common="sex", salient="lesion"))
+    assert "00.png is in both folders; write healthy/00.png or the other" in said
+
+
+def test_a_missing_column_is_named_with_the_closest(place: Path, refusal) -> None:
+    labels = label(place, every_row())
+    assert "did you mean 'lesion'" in refusal(lambda: imported(place, labels, salient="lession"))
+    headless = label(place, every_row(), ("name", "sex", "lesion"))
+    assert "'file'" in refusal(lambda: imported(place, headless, common="sex"))
+
+
+def test_columns_need_a_table(place: Path, refusal) -> None:
+    assert "--labels" in refusal(lambda: imported(place, common="sex"))
+    assert "--common" in refusal(lambda: imported(place, label(place, every_row())))
+
+
+def test_folders_must_be_apart(place: Path, refusal) -> None:
+    columns, form = parse_columns("", "", "", ""), ImageForm()
+    for background, target, words in (
+        ("healthy", "healthy", "given as background and as target"),
+        ("healthy", "healthy/../healthy", "given as background and as target"),
+        ("ill", "ill/scan", "lies inside"),
+        ("ill/scan", "ill", "lies inside"),
+        ("absent", "ill", "is not a folder"),
+    ):
+        paths = place / background, place / target, place / "mine.h5"
+        assert words in refusal(lambda paths=paths: import_folders(*paths, form, None, columns, Drawn()))
+
+
+def test_an_image_in_both_populations_is_named(place: Path, refusal) -> None:
+    shutil.copy(place / "healthy" / "05.png", place / "ill" / "copy.png")
+    said = refusal(lambda: imported(place))
+    assert "healthy/05.png" in said
+    assert "ill/copy.png" in said
+    assert "are equal" in said
+
+
+@pytest.mark.parametrize("drawn", [Drawn(0.0), Drawn(1.0), Drawn(float("nan")), Drawn(0.2, -1)])
+def test_splits_that_cannot_be_drawn_are_refused(place: Path, refusal, drawn: Drawn) -> None:
+    assert "is not allowed" in refusal(lambda: imported(place, None, drawn))

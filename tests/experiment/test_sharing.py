@@ -1,0 +1,137 @@
+"""Several processes on one results folder: none does what another has done, and what a dead one left is taken over."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cabench.experiment.plan import Request, resolve
+from cabench.experiment.store import ResultsStore
+
+# The command line, with a line in computed.txt for every fit that ends; the method to hang in never ends its own.
+WORKER = """
+import os, sys, time
+from cabench.__main__ import main
+from cabench.methods import chance, pca, random_encoder
+
+def counted(kind):
+    fit = kind.fit
+    def counting(self, data, context):
+        if self.name == os.environ.get("HANG_IN"):
+            print("hanging", flush=True)
+            time.sleep(600)
+        fit(self, data, context)
+        time.sleep(0.1)
+        with open("computed.txt", "a") as log:
+            log.write(f"{context.folder.parent.name} {context.folder.name}\\n")
+    kind.fit = counting
+
+for kind in (chance.Chance, pca.PCA, random_encoder.RandomEncoder):
+    counted(kind)
+sys.argv = ["cabench", *sys.argv[1:]]
+main()
+"""
+METHODS = "pca,chance,random_encoder"
+GRID = ("--methods", METHODS, "--profile", "smoke", "--no-controls", "--seeds", "0-2", "--set", "planted.repeats=1")
+
+
+@pytest.fixture
+def start(tmp_path: Path, start_python) -> Callable[..., Any]:
+    """Starts a process on the grid; it hangs in a method if one is named."""
+    return partial(start_python, tmp_path, "-c", WORKER, "run", *GRID)
+
+
+def computed(folder: Path) -> list[str]:
+    return sorted((folder / "computed.txt").read_text(encoding="utf-8").splitlines())
+
+
+def every_cell(folder: Path) -> list[str]:
+    request = Request(METHODS, "planted", "0-2", "smoke", ["planted.repeats=1"], "cpu", "fp32", None, False)
+    cells = [cell for cell, _ in resolve(request, say=lambda text: None).cells]
+    store = ResultsStore(folder / "results" / "runs")
+    assert [store.state(cell) for cell in cells] == ["done"] * 9
+    assert len(store.records()) == 9
+    return sorted(f"{cell.method_label} {cell.folder(folder).name}" for cell in cells)
+
+
+@pytest.mark.slow
+def test_processes_share_a_grid_and_compute_every_cell_once(tmp_path: Path, start) -> None:
+    workers = [start() for _ in range(4)]
+    for worker in workers:
+        _, errors = worker.communicate()
+        assert worker.returncode == 0, errors
+        assert "Traceback" not in errors
+    assert computed(tmp_path) == every_cell(tmp_path)
+    report = (tmp_path / "results" / "runs" / "report.md").read_text(encoding="utf-8")
+    assert all(f"| {method} " in report for method in METHODS.split(",")), "the last to write had not read everything"
+
+
+@pytest.mark.slow
+def test_a_cell_whose_process_dies_is_taken_over_by_one_that_had_left_it(tmp_path: Path, start) -> None:
+    hanging = start(HANG_IN="pca")
+    hanging.wait_for("hanging\n")
+    other = start()
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "computed.txt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not [line for line in computed(tmp_path) if line.startswith("pca seed0")], "its lock was not heeded"
+    hanging.send_signal(signal.SIGKILL)
+    hanging.communicate()
+    _, errors = other.communicate()
+    assert other.returncode == 0, errors
+    assert "left to" not in errors
+    assert computed(tmp_path) == every_cell(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_cell_whose_process_lives_is_left_to_it(tmp_path: Path, start) -> None:
+    hanging = start(HANG_IN="pca")
+    hanging.wait_for("hanging\n")
+    other = start()
+    _, errors = other.communicate()
+    assert other.returncode == 0, errors
+    assert errors.count("left to the process that is working on it") == 1
+    assert "[1/9] planted / pca / seed 0: left to the process" in errors
+    assert "1 cells are left to other processes" in errors
+    hanging.send_signal(signal.SIGTERM)
+    _, errors = hanging.communicate()
+    assert hanging.returncode == 130, "a closed-form fit puts off no signal"
+    assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+    assert len(computed(tmp_path)) == 8
+
+
+def test_nothing_depends_on_the_time_of_day(tmp_path: Path, start_python, start_cabench) -> None:
+    """The clock goes back an hour at every look at it, and files are dated in the future."""
+    script = """
+import itertools, os, sys, time
+from cabench.experiment import provenance, runner
+backwards = itertools.count(2_000_000_000, -3600)
+time.time = lambda: next(backwards)
+runner.now = provenance.now = lambda: time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time()))
+from cabench.__main__ import main
+sys.argv = ["cabench", *sys.argv[1:]]
+main()
+"""
+    arguments = ("run", "--methods", "mmcvae", "--profile", "smoke", "--no-controls", "--set", "planted.repeats=1")
+    for changed in (True, False):
+        folder = tmp_path / str(changed)
+        folder.mkdir()
+        start = partial(start_python, folder, "-c", script) if changed else partial(start_cabench, folder)
+        process = start(*arguments)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    backwards, plain = (
+        json.loads(next((tmp_path / name).rglob("record.json")).read_text(encoding="utf-8"))
+        for name in ("True", "False")
+    )
+    assert backwards["provenance"]["ended"] < backwards["provenance"]["started"]
+    assert min(backwards["cost"][name] for name in ("train_s", "probe_s", "images_per_s")) > 0
+    assert (backwards["key"], backwards["scores"]) == (plain["key"], plain["scores"])

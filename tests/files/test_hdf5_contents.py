@@ -1,0 +1,75 @@
+"""HDF5 files from outside: links, foreign values and impossible sizes are refused before anything of them is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cabench.files.hdf5 import check_contents
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((6,), np.int64)
+    layout[:] = h5py.VirtualSource("other.h5", "x", (6,))
+    file.create_virtual_dataset("x", layout)
+
+
+def nested(file: h5py.File) -> None:
+    file["a/b/c/d/e/x"] = np.ones(3)
+
+
+def circle(file: h5py.File) -> None:
+    file["a"] = file["/"]
+
+
+def committed(file: h5py.File) -> None:
+    file["x"] = np.dtype("f8")
+
+
+REFUSED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "a link inside": (lambda file: file.update({"x": h5py.SoftLink("/y")}), "/x is a link to somewhere else"),
+    "a link outside": (lambda file: file.update({"x": h5py.ExternalLink("o.h5", "/")}), "/x is a link to somewhere"),
+    "a virtual array": (virtual, "/x is kept in other files"),
+    "an external array": (
+        lambda file: file.create_dataset("x", (6,), "u1", external=[("/etc/hostname", 0, 6)]),
+        "/x is kept in other files",
+    ),
+    "text": (lambda file: file.update({"x": np.array(["a"], object)}), "/x is no array of numbers, but object"),
+    "references": (lambda file: file.create_dataset("x", (3,), h5py.ref_dtype), "/x is no array of numbers"),
+    "raw bytes": (lambda file: file.create_dataset("x", (3,), "V8"), "/x is no array of numbers"),
+    "records": (lambda file: file.create_dataset("x", (3,), [("a", "f8")]), "/x is no array of numbers"),
+    "one number": (lambda file: file.create_dataset("x", (), "f8"), r"/x is no array of numbers, but float64 of shape"),
+    "more than there is": (
+        lambda file: file.create_dataset("x", (2**40, 3), "u1", chunks=(64, 3)),
+        r"it declares 3,298,534,883,328 bytes of arrays, far more than it has",
+    ),
+    "more than there is, together": (
+        lambda file: [file.create_dataset(f"x{n}", (2**20,), "f8", chunks=(64,)) for n in range(20)],
+        "far more than it has",
+    ),
+    "deep groups": (nested, "/a/b/c/d is neither an array nor a group of arrays"),
+    "groups in a circle": (circle, "is neither an array nor a group of arrays"),
+    "a type": (committed, "/x is neither an array nor a group of arrays"),
+}
+
+
+@pytest.mark.parametrize(("write", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_not_the_files_own_numbers_is_refused(
+    tmp_path: Path, write: Callable[[h5py.File], object], words: str
+) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        write(file)
+    with h5py.File(tmp_path / "x.h5") as file, pytest.raises(ValueError, match=words):
+        check_contents(file)
+
+
+def test_compressed_arrays_in_groups_are_allowed(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("a/b/x", (2**20,), "u1", compression="gzip", compression_opts=9)[:] = 0
+        file["a/c"] = np.ones(3, bool)
+    with h5py.File(tmp_path / "x.h5") as file:
+        check_contents(file)

@@ -1,0 +1,131 @@
+"""Real processes, killed in the middle of training, and what the same command makes of it afterwards."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EPOCHS = 6
+COMMAND = (
+    *("run", "--methods", "mmcvae", "--profile", "smoke", "--no-controls", "--checkpoint-seconds", "0"),
+    *("--set", "planted.repeats=1", "--set", f"mmcvae.epochs={EPOCHS}"),
+)
+
+
+def wait_for_epoch(folder: Path, epoch: int, process: Any) -> None:
+    """Wait until training has logged some epochs."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        logs = list(folder.glob("results/runs/*/*/seed*/log.jsonl"))
+        if logs and len(logs[0].read_text(encoding="utf-8").splitlines()) >= epoch:
+            return
+        assert not process.ended(0.01), process.communicate()
+    raise AssertionError("training did not get that far in two minutes")
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    (path,) = folder.glob("results/runs/*/*/seed*/record.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return {name: record[name] for name in ("key", "status", "scores", "separation_gap")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_cabench) -> dict[str, object]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    process = start_cabench(folder, *COMMAND)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return outcome(folder)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undisturbed, start_cabench, kind):
+    process = start_cabench(tmp_path, *COMMAND)
+    wait_for_epoch(tmp_path, 2, process)
+    process.send_signal(kind)
+    _, errors = process.communicate()
+    assert process.returncode != 0
+    assert not list(tmp_path.glob("results/runs/*/*/seed*/record.json"))
+    assert list(tmp_path.glob("results/runs/*/*/seed*/checkpoint/state.safetensors"))
+    if kind is not signal.SIGKILL:
+        assert "the same command" in errors
+        assert "Traceback" not in errors
+
+    process = start_cabench(tmp_path, *COMMAND)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert outcome(tmp_path) == undisturbed
+    (log,) = tmp_path.glob("results/runs/*/*/seed*/log.jsonl")
+    epochs = [json.loads(line)["epoch"] for line in log.read_text(encoding="utf-8").splitlines()]
+    assert epochs == list(range(1, EPOCHS + 1))
+    assert not list(tmp_path.glob("results/runs/*/*/seed*/checkpoint"))
+
+
+@pytest.mark.slow
+def test_whoever_stops_a_run_stops_the_process_that_computes(tmp_path, start_python):
+    process = start_python(tmp_path, "-m", "cabench", *COMMAND)
+    wait_for_epoch(tmp_path, 2, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.count("the same command goes on from here") == 1
+    (checkpoint,) = tmp_path.glob("results/runs/*/*/seed*/checkpoint")
+    assert [path.name for path in checkpoint.iterdir()] == ["state.safetensors"]
+
+
+# The command line, in which one function says that it began and then works on for as long as it is let.
+BUSY_IN = """
+import os, sys, time
+from importlib import import_module
+from cabench.__main__ import main
+
+def busy(*arguments, **keywords):
+    print("busy", flush=True)
+    while True:
+        time.sleep(0.01)
+
+module, name = sys.argv.pop(1).rsplit(".", 1)
+setattr(import_module(module), name, busy)
+sys.argv[0] = "cabench"
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        (signal.SIGTERM, "cabench.data.builder._write"),
+        (signal.SIGTERM, "cabench.experiment.runner._encode"),
+        (signal.SIGTERM, "cabench.experiment.runner.evaluate"),
+        (signal.SIGTERM, "cabench.experiment.store.write_text"),
+        (signal.SIGINT, "cabench.experiment.runner.evaluate"),
+    ],
+)
+def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(tmp_path, start_python, kind, place):
+    command, cache = (*COMMAND[:-1], "mmcvae.epochs=1"), str(tmp_path / "cache")
+    process = start_python(tmp_path, "-c", BUSY_IN, place, *command, CABENCH_CACHE=cache)
+    process.wait_for("busy\n")
+    process.send_signal(kind)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+    assert not list(tmp_path.rglob(".*.tmp")), "something half-written was left"
+    assert not list(tmp_path.rglob("record.json"))
+
+
+@pytest.mark.slow
+def test_runs_killed_at_random_moments_end_as_undisturbed_ones():
+    """The short form of a script that is run in full by hand."""
+    script = [sys.executable, str(Path(__file__).parents[1] / "kill_runs.py"), "--kills", "2", "--terms", "1"]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SIGKILL: 2 runs" in done.stdout

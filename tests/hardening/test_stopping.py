@@ -1,0 +1,99 @@
+"""Signals: what the first and the second of them do, inside a loop that looks at its flag and outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from cabench.errors import StopRequested
+from cabench.hardening.stopping import StopFlag, stopping_at_sigterm
+
+
+@pytest.fixture(autouse=True)
+def handlers_stay() -> Iterator[None]:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def receive(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_loop_sees_the_first_signal_and_goes_on_to_its_own_end(number: signal.Signals) -> None:
+    seen = []
+
+    def loop(stop: StopFlag) -> None:
+        with stop.heeded():
+            for step in range(5):
+                if step == 2:
+                    receive(number)
+                seen.append(stop.requested)
+                if stop.requested:
+                    raise StopRequested
+
+    with pytest.raises(StopRequested):
+        loop(StopFlag())
+    assert seen == [False, False, True]
+
+
+def test_a_signal_after_the_last_look_counts_at_the_end_of_the_loop() -> None:
+    reached = []
+
+    def loop() -> None:
+        with StopFlag().heeded():
+            receive(signal.SIGTERM)
+            reached.append(True)
+
+    with pytest.raises(StopRequested):
+        loop()
+    assert reached
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, StopRequested)])
+def test_a_second_signal_acts_as_it_does_outside(number: signal.Signals, error: type[BaseException]) -> None:
+    def loop() -> None:
+        with stopping_at_sigterm(), StopFlag().heeded():
+            receive(number)
+            receive(number)
+            pytest.fail("the second signal was put off")
+
+    with pytest.raises(error):
+        loop()
+
+
+def test_a_flag_that_is_set_without_a_signal_raises_nothing() -> None:
+    stop = StopFlag()
+    with stop.heeded():
+        stop.requested = True
+
+
+def test_outside_loops_sigterm_acts_at_once_and_no_handler_of_errors_takes_it() -> None:
+    def work() -> None:
+        with stopping_at_sigterm():
+            try:
+                receive(signal.SIGTERM)
+            except Exception:
+                pytest.fail("taken for an error")
+            pytest.fail("the signal was put off")
+
+    with pytest.raises(StopRequested):
+        work()
+
+
+def test_loops_outside_the_main_thread_run_without_signals() -> None:
+    stop, ran = StopFlag(), []
+
+    def loop() -> None:
+        with stop.heeded():
+            ran.append(True)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    thread.join(timeout=30)
+    assert ran == [True]
