@@ -24,10 +24,9 @@ from cabench.context import FitContext, Randomness
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.discovery import plugins
 from cabench.errors import StopRequested
-from cabench.experiment.request import check_method, check_overrides, make_dataset, make_method, parse_overrides
+from cabench.experiment.request import ResolvedProfile, check_method
 from cabench.hardening.stopping import StopFlag
 from cabench.method import ContrastiveAnalysisMethod, Generative, NetworkMethod, Representation
-from cabench.profiles import load_profile
 from cabench.saving import load_method, save_method
 from cabench.training import GradientTrainedMethod
 
@@ -84,12 +83,10 @@ def load_subject(name: str, sets: Sequence[str] = ()) -> Subject:
     Raises:
         UserError: for an unknown method, or one that does not take the data set.
     """
-    profile = load_profile("smoke")
-    overrides = parse_overrides(sets)
-    (dataset,) = profile.defaults["datasets"]
-    check_overrides(overrides, [name])
-    method = make_method(name, dataset, profile, overrides)
-    file = make_dataset(dataset, profile, {}).obtain(None)
+    resolved = ResolvedProfile.read("smoke", sets, [name])
+    (dataset,) = resolved.profile.defaults["datasets"]
+    method = resolved.method(name, dataset)
+    file = resolved.dataset(dataset).obtain(None)
     check_method(method, file.info)
     return Subject(type(method), method.config, file.read("train"))
 

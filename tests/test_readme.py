@@ -11,8 +11,8 @@ import pytest
 
 import cabench
 from cabench.discovery import plugins
-from cabench.experiment.plan import Request, resolve
-from cabench.experiment.request import check_profile
+from cabench.experiment.plan import resolve
+from cabench.experiment.request import Request, check_profile
 from cabench.experiment.store import ResultsStore
 from cabench.profiles import load_profile, profile_names
 from cabench.report.markdown import markdown, markdown_summary
@@ -95,7 +95,13 @@ def test_the_profile_in_the_readme_works_as_it_stands(tmp_path):
     request = Request(methods, "", "", str(tmp_path / "mine.toml"), [], "cpu", "auto", None, True)
     smaller = ["dsprites.train_size=1200", "dsprites.test_size=40"]
     cells = resolve(replace(request, sets=smaller), say=lambda text: None).cells
-    assert [cell.method_label for cell, _ in cells] == ["sepclr", "sepclr_without_independence", "pca", "chance"]
+    labels = [cell.identity.method["label"] for cell in cells]
+    assert labels == [
+        "sepclr",
+        "sepclr_without_independence",
+        "pca",
+        "chance",
+    ]
     (tmp_path / "own.toml").write_text(own, encoding="utf-8")
     check_profile(profile := load_profile(str(tmp_path / "own.toml")))
     assert profile.method_fields("sepclr", "garments")[1]["epochs"] == 50

@@ -17,10 +17,11 @@ from cabench.evaluation.scoring import Scoring
 from cabench.evaluation.structure import dimensions, score_structure
 
 VERSION = 2  # raised whenever a change may change a score
-EVALUATION = ProbeConfig()
+PROBES = ProbeConfig()
+"""The configuration under which every cell is measured."""
 
 
-class Evaluation(NamedTuple):
+class Measured(NamedTuple):
     """What an evaluation gives; the fields are those of `cabench.experiment.record.Record`."""
 
     scores: tuple[Score, ...]
@@ -29,8 +30,8 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute], config: ProbeConfig
-) -> Evaluation:
+    train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute], config: ProbeConfig = PROBES
+) -> Measured:
     """All scores of one cell: the probe grid, then what the shape of the spaces tells.
 
     Raises:
@@ -43,7 +44,7 @@ def evaluate(
     with threadpool_limits(limits=1):
         score_grid(scoring, train, test, attributes, config)
         score_structure(scoring, train, test, attributes, config)
-        return Evaluation(tuple(scoring.scores), tuple(scoring.unmeasured), dimensions(test, attributes))
+        return Measured(tuple(scoring.scores), tuple(scoring.unmeasured), dimensions(test, attributes))
 
 
 def _check_finite(*splits: EncodedSplit) -> None:

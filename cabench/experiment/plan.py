@@ -1,10 +1,9 @@
-"""From what was asked for to the cells that answer it. All that can be wrong with a request is found here."""
+"""From a request to the cells that answer it. All that can be wrong with a request is found here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -15,43 +14,28 @@ from cabench.data.file import DatasetFile
 from cabench.errors import UserError
 from cabench.experiment.cell import Cell
 from cabench.experiment.device import resolve_device, resolve_precision
+from cabench.experiment.identity import identify, method_entry
 from cabench.experiment.request import (
     ALL,
-    Overrides,
+    Request,
+    ResolvedProfile,
+    check_given,
     check_method,
-    check_overrides,
     check_profile,
-    make_dataset,
-    make_method,
-    parse_overrides,
-    parse_seeds,
-    with_files,
+    name_list,
+    seed_list,
 )
 from cabench.experiment.store import ResultsStore
-from cabench.profiles import Profile, load_profile
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asked for, as the command line gives it; empty text means the profile's default."""
-
-    methods: str
-    datasets: str
-    seeds: str
-    profile: str
-    sets: Sequence[str]
-    device: str
-    precision: str
-    data_root: Path | None
-    controls: bool
+from cabench.hardening.deaths import deaths_at
+from cabench.method import ContrastiveAnalysisMethod
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A request resolved: its cells, each with its data set, data sets outermost and seeds innermost."""
+    """A request resolved: its cells, data sets outermost and seeds innermost."""
 
     device: torch.device
-    cells: list[tuple[Cell, DatasetFile]]
+    cells: list[Cell]
 
 
 def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
@@ -76,10 +60,12 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
         for note in file.info.notes:
             say(f"Note on {label}: {note}")
         files[label] = file
+    cells: list[Cell] = []
     for label, file in files.items():
-        for method, reason in outline.left_out(label, file).items():
+        found, left_out = outline.cells(label, file)
+        cells += found
+        for method, reason in left_out.items():
             say(f"Left out on {label}: {method} ({reason})")
-    cells = [(cell, files[cell.dataset_label]) for label, file in files.items() for cell in outline.cells(label, file)]
     return Experiment(outline.device, cells)
 
 
@@ -94,23 +80,24 @@ def survey(request: Request, store: ResultsStore) -> list[tuple[str, str, int | 
     for label, dataset in outline.datasets.items():
         file = dataset.find(request.data_root)
         if file is None:
-            lines += [
-                (label, m, seed, "", "missing (data set not built)") for m in outline.methods for seed in outline.seeds
-            ]
+            unbuilt = [(method, seed) for method in outline.methods[label] for seed in outline.seeds]
+            lines += [(label, method, seed, "", "missing (data set not built)") for method, seed in unbuilt]
             continue
-        cells = outline.cells(label, file)
-        lines += [(label, method, "", "", f"left out ({why})") for method, why in outline.left_out(label, file).items()]
-        lines += [(label, c.method_label, c.seed, c.key[:8], _state(store, c)) for c in cells]
+        cells, left_out = outline.cells(label, file)
+        lines += [(label, method, "", "", f"left out ({why})") for method, why in left_out.items()]
+        for cell in cells:
+            identity = cell.identity
+            lines.append((label, identity.method["label"], identity.seed, identity.key[:8], _state(store, cell)))
     return lines
 
 
 def _state(store: ResultsStore, cell: Cell) -> str:
     """The state of a cell, with what it is that a run will meet there."""
-    state = store.state(cell)
-    if state == "failed" and (error := store.load(cell).error):
+    state = store.state(cell.identity)
+    if state == "failed" and (error := store.load(cell.identity).error):
         at = f" at step {error['step']}" if error.get("step") else ""
         return f"failed ({error.get('type')}{at})"
-    if state in ("missing", "stale") and (deaths := store.deaths(cell)):
+    if state in ("missing", "stale") and (deaths := deaths_at(cell.identity.folder(store.folder))):
         return f"{state} ({deaths} {'process' if deaths == 1 else 'processes'} died at it)"
     return state
 
@@ -119,80 +106,95 @@ def _state(store: ResultsStore, cell: Cell) -> str:
 class _Outline:
     """A request with all names looked up and all configurations validated.
 
-    `optional` holds those of the methods that were not named one by one: they may refuse a data set.
+    Attributes:
+        profile: the profile's name.
+        device: for training and encoding.
+        precision: of the networks.
+        datasets: by label.
+        methods: by data set label and method label, each configured; of those that only "all" brought in, and that
+            cannot be configured, the reason.
+        optional: labels of what only "all" brought in: these methods may refuse a data set.
+        seeds: in order.
     """
 
-    profile: Profile
-    overrides: Overrides
+    profile: str
     device: torch.device
     precision: Precision
-    datasets: dict[str, DatasetProvider]
-    methods: list[str]
+    datasets: Mapping[str, DatasetProvider]
+    methods: Mapping[str, Mapping[str, ContrastiveAnalysisMethod | UserError]]
     optional: frozenset[str]
     seeds: list[int]
 
-    def left_out(self, label: str, file: DatasetFile) -> dict[str, str]:
-        """Of the methods that only "all" brought in, those that refuse a data set, and why."""
-        refusals = {}
-        for method_label in self.methods:
-            if method_label in self.optional:
-                try:
-                    check_method(make_method(method_label, label, self.profile, self.overrides), file.info)
-                except UserError as error:
-                    refusals[method_label] = str(error).rstrip(".")
-        return refusals
+    def cells(self, label: str, file: DatasetFile) -> tuple[list[Cell], dict[str, str]]:
+        """The cells on one data set; and of the methods that only "all" brought in, those that refuse it, and why.
 
-    def cells(self, label: str, file: DatasetFile) -> list[Cell]:
-        """The cells on one data set, each method checked against it."""
+        Raises:
+            UserError: where another method refuses it.
+        """
         cells: list[Cell] = []
-        left_out = self.left_out(label, file)
-        for method_label in self.methods:
-            if method_label in left_out:
+        left_out: dict[str, str] = {}
+        for method_label, method in self.methods[label].items():
+            try:
+                if isinstance(method, UserError):
+                    raise method
+                check_method(method, file.info)
+            except UserError as error:
+                if method_label not in self.optional:
+                    raise
+                left_out[method_label] = str(error).rstrip(".")
                 continue
-            method = make_method(method_label, label, self.profile, self.overrides)
-            check_method(method, file.info)
-            cells += [
-                Cell(method, method_label, file.info, label, seed, self.precision, self.profile.name)
-                for seed in self.seeds
-            ]
-        return cells
+            entry = method_entry(method, method_label)
+            for seed in self.seeds:
+                identity = identify(entry, file.info, label, self.profile, seed, self.precision)
+                cells.append(Cell(identity, method, file))
+        return cells, left_out
 
 
 def _outline(request: Request) -> _Outline:
-    profile = load_profile(request.profile)
-    defaults = profile.defaults
-    asked = _names("method", request.methods) + (list(defaults.get("controls", [])) if request.controls else [])
+    resolved = ResolvedProfile.read(request.profile, request.sets)
+    defaults = resolved.profile.defaults
+    asked, given = [], {}
+    for method in name_list("method", request.methods):
+        label = method if isinstance(method, str) else check_given(method)
+        if not isinstance(method, str):
+            if label in given:
+                raise UserError(f"Two of the methods are called {label!r}; run them one after the other.")
+            given[label] = method
+        asked.append(label)
+    asked += defaults.get("controls", []) if request.controls else []
     every = sorted(discovery.plugins("methods")) if ALL in asked else []
     methods = list(dict.fromkeys(name for label in asked for name in (every if label == ALL else [label])))
-    datasets = _names("data set", request.datasets) if request.datasets else list(defaults.get("datasets", []))
-    if not datasets:
-        raise UserError(f"Profile {profile.name!r} has no default data sets; name some with --datasets.")
-    overrides = parse_overrides(request.sets)
-    profile, labels = with_files(profile, datasets)
+    optional = frozenset(every) - set(asked)
+    names = name_list("data set", request.datasets) if request.datasets else list(defaults.get("datasets", []))
+    if not names:
+        raise UserError(f"Profile {resolved.profile.name!r} has no default data sets; name some with --datasets.")
+    resolved, labels = ResolvedProfile(resolved.profile, resolved.overrides, given).with_files(names)
     device = resolve_device(request.device)
     precision = request.precision if request.precision != "auto" else str(defaults.get("precision", "auto"))
-    providers = {label: make_dataset(label, profile, overrides) for label in labels}
-    optional = frozenset(every) - set(asked)
-    for label in labels:
-        for method in methods:
-            if method not in optional:
-                make_method(method, label, profile, overrides)
-    check_overrides(overrides, [*methods, *labels])
-    check_profile(profile)
+    datasets = {label: resolved.dataset(label) for label in labels}
+    configured = {label: _configured(resolved, label, methods, optional) for label in labels}
+    resolved.check_overrides([*methods, *labels])
+    check_profile(resolved.profile)
     return _Outline(
-        profile=profile,
-        overrides=overrides,
+        profile=resolved.profile.name,
         device=device,
         precision=resolve_precision(precision, device),
-        datasets=providers,
-        methods=methods,
+        datasets=datasets,
+        methods=configured,
         optional=optional,
-        seeds=parse_seeds(request.seeds or str(defaults.get("seeds", "0"))),
+        seeds=seed_list(request.seeds if request.seeds != "" else str(defaults.get("seeds", "0"))),
     )
 
 
-def _names(kind: str, text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UserError(f"No {kind} was named; write names separated by commas.")
-    return names
+def _configured(
+    resolved: ResolvedProfile, dataset_label: str, labels: list[str], optional: frozenset[str]
+) -> dict[str, ContrastiveAnalysisMethod | UserError]:
+    methods: dict[str, ContrastiveAnalysisMethod | UserError] = {}
+    for label in labels:
+        try:
+            methods[label] = resolved.method(label, dataset_label)
+        except UserError as error:
+            if label not in optional:
+                raise
+            methods[label] = error
+    return methods

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,47 +15,12 @@ from typing_extensions import TypedDict
 
 from cabench.errors import UserError
 from cabench.evaluation.score import Score, Unmeasured
+from cabench.experiment.identity import SCHEMA, Identity
 from cabench.files.json import read_json
 from cabench.files.names import is_name
 
-SCHEMA = 1
 
-
-_nothing_else = with_config(ConfigDict(extra="forbid"))
-_and_more = with_config(ConfigDict(extra="allow"))
-
-
-@_and_more
-class MethodEntry(TypedDict):
-    """The method of a record. The label is the name that was asked for: a variant's, or the method's own."""
-
-    name: str
-    label: str
-    version: int
-    config: dict[str, Any]
-
-
-@_and_more
-class DatasetEntry(TypedDict):
-    """The data set of a record; `sources` are titles."""
-
-    name: str
-    label: str
-    builder_version: int
-    config: dict[str, Any]
-    content_sha256: str
-    sources: list[str]
-
-
-@_and_more
-class EvaluationEntry(TypedDict):
-    """The evaluation of a record."""
-
-    version: int
-    config: dict[str, Any]
-
-
-@_and_more
+@with_config(ConfigDict(extra="allow"))
 class ErrorEntry(TypedDict):
     """Why a cell failed, and where it stood."""
 
@@ -66,20 +31,13 @@ class ErrorEntry(TypedDict):
     last_terms: dict[str, str] | None
 
 
-@_nothing_else
-@dataclass(frozen=True)
-class Record:
-    """One cell's record; the fields are those of `record.json`, and their types what a file is checked against.
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True)
+class Record(Identity):
+    """What became of one cell; the fields are those of `record.json`, and their types what a file is checked against.
 
     Attributes:
-        key: identifies what was computed (SHA-256); see `cabench.experiment.cell.Cell.key`.
         status: "ok" or "failed".
-        method: name, label, version and config. The label is the name that was asked for.
-        dataset: name, label, builder_version, config, content_sha256 and sources (titles).
-        evaluation: version and config of the evaluation.
-        profile: the profile's name.
-        seed: the seed index.
-        precision: "fp32" or "bf16".
         scores: empty for a failed cell.
         separation_gap: mean |value - ideal| over the grid; None for a failed cell.
         cost: train_s, compile_s, probe_s, images_per_s, steps, images_seen, parameters, peak_memory_gib.
@@ -92,14 +50,7 @@ class Record:
         schema: version of this layout.
     """
 
-    key: str
     status: Literal["ok", "failed"]
-    method: MethodEntry
-    dataset: DatasetEntry
-    evaluation: EvaluationEntry
-    profile: str
-    seed: int
-    precision: Literal["fp32", "bf16"]
     scores: tuple[Score, ...]
     separation_gap: float | None
     cost: Mapping[str, float]
@@ -110,13 +61,16 @@ class Record:
     protocols: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
     schema: int = SCHEMA
 
-    def folder(self, results: Path) -> Path:
-        """The folder of the record's cell below a results folder."""
-        return results / str(self.dataset["label"]) / str(self.method["label"]) / f"seed{self.seed}-{self.key[:8]}"
+    @classmethod
+    def of(cls, identity: Identity, status: Literal["ok", "failed"], **found: Any) -> Record:
+        """The record of a cell; `found` are the fields of its results."""
+        return cls(**{item.name: getattr(identity, item.name) for item in fields(Identity)}, status=status, **found)
 
     def to_json(self) -> str:
-        """The content of `record.json`."""
-        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n"
+        """The content of `record.json`: key and status first."""
+        content = dataclasses.asdict(self)
+        first = {name: content.pop(name) for name in ("key", "status")}
+        return json.dumps({**first, **content}, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def load(cls, path: Path) -> Record:

@@ -12,10 +12,10 @@ from filelock import Timeout
 from cabench import discovery
 from cabench.data.file import DatasetFile
 from cabench.errors import UserError
-from cabench.evaluation.evaluate import EVALUATION, evaluate
+from cabench.evaluation.evaluate import evaluate
 from cabench.evaluation.grid import separation_gap
 from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
-from cabench.experiment.cell import evaluation, renewed_key
+from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.pictures.maps import maps
@@ -25,7 +25,7 @@ PATIENCE_S = 600.0  # for another process that evaluates the same record
 
 
 @dataclass(frozen=True)
-class Evaluator:
+class Reevaluation:
     """Brings the records of one results folder up to date.
 
     Attributes:
@@ -62,20 +62,22 @@ class Evaluator:
                 if content not in files:
                     files[content] = self._dataset(record)
                 current.append(self._renew_alone(record, files[content]))
-                self.say(f"[{number}/{len(records)}] {_title(record)}: evaluated")
+                self.say(f"[{number}/{len(records)}] {record.title}: evaluated")
             except Timeout:
                 current.append(record)
-                failures.append(f"{_title(record)}: another process works on its cell; evaluate again when that ended.")
+                failures.append(f"{record.title}: another process works on its cell; evaluate again when that ended.")
             except (UserError, ValueError) as error:  # ValueError: representations that are not finite
                 current.append(record)
-                failures.append(f"{_title(record)}: {error}")
+                failures.append(f"{record.title}: {error}")
             except OSError as error:
-                raise UserError(f"{_title(record)} could not be saved in {self.store.folder}: {error}.") from error
+                raise UserError(f"{record.title} could not be saved in {self.store.folder}: {error}.") from error
         return current, failures
 
     def _is_current(self, record: Record) -> bool:
         wanted = protocols_of(record.dataset["name"], self.protocols)
-        return record.status == "failed" or (record.evaluation == evaluation() and set(wanted) <= set(record.protocols))
+        return record.status == "failed" or (
+            record.evaluation == current_evaluation() and set(wanted) <= set(record.protocols)
+        )
 
     def _dataset(self, record: Record) -> DatasetFile:
         """The data set that a record was computed on."""
@@ -88,7 +90,7 @@ class Evaluator:
 
     def _renew_alone(self, record: Record, file: DatasetFile) -> Record:
         """Renew a record, or take it as another process has renewed it meanwhile."""
-        renewed = replace(record, key=renewed_key(record))
+        renewed = record.renewed()
         if self.store.has_record(record):
             with self.store.lock(record, PATIENCE_S):
                 if self.store.has_record(record):
@@ -100,13 +102,11 @@ class Evaluator:
         train, test = self.store.read_representations(record, file)
         attributes = file.info.attributes
         renewed, names = record, protocols_of(file.info.name, self.protocols)
-        if record.evaluation != evaluation():
+        if record.evaluation != current_evaluation():
             started = time.monotonic()
-            measured = evaluate(train, test, attributes, EVALUATION)
+            measured = evaluate(train, test, attributes)
             renewed = replace(
-                record,
-                key=renewed_key(record),
-                evaluation=evaluation(),
+                record.renewed(),
                 separation_gap=separation_gap(measured.scores),
                 cost={**record.cost, "probe_s": time.monotonic() - started},
                 protocols={},
@@ -126,7 +126,3 @@ class Evaluator:
         else:
             self.store.replace_record(renewed)
         return renewed
-
-
-def _title(record: Record) -> str:
-    return f"{record.dataset['label']} / {record.method['label']} / seed {record.seed}"

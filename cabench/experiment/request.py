@@ -1,10 +1,11 @@
-"""What is to be computed: cells, each a method on a data set under a seed, and the key that identifies each."""
+"""What a user asks for, resolved: names, profile and overrides become configured methods and data sets, once."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,148 @@ from cabench.data.file import DatasetFile
 from cabench.errors import UserError, unknown
 from cabench.files.names import is_name
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.profiles import Profile, Variant
+from cabench.profiles import Profile, Variant, load_profile
 
 OWN_IMAGES, OWN_TABLE, OWN_SUFFIX = "file", "table", ".h5"
 """The data sets that stand for users' own files, and how the paths of these end."""
 ALL = "all"
 """Stands for every discovered method that takes the data set."""
 MOST_SEEDS = 10_000
+
+MethodLike = str | type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod
 Overrides = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for; whatever is left empty is the profile's default.
+
+    Attributes:
+        methods: names separated by commas, or a list of names, classes and constructed methods.
+        datasets: names or paths of .h5 files, separated by commas or in a list.
+        seeds: text such as "0-4", how many from 0, or a list of them.
+        profile: a profile's name, or the path of a .toml file.
+        sets: changes of single fields, such as "sepclr.epochs=20".
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        precision: "auto", "fp32" or "bf16".
+        data_root: folder of raw data; None downloads into the cache.
+        controls: whether the profile's control methods are added.
+    """
+
+    methods: str | Sequence[MethodLike]
+    datasets: str | Sequence[str | Path] = ""
+    seeds: str | int | Sequence[int] = ""
+    profile: str = "quick"
+    sets: Sequence[str] = ()
+    device: str = "auto"
+    precision: str = "auto"
+    data_root: Path | None = None
+    controls: bool = True
+
+
+@dataclass(frozen=True)
+class ResolvedProfile:
+    """A profile with one request's changes laid over it: it makes configured methods and data sets by label.
+
+    Attributes:
+        profile: as read, with the request's own files as data set variants.
+        overrides: fields by label.
+        given: methods that were handed over as classes or objects, by name; no discovery finds them.
+    """
+
+    profile: Profile
+    overrides: Overrides = field(default_factory=dict)
+    given: Mapping[str, type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, profile: str, sets: Sequence[str], labels: Sequence[str] | None = None) -> ResolvedProfile:
+        """Read a profile and changes such as "sepclr.epochs=20".
+
+        Args:
+            profile: a name or path.
+            sets: the changes.
+            labels: what may be changed; None where that is not known yet.
+
+        Raises:
+            UserError: for a profile or change that cannot be read, and for one of a label that takes no part.
+        """
+        resolved = cls(load_profile(profile), parse_overrides(sets))
+        if labels is not None:
+            resolved.check_overrides(labels)
+        return resolved
+
+    def dataset(self, label: str) -> DatasetProvider:
+        """What gives the data set behind a label, with its resolved configuration.
+
+        Raises:
+            UserError: for an unknown name, field or value.
+        """
+        name, fields = self.profile.dataset_fields(label)
+        _check_label("data set", label, name, self.profile.dataset_variants, discovery.plugins("datasets"))
+        provider = discovery.load_dataset(name)
+        return provider(provider.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
+
+    def method(self, label: str, dataset_label: str) -> ContrastiveAnalysisMethod:
+        """The method behind a label, with its configuration resolved for a data set.
+
+        A method that was given as an object keeps its configuration, but for what the request changes.
+
+        Raises:
+            UserError: for an unknown name, field or value, and for a method that cannot be constructed.
+        """
+        name, fields = self.profile.method_fields(label, dataset_label)
+        given = self.given.get(name)
+        if given is None:
+            known = {**discovery.plugins("methods"), **self.given}
+            _check_label("method", label, name, self.profile.method_variants, known)
+            given = discovery.load_method(name)
+        if isinstance(given, ContrastiveAnalysisMethod):
+            kind, fields = type(given), given.config.to_dict()
+        else:
+            kind, every = given, self.profile.every_method
+            fields = {key: every[key] for key in every if key in kind.Config.field_names()} | fields
+        with _blaming(label):
+            return kind(kind.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
+
+    def check_overrides(self, labels: Sequence[str]) -> None:
+        """Refuse a change of something that takes no part in the run.
+
+        Raises:
+            UserError: naming it and what does take part.
+        """
+        for label in self.overrides:
+            if label not in labels:
+                raise unknown("name in --set", label, labels)
+
+    def with_files(self, names: Sequence[str]) -> tuple[ResolvedProfile, list[str]]:
+        """Let data set files be used like names: each becomes a variant, named by its file, of `file` or `table`.
+
+        Args:
+            names: of data sets, as they were asked for; those that end in .h5 are paths.
+
+        Returns:
+            The profile with them, and the labels of all data sets, in order.
+
+        Raises:
+            UserError: for a file that cannot be read, or is called like another data set or a method, or as
+                nothing may be called.
+        """
+        labels, variants = [], dict(self.profile.dataset_variants)
+        for name in names:
+            if not name.endswith(OWN_SUFFIX):
+                labels.append(name)
+                continue
+            label = Path(name).stem
+            if not is_name(label):
+                raise UserError(f"The file {name} must be called by letters, digits, _ and -; rename it.")
+            base = OWN_TABLE if DatasetFile.open_from_elsewhere(Path(name)).info.is_table else OWN_IMAGES
+            variant = Variant(base, {"path": str(Path(name).resolve())})
+            taken = label == ALL or label in discovery.plugins("datasets") or label in discovery.plugins("methods")
+            if taken or variants.get(label, variant) != variant:
+                raise UserError(f"The file {name} is called like another data set or a method, {label!r}; rename it.")
+            variants[label] = variant
+            labels.append(label)
+        return replace(self, profile=replace(self.profile, dataset_variants=variants)), labels
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -44,6 +179,19 @@ def parse_seeds(text: str) -> list[int]:
     return list(dict.fromkeys(seeds))
 
 
+def seed_list(seeds: str | int | Sequence[int]) -> list[int]:
+    """The seeds that are asked for as text, as a number of seeds from 0, or as a list.
+
+    Raises:
+        UserError: as `parse_seeds`.
+    """
+    if isinstance(seeds, str):
+        return parse_seeds(seeds)
+    if isinstance(seeds, int):
+        return parse_seeds(f"0-{seeds - 1}" if seeds > 0 else str(seeds))
+    return parse_seeds(",".join(map(str, seeds)))
+
+
 def _is_seed(text: str) -> bool:
     return text.isdecimal() and len(text) < 10
 
@@ -57,82 +205,24 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     overrides: dict[str, dict[str, Any]] = {}
     for text in texts:
         place, equals, value = text.partition("=")
-        label, dot, field = place.strip().partition(".")
-        if not (equals and dot and label and field):
+        label, dot, name = place.strip().partition(".")
+        if not (equals and dot and label and name):
             raise UserError(f"--set {text!r} is not understood; write NAME.FIELD=VALUE, such as sepclr.epochs=20.")
-        overrides.setdefault(label, {})[field] = parse_value(value.strip())
+        overrides.setdefault(label, {})[name] = parse_value(value.strip())
     return overrides
 
 
-def make_dataset(label: str, profile: Profile, overrides: Overrides) -> DatasetProvider:
-    """What gives the data set behind a label, with its resolved configuration.
+def name_list(kind: str, names: str | Sequence[object]) -> list[Any]:
+    """Names separated by commas, or a list of them; paths become text.
 
     Raises:
-        UserError: for an unknown name, field or value.
+        UserError: where there is none.
     """
-    name, fields = profile.dataset_fields(label)
-    _check_label("data set", label, name, profile.dataset_variants, discovery.plugins("datasets"))
-    provider = discovery.load_dataset(name)
-    return provider(provider.Config.from_mapping({**fields, **overrides.get(label, {})}))
-
-
-def make_method(label: str, dataset_label: str, profile: Profile, overrides: Overrides) -> ContrastiveAnalysisMethod:
-    """The method behind a label, with its configuration resolved for a data set.
-
-    Raises:
-        UserError: for an unknown name, field or value, and for a method that cannot be constructed.
-    """
-    name, fields = profile.method_fields(label, dataset_label)
-    _check_label("method", label, name, profile.method_variants, discovery.plugins("methods"))
-    method = discovery.load_method(name)
-    shared = {key: value for key, value in profile.every_method.items() if key in method.Config.field_names()}
-    with _blaming(label):
-        return method(method.Config.from_mapping({**shared, **fields, **overrides.get(label, {})}))
-
-
-@contextmanager
-def _blaming(label: str) -> Iterator[None]:
-    """Name the method whose code raised something other than a UserError, before any work has started."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"Method {label!r} cannot be used ({type(error).__name__}: {error}); mend its code or leave it out."
-        ) from error
-
-
-def with_files(profile: Profile, names: Sequence[str]) -> tuple[Profile, list[str]]:
-    """Let data set files be used like names: each becomes a variant, named by its file, of `file` or `table`.
-
-    Args:
-        profile: that the variants are added to.
-        names: of data sets, as they were asked for; those that end in .h5 are paths.
-
-    Returns:
-        The profile with them, and the labels of all data sets, in order.
-
-    Raises:
-        UserError: for a file that cannot be read, or is called like another data set or a method, or as
-            nothing may be called.
-    """
-    labels, variants = [], dict(profile.dataset_variants)
-    for name in names:
-        if not name.endswith(OWN_SUFFIX):
-            labels.append(name)
-            continue
-        label = Path(name).stem
-        if not is_name(label):
-            raise UserError(f"The file {name} must be called by letters, digits, _ and -; rename it.")
-        base = OWN_TABLE if DatasetFile.open_from_elsewhere(Path(name)).info.is_table else OWN_IMAGES
-        variant = Variant(base, {"path": str(Path(name).resolve())})
-        taken = label == ALL or label in discovery.plugins("datasets") or label in discovery.plugins("methods")
-        if taken or variants.get(label, variant) != variant:
-            raise UserError(f"The file {name} is called like another data set or a method, {label!r}; rename it.")
-        variants[label] = variant
-        labels.append(label)
-    return replace(profile, dataset_variants=variants), labels
+    found = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    found = [str(name) if isinstance(name, Path) else name for name in found if name != ""]
+    if not found:
+        raise UserError(f"No {kind} was named; write names separated by commas.")
+    return found
 
 
 def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
@@ -152,15 +242,26 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
         method.check(info)
 
 
-def check_overrides(overrides: Overrides, labels: Sequence[str]) -> None:
-    """Refuse an override for something that takes no part in the run.
+def check_given(method: object) -> str:
+    """The name of a method that was handed over as a class or an object.
 
     Raises:
-        UserError: naming it and what does take part.
+        UserError: saying what the class lacks, or that its name belongs to an installed method.
     """
-    for label in overrides:
-        if label not in labels:
-            raise unknown("name in --set", label, labels)
+    kind = method if isinstance(method, type) else type(method)
+    if not issubclass(kind, ContrastiveAnalysisMethod):
+        raise UserError(f"{method!r} is no method; give a name, or a class or object of ContrastiveAnalysisMethod.")
+    lacking = [name for name in ("name", "version", "Config") if not hasattr(kind, name)]
+    if inspect.isabstract(kind):
+        lacking += sorted(kind.__abstractmethods__)
+    if lacking:
+        raise UserError(f"The method {kind.__name__} lacks {', '.join(lacking)}; add what is missing to the class.")
+    name = kind.name
+    if not isinstance(name, str) or not is_name(name) or name == ALL:
+        raise UserError(f"The method {kind.__name__} is called {name!r}; use letters, digits, _ and - in its name.")
+    if name in discovery.plugins("methods") and discovery.load_method(name) is not kind:
+        raise UserError(f"The name {name!r} of {kind.__name__} belongs to an installed method; give it another name.")
+    return name
 
 
 def check_profile(profile: Profile) -> None:
@@ -169,6 +270,7 @@ def check_profile(profile: Profile) -> None:
     Raises:
         UserError: for a name, field or value that does not exist or is not allowed.
     """
+    plain = ResolvedProfile(profile)
     for name in (*profile.method_variants, *profile.dataset_variants):
         if name == ALL or name in discovery.plugins("methods") or name in discovery.plugins("datasets"):
             raise UserError(f"Profile {profile.name!r}: the variant name {name!r} is taken; choose another.")
@@ -180,14 +282,27 @@ def check_profile(profile: Profile) -> None:
             if key not in known:
                 raise unknown(f"field of [every_method] in profile {profile.name!r}", key, sorted(known))
     for dataset in (*profile.datasets, *profile.dataset_variants):
-        make_dataset(dataset, profile, {})
+        plain.dataset(dataset)
     for dataset in (*profile.on, *profile.like, *profile.like.values()):
         base, _ = profile.dataset_fields(dataset)
         _check_label("data set", dataset, base, profile.dataset_variants, discovery.plugins("datasets"))
     places = [(method, "") for method in (*profile.methods, *profile.method_variants)]
     places += [(method, dataset) for dataset, methods in profile.on.items() for method in methods]
     for method, dataset in places:
-        make_method(method, dataset, profile, {})
+        plain.method(method, dataset)
+
+
+@contextmanager
+def _blaming(label: str) -> Iterator[None]:
+    """Name the method whose code raised something other than a UserError, before any work has started."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"Method {label!r} cannot be used ({type(error).__name__}: {error}); mend its code or leave it out."
+        ) from error
 
 
 def _check_label(kind: str, label: str, name: str, variants: Mapping[str, Any], known: Mapping[str, Any]) -> None:

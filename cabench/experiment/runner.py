@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,18 +18,19 @@ from torch import Tensor
 
 from cabench.context import FitContext, FitCost, Randomness
 from cabench.data.dataset import SPACES, ContrastiveDataset, Population, as_float, float_batches
-from cabench.data.file import DatasetFile
 from cabench.errors import StopRequested, UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
-from cabench.evaluation.evaluate import EVALUATION, Evaluation, evaluate
+from cabench.evaluation.evaluate import Measured, evaluate
 from cabench.evaluation.grid import separation_gap
-from cabench.experiment.cell import Cell, evaluation
+from cabench.experiment.cell import Cell
+from cabench.experiment.identity import Identity
 from cabench.experiment.progress import RunReporter
 from cabench.experiment.provenance import now, peak_memory_gib, provenance
 from cabench.experiment.record import ErrorEntry, Record
 from cabench.experiment.store import ResultsStore
 from cabench.files.atomic import StorageError
 from cabench.files.names import printable
+from cabench.hardening.deaths import MOST_DEATHS, ProcessDiedError, deaths_at, describe_deaths, noting_death
 from cabench.hardening.journal import Journal
 from cabench.method import ContrastiveAnalysisMethod, Generative
 from cabench.pictures.generation import picture_grid
@@ -36,17 +38,6 @@ from cabench.pictures.maps import maps
 from cabench.pictures.neighbours import neighbour_grid
 
 PICTURES = 8  # of either population, in the grid of a method with a decoder
-DEATHS = 3  # processes that died at a cell in a row, without a checkpoint between, after which it counts as failed
-
-
-class ProcessDiedError(RuntimeError):
-    """Stands in a record for the error that processes could not tell of any more."""
-
-    def __init__(self, deaths: int) -> None:
-        super().__init__(
-            f"{deaths} processes in a row died at this cell without an error, as when the kernel ends them for want of "
-            "memory; use smaller batches or images."
-        )
 
 
 @dataclass(frozen=True)
@@ -67,14 +58,14 @@ class Runner:
     checkpoint_every_s: float = 60.0
     journal: Journal = field(default_factory=Journal)
 
-    def run(self, cells: Sequence[tuple[Cell, DatasetFile]], force: bool) -> list[Record]:
+    def run(self, cells: Sequence[Cell], force: bool) -> list[Record]:
         """Compute every cell that is not done, and give the records of all that ended, in the order of the cells.
 
-        Cells that another process works on, and those whose last process died at them, are left at first, so that the
-        others come before. Then they are looked at again, until another process works on each that is left.
+        A first round leaves out the cells that another process works on, or at which a process died. Further rounds
+        look at these again, until nothing is left but what other processes work on.
 
         Args:
-            cells: each with its data set.
+            cells: what to compute.
             force: compute those again, from nothing, that are done when this begins.
 
         Raises:
@@ -85,89 +76,89 @@ class Runner:
         left = [
             _Task(
                 cell,
-                file,
                 number,
                 len(cells),
-                has_ended=cell.key in ended_before,
-                replaces=self.store.stamp(cell) if force and cell.key not in ended_before else None,
+                has_ended=cell.identity.key in ended_before,
+                replaces=self.store.stamp(cell.identity) if force and cell.identity.key not in ended_before else None,
             )
-            for number, (cell, file) in enumerate(cells, start=1)
+            for number, cell in enumerate(cells, start=1)
         ]
         ended: dict[int, Record] = {}
-        first_time = True
+        first_round = True
         while left:
             for task in left:
-                record = self._visit(task, first_time)
+                record = self._visit(task, first_round)
                 if record is not None:
                     ended[task.number] = record
             remaining = [task for task in left if task.number not in ended]
-            if len(remaining) == len(left) and not first_time:
+            if len(remaining) == len(left) and not first_round:
                 break
-            left, first_time = remaining, False
+            left, first_round = remaining, False
         for task in left:
             self.reporter.say(f"{task.title}: left to the process that is working on it")
         return [ended[number] for number in sorted(ended)]
 
-    def _visit(self, task: _Task, first_time: bool) -> Record | None:
+    def _visit(self, task: _Task, first_round: bool) -> Record | None:
         """The record of a cell, which is computed now where it is not done; None where it is left for later."""
+        cell = task.cell.identity
         if self._is_done(task):
-            return self._load(task.cell)
+            return self._load(cell)
         try:
-            with self.store.lock(task.cell):
+            with self.store.lock(cell):
                 # Another process may have finished the cell since it was looked at.
                 if self._is_done(task):
-                    return self._load(task.cell)
-                if first_time and (deaths := self.store.deaths(task.cell)):
-                    died = "a process" if deaths == 1 else f"{deaths} processes in a row"
-                    self.reporter.say(f"{task.title}: comes last, because {died} died at it")
+                    return self._load(cell)
+                if first_round and (deaths := deaths_at(self._folder(cell))):
+                    self.reporter.say(f"{task.title}: comes last, because {describe_deaths(deaths)} died at it")
                     return None
-                self.reporter.started(task.cell.title, task.number, task.count)
+                self.reporter.started(cell.title, task.number, task.count)
                 return self._compute(task)
         except Timeout:
             return None
         except OSError as error:
-            raise UserError(f"{task.cell.title} could not be saved in {self.store.folder}: {error}.") from error
+            raise UserError(f"{cell.title} could not be saved in {self.store.folder}: {error}.") from error
 
     def _is_done(self, task: _Task) -> bool:
-        state = self.store.state(task.cell)
+        state = self.store.state(task.cell.identity)
         if not (state == "done" or (state == "failed" and task.has_ended)):
             return False
-        return task.replaces is None or task.replaces != self.store.stamp(task.cell)
+        return task.replaces is None or task.replaces != self.store.stamp(task.cell.identity)
 
-    def _load(self, cell: Cell) -> Record:
+    def _load(self, cell: Identity) -> Record:
         """The record of a cell that ended. Profiles share cells; it shows under the one that is asked for now."""
         self.store.drop_checkpoint(cell)  # left where a process was killed after it had written the record
         return replace(self.store.load(cell), profile=cell.profile)
 
+    def _folder(self, cell: Identity) -> Path:
+        return cell.folder(self.store.folder)
+
     def _compute(self, task: _Task) -> Record:
         """Compute one cell and write its record, whatever comes of it."""
-        cell, state = task.cell, self.store.state(task.cell)
+        cell = task.cell.identity
+        state = self.store.state(cell)
         if state == "damaged":
             aside = self.store.set_aside(cell)
             self.reporter.say(f"{task.title}: its record cannot be read and was set aside as {aside}")
         elif state == "failed" or task.replaces is not None:
             self.store.clear(cell)
-        deaths = self.store.begin(cell)
-        self.journal.begun(cell.key)
         try:
-            record, outcome = self._outcome(task, deaths)
+            with noting_death(self._folder(cell), cell.key, self.journal) as deaths:
+                record, outcome = self._outcome(task.cell, deaths)
         except BaseException:
             self.reporter.ended("stopped; the same command continues it")
             raise
-        finally:
-            self.store.end(cell)
         self.reporter.ended(outcome)
         return record
 
-    def _outcome(self, task: _Task, deaths: int) -> tuple[Record, str]:
+    def _outcome(self, cell: Cell, deaths: int) -> tuple[Record, str]:
         """The cell's record, which is written by now, and in a few words what it says."""
-        attempt = _Attempt(task.cell, self.device, now())
+        attempt = _Attempt(cell.identity, self.device, now())
         try:
-            if deaths >= DEATHS:
-                attempt.cost.steps, attempt.cost.last_terms = self.store.last_logged(task.cell)
+            if deaths >= MOST_DEATHS:
+                attempt.cost.steps, attempt.cost.last_terms = self.store.last_logged(cell.identity)
                 raise ProcessDiedError(deaths)
-            record = self._attempt(attempt, task.file)
-            self._write(task.cell, record)
+            record = self._attempt(attempt, cell)
+            self._write(record)
             return record, f"separation gap {record.separation_gap:.3f}, {record.cost['train_s']:.0f} s of training"
         except (StopRequested, KeyboardInterrupt, StorageError):
             raise
@@ -177,42 +168,42 @@ class Runner:
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        self._write(task.cell, record)
+        self._write(record)
         return record, outcome
 
-    def _write(self, cell: Cell, record: Record) -> None:
-        self.store.check_present(cell)
-        self.store.write_record(cell, record)
-        self.journal.ended(cell.key)
+    def _write(self, record: Record) -> None:
+        self.store.check_present(record)
+        self.store.write_record(record)
+        self.journal.ended(record.key)
 
-    def _attempt(self, attempt: _Attempt, file: DatasetFile) -> Record:
-        cell, cost, method = attempt.cell, attempt.cost, attempt.cell.new_method()
+    def _attempt(self, attempt: _Attempt, cell: Cell) -> Record:
+        identity, info, cost, method = cell.identity, cell.data.info, attempt.cost, cell.new_method()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         context = FitContext(
             device=self.device,
-            precision=cell.precision,
-            randomness=Randomness(cell.seed, cell.dataset.content_sha256, self.device),
-            folder=cell.folder(self.store.folder),
-            identity=cell.key,
+            precision=identity.precision,
+            randomness=Randomness(identity.seed, info.content_sha256, self.device),
+            folder=self._folder(identity),
+            identity=identity.key,
             checkpoint_every_s=self.checkpoint_every_s,
             reporter=self.reporter,
             cost=cost,
         )
-        train = file.read("train")
+        train = cell.data.read("train")
         started = time.monotonic()
         method.fit(train, context)
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
-        test = file.read("test")
+        test = cell.data.read("test")
         encoded_train, encoded_test = self._encode(method, train), self._encode(method, test)
-        self.store.check_present(cell)
-        self.store.write_representations(cell, encoded_train, encoded_test)
+        self.store.check_present(identity)
+        self.store.write_representations(identity, encoded_train, encoded_test)
         started = time.monotonic()
-        measured = evaluate(encoded_train, encoded_test, cell.dataset.attributes, EVALUATION)
+        measured = evaluate(encoded_train, encoded_test, info.attributes)
         probe_s = time.monotonic() - started
-        self.store.write_views(cell, _pictures(method, test, encoded_test), maps(encoded_test, cell.dataset.attributes))
+        self.store.write_views(identity, _pictures(method, test, encoded_test), maps(encoded_test, info.attributes))
         return attempt.succeeded(measured, probe_s, method.parameter_count())
 
     def _encode(self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset) -> EncodedSplit:
@@ -225,7 +216,6 @@ class _Task:
 
     Attributes:
         cell: what to compute.
-        file: its data set.
         number: from 1.
         count: of all cells.
         has_ended: whether it ended earlier in this run, well or not.
@@ -233,7 +223,6 @@ class _Task:
     """
 
     cell: Cell
-    file: DatasetFile
     number: int
     count: int
     has_ended: bool
@@ -241,19 +230,19 @@ class _Task:
 
     @property
     def title(self) -> str:
-        return f"[{self.number}/{self.count}] {self.cell.title}"
+        return f"[{self.number}/{self.count}] {self.cell.identity.title}"
 
 
 @dataclass(frozen=True)
 class _Attempt:
     """One try at a cell: what its record needs, however it ends."""
 
-    cell: Cell
+    identity: Identity
     device: torch.device
     started: str
     cost: FitCost = field(default_factory=FitCost)
 
-    def succeeded(self, measured: Evaluation, probe_s: float, parameters: int) -> Record:
+    def succeeded(self, measured: Measured, probe_s: float, parameters: int) -> Record:
         cost = {
             "train_s": self.cost.train_s,
             "compile_s": 0.0,
@@ -281,34 +270,8 @@ class _Attempt:
 
     def _record(self, status: Literal["ok", "failed"]) -> Record:
         """A record of what is known however the attempt ends."""
-        cell = self.cell
-        return Record(
-            key=cell.key,
-            status=status,
-            method={
-                "name": cell.method.name,
-                "label": cell.method_label,
-                "version": cell.method.version,
-                "config": cell.method.config.to_dict(),
-            },
-            dataset={
-                "name": cell.dataset.name,
-                "label": cell.dataset_label,
-                "builder_version": cell.dataset.builder_version,
-                "config": dict(cell.dataset.config),
-                "content_sha256": cell.dataset.content_sha256,
-                "sources": list(cell.dataset.sources),
-            },
-            evaluation=evaluation(),
-            profile=cell.profile,
-            seed=cell.seed,
-            precision=cell.precision,
-            scores=(),
-            separation_gap=None,
-            cost={},
-            provenance=provenance(self.device, self.started),
-            error=None,
-        )
+        where = provenance(self.device, self.started)
+        return Record.of(self.identity, status, scores=(), separation_gap=None, cost={}, provenance=where, error=None)
 
 
 def _encode(method: ContrastiveAnalysisMethod, population: Population, device: torch.device) -> EncodedPopulation:

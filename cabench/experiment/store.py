@@ -10,7 +10,7 @@
     *.damaged             a record or checkpoint that could not be used and was set aside
     log.jsonl             mean loss terms and throughput, one line an epoch
     .lock                 held by the process that works on the cell
-    .begun                while a process works on the cell: how many before it died at that, see `begin`
+    .begun                while a process works on the cell, see `cabench.hardening.deaths`
 
 Processes on one machine or on several share a folder through the locks, which the system frees when a process dies.
 They are made with flock(2): a network file system must pass that on between its clients, as NFS 4 and, where they are
@@ -40,27 +40,21 @@ from cabench.data.dataset import SPACES
 from cabench.data.file import SPLITS, DatasetFile, Split
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
-from cabench.experiment.cell import Cell, evaluation
+from cabench.experiment.identity import Identity
 from cabench.experiment.record import Record
 from cabench.files.atomic import (
     StorageError,
     remove_all_left_behind,
     remove_left_behind,
     replacing,
+    stamp,
     storing,
     write_text,
 )
 from cabench.files.hdf5 import UNREADABLE, check_contents, replacing_hdf5
-from cabench.files.json import canonical_json, read_json, read_json_lines
+from cabench.files.json import canonical_json, read_json_lines
 
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
-
-
-class _Begun(TypedDict):
-    """What `.begun` holds; the stamp is that of the checkpoint there was, see `_stamp`."""
-
-    deaths: int
-    checkpoint: str | None
 
 
 class _Logged(TypedDict):
@@ -91,7 +85,7 @@ class ResultsStore:
                 f"The results folder {self.folder} cannot be written to ({error}); choose another with --results."
             ) from error
 
-    def state(self, cell: Cell) -> State:
+    def state(self, cell: Identity) -> State:
         """What has become of a cell.
 
         "stale" means that only a record of an older version is there, "damaged" that its record cannot be read.
@@ -105,21 +99,21 @@ class ResultsStore:
         if (folder / ".lock").exists() and not self._is_free(folder):
             return "running"
         older, _ = _read(folder.parent.glob(f"seed{cell.seed}-*/record.json"), Record.load)
-        return "stale" if any(is_stale(record, cell) for record in older) else "missing"
+        return "stale" if any(record.is_stale_form_of(cell) for record in older) else "missing"
 
     @contextmanager
-    def lock(self, owner: Cell | Record, patience_s: float = 1.0) -> Iterator[None]:
+    def lock(self, cell: Identity, patience_s: float = 1.0) -> Iterator[None]:
         """Hold the lock of the process that works on a cell. What killed processes left half-written is removed.
 
         Args:
-            owner: the cell, or its record.
+            cell: the cell.
             patience_s: how long to wait for another process; looking at a cell's state takes the lock for a moment.
 
         Raises:
             filelock.Timeout: when another process holds it.
             OSError: when there can be no lock.
         """
-        folder = owner.folder(self.folder)
+        folder = cell.folder(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = folder / "checkpoint"
         with FileLock(folder / ".lock", timeout=patience_s):
@@ -129,37 +123,7 @@ class ResultsStore:
             remove_all_left_behind(checkpoint)
             yield
 
-    def begin(self, cell: Cell) -> int:
-        """Note that work on a cell begins; `end` takes the note back. Both are for the holder of the cell's lock.
-
-        Returns:
-            How many processes before this one died at work on the cell since its last checkpoint, one at least if the
-            last one did; 0 where the last one ended of itself.
-        """
-        deaths = self.deaths(cell)
-        note = {"deaths": deaths, "checkpoint": self._checkpoint_stamp(cell)}
-        write_text(cell.folder(self.folder) / ".begun", canonical_json(note))
-        return deaths
-
-    def end(self, cell: Cell) -> None:
-        """Note that work on a cell ended, however, but not by the death of the process."""
-        with suppress(OSError):
-            (cell.folder(self.folder) / ".begun").unlink(missing_ok=True)
-
-    def deaths(self, cell: Cell) -> int:
-        """What `begin` would give. It means nothing while a process works on the cell.
-
-        A note that cannot be read tells that a process died, and of none before it.
-        """
-        try:
-            note = read_json(cell.folder(self.folder) / ".begun", _Begun)
-        except FileNotFoundError:
-            return 0
-        except (OSError, ValueError):
-            return 1
-        return max(note["deaths"], 0) + 1 if note["checkpoint"] == self._checkpoint_stamp(cell) else 1
-
-    def last_logged(self, cell: Cell) -> tuple[int, dict[str, float]]:
+    def last_logged(self, cell: Identity) -> tuple[int, dict[str, float]]:
         """The steps done and the mean loss terms at the end of the last epoch in a cell's log; (0, {}) without one.
 
         What follows a damaged line does not count.
@@ -170,7 +134,7 @@ class ResultsStore:
                 steps, terms = entry["steps"], entry["terms"]
         return steps, terms
 
-    def check_present(self, cell: Cell) -> None:
+    def check_present(self, cell: Identity) -> None:
         """Make sure that the folder in which a cell is being computed is still there.
 
         Raises:
@@ -180,17 +144,17 @@ class ResultsStore:
         if not (folder / ".lock").exists():
             raise StorageError(f"{folder} was removed meanwhile")
 
-    def has_record(self, owner: Cell | Record) -> bool:
+    def has_record(self, cell: Identity) -> bool:
         """Whether there is a record in the place of a cell's, or of a record's, own."""
-        return (owner.folder(self.folder) / "record.json").exists()
+        return (cell.folder(self.folder) / "record.json").exists()
 
-    def load(self, owner: Cell | Record) -> Record:
+    def load(self, cell: Identity) -> Record:
         """The record of a cell that ended, or what now stands in a record's place.
 
         Raises:
             UserError: when it cannot be read.
         """
-        return Record.load(owner.folder(self.folder) / "record.json")
+        return Record.load(cell.folder(self.folder) / "record.json")
 
     def records(self) -> list[Record]:
         """Every record below the folder, in the order of their paths.
@@ -224,17 +188,17 @@ class ResultsStore:
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("*/*/seed*/record.json"))
 
-    def stamp(self, cell: Cell) -> str | None:
+    def stamp(self, cell: Identity) -> str | None:
         """A text that changes whenever a cell's record is written; None where it has none."""
-        return _stamp(cell.folder(self.folder) / "record.json")
+        return stamp(cell.folder(self.folder) / "record.json")
 
-    def set_aside(self, cell: Cell) -> Path:
+    def set_aside(self, cell: Identity) -> Path:
         """Give a record that cannot be read another name, under which nobody looks for it."""
         path = cell.folder(self.folder) / "record.json"
         with storing():
             return path.replace(path.with_suffix(".damaged"))
 
-    def clear(self, cell: Cell) -> None:
+    def clear(self, cell: Identity) -> None:
         """Remove all that a cell left, the record first, so that it starts from nothing."""
         folder = cell.folder(self.folder)
         with storing():
@@ -242,14 +206,14 @@ class ResultsStore:
                 (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
-    def drop_checkpoint(self, cell: Cell) -> None:
+    def drop_checkpoint(self, cell: Identity) -> None:
         """Remove a cell's checkpoint, where there is one."""
         shutil.rmtree(cell.folder(self.folder) / "checkpoint", ignore_errors=True)
 
-    def write_record(self, cell: Cell, record: Record) -> None:
-        """Write a cell's record, then remove its checkpoint."""
+    def write_record(self, record: Record) -> None:
+        """Write the record of a cell, then remove the cell's checkpoint."""
         self.replace_record(record)
-        self.drop_checkpoint(cell)
+        self.drop_checkpoint(record)
 
     def replace_record(self, record: Record) -> None:
         """Write a record into the folder that its key names."""
@@ -273,10 +237,10 @@ class ResultsStore:
             (old / "record.json").unlink()
         shutil.rmtree(old)
 
-    def write_representations(self, cell: Cell, train: EncodedSplit, test: EncodedSplit) -> None:
+    def write_representations(self, cell: Identity, train: EncodedSplit, test: EncodedSplit) -> None:
         """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training."""
         with replacing_hdf5(cell.folder(self.folder) / "representations.h5") as file:
-            file.attrs.update(key=cell.key, content_sha256=cell.dataset.content_sha256)
+            file.attrs.update(key=cell.key, content_sha256=cell.dataset["content_sha256"])
             for split, encoded in zip(SPLITS, (train, test), strict=True):
                 for population, part in encoded._asdict().items():
                     for space in SPACES:
@@ -302,9 +266,9 @@ class ResultsStore:
             raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
         return train, test
 
-    def write_views(self, owner: Cell | Record, pictures: Image.Image | None, maps: Mapping[str, object]) -> None:
+    def write_views(self, cell: Identity, pictures: Image.Image | None, maps: Mapping[str, object]) -> None:
         """Write what can be looked at: a grid of pictures, where one is given, and maps of both spaces."""
-        folder = owner.folder(self.folder)
+        folder = cell.folder(self.folder)
         if pictures is not None:
             with replacing(folder / "pictures.png") as temporary:
                 pictures.save(temporary, format="png")
@@ -314,9 +278,9 @@ class ResultsStore:
         """Whether a cell has a grid of pictures."""
         return (record.folder(self.folder) / "pictures.png").exists()
 
-    def _is_ok(self, owner: Cell | Record) -> bool:
+    def _is_ok(self, cell: Identity) -> bool:
         try:
-            return self.has_record(owner) and self.load(owner).status == "ok"
+            return self.has_record(cell) and self.load(cell).status == "ok"
         except UserError:
             return False
 
@@ -336,23 +300,11 @@ class ResultsStore:
         except OSError:  # a folder that can be read and not written, in which nobody can work from here
             return True
 
-    def _checkpoint_stamp(self, cell: Cell) -> str | None:
-        return _stamp(cell.folder(self.folder) / "checkpoint" / "state.safetensors")
-
 
 def _put(source: str, place: str) -> None:
     """Copy a file to a place, and not to where a link in that place leads."""
     Path(place).unlink(missing_ok=True)
     shutil.copy2(source, place)
-
-
-def _stamp(path: Path) -> str | None:
-    """A text that changes when a file is replaced. It is only compared for being the same, whatever the clock says."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
 
 
 def _read(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[Record], list[str]]:
@@ -375,20 +327,3 @@ def _read_split(stored: h5py.File, split: Split, attributes: Sequence[Mapping[st
             raise ValueError(f"/{split}/{population} has other numbers of rows than the data set")
         parts.append(EncodedPopulation(spaces, values))
     return EncodedSplit(*parts)
-
-
-def is_stale(record: Record, cell: Cell) -> bool:
-    """Whether a record is what this cell was under another version of its method, data set builder or evaluation."""
-    same = (
-        record.method["label"] == cell.method_label
-        and record.dataset["label"] == cell.dataset_label
-        and record.seed == cell.seed
-        and record.precision == cell.precision
-        and record.profile == cell.profile
-        and record.key != cell.key
-    )
-    return same and (
-        record.method["version"] != cell.method.version
-        or record.dataset["builder_version"] != cell.dataset.builder_version
-        or record.evaluation != evaluation()
-    )

@@ -95,6 +95,15 @@ def append_line(path: Path, line: str) -> None:
             file.write(line + "\n")
 
 
+def stamp(path: Path) -> str | None:
+    """A text that changes when a file is replaced, whatever the clock says; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
+
+
 _SUFFIX = ".tmp"
 
 

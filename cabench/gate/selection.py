@@ -10,7 +10,7 @@ from cabench.evaluation.grid import MAIN_METRICS
 from cabench.experiment.record import Record
 from cabench.files.json import canonical_json
 from cabench.gate.baseline import CellGroup, Place
-from cabench.report.summary import is_outdated, separation_gap_of
+from cabench.report.summary import separation_gap_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def select(records: Sequence[Record], like: CellGroup | None = None) -> Selected
         records: all of one place, at least one.
         like: the baseline's group at the place.
     """
-    current = [record for record in records if not is_outdated(record)]
+    current = [record for record in records if not record.is_stale()]
     if not current:
         return Selected(None, (f"its records are of older versions ({_versions(records)}); run it again",))
     computations: dict[str, list[Record]] = {}

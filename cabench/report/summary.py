@@ -9,14 +9,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from scipy import stats
 
-from cabench import discovery
 from cabench.data.dataset import Space
-from cabench.errors import UserError
 from cabench.evaluation.grid import MAIN_METRICS
 from cabench.evaluation.score import PopulationName, Score
-from cabench.experiment.cell import evaluation
 from cabench.experiment.record import Record
-from cabench.files.json import canonical_json
 from cabench.files.names import printable
 
 _Key = TypeVar("_Key")
@@ -156,7 +152,7 @@ def sections(records: Sequence[Record]) -> list[Section]:
 def _section(records: Sequence[Record]) -> Section:
     rows: list[Row] = []
     for same_label in _group(records, lambda r: r.method["label"]).values():
-        groups = list(_group(same_label, _computation).values())
+        groups = list(_group(same_label, lambda record: record.computation).values())
         rows += [_row(group, groups) for group in groups]
     rows.sort(key=_rank)
     first = records[0]
@@ -173,12 +169,7 @@ def _section(records: Sequence[Record]) -> Section:
 def _row(records: Sequence[Record], siblings: Sequence[Sequence[Record]]) -> Row:
     ordered = sorted(records, key=lambda record: record.seed)
     ok, failures = (tuple(record for record in ordered if record.status == status) for status in ("ok", "failed"))
-    return Row(_name(records[0], siblings), ok, failures, is_outdated(records[0]))
-
-
-def _computation(record: Record) -> str:
-    """What must be equal in the records of one row, seeds apart."""
-    return canonical_json([record.method, record.evaluation, record.dataset["builder_version"]])
+    return Row(_name(records[0], siblings), ok, failures, records[0].is_stale())
 
 
 def _rank(row: Row) -> tuple[bool, bool, float, str]:
@@ -194,18 +185,6 @@ def _name(record: Record, siblings: Sequence[Sequence[Record]]) -> str:
     config = record.method["config"]
     differing = [name for name in config if any(other.get(name) != config[name] for other in configs)]
     return label + (printable(f" ({', '.join(f'{name}={config[name]}' for name in differing)})") if differing else "")
-
-
-def is_outdated(record: Record) -> bool:
-    """Whether the installed versions differ from the record's. What is not installed cannot make it stale."""
-    if record.evaluation != evaluation():
-        return True
-    try:
-        method = discovery.load_method(record.method["name"])
-        builder = discovery.load_dataset(record.dataset["name"])
-    except UserError:
-        return False
-    return (method.version, builder.version) != (record.method["version"], record.dataset["builder_version"])
 
 
 def separation_gap_of(record: Record) -> float:

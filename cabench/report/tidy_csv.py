@@ -22,7 +22,12 @@ _COLUMNS = (*_CELL, "protocol", *_SCORE, "reason")
 
 
 def tidy_csv(records: Sequence[Record]) -> str:
-    """All scores of all records, at full precision."""
+    """All scores of all records, at full precision, as text that no spreadsheet takes for formulas."""
+    return tidy_table(records).map(_inert).to_csv(index=False)
+
+
+def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
+    """All scores of all records, one a row, at full precision."""
     rows: list[dict[str, object]] = []
     for record in records:
         cell = (
@@ -45,7 +50,7 @@ def tidy_csv(records: Sequence[Record]) -> str:
         ]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     # Int64 knows missing values: failed cells do not turn counts into floats.
-    return table.map(_inert).astype({"n_train": "Int64", "n_test": "Int64"}).to_csv(index=False)
+    return table.astype({"n_train": "Int64", "n_test": "Int64"})
 
 
 def _inert(value: object) -> object:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cabench.datasets.celeba import CelebA
 from cabench.datasets.sources import image_files, sprites
-from cabench.experiment.request import make_dataset
+from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 
 
@@ -32,7 +32,7 @@ def test_building_the_quick_sprites(benchmark, tmp_path, monkeypatch):
 
     def build() -> None:
         monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / str(next(folders))))
-        make_dataset("dsprites", load_profile("quick"), {}).obtain(None)
+        ResolvedProfile(load_profile("quick")).dataset("dsprites").obtain(None)
 
     benchmark.pedantic(build, rounds=3)
 

@@ -8,7 +8,7 @@ import torch
 from cabench.conformance import context
 from cabench.data.dataset import Population, as_float
 from cabench.discovery import load_method, plugins
-from cabench.experiment.request import make_dataset, make_method
+from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 from cabench.training import Batch, GradientTrainedMethod
 
@@ -24,8 +24,8 @@ def batch(population: Population, rows: int) -> Batch:
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_step(benchmark, name):
     profile = load_profile("quick")
-    data = make_dataset("dsprites", profile, {}).obtain(None).read("train")
-    method = make_method(name, "dsprites", profile, {})
+    data = ResolvedProfile(profile).dataset("dsprites").obtain(None).read("train")
+    method = ResolvedProfile(profile).method(name, "dsprites")
     surroundings = context()
     method.prepare(data.info.form, torch.device("cpu"), surroundings.randomness.initialisation())
     method.optimizers = method.make_optimizers()

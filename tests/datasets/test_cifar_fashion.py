@@ -11,7 +11,7 @@ import pytest
 from cabench.data.sources import LabelledImages, Source
 from cabench.datasets import cifar_fashion, cifar_mnist
 from cabench.datasets.sources import blend, cifar10, fashion_mnist, mnist
-from cabench.experiment.request import make_method
+from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 
 GARMENTS = (
@@ -70,6 +70,6 @@ def test_pixels_are_those_of_the_blend_with_digits_and_labels_are_garments() -> 
 def test_methods_have_the_settings_of_cifar_mnist(profile: str, method: str) -> None:
     loaded = load_profile(profile)
 
-    configs = [make_method(method, name, loaded, {}).config for name in ("cifar_fashion", "cifar_mnist")]
+    configs = [ResolvedProfile(loaded).method(method, name).config for name in ("cifar_fashion", "cifar_mnist")]
 
     assert configs[0] == configs[1]

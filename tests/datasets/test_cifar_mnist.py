@@ -19,7 +19,7 @@ from cabench.data.sources import LabelledImages, Source
 from cabench.datasets.cifar_mnist import CifarMnist, CifarMnistConfig
 from cabench.datasets.sources import blend, cifar10, mnist
 from cabench.errors import UserError
-from cabench.experiment.request import make_dataset
+from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 
 DATA = os.environ.get("CABENCH_DATA")
@@ -296,7 +296,7 @@ def test_the_paper_profile_names_both_sizes_of_double_infogans_construction() ->
     paper = load_profile("paper")
 
     for label, size in (("cifar_mnist_double_infogan", 64), ("cifar_mnist_double_infogan_32", 32)):
-        config = make_dataset(label, paper, {}).config
+        config = ResolvedProfile(paper).dataset(label).config
         assert config == CifarMnistConfig(test_split="full", pairing="random", fitting="resized", size=size)
     # Card B1b: 25,000 of each in train, 5,000 of each in test.
     assert (blend.TRAIN_SIZE, blend.TEST_SIZES["full"]) == (50_000, 10_000)

@@ -23,7 +23,7 @@ from cabench.datasets import dsprites
 from cabench.datasets.dsprites import DSprites, DSpritesConfig
 from cabench.datasets.sources import mnist, sklearn_digits, sprites, strokes
 from cabench.errors import UserError
-from cabench.experiment.request import make_dataset
+from cabench.experiment.request import ResolvedProfile
 from cabench.experiment.store import ResultsStore
 from cabench.profiles import load_profile
 
@@ -397,7 +397,7 @@ class TestDoubleInfoGAN:
             np.testing.assert_array_equal(columns[name], rows[name])
 
     def test_the_paper_profile_names_it(self) -> None:
-        builder = make_dataset("dsprites_double_infogan", load_profile("paper"), {})
+        builder = ResolvedProfile(load_profile("paper")).dataset("dsprites_double_infogan")
 
         config = builder.config.to_dict()
         assert {name: config[name] for name in self.FIELDS} == self.FIELDS

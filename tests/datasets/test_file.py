@@ -13,7 +13,7 @@ import pytest
 from cabench import Attribute, Examples, write_arrays
 from cabench.datasets.file import File, FileConfig
 from cabench.errors import UserError
-from cabench.experiment.request import with_files
+from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import Profile, Variant, load_profile
 
 KIND = Attribute("kind", "salient", "class", ("upper", "lower"))
@@ -79,10 +79,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_paths_become_variants_named_by_their_files(made: Path) -> None:
-    profile, labels = with_files(load_profile("quick"), [str(made), "planted", str(made)])
+    resolved, labels = ResolvedProfile(load_profile("quick")).with_files([str(made), "planted", str(made)])
     assert labels == ["mine", "planted", "mine"]
-    assert profile.dataset_variants["mine"] == Variant("file", {"path": str(made)})
-    name, fields = profile.method_fields("sepclr", "mine")
+    assert resolved.profile.dataset_variants["mine"] == Variant("file", {"path": str(made)})
+    name, fields = resolved.profile.method_fields("sepclr", "mine")
     assert (name, fields["crop_size"]) == ("sepclr", 0)
 
 
@@ -107,4 +107,4 @@ def test_files_that_could_not_be_told_apart_are_refused(
             Path(name).parent.mkdir(exist_ok=True)
             shutil.copy(made, name)
     with pytest.raises(UserError, match=words):
-        with_files(Profile("mine", ""), names)
+        ResolvedProfile(Profile("mine", "")).with_files(names)

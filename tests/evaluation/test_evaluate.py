@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 from cabench.data.dataset import Attribute
 from cabench.evaluation import evaluate as evaluate_module
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
-from cabench.evaluation.evaluate import Evaluation, evaluate
+from cabench.evaluation.evaluate import Measured, evaluate
 from cabench.evaluation.probes import ProbeConfig
 
 CONFIG = ProbeConfig()
@@ -30,7 +30,7 @@ PROBED = 2 * (2 * 3 + 2 * 2 + 3 + 2 + 2)  # spaces x metrics of object and depth
 EVERYTHING = PROBED + len(POPULATIONS) + len(SPACES) + len(TARGETS)
 
 
-def check(evaluation: Evaluation, count: int = EVERYTHING) -> dict[str, set[str]]:
+def check(evaluation: Measured, count: int = EVERYTHING) -> dict[str, set[str]]:
     """Every score is finite, every other one has a reason, none is both or missing. Gives reasons by metric."""
     for item in evaluation.scores:
         numbers = [item.value, item.chance, item.ideal]

@@ -10,9 +10,10 @@ import pytest
 
 from cabench.evaluation.neighbours import NEIGHBOURS
 from cabench.evaluation.score import Score
-from cabench.experiment.plan import Request, resolve
+from cabench.experiment.plan import resolve
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.record import Record
+from cabench.experiment.request import Request
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
 

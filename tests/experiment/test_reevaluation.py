@@ -19,13 +19,13 @@ import torch
 from cabench.data.builder import DatasetBuilder
 from cabench.errors import UserError
 from cabench.evaluation.protocols import protocol_scores
-from cabench.experiment import cell as cells
-from cabench.experiment import store
-from cabench.experiment.cell import evaluation, renewed_key
-from cabench.experiment.plan import Experiment, Request, resolve
+from cabench.experiment import identity, store
+from cabench.experiment.identity import current_evaluation
+from cabench.experiment.plan import Experiment, resolve
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.record import Record
-from cabench.experiment.reevaluation import Evaluator
+from cabench.experiment.reevaluation import Reevaluation
+from cabench.experiment.request import Request
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
 from cabench.methods.chance import Chance
@@ -81,9 +81,9 @@ def aged_copy(results: Path, folder: Path) -> Path:
     shutil.copytree(results, folder)
     for record in ResultsStore(folder).records():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cells, "evaluation", lambda: OLD)
-            key = renewed_key(record)
-        old = dataclasses.replace(record, key=key, evaluation=OLD, scores=record.scores[:1], separation_gap=9.0)
+            patch.setattr(identity, "current_evaluation", lambda: OLD)
+            old = record.renewed()
+        old = dataclasses.replace(old, scores=record.scores[:1], separation_gap=9.0)
         place = Path(shutil.move(record.folder(folder), old.folder(folder)))
         content = json.loads(old.to_json())
         for later in ("unmeasured", "dimension_r2", "protocols"):
@@ -98,7 +98,7 @@ def update(folder: Path, *protocols: str) -> tuple[list[str], list[str]]:
     """Bring a results folder up to date, and give what was said and what could not be evaluated."""
     said: list[str] = []
     results = ResultsStore(folder)
-    _, failures = Evaluator(results, None, protocols, said.append).bring_up_to_date(results.records())
+    _, failures = Reevaluation(results, None, protocols, said.append).bring_up_to_date(results.records())
     return said, failures
 
 
@@ -182,7 +182,7 @@ def test_a_run_finds_renewed_cells_done(outdated: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Chance, "fit", lambda *_: pytest.fail("a finished cell was computed"))
     results = ResultsStore(outdated)
     cells = requested("planted", "chance", "0-1").cells
-    assert [results.state(cell) for cell, _ in cells] == ["done", "done"]
+    assert [results.state(cell.identity) for cell in cells] == ["done", "done"]
     records = Runner(results, torch.device("cpu"), make_reporter()).run(cells, force=False)
     assert records == results.records()
     assert files(outdated) == before
@@ -192,11 +192,11 @@ def test_a_newer_version_of_the_evaluation_makes_every_record_out_of_date(
     twins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(shutil.copytree(twins, tmp_path / "results"))
-    monkeypatch.setattr(cells, "EVALUATION_VERSION", cells.EVALUATION_VERSION + 1)
+    monkeypatch.setattr(identity, "VERSION", identity.VERSION + 1)
     assert update(folder) == ([FIRST, SECOND], [])
     before, after = ResultsStore(twins).records(), ResultsStore(folder).records()
     assert [record.scores for record in after] == [record.scores for record in before]
-    assert [record.evaluation for record in after] == [evaluation()] * 2
+    assert [record.evaluation for record in after] == [current_evaluation()] * 2
     assert not {record.key for record in after} & {record.key for record in before}
 
 
@@ -329,7 +329,7 @@ KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
 from cabench.experiment import store
-from cabench.experiment.reevaluation import Evaluator
+from cabench.experiment.reevaluation import Reevaluation
 
 def die(*arguments, **keywords):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -355,7 +355,7 @@ places = {
 }
 results = store.ResultsStore(Path(sys.argv[1]))
 places[sys.argv[2]]()
-Evaluator(results, None, [], print).bring_up_to_date(results.records())
+Reevaluation(results, None, [], print).bring_up_to_date(results.records())
 """
 
 
@@ -375,9 +375,9 @@ def test_a_killed_evaluation_loses_nothing_and_the_next_one_ends_it(
     _, errors = killed.communicate()
     assert killed.returncode == -signal.SIGKILL, errors
     records = ResultsStore(outdated).records()
-    assert sorted("new" if record.evaluation == evaluation() else "old" for record in records) == left
-    ((cell, _),) = requested("planted", "chance").cells
-    assert ResultsStore(outdated).state(cell) == ("done" if "new" in left else "stale")
+    assert sorted("new" if record.evaluation == current_evaluation() else "old" for record in records) == left
+    (cell,) = requested("planted", "chance").cells
+    assert ResultsStore(outdated).state(cell.identity) == ("done" if "new" in left else "stale")
 
     assert update(outdated)[1] == []
 
@@ -446,9 +446,9 @@ def test_a_protocol_is_added_to_a_current_record_and_changes_nothing_else(sprite
     assert update(folder, "double-infogan") == (["[1/1] dsprites / pca / seed 0: evaluated"], [])
     (before, after) = (first(each) for each in (sprites, folder))
     assert dataclasses.replace(after, protocols={}) == before
-    ((_, file),) = requested("dsprites", "pca").cells
-    stored = ResultsStore(sprites).read_representations(before, file)
-    expected = protocol_scores("double-infogan", "dsprites", *stored, file.info.attributes)
+    (cell,) = requested("dsprites", "pca").cells
+    stored = ResultsStore(sprites).read_representations(before, cell.data)
+    expected = protocol_scores("double-infogan", "dsprites", *stored, cell.data.info.attributes)
     assert after.protocols == {"double-infogan": expected}
     assert {score.metric for score in expected} == {"accuracy", "factor_vae"}
     assert set(files(folder)) == set(files(sprites))
@@ -463,7 +463,7 @@ def test_protocols_outlive_a_newer_evaluation_and_are_computed_anew(
     before = first(folder)
     wrong = tuple(dataclasses.replace(score, value=0.5) for score in before.protocols["double-infogan"])
     ResultsStore(folder).replace_record(dataclasses.replace(before, protocols={"double-infogan": wrong}))
-    monkeypatch.setattr(cells, "EVALUATION_VERSION", cells.EVALUATION_VERSION + 1)
+    monkeypatch.setattr(identity, "VERSION", identity.VERSION + 1)
     assert update(folder)[1] == []
     assert first(folder).protocols == before.protocols
     assert first(folder).key != before.key
@@ -489,7 +489,7 @@ def test_records_that_another_process_has_renewed_meanwhile_are_taken_as_they_ar
     now = {record.seed: record for record in results.records()}
     before = files(outdated)
     monkeypatch.setattr("cabench.experiment.reevaluation.evaluate", lambda *_: pytest.fail("evaluated twice"))
-    records, failures = Evaluator(results, None, [], lambda text: None).bring_up_to_date(seen)
+    records, failures = Reevaluation(results, None, [], lambda text: None).bring_up_to_date(seen)
     assert failures == []
     assert {record.seed: record for record in records} == now
     assert files(outdated) == before
@@ -501,7 +501,7 @@ def test_protocols_that_two_processes_add_are_both_kept(sprites: Path, tmp_path:
     (seen,) = results.records()
     (now,) = results.records()
     results.replace_record(dataclasses.replace(now, protocols={"another": ()}))  # what the other process did
-    Evaluator(results, None, ["double-infogan"], lambda text: None).bring_up_to_date([seen])
+    Reevaluation(results, None, ["double-infogan"], lambda text: None).bring_up_to_date([seen])
     (record,) = results.records()
     assert set(record.protocols) == {"another", "double-infogan"}
 

@@ -10,15 +10,16 @@ import h5py
 import pytest
 
 from cabench.config import Settings, setting
+from cabench.context import Precision
 from cabench.data.dataset import Attribute, DatasetInfo
 from cabench.discovery import plugins
 from cabench.errors import UserError
 from cabench.evaluation.probes import ProbeConfig
-from cabench.experiment import cell as cells
-from cabench.experiment.cell import Cell, evaluation, renewed_key
-from cabench.experiment.plan import Request, resolve, survey
+from cabench.experiment import identity
+from cabench.experiment.identity import Identity, identify, method_entry
+from cabench.experiment.plan import resolve, survey
 from cabench.experiment.record import Record
-from cabench.experiment.request import check_overrides, make_dataset, make_method, parse_overrides, parse_seeds
+from cabench.experiment.request import Request, ResolvedProfile, parse_overrides, parse_seeds
 from cabench.experiment.store import ResultsStore
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.methods.chance import Chance, ChanceConfig
@@ -53,17 +54,16 @@ class RenamedChance(Chance):
     name = "renamed"
 
 
-def cell(method: ContrastiveAnalysisMethod | None = None, **changes: object) -> Cell:
-    plain = Cell(
-        method=method or Chance(),
-        method_label="chance",
-        dataset=INFO,
-        dataset_label="tiny",
-        seed=0,
-        precision="fp32",
-        profile="quick",
-    )
-    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+def cell(
+    method: ContrastiveAnalysisMethod | None = None,
+    method_label: str = "chance",
+    dataset: DatasetInfo = INFO,
+    dataset_label: str = "tiny",
+    seed: int = 0,
+    precision: Precision = "fp32",
+    profile: str = "quick",
+) -> Identity:
+    return identify(method_entry(method or Chance(), method_label), dataset, dataset_label, profile, seed, precision)
 
 
 # Seeds
@@ -137,9 +137,9 @@ def test_other_overrides_are_refused_and_repeated_with_the_right_form(text: str)
 
 
 def test_an_override_of_something_outside_the_run_is_refused() -> None:
-    check_overrides({"pca": {}}, ["pca", "planted"])
+    ResolvedProfile(EMPTY, {"pca": {}}).check_overrides(["pca", "planted"])
     with pytest.raises(UserError, match="'pcaa'; did you mean 'pca'"):
-        check_overrides({"pcaa": {"x": 1}}, ["pca", "planted"])
+        ResolvedProfile(EMPTY, {"pcaa": {"x": 1}}).check_overrides(["pca", "planted"])
 
 
 # Construction
@@ -154,18 +154,20 @@ def test_an_override_wins_over_the_profile_and_goes_by_label() -> None:
         method_variants={"wide": Variant("chance", {"d_common": 8})},
     )
     overrides = {"wide": {"d_salient": 9}, "planted": {"noise": 4}}
-    assert make_method("wide", "planted", profile, overrides).config == ChanceConfig(d_common=8, d_salient=9)
-    assert make_method("chance", "planted", profile, overrides).config == ChanceConfig(d_common=2, d_salient=2)
-    assert make_dataset("planted", profile, overrides).config.to_dict()["noise"] == 4
+    assert ResolvedProfile(profile, overrides).method("wide", "planted").config == ChanceConfig(d_common=8, d_salient=9)
+    assert ResolvedProfile(profile, overrides).method("chance", "planted").config == ChanceConfig(
+        d_common=2, d_salient=2
+    )
+    assert ResolvedProfile(profile, overrides).dataset("planted").config.to_dict()["noise"] == 4
 
 
 def test_an_unknown_method_field_or_value_is_refused() -> None:
     with pytest.raises(UserError, match="Unknown method 'chanse'; did you mean 'chance'"):
-        make_method("chanse", "planted", EMPTY, {})
+        ResolvedProfile(EMPTY).method("chanse", "planted")
     with pytest.raises(UserError, match="Unknown data set 'plantet'; did you mean 'planted'"):
-        make_dataset("plantet", EMPTY, {})
+        ResolvedProfile(EMPTY).dataset("plantet")
     with pytest.raises(UserError, match=r"chance\.d_common = 0"):
-        make_method("chance", "planted", EMPTY, {"chance": {"d_common": 0}})
+        ResolvedProfile(EMPTY, {"chance": {"d_common": 0}}).method("chance", "planted")
 
 
 # Keys
@@ -190,24 +192,24 @@ def test_the_key_is_a_sha256_and_the_same_for_equal_cells() -> None:
         pytest.param(cell(dataset=dataclasses.replace(INFO, content_sha256="1" * 64)), id="data"),
     ],
 )
-def test_the_key_changes_with_all_that_determines_the_scores(changed: Cell) -> None:
+def test_the_key_changes_with_all_that_determines_the_scores(changed: Identity) -> None:
     assert changed.key != cell().key
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("EVALUATION", ProbeConfig(folds=3)),
-        ("EVALUATION", ProbeConfig(penalties=(1.0,))),
-        ("EVALUATION_VERSION", cells.EVALUATION_VERSION + 1),
-        ("SCHEMA", cells.SCHEMA + 1),
+        ("PROBES", ProbeConfig(folds=3)),
+        ("PROBES", ProbeConfig(penalties=(1.0,))),
+        ("VERSION", identity.VERSION + 1),
+        ("SCHEMA", identity.SCHEMA + 1),
     ],
 )
 def test_the_key_changes_with_the_evaluation_and_the_schema(
     monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     before = cell().key
-    monkeypatch.setattr(cells, name, value)
+    monkeypatch.setattr(identity, name, value)
     assert cell().key != before
 
 
@@ -224,27 +226,12 @@ def test_the_key_changes_with_the_evaluation_and_the_schema(
         ),
     ],
 )
-def test_the_key_does_not_change_with_names(changed: Cell) -> None:
+def test_the_key_does_not_change_with_names(changed: Identity) -> None:
     assert changed.key == cell().key
 
 
-def record_of(one: Cell) -> Record:
-    method = {"name": one.method.name, "label": one.method_label, "version": one.method.version}
-    return Record(
-        key=one.key,
-        status="ok",
-        method={**method, "config": one.method.config.to_dict()},
-        dataset={"name": one.dataset.name, "label": one.dataset_label, "content_sha256": one.dataset.content_sha256},
-        evaluation=evaluation(),
-        profile=one.profile,
-        seed=one.seed,
-        precision=one.precision,
-        scores=(),
-        separation_gap=0.5,
-        cost={},
-        provenance={},
-        error=None,
-    )
+def record_of(one: Identity) -> Record:
+    return Record.of(one, "ok", scores=(), separation_gap=0.5, cost={}, provenance={}, error=None)
 
 
 @pytest.mark.parametrize(
@@ -257,16 +244,16 @@ def record_of(one: Cell) -> Record:
     ids=["plain", "another", "other data"],
 )
 def test_a_record_is_renewed_to_the_key_that_its_cell_has_under_the_newer_evaluation(
-    monkeypatch: pytest.MonkeyPatch, one: Cell
+    monkeypatch: pytest.MonkeyPatch, one: Identity
 ) -> None:
     record = record_of(one)
-    assert renewed_key(record) == record.key
-    monkeypatch.setattr(cells, "EVALUATION_VERSION", cells.EVALUATION_VERSION + 1)
-    assert renewed_key(record) == one.key != record.key
+    assert record.renewed().key == record.key
+    monkeypatch.setattr(identity, "VERSION", identity.VERSION + 1)
+    assert record.renewed().key == one.renewed().key != record.key
 
 
 def test_a_record_of_an_older_method_stays_one_of_the_older_method() -> None:
-    assert renewed_key(record_of(cell())) != cell(NewerChance()).key
+    assert record_of(cell()).renewed().key != cell(NewerChance()).key
 
 
 def test_the_folder_follows_the_documented_layout(tmp_path: Path) -> None:
@@ -301,23 +288,24 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_plan_has_every_combination_with_seeds_innermost(tmp_path: Path) -> None:
     built: list[str] = []
-    cells = [one for one, _ in resolve(request(), built.append).cells]
-    assert [(one.dataset_label, one.method_label, one.seed) for one in cells] == [
+    planned = resolve(request(), built.append).cells
+    cells = [one.identity for one in planned]
+    assert [(one.dataset["label"], one.method["label"], one.seed) for one in cells] == [
         ("planted", "pca", 0),
         ("planted", "pca", 1),
         ("planted", "chance", 0),
         ("planted", "chance", 1),
     ]
-    assert cells[0].new_method() is not cells[0].new_method(), "fits would share a method object"
+    assert planned[0].new_method() is not planned[0].new_method(), "fits would share a method object"
     assert built == ["Building data set planted"]
     resolve(request(), built.append)
     assert len(built) == 1, "the data set was built twice"
     lines = survey(request(), ResultsStore(tmp_path / "results"))
-    assert lines == [(one.dataset_label, one.method_label, one.seed, one.key[:8], "missing") for one in cells]
+    assert lines == [(one.dataset["label"], one.method["label"], one.seed, one.key[:8], "missing") for one in cells]
 
 
 def test_controls_are_added_once() -> None:
-    labels = [one.method_label for one, _ in resolve(request(seeds="0", controls=True), lambda _: None).cells]
+    labels = [one.identity.method["label"] for one in resolve(request(seeds="0", controls=True), lambda _: None).cells]
     assert labels == ["pca", "chance"]
 
 
@@ -325,17 +313,17 @@ def test_an_override_changes_the_key_of_its_method_alone() -> None:
     plain = resolve(request(seeds="0"), lambda _: None).cells
     sets = ("planted.repeats=1", "chance.d_common=2")
     changed = resolve(request(seeds="0", sets=sets), lambda _: None).cells
-    assert [a.key == b.key for (a, _), (b, _) in zip(plain, changed, strict=True)] == [True, False]
+    assert [a.identity.key == b.identity.key for a, b in zip(plain, changed, strict=True)] == [True, False]
 
 
 def test_a_run_does_not_begin_on_data_that_are_damaged() -> None:
-    (_, file), *_ = resolve(request(seeds="0"), lambda _: None).cells
+    file = resolve(request(seeds="0"), lambda _: None).cells[0].data
     with h5py.File(file.path, "r+") as opened:
         opened["test/images"][0, 0, 0, 0] ^= 1
     with pytest.raises(UserError, match=r"planted-.*\.h5 is damaged .*; delete it, and it is built again\."):
         resolve(request(seeds="0"), lambda _: None)
     file.path.unlink()
-    assert resolve(request(seeds="0"), lambda _: None).cells[0][1].info == file.info
+    assert resolve(request(seeds="0"), lambda _: None).cells[0].data.info == file.info
 
 
 @pytest.mark.parametrize(
@@ -375,9 +363,9 @@ def test_all_stands_for_every_method_that_takes_the_data_set(tmp_path: Path) -> 
     small = ("dsprites.train_size=1200", "dsprites.test_size=20")
     everything = request(methods="all", datasets="dsprites", profile="quick", seeds="0", sets=small)
     said: list[str] = []
-    cells = [one for one, _ in resolve(everything, said.append).cells]
+    cells = [one.identity for one in resolve(everything, said.append).cells]
     left_out = {"oracle"}
-    assert [one.method_label for one in cells] == [name for name in plugins("methods") if name not in left_out]
+    assert [one.method["label"] for one in cells] == [name for name in plugins("methods") if name not in left_out]
     assert said[1:] == [
         "Left out on dsprites: oracle (oracle reads planted attributes and runs on 'planted' alone, not on 'dsprites')"
     ]
@@ -395,8 +383,8 @@ def test_a_method_that_is_named_as_well_must_take_the_data_set() -> None:
 
 def test_all_takes_variants_and_controls_beside_it_once() -> None:
     labels = [
-        one.method_label
-        for one, _ in resolve(
+        one.identity.method["label"]
+        for one in resolve(
             request(methods="sepclr,all", profile="smoke", seeds="0", controls=True), lambda _: None
         ).cells
     ]

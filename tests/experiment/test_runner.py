@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import gc
 import json
@@ -11,6 +10,7 @@ import shutil
 import signal
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,13 @@ from PIL import Image
 
 from cabench.data.dataset import as_float
 from cabench.errors import StopRequested, UserError
-from cabench.experiment.plan import Experiment, Request, resolve, survey
+from cabench.experiment.plan import Experiment, resolve, survey
 from cabench.experiment.progress import make_reporter
+from cabench.experiment.request import Request
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
 from cabench.files.atomic import StorageError
+from cabench.hardening.deaths import deaths_at
 from cabench.method import Representation
 from cabench.methods.chance import Chance
 from cabench.methods.mmcvae import MMcVAE
@@ -67,7 +69,7 @@ def test_a_request_to_stop_ends_the_run_wherever_it_comes(tmp_path, monkeypatch,
     with pytest.raises(error):
         runner(tmp_path).run(experiment().cells, force=False)
     assert ResultsStore(tmp_path).records() == []
-    assert ResultsStore(tmp_path).deaths(experiment().cells[0][0]) == 0, "stopping is no death"
+    assert deaths_at(experiment().cells[0].identity.folder(tmp_path)) == 0, "stopping is no death"
     monkeypatch.undo()
     assert [r.status for r in runner(tmp_path).run(experiment().cells, force=False)] == ["ok", "ok"]
 
@@ -77,7 +79,7 @@ def test_both_spaces_of_either_population_are_kept_under_their_names(tmp_path, m
         return Representation(images.mean((1, 2, 3))[:, None], -images.mean((1, 2, 3))[:, None])
 
     monkeypatch.setattr(PCA, "encode", encode)
-    (_, file), _ = experiment().cells
+    file = experiment().cells[0].data
     (record, _) = runner(tmp_path).run(experiment().cells, force=False)
     train, test = ResultsStore(tmp_path).read_representations(record, file)
     for split, encoded in (("train", train), ("test", test)):
@@ -102,11 +104,11 @@ def test_a_folder_that_can_no_longer_be_written_is_one_error_and_keeps_what_is_d
 def test_every_method_leaves_maps_and_pictures(tmp_path):
     cells = experiment().cells
     runner(tmp_path).run(cells, force=False)
-    for cell, file in cells:
-        folder = cell.folder(tmp_path)
+    for cell in cells:
+        folder = cell.identity.folder(tmp_path)
         mapped = json.loads((folder / "maps.json").read_text(encoding="utf-8"))
         assert set(mapped["spaces"]) == {"common", "salient"}
-        assert [attribute["name"] for attribute in mapped["attributes"]] == [a.name for a in file.info.attributes]
+        assert [attribute["name"] for attribute in mapped["attributes"]] == [a.name for a in cell.data.info.attributes]
         with Image.open(folder / "pictures.png") as picture:
             assert picture.height == 5 * 66, "a row of targets, and two of neighbours in either space"
 
@@ -130,9 +132,9 @@ def test_a_finished_cell_is_given_back_under_the_profile_that_asks(tmp_path, mon
     cells = experiment().cells[1:]
     (first,) = runner(tmp_path).run(cells, force=False)
     monkeypatch.setattr(Chance, "fit", lambda *_: pytest.fail("a finished cell was computed"))
-    others = [(dataclasses.replace(cell, profile="mine"), file) for cell, file in cells]
+    others = [replace(cell, identity=replace(cell.identity, profile="mine")) for cell in cells]
     (again,) = runner(tmp_path).run(others, force=False)
-    assert again == dataclasses.replace(first, profile="mine")
+    assert again == replace(first, profile="mine")
 
 
 def test_a_method_that_gives_too_few_vectors_is_told_how_many(tmp_path, monkeypatch):
@@ -249,7 +251,8 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from cabench import training
-from cabench.experiment.plan import Request, resolve
+from cabench.experiment.plan import resolve
+from cabench.experiment.request import Request
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
@@ -321,8 +324,8 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_its_cell_computed_again(t
     path = before[0].folder(tmp_path) / "record.json"
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged)
-    assert ResultsStore(tmp_path).state(cells[0][0]) == "damaged"
-    assert ResultsStore(tmp_path).state(cells[1][0]) == "done"
+    assert ResultsStore(tmp_path).state(cells[0].identity) == "damaged"
+    assert ResultsStore(tmp_path).state(cells[1].identity) == "done"
     after = runner(tmp_path).run(cells, force=False)
     assert [(r.key, r.scores) for r in after] == [(r.key, r.scores) for r in before]
     assert path.with_suffix(".damaged").read_bytes() == damaged

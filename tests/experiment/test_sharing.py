@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from cabench.experiment.plan import Request, resolve
+from cabench.experiment.plan import resolve
+from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
 
 # The command line, with a line in computed.txt for every fit that ends; the method to hang in never ends its own.
@@ -54,11 +55,11 @@ def computed(folder: Path) -> list[str]:
 
 def every_cell(folder: Path) -> list[str]:
     request = Request(METHODS, "planted", "0-2", "smoke", ["planted.repeats=1"], "cpu", "fp32", None, False)
-    cells = [cell for cell, _ in resolve(request, say=lambda text: None).cells]
+    cells = [cell.identity for cell in resolve(request, say=lambda text: None).cells]
     store = ResultsStore(folder / "results" / "runs")
     assert [store.state(cell) for cell in cells] == ["done"] * 9
     assert len(store.records()) == 9
-    return sorted(f"{cell.method_label} {cell.folder(folder).name}" for cell in cells)
+    return sorted(f"{cell.method['label']} {cell.folder(folder).name}" for cell in cells)
 
 
 @pytest.mark.slow

@@ -18,15 +18,16 @@ import pytest
 from filelock import FileLock, Timeout
 from PIL import Image
 
+from cabench.context import Precision
 from cabench.data.dataset import SPACES, Attribute, DatasetInfo
 from cabench.data.file import SPLITS, DatasetFile, DatasetWriter
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.score import Score
-from cabench.experiment import cell as cells
-from cabench.experiment.cell import Cell, evaluation
+from cabench.experiment import identity
+from cabench.experiment.identity import Identity, identify, method_entry
 from cabench.experiment.record import SCHEMA, Record
-from cabench.experiment.store import ResultsStore, is_stale
+from cabench.experiment.store import ResultsStore
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.methods.chance import Chance, ChanceConfig
 
@@ -64,41 +65,22 @@ class NewerChance(Chance):
     version = Chance.version + 1
 
 
-def cell(method: ContrastiveAnalysisMethod | None = None, **changes: object) -> Cell:
-    plain = Cell(
-        method=method or Chance(),
-        method_label="chance",
-        dataset=INFO,
-        dataset_label="tiny",
-        seed=1,
-        precision="fp32",
-        profile="quick",
-    )
-    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+def cell(
+    method: ContrastiveAnalysisMethod | None = None,
+    method_label: str = "chance",
+    dataset: DatasetInfo = INFO,
+    dataset_label: str = "tiny",
+    seed: int = 1,
+    precision: Precision = "fp32",
+    profile: str = "quick",
+) -> Identity:
+    return identify(method_entry(method or Chance(), method_label), dataset, dataset_label, profile, seed, precision)
 
 
-def record_of(one: Cell, **changes: object) -> Record:
-    plain = Record(
-        key=one.key,
-        status="ok",
-        method={
-            "name": one.method.name,
-            "label": one.method_label,
-            "version": one.method.version,
-            "config": one.method.config.to_dict(),
-        },
-        dataset={
-            "name": one.dataset.name,
-            "label": one.dataset_label,
-            "builder_version": one.dataset.builder_version,
-            "config": dict(one.dataset.config),
-            "content_sha256": one.dataset.content_sha256,
-            "sources": list(one.dataset.sources),
-        },
-        evaluation=evaluation(),
-        profile=one.profile,
-        seed=one.seed,
-        precision=one.precision,
+def record_of(one: Identity, **changes: object) -> Record:
+    plain = Record.of(
+        one,
+        "ok",
         scores=(SCORE, dataclasses.replace(SCORE, space="salient", value=-1.5e-300)),
         separation_gap=2 / 3,
         cost={"train_s": 0.1, "steps": 3, "parameters": 0, "images_seen": 0},
@@ -108,7 +90,7 @@ def record_of(one: Cell, **changes: object) -> Record:
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def failed_record_of(one: Cell) -> Record:
+def failed_record_of(one: Identity) -> Record:
     error = {"type": "ValueError", "message": "ü", "traceback": "...", "step": None, "last_terms": {"total": "nan"}}
     return record_of(one, status="failed", scores=(), separation_gap=None, cost={}, error=error)
 
@@ -148,13 +130,13 @@ def test_a_cell_that_nobody_began_is_missing_and_asking_writes_nothing(store: Re
 
 
 def test_a_cell_with_a_record_is_done(store: ResultsStore) -> None:
-    store.write_record(cell(), record_of(cell()))
+    store.write_record(record_of(cell()))
     assert store.state(cell()) == "done"
     assert store.load(cell()) == record_of(cell())
 
 
 def test_a_cell_whose_record_tells_of_an_error_failed(store: ResultsStore) -> None:
-    store.write_record(cell(), failed_record_of(cell()))
+    store.write_record(failed_record_of(cell()))
     assert store.state(cell()) == "failed"
 
 
@@ -181,29 +163,29 @@ def test_a_cell_that_was_begun_and_left_is_missing(store: ResultsStore) -> None:
 
 
 def test_a_finished_cell_is_done_even_while_its_lock_is_held(store: ResultsStore) -> None:
-    store.write_record(cell(), record_of(cell()))
+    store.write_record(record_of(cell()))
     with FileLock(cell().folder(store.folder) / ".lock"):
         assert store.state(cell()) == "done"
 
 
-def older_method(monkeypatch: pytest.MonkeyPatch) -> Cell:
+def older_method(monkeypatch: pytest.MonkeyPatch) -> Identity:
     return cell(NewerChance())
 
 
-def older_builder(monkeypatch: pytest.MonkeyPatch) -> Cell:
+def older_builder(monkeypatch: pytest.MonkeyPatch) -> Identity:
     return cell(dataset=dataclasses.replace(INFO, builder_version=2, content_sha256="1" * 64))
 
 
-def newer_evaluation(monkeypatch: pytest.MonkeyPatch) -> Cell:
-    monkeypatch.setattr(cells, "EVALUATION_VERSION", cells.EVALUATION_VERSION + 1)
+def newer_evaluation(monkeypatch: pytest.MonkeyPatch) -> Identity:
+    monkeypatch.setattr(identity, "VERSION", identity.VERSION + 1)
     return cell()
 
 
 @pytest.mark.parametrize("change", [older_method, older_builder, newer_evaluation])
 def test_a_record_of_an_older_version_makes_the_cell_stale(
-    store: ResultsStore, monkeypatch: pytest.MonkeyPatch, change: Callable[[pytest.MonkeyPatch], Cell]
+    store: ResultsStore, monkeypatch: pytest.MonkeyPatch, change: Callable[[pytest.MonkeyPatch], Identity]
 ) -> None:
-    store.write_record(cell(), record_of(cell()))
+    store.write_record(record_of(cell()))
     assert store.state(change(monkeypatch)) == "stale"
 
 
@@ -219,18 +201,18 @@ def test_a_record_of_an_older_version_makes_the_cell_stale(
         pytest.param(cell(dataset=dataclasses.replace(INFO, content_sha256="1" * 64)), id="other data, same builder"),
     ],
 )
-def test_a_record_of_something_else_does_not_make_a_cell_stale(store: ResultsStore, other: Cell) -> None:
-    store.write_record(cell(), record_of(cell()))
+def test_a_record_of_something_else_does_not_make_a_cell_stale(store: ResultsStore, other: Identity) -> None:
+    store.write_record(record_of(cell()))
     assert store.state(other) == "missing"
-    assert not is_stale(record_of(cell()), other)
+    assert not record_of(cell()).is_stale_form_of(other)
 
 
 def test_a_current_record_beside_an_older_one_is_done(store: ResultsStore) -> None:
     new = cell(NewerChance())
-    store.write_record(cell(), record_of(cell()))
-    store.write_record(new, record_of(new))
+    store.write_record(record_of(cell()))
+    store.write_record(record_of(new))
     assert store.state(new) == "done"
-    assert not is_stale(record_of(new), new)
+    assert not record_of(new).is_stale_form_of(new)
 
 
 # Files
@@ -239,7 +221,7 @@ def test_a_current_record_beside_an_older_one_is_done(store: ResultsStore) -> No
 def test_all_records_come_in_the_order_of_their_paths(store: ResultsStore) -> None:
     cells = [cell(seed=2), cell(seed=1), cell(dataset_label="a"), cell(method_label="another")]
     for one in cells:
-        store.write_record(one, record_of(one))
+        store.write_record(record_of(one))
     order = [(r.dataset["label"], r.method["label"], r.seed) for r in store.records()]
     assert order == [("a", "chance", 1), ("tiny", "another", 1), ("tiny", "chance", 1), ("tiny", "chance", 2)]
 
@@ -248,14 +230,14 @@ def test_writing_a_record_ends_with_the_checkpoint_removed(store: ResultsStore) 
     checkpoint = cell().folder(store.folder) / "checkpoint"
     checkpoint.mkdir(parents=True)
     (checkpoint / "state.safetensors").write_bytes(b"...")
-    store.write_record(cell(), record_of(cell()))
+    store.write_record(record_of(cell()))
     assert not checkpoint.exists()
 
 
 def test_clearing_a_cell_removes_all_it_left_and_nothing_of_its_neighbour(store: ResultsStore) -> None:
     neighbour = cell(seed=2)
     for one in (cell(), neighbour):
-        store.write_record(one, record_of(one))
+        store.write_record(record_of(one))
         folder = one.folder(store.folder)
         for name in (
             "representations.h5",
@@ -428,26 +410,7 @@ def test_a_link_in_place_of_the_lock_is_not_followed(store: ResultsStore, tmp_pa
     assert (tmp_path / "elsewhere").read_text() == "kept"
 
 
-# What tells of processes that died
-
-
-def test_a_note_counts_the_processes_that_died_at_the_same_checkpoint(store: ResultsStore) -> None:
-    assert store.deaths(cell()) == 0
-    assert [store.begin(cell()) for _ in range(3)] == [0, 1, 2]
-    assert store.deaths(cell()) == 3
-    store.end(cell())
-    assert store.deaths(cell()) == 0
-
-
-@pytest.mark.parametrize(
-    "text", [*DAMAGED, '{"deaths": "2", "checkpoint": null}', '{"deaths": -7, "checkpoint": null}']
-)
-def test_a_note_that_cannot_be_read_tells_of_one_death(store: ResultsStore, text: str) -> None:
-    store.begin(cell())
-    (cell().folder(store.folder) / ".begun").write_text(text, encoding="latin-1")
-    assert store.deaths(cell()) == 1
-    assert store.begin(cell()) == 1
-    assert store.begin(cell()) == 2
+# The log
 
 
 @pytest.mark.parametrize("text", [*DAMAGED, '{"steps": "9", "terms": {}}', '{"steps": 9, "terms": {"total": [1]}}'])
@@ -462,12 +425,11 @@ def test_what_was_logged_last_stands_before_a_damaged_line(store: ResultsStore, 
     assert store.last_logged(cell()) == (4, {"total": 0.5})
 
 
-def test_a_pipe_in_place_of_either_is_not_waited_for(store: ResultsStore) -> None:
+def test_a_pipe_in_place_of_a_log_is_not_waited_for(store: ResultsStore) -> None:
     folder = cell().folder(store.folder)
     folder.mkdir(parents=True)
-    for name in (".begun", "log.jsonl"):
-        os.mkfifo(folder / name)
-    assert (store.deaths(cell()), store.last_logged(cell())) == (1, (0, {}))
+    os.mkfifo(folder / "log.jsonl")
+    assert store.last_logged(cell()) == (0, {})
 
 
 # Writability
@@ -553,7 +515,7 @@ def test_a_record_that_is_not_text_is_named(tmp_path: Path) -> None:
 
 def test_a_record_in_the_folder_of_another_cell_is_refused(store: ResultsStore) -> None:
     record = record_of(cell())
-    store.write_record(cell(), record)
+    store.write_record(record)
     other = record.folder(store.folder).with_name("seed7-12345678")
     other.mkdir()
     (other / "record.json").write_text(record.to_json(), encoding="utf-8")

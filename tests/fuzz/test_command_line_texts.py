@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cabench.evaluation.protocols import check_protocols
 from cabench.experiment.device import resolve_device, resolve_precision
-from cabench.experiment.request import check_overrides, make_dataset, make_method, parse_overrides, parse_seeds
+from cabench.experiment.request import ResolvedProfile, parse_overrides, parse_seeds
 from cabench.files.json import canonical_json
 from cabench.profiles import load_profile
 
@@ -85,8 +85,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_set(attempt: Attempt, folder: Path, place: str, text: str) -> None:
     def read() -> None:
         overrides = parse_overrides([f"{place}={text}", text])
-        check_overrides(overrides, ["sepclr", "planted"])
-        canonical_json(make_method("sepclr", "planted", load_profile("smoke"), overrides).config.to_dict())
+        ResolvedProfile(load_profile("smoke"), overrides).check_overrides(["sepclr", "planted"])
+        canonical_json(ResolvedProfile(load_profile("smoke"), overrides).method("sepclr", "planted").config.to_dict())
 
     attempt("--set", folder, read)
 
@@ -97,8 +97,8 @@ def test_set_of_one_value(attempt: Attempt, folder: Path, place: str, text: str)
     def read() -> None:
         overrides = parse_overrides([f"{place}={text}"])
         profile = load_profile("smoke")
-        canonical_json(make_method("sepclr", "planted", profile, overrides).config.to_dict())
-        canonical_json(make_dataset("planted", profile, overrides).config.to_dict())
+        canonical_json(ResolvedProfile(profile, overrides).method("sepclr", "planted").config.to_dict())
+        canonical_json(ResolvedProfile(profile, overrides).dataset("planted").config.to_dict())
 
     attempt("--set", folder, read)
 
@@ -125,6 +125,6 @@ def test_device_precision_and_protocol(attempt: Attempt, folder: Path, text: str
 @given(text=texts)
 def test_names(attempt: Attempt, folder: Path, text: str) -> None:
     profile = load_profile("smoke")
-    attempt("--methods", folder, lambda: make_method(text, "planted", profile, {}))
-    attempt("--datasets", folder, lambda: make_dataset(text, profile, {}))
+    attempt("--methods", folder, lambda: ResolvedProfile(profile).method(text, "planted"))
+    attempt("--datasets", folder, lambda: ResolvedProfile(profile).dataset(text))
     attempt("--profile", folder, lambda: load_profile(text))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cabench import discovery
-from cabench.experiment.cell import evaluation
+from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.gate.baseline import Baseline
@@ -29,6 +29,7 @@ from cabench.gate.junit import junit
 from cabench.gate.markdown import markdown as gate_markdown
 from cabench.gate.text import changes_text
 from cabench.gate.text import text as gate_text
+from cabench.hardening.deaths import deaths_at
 from cabench.report.html import html_page
 from cabench.report.latex import latex
 from cabench.report.markdown import markdown, markdown_summary
@@ -228,7 +229,7 @@ def beside(attempt: Attempt, results: Path, record: Record, name: str, content: 
         assert html_page([record], results)
         steps, terms = ResultsStore(results).last_logged(record)
         assert all(isinstance(value, float) for value in (float(steps), *terms.values()))
-        assert ResultsStore(results).deaths(record) >= (name == ".begun")
+        assert deaths_at(record.folder(results)) >= (name == ".begun")
 
     attempt(name, results.parent, read)
     path.unlink()
@@ -335,7 +336,7 @@ def as_installed(record: Record) -> Record:
         record,
         method={**record.method, "version": discovery.load_method(record.method["name"]).version},
         dataset={**record.dataset, "builder_version": discovery.load_dataset(record.dataset["name"]).version},
-        evaluation=evaluation(),
+        evaluation=current_evaluation(),
         cost={**record.cost, "train_s": 60.0, "images_per_s": 1000.0},
         provenance={**record.provenance, "threads": 1},
     )

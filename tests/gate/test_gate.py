@@ -11,7 +11,7 @@ import pytest
 from cabench import discovery
 from cabench.errors import UserError
 from cabench.evaluation.score import Unmeasured
-from cabench.experiment.cell import evaluation
+from cabench.experiment.identity import current_evaluation
 from cabench.experiment.provenance import commit
 from cabench.experiment.record import Record
 from cabench.gate.baseline import Baseline
@@ -164,7 +164,7 @@ def test_scores_that_are_no_numbers_fail(baseline, records):
     [
         {"method__version": -1},
         {"dataset__builder_version": -1},
-        {"evaluation": {"version": -1, "config": evaluation()["config"]}},
+        {"evaluation": {"version": -1, "config": current_evaluation()["config"]}},
     ],
 )
 def test_records_of_other_versions_than_the_installed_ones_fail(make_records, older):

@@ -6,7 +6,7 @@ import pytest
 
 from cabench.conformance import CHECKS, NotApplicable, Subject
 from cabench.discovery import load_method, plugins
-from cabench.experiment.request import check_method, make_method
+from cabench.experiment.request import ResolvedProfile, check_method
 from cabench.profiles import load_profile
 
 ABLE = [name for name in plugins("methods") if load_method(name).takes_tables]
@@ -17,7 +17,7 @@ NETWORKS = ("encoder", "architecture")
 def subject(request: pytest.FixtureRequest, planted_table) -> Subject:
     name = request.param
     fields = {field: "mlp" for field in NETWORKS if field in load_method(name).Config.field_names()}
-    method = make_method(name, planted_table.info.name, load_profile("smoke"), {name: fields})
+    method = ResolvedProfile(load_profile("smoke"), {name: fields}).method(name, planted_table.info.name)
     check_method(method, planted_table.info)
     return Subject(type(method), method.config, planted_table.read("train"))
 

@@ -13,7 +13,7 @@ from cabench.data.dataset import Attribute, DataForm
 from cabench.datasets import celeba, chexpert, odir
 from cabench.discovery import load_method, plugins
 from cabench.errors import UserError
-from cabench.experiment.request import make_method
+from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 from cabench.training import Batch, GradientTrainedMethod
 
@@ -37,7 +37,7 @@ CASES = [(profile, name) for profile in ("paper", "matched") for name in SETS] +
 @pytest.mark.parametrize(("profile", "dataset"), CASES)
 def test_a_step_of_a_small_batch(profile, dataset, name, planted_info):
     shape, attributes = {**SETS, **PAPER_SETS}[dataset]
-    method = make_method(name, dataset, load_profile(profile), {})
+    method = ResolvedProfile(load_profile(profile)).method(name, dataset)
     info = dataclasses.replace(planted_info, image_shape=shape, attributes=attributes, counts=big())
     if "architecture" in method.config.field_names() and shape[1:] == (224, 224):
         with pytest.raises(UserError, match=f"{name}.architecture"):

@@ -11,8 +11,8 @@ import torch
 from cabench import discovery
 from cabench.data.dataset import Attribute, DataForm
 from cabench.errors import UserError
-from cabench.experiment.plan import Request, survey
-from cabench.experiment.request import check_profile, make_dataset, make_method, parse_seeds
+from cabench.experiment.plan import survey
+from cabench.experiment.request import Request, ResolvedProfile, check_profile, parse_seeds
 from cabench.experiment.store import ResultsStore
 from cabench.files.json import digest
 from cabench.methods.networks.dcgan import Trunk
@@ -212,9 +212,9 @@ def test_defaults_that_list_something_else_than_names_are_refused(profile: MakeP
 
 def plan_with(loaded: Profile) -> None:
     for label in loaded.defaults.get("datasets", []):
-        make_dataset(label, loaded, {})
+        ResolvedProfile(loaded).dataset(label)
     for label in loaded.defaults.get("controls", []):
-        make_method(label, "planted", loaded, {})
+        ResolvedProfile(loaded).method(label, "planted")
 
 
 def test_a_missing_profile_file_is_refused_with_the_built_in_names(tmp_path: Path) -> None:
@@ -230,19 +230,19 @@ def test_an_unknown_profile_is_refused_with_the_closest_match() -> None:
 def test_a_variant_of_an_unknown_base_is_refused_where_it_is_used(profile: MakeProfile) -> None:
     loaded = profile("[variants.mine]\nmethod = 'pcaa'\n[variants.other]\ndataset = 'plantd'\n")
     with pytest.raises(UserError, match="Unknown method 'pcaa'"):
-        make_method("mine", "planted", loaded, {})
+        ResolvedProfile(loaded).method("mine", "planted")
     with pytest.raises(UserError, match="Unknown data set 'plantd'"):
-        make_dataset("other", loaded, {})
+        ResolvedProfile(loaded).dataset("other")
 
 
 def test_an_unknown_name_is_compared_with_variants_too(profile: MakeProfile) -> None:
     with pytest.raises(UserError, match=r"did you mean 'my_variant'"):
-        make_method("my_varient", "planted", profile("[variants.my_variant]\nmethod = 'pca'"), {})
+        ResolvedProfile(profile("[variants.my_variant]\nmethod = 'pca'")).method("my_varient", "planted")
 
 
 def test_a_field_that_the_method_does_not_have_is_refused(profile: MakeProfile) -> None:
     with pytest.raises(UserError, match="Unknown field of chance 'd_comon'; did you mean 'd_common'"):
-        make_method("chance", "planted", profile("[methods.chance]\nd_comon = 2"), {})
+        ResolvedProfile(profile("[methods.chance]\nd_comon = 2")).method("chance", "planted")
 
 
 def test_the_built_in_profiles_are_there() -> None:
@@ -264,11 +264,11 @@ def test_a_built_in_profile_sets_only_fields_that_exist_to_values_that_are_allow
     loaded = load_profile(name)
     datasets = {*loaded.datasets, *loaded.dataset_variants, *loaded.on, *loaded.defaults["datasets"]}
     for label in datasets:
-        make_dataset(label, loaded, {})
+        ResolvedProfile(loaded).dataset(label)
     everywhere = {*loaded.methods, *loaded.method_variants, *loaded.defaults.get("controls", [])}
     for dataset in datasets:
         for method in {*everywhere, *loaded.on.get(dataset, {})}:
-            make_method(method, dataset, loaded, {})
+            ResolvedProfile(loaded).method(method, dataset)
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -363,7 +363,7 @@ def test_a_profile_lays_its_fields_over_those_that_it_extends(tmp_path):
 def test_extending_a_built_in_profile_changes_what_is_said_and_nothing_else(tmp_path):
     write(tmp_path, mine='extends = "quick"\n[on.dsprites.sepclr]\nepochs = 77\n')
     mine, quick = load_profile(str(tmp_path / "mine.toml")), load_profile("quick")
-    assert make_method("sepclr", "dsprites", mine, {}).config.epochs == 77
+    assert ResolvedProfile(mine).method("sepclr", "dsprites").config.epochs == 77
     assert mine.on["dsprites"]["sepclr"] == {**quick.on["dsprites"]["sepclr"], "epochs": 77}
     assert mine.on["cifar_mnist"] == quick.on["cifar_mnist"]
     assert mine.method_variants == quick.method_variants
@@ -406,10 +406,10 @@ def test_files_to_be_extended_are_not_listed():
 
 def test_a_field_for_every_method_is_given_to_those_that_have_it(profile):
     mine = profile("[every_method]\ncomponents = 5\nepochs = 3\n[methods.sepclr]\nepochs = 4\n")
-    assert make_method("pca", "planted", mine, {}).config.to_dict() == {"components": 5}
-    assert make_method("mmcvae", "planted", mine, {}).config.epochs == 3
-    assert make_method("sepclr", "planted", mine, {}).config.epochs == 4
-    assert make_method("sepclr", "planted", mine, {"sepclr": {"epochs": 9}}).config.epochs == 9
+    assert ResolvedProfile(mine).method("pca", "planted").config.to_dict() == {"components": 5}
+    assert ResolvedProfile(mine).method("mmcvae", "planted").config.epochs == 3
+    assert ResolvedProfile(mine).method("sepclr", "planted").config.epochs == 4
+    assert ResolvedProfile(mine, {"sepclr": {"epochs": 9}}).method("sepclr", "planted").config.epochs == 9
     check_profile(mine)
 
 
@@ -424,7 +424,7 @@ def test_the_matched_profile_gives_all_methods_one_trunk_one_size_and_one_budget
     shape = (3, 32, 32) if dataset == "cifar_mnist" else (1, 64, 64)
     trunks, sizes, budgets = set(), set(), set()
     for name in discovery.plugins("methods"):
-        method = make_method(name, dataset, matched, {})
+        method = ResolvedProfile(matched).method(name, dataset)
         if not isinstance(method, GradientTrainedMethod):
             continue
         config = method.config.to_dict()
@@ -486,7 +486,7 @@ RELEASED = {
 
 @pytest.mark.parametrize(("method", "dataset"), RELEASED, ids="-".join)
 def test_the_paper_profile_has_the_released_settings(method: str, dataset: str) -> None:
-    config = make_method(method, dataset, load_profile("paper"), {}).config
+    config = ResolvedProfile(load_profile("paper")).method(method, dataset).config
 
     wanted = RELEASED[method, dataset]
     assert {name: getattr(config, name) for name in wanted} == wanted

@@ -9,7 +9,7 @@ import pytest
 
 from cabench import discovery
 from cabench.evaluation.score import Score
-from cabench.experiment.cell import evaluation
+from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 
 PCA_VERSION = discovery.load_method("pca").version
@@ -61,7 +61,7 @@ def make_record(make_score: MakeScore) -> MakeRecord:
                 "content_sha256": "ab" * 32,
                 "sources": ["planted values"],
             },
-            "evaluation": evaluation(),
+            "evaluation": current_evaluation(),
             "profile": "quick",
             "seed": seed,
             "precision": "fp32",

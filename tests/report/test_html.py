@@ -17,7 +17,7 @@ from cabench import discovery
 from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.score import Score, Unmeasured
-from cabench.experiment.cell import evaluation
+from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.pictures.maps import maps
@@ -55,7 +55,7 @@ def record(method: str, dataset: str, seed: int) -> Record:
             "content_sha256": f"{DATASETS.index(dataset):064x}",
             "sources": ["made by a test"],
         },
-        evaluation=evaluation(),
+        evaluation=current_evaluation(),
         profile="quick",
         seed=seed,
         precision="fp32",

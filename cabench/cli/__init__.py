@@ -1,0 +1,19 @@
+"""The command line. Nothing here imports torch until a command needs it, so that help and listings answer at once."""
+
+from __future__ import annotations
+
+import typer
+
+from cabench.cli import data, experiments, methods
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The benchmark suite for contrastive analysis: common and salient representations, probed alike.",
+)
+for command in (experiments.run, experiments.plan, experiments.evaluate, experiments.report, experiments.gate):
+    app.command()(command)
+app.command("check-method")(methods.check_method)
+app.command("list")(methods.list_)
+app.add_typer(data.app, name="data")

@@ -1,0 +1,168 @@
+"""`cabench data`: build, verify, describe and import data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cabench.cli.options import DataRoot, ProfileName, Sets, columns, say_all
+from cabench.files.names import printable
+
+if TYPE_CHECKING:
+    from cabench.data.file import DatasetFile
+
+app = typer.Typer(no_args_is_help=True, help="Build, verify and describe data sets.")
+
+
+class Channels(StrEnum):
+    """What `data import` can make of images."""
+
+    GREY = "grey"
+    COLOUR = "colour"
+
+
+Name = Annotated[str, typer.Argument(help="A data set's name, or the path of an .h5 file.")]
+
+
+@app.command("build")
+def data_build(
+    name: Annotated[str, typer.Argument(help="A data set's name.")],
+    profile: ProfileName = "quick",
+    sets: Sets = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Build a data set with the configuration that a profile gives it."""
+    file = _data_file(name, profile, sets, data_root)
+    say_all(file.info.notes, "Note: ")
+    typer.echo(f"{file.path}\ncontent_sha256 {file.info.content_sha256}")
+
+
+@app.command("import")
+def data_import(
+    background: Annotated[Path, typer.Option(help="Folder of background images, or CSV file with --table.")],
+    target: Annotated[Path, typer.Option(help="Folder of target images, or CSV file with --table.")],
+    output: Annotated[Path, typer.Option(help="The .h5 file to write.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV file: a column `file`, and those that other options name.")
+    ] = None,
+    common: Annotated[str, typer.Option(help="Columns of what both show, such as sex,age:real.")] = "",
+    salient: Annotated[str, typer.Option(help="Columns of what only targets show, such as lesion:class.")] = "",
+    group: Annotated[str, typer.Option(help="Column whose rows stay on one side of the split, such as subject.")] = "",
+    split: Annotated[str, typer.Option(help="Column that says train or test. Default: draw it.")] = "",
+    test_fraction: Annotated[float, typer.Option(help="Of the drawn split.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of the drawn split.")] = 0,
+    size: Annotated[int | None, typer.Option(help="Scale the middle square to this many pixels.")] = None,
+    channels: Annotated[Channels | None, typer.Option(help="Make all images grey, or all colour.")] = None,
+    value_range: Annotated[
+        tuple[int, int] | None, typer.Option("--range", help="Values of 16-bit images that become black and white.")
+    ] = None,
+    table: Annotated[bool, typer.Option("--table", help="Import features from CSV files, not images.")] = False,
+) -> None:
+    """Make a data set of your own background and target, which --datasets takes."""
+    from cabench.data.checks import check_file
+    from cabench.data.importing.arrays import Drawn
+    from cabench.data.importing.folders import import_folders
+    from cabench.data.importing.images import FULL_RANGE, ImageForm
+    from cabench.data.importing.labels import parse_columns
+    from cabench.data.importing.tables import import_tables
+    from cabench.errors import UserError
+
+    columns = parse_columns(common, salient, group, split)
+    drawn = Drawn(test_fraction, seed)
+    if table:
+        if labels or size or channels or value_range:
+            raise UserError("--labels, --size, --channels and --range are for images; leave them out with --table.")
+        file = import_tables(background, target, output, columns, drawn)
+    else:
+        form = ImageForm(size, channels.value if channels else None, value_range or FULL_RANGE)
+        file = import_folders(background, target, output, form, labels, columns, drawn)
+    say_all(file.info.notes, "Note: ")
+    say_all(check_file(file.path).warnings, "Warning: ")
+    counts = ", ".join(
+        f"{count:,} {population} ({split})"
+        for split, part in file.info.counts.items()
+        for population, count in part.items()
+    )
+    typer.echo(f"{file.path}: {counts}\nNext: cabench run --methods sepclr,mmcvae --datasets {file.path}")
+
+
+@app.command("verify")
+def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
+    """Check everything that a data set file must keep to. One that is not there yet is built first."""
+    from cabench.data.checks import check_file
+    from cabench.hardening.trial import try_reading
+
+    path = Path(name) if name.endswith(".h5") else _data_file(name, profile, sets, data_root).path
+    try_reading(path)
+    findings = check_file(path)
+    for warning in findings.warnings:
+        typer.echo(printable(f"Warning: {warning}"))
+    say_all(findings.errors, "Error: ")
+    if findings.errors:
+        raise typer.Exit(2)
+    typer.echo(f"{path} is sound.")
+
+
+@app.command("info")
+def data_info(
+    name: Name,
+    profile: ProfileName = "quick",
+    sets: Sets = None,
+    data_root: DataRoot = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file for a picture of some images. Default: beside the data set's file.")
+    ] = None,
+) -> None:
+    """Describe a data set: sizes, sources, values of attributes, and a picture. One not there yet is built first."""
+    from tabulate import tabulate
+
+    from cabench.data import overview as dataset_overview
+    from cabench.data.checks import check_layout
+    from cabench.data.dataset import SPACES
+    from cabench.errors import UserError
+
+    file = _data_file(name, profile, sets, data_root)
+    if errors := check_layout(file.path).errors:
+        raise UserError(errors[0])
+    info = file.info
+    shape = "features" if info.is_table else "channels x height x width"
+    columns(
+        [
+            ("file", str(file.path)),
+            ("data set", f"{info.name}, builder version {info.builder_version}"),
+            ("config", ", ".join(f"{key}={value}" for key, value in info.config.items())),
+            ("sources", ", ".join(info.sources)),
+            ("shape", f"{' x '.join(map(str, info.image_shape))} ({shape})"),
+            *(
+                (split, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
+                for split, counts in info.counts.items()
+            ),
+            *((space, ", ".join(a.name for a in info.attributes if a.space == space) or "none") for space in SPACES),
+            *(("note", note) for note in info.notes),
+            ("content_sha256", info.content_sha256),
+        ]
+    )
+    if info.attributes:
+        table = dataset_overview.value_table(file)
+        align = ("left", "left", *["right"] * (len(dataset_overview.HEADERS) - 2))
+        shown = tabulate(table, dataset_overview.HEADERS, "simple", colalign=align, disable_numparse=True)
+        typer.echo(printable(f"\n{shown}"))
+    if not info.is_table:
+        place = picture or file.path.with_suffix(".images.png")
+        dataset_overview.write_picture(file, place)
+        typer.echo(f"\nSome of its images: {place}")
+    elif picture:
+        raise UserError(f"{file.path} holds a table of features, which has no picture; leave --picture out.")
+
+
+def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: Path | None) -> DatasetFile:
+    from cabench.data.file import DatasetFile
+    from cabench.experiment.request import ResolvedProfile
+
+    if name.endswith(".h5"):
+        return DatasetFile.open_from_elsewhere(Path(name))
+    return ResolvedProfile.read(profile, sets or [], [name]).dataset(name).obtain(data_root)

@@ -1,0 +1,168 @@
+"""The commands on experiments: `run`, `plan`, `evaluate`, `report` and `gate`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Protocols, Results, say_all, takes_request
+from cabench.files.names import printable
+
+if TYPE_CHECKING:
+    from cabench.experiment.request import Request
+
+DEFAULT_PUBLISHED = Path("results/published_elsewhere.csv")
+
+
+class Format(StrEnum):
+    """What `report` can write."""
+
+    MARKDOWN = "markdown"
+    SUMMARY = "summary"
+    CSV = "csv"
+    LATEX = "latex"
+    HTML = "html"
+
+
+@takes_request
+def run(
+    request: Request,
+    results: Results = DEFAULT_RESULTS,
+    force: Annotated[bool, typer.Option("--force", help="Compute finished cells again.")] = False,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between two checkpoints, from 0.")] = 60.0,
+    protocol: Protocols = None,
+) -> None:
+    """Train and probe methods, and print the table. Finished cells are not computed again."""
+    from cabench.api import run_request
+
+    done = run_request(request, results, force, checkpoint_seconds, protocol or [])
+    say_all(done.unread)
+    typer.echo(str(done))
+    say_all(done.unreported, "not in report.md: ")
+    if done.left:
+        typer.echo(f"{done.left} cells are left to other processes; see plan.", err=True)
+    if failed := [record for record in done.records if record.status == "failed"]:
+        count = len(done.records) + done.left
+        typer.echo(f"{len(failed)} of {count} cells failed; `cabench plan` names them.", err=True)
+    if failed or done.unread:
+        raise typer.Exit(1)
+
+
+@takes_request
+def plan(request: Request, results: Results = DEFAULT_RESULTS) -> None:
+    """Show every cell of a run and its state; compute nothing."""
+    from tabulate import tabulate
+
+    from cabench.experiment.plan import survey
+    from cabench.experiment.store import ResultsStore
+
+    lines = survey(request, ResultsStore(results))
+    typer.echo(printable(tabulate(lines, headers=["data set", "method", "seed", "key", "state"], tablefmt="simple")))
+
+
+def evaluate(
+    results: Results = DEFAULT_RESULTS,
+    protocol: Protocols = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Evaluate the stored representations of finished cells whose evaluation is out of date. Trains nothing."""
+    from cabench.errors import UserError
+    from cabench.experiment.progress import make_reporter
+    from cabench.experiment.reevaluation import Reevaluation
+    from cabench.experiment.store import ResultsStore
+
+    if not results.is_dir():
+        raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
+    store = ResultsStore(results)
+    store.check_writable()
+    records, unreadable = store.readable_records()
+    _, failures = Reevaluation(store, data_root, protocol or [], make_reporter().say).bring_up_to_date(records)
+    typer.echo(f"{len(records) - len(failures)} of {len(records)} records are up to date.")
+    say_all([*failures, *unreadable], "not evaluated: ")
+    if failures or unreadable:
+        raise typer.Exit(1)
+
+
+def report(
+    results: Results = DEFAULT_RESULTS,
+    format: Annotated[Format, typer.Option(help="What to write.")] = Format.MARKDOWN,
+    output: Annotated[Path | None, typer.Option(help="File, or page with a marked block, to write.")] = None,
+    published: Annotated[
+        Path | None, typer.Option(help=f"CSV of figures from papers. Default: {DEFAULT_PUBLISHED}, where it is there.")
+    ] = None,
+) -> None:
+    """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
+    from cabench.errors import UserError
+    from cabench.experiment.store import ResultsStore
+    from cabench.report.html import html_page
+    from cabench.report.latex import latex
+    from cabench.report.markdown import markdown, markdown_summary
+    from cabench.report.output import write_report
+    from cabench.report.published import read_published
+    from cabench.report.tidy_csv import tidy_csv
+
+    if not results.is_dir():
+        raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
+    if published is None and DEFAULT_PUBLISHED.exists():
+        published = DEFAULT_PUBLISHED
+    figures = read_published(published) if published else []
+    records, unreadable = ResultsStore(results).readable_records()
+    write = {
+        Format.MARKDOWN: lambda: markdown(records, figures),
+        Format.SUMMARY: lambda: markdown_summary(records),
+        Format.CSV: lambda: tidy_csv(records),
+        Format.LATEX: lambda: latex(records, figures),
+        Format.HTML: lambda: html_page(records, results, figures),
+    }
+    text = write[format]()
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_report(output, text)
+    say_all(unreadable, "not reported: ")
+    if unreadable:
+        raise typer.Exit(1)
+
+
+def gate(
+    baseline: Annotated[Path, typer.Option(help="File of what metrics were; see --update.")],
+    results: Results = DEFAULT_RESULTS,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write a new baseline from the results, and show old against new.")
+    ] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Write the outcome as Markdown too.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the outcome as JUnit XML too.")] = None,
+    level: Annotated[float, typer.Option(help="Share of comparisons without a change that may fail.")] = 0.05,
+    effect: Annotated[float, typer.Option(help="Loss, as a fraction, that must be shown to be exceeded.")] = 0.005,
+    max_slowdown: Annotated[
+        float | None, typer.Option(help="Fail when this part of the throughput is lost, on the same hardware.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds that were run, such as 0-2. Default: the baseline's.")] = "",
+) -> None:
+    """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared."""
+    from cabench.experiment.request import parse_seeds
+    from cabench.gate.baseline import Baseline
+    from cabench.gate.gate import check, new_baseline, read_results
+    from cabench.gate.junit import junit as as_junit
+    from cabench.gate.markdown import markdown as as_markdown
+    from cabench.gate.text import changes_text, text
+    from cabench.report.output import write_report
+
+    records, unreadable = read_results(results)
+    if baseline.exists() or not update:
+        chosen = parse_seeds(seeds) if seeds else None
+        outcome = check(Baseline.read(baseline), records, level, effect, max_slowdown, unreadable, chosen)
+        typer.echo(changes_text(outcome) if update else text(outcome), nl=False)
+        if markdown:
+            write_report(markdown, as_markdown(outcome))
+        if junit:
+            write_report(junit, as_junit(outcome))
+        if not (update or outcome.passed):
+            raise typer.Exit(1)
+    if update:
+        written = new_baseline(records, unreadable)
+        written.write(baseline)
+        typer.echo(f"{baseline} now holds {len(written.groups)} cells.")

@@ -1,0 +1,155 @@
+"""A cell's identity: all that determines its scores, the key made of it, and the folder that bears the key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
+from cabench import discovery
+from cabench.context import Precision
+from cabench.data.dataset import DatasetInfo
+from cabench.errors import UserError
+from cabench.evaluation.evaluate import PROBES, VERSION
+from cabench.files.json import canonical_json, digest
+from cabench.method import ContrastiveAnalysisMethod
+
+SCHEMA = 1  # of records, and part of every key
+
+_and_more = with_config(ConfigDict(extra="allow"))
+
+
+@_and_more
+class MethodEntry(TypedDict):
+    """The method of a cell. The label is the name that was asked for: a variant's, or the method's own."""
+
+    name: str
+    label: str
+    version: int
+    config: dict[str, Any]
+
+
+@_and_more
+class DatasetEntry(TypedDict):
+    """The data set of a cell; `sources` are titles."""
+
+    name: str
+    label: str
+    builder_version: int
+    config: dict[str, Any]
+    content_sha256: str
+    sources: list[str]
+
+
+@_and_more
+class EvaluationEntry(TypedDict):
+    """The evaluation of a cell."""
+
+    version: int
+    config: dict[str, Any]
+
+
+def current_evaluation() -> EvaluationEntry:
+    """The evaluation as it is now: part of every new key."""
+    return {"version": VERSION, "config": PROBES.to_dict()}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What one cell is: a method on a data set under a seed. Planned cells and records share it.
+
+    Attributes:
+        key: SHA-256 of all below that determines the scores; labels, builder version and profile do not.
+        method: name, label, version and resolved configuration.
+        dataset: name, label, builder_version, config, content_sha256 and sources.
+        evaluation: version and configuration.
+        profile: the profile's name.
+        seed: the seed index, from 0.
+        precision: of the networks.
+    """
+
+    key: str
+    method: MethodEntry
+    dataset: DatasetEntry
+    evaluation: EvaluationEntry
+    profile: str
+    seed: int
+    precision: Precision
+
+    def renewed(self) -> Self:
+        """The same cell under the evaluation as it is now: another key, where the evaluation has changed."""
+        evaluation = current_evaluation()
+        key = digest(
+            {
+                "schema": SCHEMA,
+                "method": self.method["name"],
+                "method_version": self.method["version"],
+                "config": self.method["config"],
+                "dataset": self.dataset["content_sha256"],
+                "evaluation": evaluation,
+                "precision": self.precision,
+                "seed": self.seed,
+            }
+        )
+        return replace(self, key=key, evaluation=evaluation)
+
+    @property
+    def title(self) -> str:
+        """A name for progress and messages."""
+        return f"{self.dataset['label']} / {self.method['label']} / seed {self.seed}"
+
+    def folder(self, results: Path) -> Path:
+        """The folder of this cell below a results folder."""
+        return results / self.dataset["label"] / self.method["label"] / f"seed{self.seed}-{self.key[:8]}"
+
+    @property
+    def computation(self) -> str:
+        """A text that is equal for cells that differ in nothing but their seed."""
+        return canonical_json(
+            [self.method, self.evaluation, self.dataset["content_sha256"], self.dataset["builder_version"]]
+        )
+
+    @property
+    def versions(self) -> tuple[int, int, EvaluationEntry]:
+        """Of the method, the data set builder and the evaluation."""
+        return self.method["version"], self.dataset["builder_version"], self.evaluation
+
+    def is_stale_form_of(self, other: Identity) -> bool:
+        """Whether this is what the other cell was under an older method, data set builder or evaluation."""
+        return self._place == other._place and self.versions != other.versions
+
+    def is_stale(self) -> bool:
+        """Whether the installed versions differ. What is not installed cannot make a cell stale."""
+        try:
+            method = discovery.load_method(self.method["name"])
+            builder = discovery.load_dataset(self.dataset["name"])
+        except UserError:
+            return self.evaluation != current_evaluation()
+        return self.versions != (method.version, builder.version, current_evaluation())
+
+    @property
+    def _place(self) -> tuple[object, ...]:
+        return self.dataset["label"], self.method["label"], self.seed, self.precision, self.profile
+
+
+def method_entry(method: ContrastiveAnalysisMethod, label: str) -> MethodEntry:
+    """What an identity holds of a configured method."""
+    return {"name": method.name, "label": label, "version": method.version, "config": method.config.to_dict()}
+
+
+def identify(
+    method: MethodEntry, dataset: DatasetInfo, dataset_label: str, profile: str, seed: int, precision: Precision
+) -> Identity:
+    """The identity of a cell under the evaluation as it is now."""
+    entry: DatasetEntry = {
+        "name": dataset.name,
+        "label": dataset_label,
+        "builder_version": dataset.builder_version,
+        "config": dict(dataset.config),
+        "content_sha256": dataset.content_sha256,
+        "sources": list(dataset.sources),
+    }
+    return Identity("", method, entry, current_evaluation(), profile, seed, precision).renewed()
