@@ -71,6 +71,7 @@ def run(
     force: bool = False,
     checkpoint_seconds: float = 60.0,
     protocols: Sequence[str] = (),
+    models: bool = True,
 ) -> Results:
     """Train and probe methods on data sets. Finished cells are not computed again.
 
@@ -88,6 +89,7 @@ def run(
         force: compute finished cells again.
         checkpoint_seconds: seconds between two checkpoints, from 0.
         protocols: names of papers' own protocols whose scores are added.
+        models: whether the fitted methods are kept with their cells.
 
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
@@ -96,7 +98,7 @@ def run(
     request = Request(
         methods, datasets, seeds, profile, sets, device, precision, Path(root).absolute() if root else None, controls
     )
-    return run_request(request, Path(results), force, checkpoint_seconds, protocols)
+    return run_request(request, Path(results), force, checkpoint_seconds, protocols, models)
 
 
 def run_request(
@@ -105,6 +107,7 @@ def run_request(
     force: bool = False,
     checkpoint_seconds: float = 60.0,
     protocols: Sequence[str] = (),
+    models: bool = True,
 ) -> Results:
     """Do what `run` does for a request that is put together already."""
     if not 0 <= checkpoint_seconds < math.inf:
@@ -115,7 +118,7 @@ def run_request(
     experiment = resolve(request, say=reporter.say)
     check_protocols(protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
-    runner = Runner(store, experiment.device, reporter, checkpoint_seconds, journal())
+    runner = Runner(store, experiment.device, reporter, checkpoint_seconds, models, journal())
     records = runner.run(experiment.cells, force)
     renewed, unread = Reevaluation(store, request.data_root, protocols, reporter.say).bring_up_to_date(records)
     unreported = store.write_report(markdown)

@@ -17,6 +17,9 @@ from cabench.files.atomic import replacing
 from cabench.files.json import parse_json
 from cabench.method import ContrastiveAnalysisMethod
 
+MODEL = "model.safetensors"
+"""The name under which a finished cell keeps its fitted method."""
+
 
 class _Saved(TypedDict):
     name: str
@@ -32,12 +35,19 @@ def save_method(method: ContrastiveAnalysisMethod, path: Path) -> None:
         safetensors.torch.save_file(tensors, temporary, metadata={"cabench": json.dumps(meta)})
 
 
-def load_method(path: Path) -> ContrastiveAnalysisMethod:
+def load_method(path: str | Path, kind: type[ContrastiveAnalysisMethod] | None = None) -> ContrastiveAnalysisMethod:
     """The fitted method that `save_method` wrote, on the CPU.
+
+    Args:
+        path: the file, or the folder of a finished cell.
+        kind: the method's class; None finds it by its name among installed methods.
 
     Raises:
         UserError: when the file is missing or damaged, or was written by another version of the method.
     """
+    path = Path(path)
+    if path.is_dir():
+        path /= MODEL
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise ValueError("it is no regular file")
@@ -46,7 +56,9 @@ def load_method(path: Path) -> ContrastiveAnalysisMethod:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is not a method saved by cabench ({error}).") from error
-    kind = discovery.load_method(meta["name"])
+    kind = kind or discovery.load_method(meta["name"])
+    if kind.name != meta["name"]:
+        raise UserError(f"{path} holds the method {meta['name']!r}, not {kind.name!r}; give the class that wrote it.")
     if kind.version != meta["version"]:
         raise UserError(
             f"{path} holds version {meta['version']} of {meta['name']!r}, but version {kind.version} is installed; "

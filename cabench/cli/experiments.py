@@ -34,11 +34,12 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Compute finished cells again.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between two checkpoints, from 0.")] = 60.0,
     protocol: Protocols = None,
+    models: Annotated[bool, typer.Option(help="Keep the fitted method with each cell.")] = True,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
     from cabench.api import run_request
 
-    done = run_request(request, results, force, checkpoint_seconds, protocol or [])
+    done = run_request(request, results, force, checkpoint_seconds, protocol or [], models)
     say_all(done.unread)
     typer.echo(str(done))
     say_all(done.unreported, "not in report.md: ")

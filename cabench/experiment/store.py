@@ -3,6 +3,7 @@
 <results>/<data set label>/<method label>/seed<k>-<first 8 of key>/
     record.json           written last, whole or not at all; its presence means that the cell ended
     representations.h5    train and test representations of both populations
+    model.safetensors     the fitted method, see `cabench.saving`
     pictures.png          of methods with a decoder: reconstructions, removals and swaps of test images; of others: the
                           images nearest to some in either space
     maps.json             principal components of both spaces, see `cabench.pictures.maps.maps`
@@ -53,6 +54,7 @@ from cabench.files.atomic import (
 )
 from cabench.files.hdf5 import UNREADABLE, check_contents, replacing_hdf5
 from cabench.files.json import canonical_json, read_json_lines
+from cabench.saving import MODEL
 
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
 
@@ -202,7 +204,7 @@ class ResultsStore:
         """Remove all that a cell left, the record first, so that it starts from nothing."""
         folder = cell.folder(self.folder)
         with storing():
-            for name in ("record.json", "representations.h5", "pictures.png", "maps.json", "log.jsonl"):
+            for name in ("record.json", "representations.h5", MODEL, "pictures.png", "maps.json", "log.jsonl"):
                 (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
