@@ -37,7 +37,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from typing_extensions import TypedDict
 
-from cabench.data.dataset import SPACES
+from cabench.data.dataset import SPACES, Space
 from cabench.data.file import SPLITS, DatasetFile, Split
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
@@ -245,9 +245,8 @@ class ResultsStore:
             file.attrs.update(key=cell.key, content_sha256=cell.dataset["content_sha256"])
             for split, encoded in zip(SPLITS, (train, test), strict=True):
                 for population, part in encoded._asdict().items():
-                    for space in SPACES:
-                        values = part.spaces[space].astype(np.float32)
-                        file.create_dataset(f"{split}/{population}/{space}", data=values)
+                    for space, values in part.spaces.items():
+                        file.create_dataset(f"{split}/{population}/{space}", data=values.astype(np.float32))
 
     def read_representations(self, record: Record, file: DatasetFile) -> tuple[EncodedSplit, EncodedSplit]:
         """Training and test representations of a cell that ended, with the attributes of their images.
@@ -263,7 +262,8 @@ class ResultsStore:
                 check_contents(stored)
                 if stored.attrs["content_sha256"] != file.info.content_sha256:
                     raise ValueError("it is of another data set's images")
-                train, test = (_read_split(stored, split, file.read_attributes(split)) for split in SPLITS)
+                spaces = _spaces(stored, record)
+                train, test = (_read_split(stored, split, spaces, file.read_attributes(split)) for split in SPLITS)
         except UNREADABLE as error:
             raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
         return train, test
@@ -320,10 +320,18 @@ def _read(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[R
     return records, reasons
 
 
-def _read_split(stored: h5py.File, split: Split, attributes: Sequence[Mapping[str, np.ndarray]]) -> EncodedSplit:
+def _spaces(stored: h5py.File, record: Record) -> list[Space]:
+    """The spaces that a cell has vectors of: one may be missing where the vectors were brought from elsewhere."""
+    brought = record.method.get("origin") == "vectors"
+    return [space for space in SPACES if not brought or f"train/target/{space}" in stored]
+
+
+def _read_split(
+    stored: h5py.File, split: Split, among: Sequence[Space], attributes: Sequence[Mapping[str, np.ndarray]]
+) -> EncodedSplit:
     parts = []
     for population, values in zip(EncodedSplit._fields, attributes, strict=True):
-        spaces = {space: stored[f"{split}/{population}/{space}"][:] for space in SPACES}
+        spaces = {space: stored[f"{split}/{population}/{space}"][:] for space in among}
         rows = {len(vectors) for vectors in (*spaces.values(), *values.values())}
         if len(rows) != 1:
             raise ValueError(f"/{split}/{population} has other numbers of rows than the data set")
