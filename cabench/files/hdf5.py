@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from cabench.files.atomic import replacing
 from cabench.files.json import check_tree
 
 UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, ArithmeticError)
 """What h5py raises for a file that is damaged, or holds something else where an array, a group or a text is wanted."""
+PIECE = 1 << 22  # bytes of an array that are read together
 DEEPEST = 4  # links from the root to an array
 LARGEST_RATIO = 1100  # of bytes in memory to bytes in the file; deflate, the densest common filter, reaches 1032
 
@@ -70,6 +72,13 @@ def check_contents(file: h5py.File) -> None:
     declared = sum(_bytes(dataset) for dataset in arrays(file))
     if declared > LARGEST_RATIO * file.id.get_filesize():
         raise ValueError(f"it declares {declared:,} bytes of arrays, far more than it has")
+
+
+def pieces(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
+    """An array in pieces of a few megabytes: the index of the first row, and the rows, of one after another."""
+    rows = max(1, PIECE * len(dataset) // max(dataset.nbytes, 1))
+    for start in range(0, len(dataset), rows):
+        yield start, dataset[start : start + rows]
 
 
 def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:

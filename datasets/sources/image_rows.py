@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from cabench.data.dataset import Attribute
-from cabench.data.file import SPLITS, DatasetWriter
+from cabench.data.layout import SPLITS
+from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources.image_files import ImageFiles, Prepare, decoded
 from cabench.errors import UserError
 

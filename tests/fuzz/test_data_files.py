@@ -21,8 +21,10 @@ from openpyxl import Workbook
 
 from cabench.data.checks import check_file
 from cabench.data.dataset import SPACES, Attribute
-from cabench.data.file import SPLITS, DatasetFile, DatasetWriter
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
 from cabench.data.overview import picture, value_table
+from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources import celeba, idx, label_tables
 from cabench.errors import UserError
 from cabench.experiment.record import Record

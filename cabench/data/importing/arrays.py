@@ -15,14 +15,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cabench.data.dataset import Attribute
-from cabench.data.file import CHUNK_ROWS, SPLITS, DatasetFile, DatasetWriter
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
 from cabench.data.split import held_out
+from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 from cabench.files.hdf5 import replacing_hdf5
 from cabench.files.names import is_name, printable
 
 NAME, VERSION = "file", 1
 LARGEST_SEED = 2**32
+CHUNK_ROWS = 1000  # images written at a time: 3 MB of 32 x 32 colour
 FEWEST_TESTED = 3  # of a class of its own in the drawn split: of fewer, rounding would be much
 MISSED = 0.05  # of a population: a larger part too many or too few for testing is told
 
