@@ -30,8 +30,9 @@ import h5py
 import numpy as np
 
 from cabench.data.dataset import FEWEST_ROWS, Attribute
-from cabench.data.layout import Findings, StoredSplit, check_layout, examine
+from cabench.data.layout import Findings, StoredSplit, check_layout, examine, is_storable, texts
 from cabench.data.writing import content_sha256
+from cabench.files.hdf5 import TEXTS
 
 NEAR_CONSTANT = 1.0  # standard deviation of all values of an image, in grey levels
 STANDARDISED = 0.1  # how far a feature's mean may be from 0, and its standard deviation from 1
@@ -64,6 +65,8 @@ def _check_content(file: h5py.File, findings: Findings) -> None:
         for attribute in split.attributes.values():
             _check_values(split, attribute, findings)
         looks[split.name].conclude(findings)
+        for kind in TEXTS:
+            _check_texts(split, kind, findings)
     hashes = [look.hashes for look in looks.values()]
     for index, split in enumerate(splits):
         _check_repeats(split, hashes[index], findings)
@@ -102,6 +105,13 @@ def _check_values(split: StoredSplit, attribute: Attribute, findings: Findings) 
             )
     if len(findings.errors) == before:
         _check_enough(split, attribute, values, defined, findings)
+
+
+def _check_texts(split: StoredSplit, kind: str, findings: Findings) -> None:
+    """Names or groups, which may be shown on a terminal."""
+    wrong = [row for row, text in enumerate(texts(split.group, kind)) if not is_storable(text)]
+    if wrong:
+        findings.error(f"/{split.name}/{kind}[{wrong[0]}] does not print in one line ({len(wrong)} such texts)")
 
 
 def _check_enough(

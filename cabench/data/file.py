@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -12,12 +12,24 @@ import torch
 
 from cabench.data.checks import check_file
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population, example_shape
-from cabench.data.layout import SPLITS, Findings, Split, TitledSource, check_layout, examine, examples
+from cabench.data.layout import SPLITS, Findings, Split, TitledSource, check_layout, examine, examples, texts
 from cabench.data.writing import content_sha256
 from cabench.errors import UserError
 from cabench.files.hdf5 import UNREADABLE, pieces
 from cabench.files.json import parse_json
 from cabench.hardening.trial import try_reading
+
+
+class Rows(NamedTuple):
+    """What is told of the examples of one population, apart from what they show.
+
+    Attributes:
+        names: (n,) text, what each is called where it comes from, "" = nothing.
+        groups: (n,) text, equal for examples that belong together, such as one subject's; "" = none.
+    """
+
+    names: np.ndarray
+    groups: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,14 @@ class DatasetFile:
         background, target = (
             {name: values[is_target == flag] for name, values in attributes.items()} for flag in (False, True)
         )
+        return background, target
+
+    def read_rows(self, split: Split) -> tuple[Rows, Rows]:
+        """Names and groups of background and of target examples, in the order of `read`."""
+        with h5py.File(self.path, "r") as file:
+            is_target = file[split]["is_target"][:]
+            columns = [texts(file[split], kind) for kind in Rows._fields]
+        background, target = (Rows(*(column[is_target == flag] for column in columns)) for flag in (False, True))
         return background, target
 
     def check_content(self) -> None:

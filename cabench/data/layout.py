@@ -9,7 +9,10 @@
 /<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
     attrs: space = "common" | "salient", kind = "class" | "real", classes = [...] (no such attr where kind is "real"),
         position = place in tables, from 0
+/<split>/names        optional: (n,) text, what each example is called where it comes from, "" = nothing
+/<split>/groups       optional: (n,) text, equal for examples that belong together, such as one subject's; "" = none
 
+Names and groups are UTF-8 of variable length, uncompressed, each text in one line of at most 4,096 bytes.
 This is the contract that `check_layout` holds a file to. `cabench.data.checks` looks at the values besides.
 """
 
@@ -26,8 +29,9 @@ from typing_extensions import TypedDict
 
 from cabench.data.dataset import IS_TARGET, Attribute
 from cabench.errors import UserError
-from cabench.files.hdf5 import UNREADABLE, check_contents
+from cabench.files.hdf5 import LONGEST_TEXT, TEXT, TEXTS, UNREADABLE, check_contents
 from cabench.files.json import check_tree, parse_json
+from cabench.files.names import is_line
 
 SCHEMA = 1
 Split = Literal["train", "test"]
@@ -157,6 +161,21 @@ def examples(split: h5py.Group) -> h5py.Dataset:
     return split["features"] if "features" in split else split["images"]
 
 
+def texts(split: h5py.Group, kind: str) -> np.ndarray:
+    """(n,) names or groups of a split; "" where there are none.
+
+    Raises:
+        ValueError: for what is no UTF-8.
+    """
+    lines: np.ndarray = split[kind].asstr()[:] if kind in split else np.full(len(split["is_target"]), "", object)
+    return lines
+
+
+def is_storable(text: str) -> bool:
+    """Whether a file may hold this as a name or group."""
+    return is_line(text) and len(text.encode()) <= LONGEST_TEXT
+
+
 def plain(value: Any) -> Any:
     """A value of HDF5 as one of Python: a number, a text, a list."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
@@ -216,6 +235,9 @@ def _check_split(file: h5py.File, name: str, findings: Findings) -> StoredSplit 
     stored = _check_examples(group, findings)
     rows = 0 if stored is None else len(stored)
     _check_column(group, "is_target", np.dtype(np.bool_), rows, findings)
+    for kind in TEXTS:
+        if kind in group:
+            _check_column(group, kind, TEXT, rows, findings)
     declared: list[Attribute] = []
     attributes = group.get("attributes")
     if isinstance(attributes, h5py.Group):
@@ -262,7 +284,7 @@ def _check_column(group: h5py.Group, name: str, dtype: np.dtype[Any], rows: int,
     if not isinstance(column, h5py.Dataset):
         findings.error(f"{place} is missing" if column is None else f"{place} is no HDF5 data set")
     elif column.dtype != dtype:
-        findings.error(f"{place} is {column.dtype}, but must be {dtype}")
+        findings.error(f"{place} is {column.dtype}, but must be {'text' if dtype == TEXT else dtype}")
     elif column.ndim != 1:
         findings.error(f"{place} has shape {column.shape}, but must be (n,)")
     elif rows and len(column) != rows:

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 
 from cabench.data.dataset import Attribute, example_shape
-from cabench.data.layout import SCHEMA, Split, examples, plain
-from cabench.files.hdf5 import pieces
+from cabench.data.layout import SCHEMA, Split, examples, plain, texts
+from cabench.files.hdf5 import TEXT, TEXTS, pieces
 from cabench.files.json import canonical_json
 
 
@@ -33,16 +33,27 @@ class SplitWriter:
             if attribute.classes:
                 dataset.attrs["classes"] = attribute.classes
             self._values[attribute.name] = dataset
+        self._group = group
+        self._texts = {kind: np.full(rows, "", object) for kind in TEXTS}
         self._written = 0
         self._rows = rows
 
-    def append(self, images: np.ndarray, is_target: bool, attributes: Mapping[str, np.ndarray]) -> None:
+    def append(
+        self,
+        images: np.ndarray,
+        is_target: bool,
+        attributes: Mapping[str, np.ndarray],
+        names: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> None:
         """Write the next images, all of one population.
 
         Args:
             images: uint8 (n, channels, height, width); of a table float32 (n, features), finite and standardised.
             is_target: whether they are target images.
             attributes: (n,) values by name; an attribute that is left out is undefined for these images.
+            names: (n,) what each is called where it comes from.
+            groups: (n,) equal for images that belong together.
 
         Raises:
             ValueError: for anything else, and for more images than were declared.
@@ -55,21 +66,28 @@ class SplitWriter:
             raise ValueError(f"{images.shape[1:]} was given where {self._images.shape[1:]} was declared.")
         if images.ndim == 2 and not np.isfinite(images).all():
             raise ValueError("Features must be finite.")
-        for name, values in attributes.items():
-            if len(values) != len(images):
-                raise ValueError(f"{len(values)} values of {name!r} were given for {len(images)} images.")
+        given = {kind: lines for kind, lines in zip(TEXTS, (names, groups), strict=True) if lines is not None}
+        counts = {name: len(values) for name, values in attributes.items()} | {k: len(v) for k, v in given.items()}
+        for name, count in counts.items():
+            if count != len(images):
+                raise ValueError(f"{count} values of {name!r} were given for {len(images)} images.")
         if end > self._rows:
             raise ValueError(f"{end} images appended to a split that was declared with {self._rows}.")
         self._images[start:end] = images
         self._is_target[start:end] = is_target
         for name, values in attributes.items():
             self._values[name][start:end] = values
+        for kind, lines in given.items():
+            self._texts[kind][start:end] = lines
         self._written = end
 
-    def check_complete(self) -> None:
-        """Raise ValueError when fewer images were appended than were declared."""
+    def finish(self) -> None:
+        """Write names and groups, where there are any. Raise ValueError for fewer images than were declared."""
         if self._written != self._rows:
             raise ValueError(f"{self._written} images appended to a split that was declared with {self._rows}.")
+        for kind, lines in self._texts.items():
+            if lines.any():
+                self._group.create_dataset(kind, data=lines, dtype=TEXT)
 
 
 class DatasetWriter:
@@ -97,7 +115,7 @@ class DatasetWriter:
         """
         writer = SplitWriter(self._file.create_group(name), rows, image_shape, attributes)
         yield writer
-        writer.check_complete()
+        writer.finish()
 
     def finish(
         self, name: str, builder_version: int, config: Mapping[str, object], sources: Sequence[Mapping[str, object]]
@@ -116,7 +134,9 @@ class DatasetWriter:
 
 
 def content_sha256(file: h5py.File, look_at: Callable[[str, int, np.ndarray], None] | None = None) -> str:
-    """SHA-256 of every split's images, populations, attribute values and attribute declarations.
+    """SHA-256 of every split's images, populations, attribute values and declarations, and groups where it has some.
+
+    Names are left out: no score depends on them.
 
     Args:
         file: open for reading, of sound layout.
@@ -134,4 +154,6 @@ def content_sha256(file: h5py.File, look_at: Callable[[str, int, np.ndarray], No
                 result.update(np.ascontiguousarray(rows).data)
                 if look_at is not None and dataset == shown:
                     look_at(split, start, rows)
+        if "groups" in group:
+            result.update(canonical_json([group["groups"].name, texts(group, "groups").tolist()]).encode())
     return result.hexdigest()

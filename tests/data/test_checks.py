@@ -216,6 +216,23 @@ BROKEN = {
     "below -1": (setting("test/attributes/kind", 50, -2), True, "/test/attributes/kind[50] is -2, which names none"),
     "infinite": (setting("test/attributes/age", 7, -np.inf), True, "/test/attributes/age[7] is infinite"),
     "salient background": (setting("train/attributes/kind", 3, 0), True, "/train/attributes/kind[3] has a value, but"),
+    "names of numbers": (lambda f: f.update({"train/names": np.zeros(80)}), False, "is float64, but must be text"),
+    "few names": (lambda f: f.update({"train/names": ["a"] * 79}), False, "/train/names has 79 values for 80 images"),
+    "a name that clears the terminal": (
+        lambda f: f.update({"train/names": ["a"] * 7 + ["\x1b[2J"] * 73}),
+        True,
+        "/train/names[7] does not print in one line (73 such texts)",
+    ),
+    "a group that is no Unicode": (
+        lambda f: f.create_dataset("test/groups", data=[b"\xff"] * 80, dtype=h5py.string_dtype()),
+        False,
+        "it cannot be read as HDF5 ('utf-8' codec can't decode byte 0xff",
+    ),
+    "other groups than were hashed": (
+        lambda f: f.update({"test/groups": ["a"] * 80}),
+        False,
+        "it is damaged: its content hash is another",
+    ),
     "in both splits": (
         lambda f: setting("test/images", 5, f["train/images"][9])(f),
         True,
