@@ -20,7 +20,8 @@ import torch
 from cabench.config import Settings
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
-from cabench.data.file import SPLITS, DatasetFile
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
 from cabench.data.sources import Source
 from cabench.discovery import Plugin, plugins
 

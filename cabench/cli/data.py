@@ -121,13 +121,10 @@ def data_info(
     from tabulate import tabulate
 
     from cabench.data import overview as dataset_overview
-    from cabench.data.checks import check_layout
     from cabench.data.dataset import SPACES
     from cabench.errors import UserError
 
     file = _data_file(name, profile, sets, data_root)
-    if errors := check_layout(file.path).errors:
-        raise UserError(errors[0])
     info = file.info
     shape = "features" if info.is_table else "channels x height x width"
     columns(

@@ -13,7 +13,8 @@ import torch
 
 from cabench import discovery
 from cabench.data.dataset import SPACES, Space
-from cabench.data.file import SPLITS, DatasetFile, Split
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS, Split
 from cabench.errors import UserError, unknown
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.identity import Identity, MethodEntry, identify

@@ -38,7 +38,8 @@ from PIL import Image
 from typing_extensions import TypedDict
 
 from cabench.data.dataset import SPACES, Space
-from cabench.data.file import SPLITS, DatasetFile, Split
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS, Split
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.identity import Identity

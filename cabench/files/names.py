@@ -16,6 +16,11 @@ def is_name(text: str) -> bool:
     return len(text) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", text) is not None
 
 
+def is_line(text: str) -> bool:
+    """Whether a text can be shown as it is, in one line."""
+    return text == printable(text) and "\n" not in text
+
+
 def printable(text: str) -> str:
     """The text with control characters, invisible ones and halves of surrogate pairs as their escapes; lines stay.
 

@@ -20,7 +20,9 @@ from PIL import Image
 
 from cabench.context import Precision
 from cabench.data.dataset import SPACES, Attribute, DatasetInfo
-from cabench.data.file import SPLITS, DatasetFile, DatasetWriter
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
+from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.score import Score
