@@ -20,6 +20,7 @@ from cabench.data.file import DatasetFile
 from cabench.errors import UserError
 from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike
+from cabench.experiment.estimate import estimate
 from cabench.experiment.measuring import measure
 from cabench.experiment.outside import check_name, read_vectors, score_vectors
 from cabench.experiment.plan import resolve
@@ -150,11 +151,14 @@ def run_request(
     check_protocols(protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
     runner = Runner(store, experiment.device, reporter, checkpoint_seconds, models, journal())
+    left = [cell for cell in experiment.cells if force or store.state(cell.identity) != "done"]
+    if said := estimate(left, store.readable_records()[0], experiment.device):
+        reporter.say(said)
     records = runner.run(experiment.cells, force)
     renewed, unread = Reevaluation(store, request.data_root, protocols, reporter.say).bring_up_to_date(records)
     unreported = store.write_report(markdown)
-    left = len(experiment.cells) - len(records)
-    return Results(tuple(renewed), store.folder, left, tuple(unread), tuple(unreported))
+    others = len(experiment.cells) - len(records)
+    return Results(tuple(renewed), store.folder, others, tuple(unread), tuple(unreported))
 
 
 def load_dataset(

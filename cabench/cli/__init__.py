@@ -15,6 +15,7 @@ app = typer.Typer(
 for command in (experiments.run, experiments.plan, experiments.evaluate, experiments.report, experiments.gate):
     app.command()(command)
 app.command()(vectors.score)
+app.command()(vectors.encode)
 app.command("check-method")(methods.check_method)
 app.command("list")(methods.list_)
 app.add_typer(data.app, name="data")

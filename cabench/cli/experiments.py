@@ -57,11 +57,15 @@ def plan(request: Request, results: Results = DEFAULT_RESULTS) -> None:
     """Show every cell of a run and its state; compute nothing."""
     from tabulate import tabulate
 
+    from cabench.experiment.estimate import estimate
     from cabench.experiment.plan import survey
     from cabench.experiment.store import ResultsStore
 
-    lines = survey(request, ResultsStore(results))
+    store = ResultsStore(results)
+    lines, left, device = survey(request, store)
     typer.echo(printable(tabulate(lines, headers=["data set", "method", "seed", "key", "state"], tablefmt="simple")))
+    if said := estimate(left, store.readable_records()[0], device):
+        typer.echo(f"\n{said}")
 
 
 def evaluate(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import DEFAULT_RESULTS, DataRoot, ProfileName, Results, Sets
+from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Device, ProfileName, Results, Sets, ValueRange
 from cabench.files.names import printable
 
 
@@ -43,3 +43,36 @@ def score(
     )
     typer.echo(markdown([record]))
     typer.echo(printable(f"Recorded in {record.folder(results)}"), err=True)
+
+
+def encode(
+    cell: Annotated[Path, typer.Argument(help="Folder of a finished cell, such as results/runs/dsprites/pca/seed0-…")],
+    output: Annotated[Path, typer.Option(help="The .csv or .npz file to write.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images, or .h5 data set. Default: the vectors that the cell keeps.")
+    ] = None,
+    value_range: ValueRange = None,
+    device: Device = "auto",
+) -> None:
+    """Write the vectors of images under a cell's fitted method, with the images' names."""
+    from cabench.data.file import DatasetFile
+    from cabench.data.importing.images import FULL_RANGE
+    from cabench.errors import UserError
+    from cabench.experiment.device import resolve_device
+    from cabench.experiment.encoding import check_output, encode_file, encode_folder, stored_vectors, write_encoded
+    from cabench.saving import load_method, saved_shape
+
+    check_output(output)
+    if images is None:
+        if not cell.is_dir():
+            raise UserError(f"{cell} is no folder of a cell; name one, or give --images with a fitted method.")
+        encoded = stored_vectors(cell / "representations.h5")
+    else:
+        method, shape, where = load_method(cell), saved_shape(cell), resolve_device(device)
+        if images.suffix == ".h5":
+            encoded = encode_file(method, shape, DatasetFile.open_from_elsewhere(images), where)
+        else:
+            encoded = encode_folder(method, shape, images, value_range or FULL_RANGE, where)
+    write_encoded(encoded, output)
+    sizes = " and ".join(f"{vectors.shape[1]} {space}" for space, vectors in encoded.spaces.items())
+    typer.echo(printable(f"{output}: {len(encoded.rows['name']):,} rows with {sizes} columns"))

@@ -109,7 +109,7 @@ def _check_values(split: StoredSplit, attribute: Attribute, findings: Findings) 
 
 def _check_texts(split: StoredSplit, kind: str, findings: Findings) -> None:
     """Names or groups, which may be shown on a terminal."""
-    wrong = [row for row, text in enumerate(texts(split.group, kind)) if not is_storable(text)]
+    wrong = [row for row, text in enumerate(texts(split.group, kind, 0)) if not is_storable(text)]
     if wrong:
         findings.error(f"/{split.name}/{kind}[{wrong[0]}] does not print in one line ({len(wrong)} such texts)")
 

@@ -92,9 +92,13 @@ class DatasetFile:
         """Names and groups of background and of target examples, in the order of `read`."""
         with h5py.File(self.path, "r") as file:
             is_target = file[split]["is_target"][:]
-            columns = [texts(file[split], kind) for kind in Rows._fields]
+            columns = [texts(file[split], kind, len(is_target)) for kind in Rows._fields]
         background, target = (Rows(*(column[is_target == flag] for column in columns)) for flag in (False, True))
         return background, target
+
+    def read_all_rows(self) -> dict[Split, tuple[Rows, Rows]]:
+        """The same of both splits."""
+        return {split: self.read_rows(split) for split in SPLITS}
 
     def check_content(self) -> None:
         """Compute the content's hash, as before days of work rest on it; not again of a file that was verified.

@@ -161,13 +161,13 @@ def examples(split: h5py.Group) -> h5py.Dataset:
     return split["features"] if "features" in split else split["images"]
 
 
-def texts(split: h5py.Group, kind: str) -> np.ndarray:
-    """(n,) names or groups of a split; "" where there are none.
+def texts(group: h5py.Group, kind: str, rows: int) -> np.ndarray:
+    """(rows,) names or groups that a file holds in a group; "" where there are none.
 
     Raises:
         ValueError: for what is no UTF-8.
     """
-    lines: np.ndarray = split[kind].asstr()[:] if kind in split else np.full(len(split["is_target"]), "", object)
+    lines: np.ndarray = group[kind].asstr()[:] if kind in group else np.full(rows, "", object)
     return lines
 
 

@@ -155,5 +155,9 @@ def content_sha256(file: h5py.File, look_at: Callable[[str, int, np.ndarray], No
                 if look_at is not None and dataset == shown:
                     look_at(split, start, rows)
         if "groups" in group:
-            result.update(canonical_json([group["groups"].name, texts(group, "groups").tolist()]).encode())
+            result.update(
+                canonical_json(
+                    [group["groups"].name, texts(group, "groups", len(group["is_target"])).tolist()]
+                ).encode()
+            )
     return result.hexdigest()

@@ -141,7 +141,7 @@ def _record(
 ) -> Record:
     started = now()
     measured, probe_s = measure(train, test, data.info.attributes)
-    store.write_representations(cell, train, test)
+    store.write_representations(cell, train, test, data.read_all_rows())
     pictures = None
     if not data.info.is_table:
         images = data.read("test")

@@ -24,11 +24,18 @@ def provenance(device: torch.device, started: str) -> dict[str, object]:
     return {
         **_software(),
         "device": str(device),
+        **hardware(device),
+        "started": started,
+        "ended": now(),
+    }
+
+
+def hardware(device: torch.device) -> dict[str, object]:
+    """What the time of a computation depends on: graphics processor, processor and number of threads."""
+    return {
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "cpu": _cpu(),
         "threads": torch.get_num_threads(),
-        "started": started,
-        "ended": now(),
     }
 
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from filelock import Timeout
 from PIL import Image
 from torch import Tensor
 
 from cabench.context import FitContext, FitCost, Randomness
-from cabench.data.dataset import SPACES, ContrastiveDataset, Population, as_float, float_batches
+from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population, as_float
 from cabench.errors import StopRequested, UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.cell import Cell
+from cabench.experiment.encoding import encode_images
 from cabench.experiment.identity import Identity
 from cabench.experiment.measuring import measure
 from cabench.experiment.progress import RunReporter
@@ -201,25 +201,27 @@ class Runner:
         test = cell.data.read("test")
         encoded_train, encoded_test = self._encode(method, train), self._encode(method, test)
         self.store.check_present(identity)
-        self.store.write_representations(identity, encoded_train, encoded_test)
-        self._keep(method, identity)
+        self.store.write_representations(identity, encoded_train, encoded_test, cell.data.read_all_rows())
+        self._keep(method, identity, info)
         measured, probe_s = measure(encoded_train, encoded_test, info.attributes)
         self.store.write_views(identity, _pictures(method, test, encoded_test), maps(encoded_test, info.attributes))
         return attempt.succeeded(measured, probe_s, method.parameter_count())
 
-    def _keep(self, method: ContrastiveAnalysisMethod, cell: Identity) -> None:
+    def _keep(self, method: ContrastiveAnalysisMethod, cell: Identity, info: DatasetInfo) -> None:
         """Keep the fitted method. One whose state cannot be saved loses nothing else of its cell."""
         if not self.keep_models:
             return
         try:
-            save_method(method, self._folder(cell) / MODEL)
+            save_method(method, self._folder(cell) / MODEL, info.image_shape)
         except StorageError:
             raise
         except Exception as error:  # whatever a method's own `state_dict` raises
             self.reporter.say(f"{cell.title}: the fitted method could not be kept ({_message(error)})")
 
     def _encode(self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset) -> EncodedSplit:
-        return EncodedSplit(*(_encode(method, part, self.device) for part in (split.background, split.target)))
+        parts = (split.background, split.target)
+        encoded = (encode_images(method, part.images, self.device) for part in parts)
+        return EncodedSplit(*map(EncodedPopulation, encoded, (part.attributes for part in parts)))
 
 
 @dataclass(frozen=True)
@@ -283,17 +285,6 @@ class _Attempt:
         """A record of what is known however the attempt ends."""
         where = provenance(self.device, self.started)
         return Record.of(self.identity, status, scores=(), separation_gap=None, cost={}, provenance=where, error=None)
-
-
-def _encode(method: ContrastiveAnalysisMethod, population: Population, device: torch.device) -> EncodedPopulation:
-    batches = [method.encode(images) for images in float_batches(population.images, device)]
-    spaces = {
-        space: np.concatenate([getattr(batch, space).float().cpu().numpy() for batch in batches]) for space in SPACES
-    }
-    for space, vectors in spaces.items():
-        if len(vectors) != len(population):
-            raise ValueError(f"{method.name} gives {len(vectors)} {space} vectors for {len(population)} images.")
-    return EncodedPopulation(spaces, population.attributes)
 
 
 def _message(error: BaseException) -> str:

@@ -38,7 +38,7 @@ from PIL import Image
 from typing_extensions import TypedDict
 
 from cabench.data.dataset import SPACES, Space
-from cabench.data.file import DatasetFile
+from cabench.data.file import DatasetFile, Rows
 from cabench.data.layout import SPLITS, Split
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
@@ -240,12 +240,20 @@ class ResultsStore:
             (old / "record.json").unlink()
         shutil.rmtree(old)
 
-    def write_representations(self, cell: Identity, train: EncodedSplit, test: EncodedSplit) -> None:
-        """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training."""
+    def write_representations(
+        self, cell: Identity, train: EncodedSplit, test: EncodedSplit, rows: Mapping[Split, Sequence[Rows]]
+    ) -> None:
+        """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training.
+
+        Beside them stand `names` and `groups`, (n,) text, of data whose rows have some.
+        """
         with replacing_hdf5(cell.folder(self.folder) / "representations.h5") as file:
             file.attrs.update(key=cell.key, content_sha256=cell.dataset["content_sha256"])
             for split, encoded in zip(SPLITS, (train, test), strict=True):
-                for population, part in encoded._asdict().items():
+                for (population, part), told in zip(encoded._asdict().items(), rows[split], strict=True):
+                    for kind, lines in told._asdict().items():
+                        if any(lines):
+                            file.create_dataset(f"{split}/{population}/{kind}", data=lines, dtype=h5py.string_dtype())
                     for space, values in part.spaces.items():
                         file.create_dataset(f"{split}/{population}/{space}", data=values.astype(np.float32))
 

@@ -29,6 +29,11 @@ def printable(text: str) -> str:
     return "".join(c if c in "\n\t" or _is_seen(c) else c.encode("unicode_escape").decode() for c in text)
 
 
+def inert(text: str) -> str:
+    """The text as a spreadsheet may read it: what it would take for a formula has an apostrophe before it."""
+    return f"'{printable(text)}" if text.lstrip().startswith(("=", "+", "-", "@")) else printable(text)
+
+
 def _is_seen(character: str) -> bool:
     category = unicodedata.category(character)
     return category[0] != "C" and category not in ("Zl", "Zp")

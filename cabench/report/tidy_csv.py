@@ -14,7 +14,7 @@ import pandas as pd
 
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
-from cabench.files.names import printable
+from cabench.files.names import inert
 
 _CELL = ("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap")
 _SCORE = tuple(item.name for item in dataclasses.fields(Score))
@@ -62,9 +62,7 @@ def _table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.D
 
 
 def _inert(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return f"'{printable(value)}" if value.lstrip().startswith(("=", "+", "-", "@")) else printable(value)
+    return inert(value) if isinstance(value, str) else value
 
 
 def _failed(named: Mapping[str, object], record: Record) -> dict[str, object]:
