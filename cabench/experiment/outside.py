@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from cabench import discovery
-from cabench.data.dataset import SPACES, Space
+from cabench.data.dataset import SPACES
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS, Split
 from cabench.errors import UserError, unknown
-from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
+from cabench.evaluation.encoded import EncodedSplit
+from cabench.evaluation.vectors import Vectors, check_alike
 from cabench.experiment.identity import Identity, MethodEntry, identify
 from cabench.experiment.measuring import measure
 from cabench.experiment.provenance import now, provenance
@@ -63,20 +64,8 @@ def encoded(vectors: Mapping[str, np.ndarray], data: DatasetFile) -> tuple[Encod
         if name not in (*ARRAYS, CONTENT):
             raise unknown("array of vectors", name, (*ARRAYS, CONTENT))
     _check_content(vectors, data)
-    spaces = [space for space in SPACES if any(f"{split}_{space}" in vectors for split in SPLITS)]
-    if not spaces:
-        raise UserError(f"There are no vectors; give the arrays {', '.join(ARRAYS)}, or those of one space.")
-    for space in spaces:
-        for split in SPLITS:
-            if f"{split}_{space}" not in vectors:
-                raise UserError(f"The array {split}_{space} is missing; probes need vectors of both splits.")
-    train, test = (_split(vectors, spaces, split, data) for split in SPLITS)
-    for space in spaces:
-        sizes = [part.target.spaces[space].shape[1] for part in (train, test)]
-        if sizes[0] != sizes[1]:
-            raise UserError(
-                f"train_{space} has {sizes[0]} columns and test_{space} {sizes[1]}; one encoder gives both."
-            )
+    train, test = (_split(vectors, split, data) for split in SPLITS)
+    check_alike(train, test)
     return train, test
 
 
@@ -174,39 +163,30 @@ def _check_content(vectors: Mapping[str, np.ndarray], data: DatasetFile) -> None
         )
 
 
-def _split(vectors: Mapping[str, np.ndarray], spaces: list[Space], split: Split, data: DatasetFile) -> EncodedSplit:
+def _split(vectors: Mapping[str, np.ndarray], split: Split, data: DatasetFile) -> EncodedSplit:
     counts = data.info.counts[split]
-    arrays = {space: _checked(f"{split}_{space}", vectors[f"{split}_{space}"], split, data) for space in spaces}
-    parts = {space: np.split(array, [counts["background"]]) for space, array in arrays.items()}
-    attributes = data.read_attributes(split)
-    return EncodedSplit(
-        *(EncodedPopulation({space: parts[space][side] for space in spaces}, attributes[side]) for side in (0, 1))
-    )
+    given = {space: vectors[f"{split}_{space}"] for space in SPACES if f"{split}_{space}" in vectors}
+    for space, array in given.items():
+        _check_count(f"{split}_{space}", np.asarray(array), split, data)
+    background, target = data.read_attributes(split)
+    values = {name: np.concatenate([background[name], target[name]]) for name in background}
+    is_target = np.repeat([False, True], [counts["background"], counts["target"]])
+    return Vectors(is_target, values, given.get("common"), given.get("salient")).encoded(data.info.attributes, split)
 
 
-def _checked(name: str, array: np.ndarray, split: Split, data: DatasetFile) -> np.ndarray:
-    """The array as float32 (n, d), where it is one row an image, finite and of numbers."""
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] == 0:
-        raise UserError(f"{name} is {array.dtype} of shape {array.shape}; wanted are numbers of shape (n, d).")
+def _check_count(name: str, array: np.ndarray, split: Split, data: DatasetFile) -> None:
+    """Refuse a matrix with another number of rows than there are images, with what may have happened."""
     counts = data.info.counts
-    rows = sum(counts[split].values())
-    if len(array) != rows:
-        (other,) = (each for each in SPLITS if each != split)
-        hint = "one row an image, background images first"
-        if len(array) == sum(counts[other].values()):
-            hint = f"as many as the {other} split has: are the splits exchanged?"
-        elif len(array) in counts[split].values():
-            hint = "that is one population alone; put background and target images behind each other"
-        raise UserError(f"{name} has {len(array)} rows, but the {split} split {rows} images; {hint}.")
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        row = int((~np.isfinite(array)).any(axis=1).argmax())
-        raise UserError(
-            f"{name} holds a value in row {row} that is no finite number; mend the encoder or leave it out."
-        )
-    return array
+    wanted = sum(counts[split].values())
+    if array.ndim != 2 or len(array) == wanted:
+        return
+    (other,) = (each for each in SPLITS if each != split)
+    hint = "give one row an image, background images first"
+    if len(array) == sum(counts[other].values()):
+        hint = f"that is what the {other} split has; are the splits exchanged?"
+    elif len(array) in counts[split].values():
+        hint = "that is one population alone; put background and target images behind each other"
+    raise UserError(f"{name} has {len(array)} rows, but the {split} split {wanted} images; {hint}.")
 
 
 def _fingerprint(vectors: Mapping[str, np.ndarray]) -> str:

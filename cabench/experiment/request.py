@@ -188,7 +188,7 @@ def seed_list(seeds: str | int | Sequence[int]) -> list[int]:
     if isinstance(seeds, str):
         return parse_seeds(seeds)
     if isinstance(seeds, int):
-        return parse_seeds(f"0-{seeds - 1}" if seeds > 0 else str(seeds))
+        return parse_seeds(f"0-{seeds - 1}")
     return parse_seeds(",".join(map(str, seeds)))
 
 
