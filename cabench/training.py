@@ -125,7 +125,7 @@ class GradientTrainedMethod(NetworkMethod):
             context: gives `autocast()` and the random streams.
 
         Returns:
-            Detached 0-d loss terms by name, the same names in each step; "total" is the one to watch.
+            0-d loss terms by name, the same names in each step; "total" is the one to watch. The loop detaches them.
         """
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
@@ -152,7 +152,8 @@ class _Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, terms: Mapping[str, Tensor]) -> None:
-        values = torch.stack([term.to(torch.float32) for term in terms.values()])
+        """Add up a step's terms, freed from the graphs that led to them."""
+        values = torch.stack([term.detach().to(torch.float32) for term in terms.values()])
         self.sums = values if self.step == 0 else self.sums + values
         self.names = list(terms)
         self.step += 1
@@ -211,10 +212,8 @@ def _loop(
             method.begin_epoch()
         while progress.step < steps:
             rows = slice(progress.step * half, (progress.step + 1) * half)
-            terms = method.training_step(
-                background.batch(background_order[rows]), target.batch(target_order[rows]), context
-            )
-            progress.add(terms)
+            batches = background.batch(background_order[rows]), target.batch(target_order[rows])
+            progress.add(method.training_step(*batches, context))
             progress.elapsed_s = time.monotonic() - started
             done = progress.epoch * steps + progress.step
             cost.train_s, cost.steps, cost.images_seen = progress.elapsed_s, done, done * 2 * half

@@ -34,8 +34,8 @@ from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, desce
 class BetaVAEConfig(TrainingConfig):
     """Defaults: the budget of the contrastive VAEs on CIFAR-MNIST, and the paper's beta = 4 relative to the ELBO."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    epochs: int = 250
+    batch_size: int = 512
     learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
     architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size; mlp for tables")
     dimensions: int = setting(64, at_least=1, help="size of the vector that stands for both spaces")
@@ -77,8 +77,7 @@ class BetaVAE(GradientTrainedMethod, Generative):
         reconstruction, kl = squared_error(images, decoded), gaussian_kl(*posterior)
         total = reconstruction + self.config.beta * kl
         descend(self.optimizers["vae"], total)
-        terms = {"total": total, "reconstruction": reconstruction, "kl": kl}
-        return {name: term.detach() for name, term in terms.items()}
+        return {"total": total, "reconstruction": reconstruction, "kl": kl}
 
     def represent(self, images: Tensor) -> Representation:
         """The posterior mean, twice."""

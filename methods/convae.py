@@ -45,8 +45,8 @@ from cabench.training import Batch, descend
 class ConVAEConfig(ContrastiveVAEConfig):
     """Defaults: the released CIFAR-MNIST script (card A5)."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    epochs: int = 250
+    batch_size: int = 512
     common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, of KL(c)")
     salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, of KL(s)")
     total_correlation_weight: float = setting(1.0, at_least=0, help="kappa; 2 on CelebA, 10 on pneumonia as released")
@@ -92,7 +92,7 @@ class ConVAE(AdversarialVAE):
             + config.total_correlation_weight * total_correlation
         )
         descend(self.optimizers["vae"], total)
-        terms = {
+        return {
             "total": total,
             "reconstruction": reconstruction,
             "common_kl": common_kl,
@@ -100,4 +100,3 @@ class ConVAE(AdversarialVAE):
             "total_correlation": total_correlation,
             "discriminator": discriminator,
         }
-        return {name: term.detach() for name, term in terms.items()}

@@ -52,11 +52,11 @@ from cabench.training import Batch, descend
 class CVAEConfig(ContrastiveVAEConfig):
     """Defaults: the re-implementation's CelebA experiment (card A4)."""
 
-    epochs: int = setting(100, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
-    architecture: ArchitectureName = setting("mmcvae_64", help="networks, named by their image size; mlp for tables")
-    d_common: int = setting(16, at_least=1, help="size of the common vector")
-    d_salient: int = setting(6, at_least=1, help="size of the salient vector")
+    epochs: int = 100
+    batch_size: int = 128
+    architecture: ArchitectureName = "mmcvae_64"
+    d_common: int = 16
+    d_salient: int = 6
     common_kl_weight: float = setting(1.0, at_least=0, help="beta of KL(c)")
     salient_kl_weight: float = setting(1.0, at_least=0, help="beta of KL(s)")
     total_correlation_weight: float = setting(1.0, at_least=0, help="gamma, of the log-ratio")
@@ -99,7 +99,7 @@ class CVAE(AdversarialVAE):
             + config.total_correlation_weight * total_correlation
         )
         descend(self.optimizers["vae"], total)
-        terms = {
+        return {
             "total": total,
             "reconstruction": reconstruction,
             "common_kl": common_kl,
@@ -107,4 +107,3 @@ class CVAE(AdversarialVAE):
             "total_correlation": total_correlation,
             "discriminator": discriminator,
         }
-        return {name: term.detach() for name, term in terms.items()}

@@ -69,8 +69,8 @@ BETAS = (0.5, 0.999)
 class DoubleInfoGANConfig(TrainingConfig):
     """Defaults: the released CIFAR-MNIST experiment (card A8)."""
 
-    epochs: int = setting(1000, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
+    epochs: int = 1000
+    batch_size: int = 128
     learning_rate: float = setting(2e-4, above=0, help="of all Adam optimizers, constant; their betas are 0.5, 0.999")
     resolution: int = setting(64, at_least=16, help="side of the networks' images, a power of two; others are resized")
     width: int = setting(64, at_least=1, help="channels of the first convolution; they double with each further one")
@@ -168,7 +168,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
             with self._learning("cr"):
                 terms["cr"] = self.cr_term(len(b) + len(t), context)
                 descend(self.optimizers["cr"], terms["cr"])
-        return {name: term.detach() for name, term in terms.items()}
+        return terms
 
     def generator_terms(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
         """The unweighted terms of the generator's loss, each background plus target, and their sum as "total".

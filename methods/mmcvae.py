@@ -43,11 +43,11 @@ from cabench.training import Batch, descend
 class MMcVAEConfig(ContrastiveVAEConfig):
     """Defaults: the released CelebA experiment (card A6)."""
 
-    epochs: int = setting(100, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
-    architecture: ArchitectureName = setting("mmcvae_64", help="networks, named by their image size; mlp for tables")
-    d_common: int = setting(16, at_least=1, help="size of the common vector")
-    d_salient: int = setting(6, at_least=1, help="size of the salient vector")
+    epochs: int = 100
+    batch_size: int = 128
+    architecture: ArchitectureName = "mmcvae_64"
+    d_common: int = 16
+    d_salient: int = 6
     common_kl_weight: float = setting(1.0, at_least=0, help="of KL(c); 0.5 in SepVAE's re-implementation")
     salient_kl_weight: float = setting(1.0, at_least=0, help="of KL(s); 0.5 in SepVAE's re-implementation")
     common_mmd_weight: float = setting(10_000.0, at_least=0, help="lambda_1, between common samples of both groups")
@@ -83,7 +83,7 @@ class MMcVAE(ContrastiveVAE):
             + config.salient_mmd_weight * salient_mmd
         )
         descend(self.optimizers["vae"], total)
-        terms = {
+        return {
             "total": total,
             "reconstruction": reconstruction,
             "common_kl": common_kl,
@@ -91,4 +91,3 @@ class MMcVAE(ContrastiveVAE):
             "common_mmd": common_mmd,
             "salient_mmd": salient_mmd,
         }
-        return {name: term.detach() for name, term in terms.items()}

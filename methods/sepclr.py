@@ -55,8 +55,8 @@ from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, desce
 class SepCLRConfig(ViewConfig, TrainingConfig):
     """Defaults: the released CIFAR-MNIST script, 2024-02-16 (card A1)."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    epochs: int = 250
+    batch_size: int = 512
     learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
@@ -126,7 +126,7 @@ class SepCLR(GradientTrainedMethod):
             descend(self.optimizers["critic"], _mean(*(critic.critic_loss(c, s) for c, s in detached)))
         terms = self.loss_terms(first, second, backgrounds)
         descend(self.optimizers["encoders"], terms["total"])
-        return {name: term.detach() for name, term in terms.items()}
+        return terms
 
     def loss_terms(self, first: Heads, second: Heads, backgrounds: int) -> dict[str, Tensor]:
         """The unweighted terms of L, and L itself as "total".

@@ -59,8 +59,8 @@ NOISY = 0.5  # probability that a view gets noise, per image
 class SepCLRSupervisedConfig(ViewConfig, TrainingConfig):
     """Defaults: the released script for dSprites on digits (card A2)."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(1024, at_least=4, help="images a step, half of them background")
+    epochs: int = 250
+    batch_size: int = 1024
     learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
     encoder: EncoderName = setting("sepclr_conv_64", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
@@ -68,18 +68,13 @@ class SepCLRSupervisedConfig(ViewConfig, TrainingConfig):
     independence_weight: float = setting(10.0, at_least=0, help="of the k-JEM term")
     temperature: float = setting(0.5, above=0, help="tau of the kernels")
     attribute_temperature: float = setting(0.025, above=0, help="tau_y, in squared units of the real attributes")
-    crop_size: int = setting(64, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
-    crop_scale: tuple[float, float] = setting((0.5, 1.0), above=0, at_most=1, help="range of the cropped part's area")
-    rotation: float = setting(25.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
-    jitter: float = setting(
-        0.0,
-        at_least=0,
-        at_most=1,
-        help="probability of colour jitter or, in a table, of noise; one coin per batch (D3)",
-    )
-    saturation: float = setting(0.0, at_least=0, at_most=1, help="strength of saturation jitter; colour images only")
-    hue: float = setting(0.0, at_least=0, at_most=0.5, help="strength of hue jitter; colour images only")
-    grey: float = setting(0.0, at_least=0, at_most=1, help="probability of turning grey, per image; colour images only")
+    crop_size: int = 64
+    crop_scale: tuple[float, float] = (0.5, 1.0)
+    rotation: float = 25.0
+    jitter: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    grey: float = 0.0
     noise: float = setting(1.0, at_least=0, help="standard deviation of the noise added to half of the views")
 
 
@@ -130,7 +125,7 @@ class SepCLRSupervised(GradientTrainedMethod):
             normalize(common), normalize(viewed), salient, len(background.images), target.attributes
         )
         descend(self.optimizers["all"], terms["total"])
-        return {name: term.detach() for name, term in terms.items()}
+        return terms
 
     def loss_terms(
         self, common: Tensor, viewed: Tensor, salient: Tensor, backgrounds: int, attributes: Mapping[str, Tensor]

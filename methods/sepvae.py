@@ -57,8 +57,8 @@ CLASSIFIER_WIDTH = 64
 class SepVAEConfig(ContrastiveVAEConfig):
     """Defaults: the released CIFAR-MNIST script (card A7)."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    epochs: int = 250
+    batch_size: int = 512
     common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, of KL(c)")
     salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, of both salient prior terms")
     background_variance: float = setting(0.1, above=0, help="sigma_q, of the salient posterior of background images")
@@ -121,7 +121,7 @@ class SepVAE(AdversarialVAE):
             + config.classification_weight * classification
         )
         descend(self.optimizers["vae"], total)
-        terms = {
+        return {
             "total": total,
             "reconstruction": reconstruction,
             "common_kl": common_kl,
@@ -131,7 +131,6 @@ class SepVAE(AdversarialVAE):
             "classification": classification,
             "discriminator": discriminator,
         }
-        return {name: term.detach() for name, term in terms.items()}
 
     def _training_posteriors(self, images: Tensor, backgrounds: int) -> tuple[Posterior, Posterior]:
         """Posteriors of a batch whose first rows are background: theirs have the fixed salient variance."""

@@ -36,8 +36,8 @@ from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, desce
 class SimCLRConfig(ViewConfig, TrainingConfig):
     """Defaults: views, encoder, batch and optimizer of SepCLR's CIFAR-MNIST script; temperature of the paper."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    epochs: int = 250
+    batch_size: int = 512
     learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of the encoder; mlp for tables")
     dimensions: int = setting(32, at_least=1, help="size of the vector that stands for both spaces")
@@ -83,7 +83,7 @@ class SimCLR(GradientTrainedMethod):
             first, second = (self.network["encoder"](view) for view in views)
         loss = nt_xent(first, second, self.config.temperature)
         descend(self.optimizers["all"], loss)
-        return {"total": loss.detach()}
+        return {"total": loss}
 
     def represent(self, images: Tensor) -> Representation:
         """The encoder's output, before the projector, twice."""

@@ -23,7 +23,6 @@ from torch.optim import Adam, Optimizer
 
 from cabench import training
 from cabench.checkpoint import Checkpoint
-from cabench.config import setting
 from cabench.context import FitContext, Randomness
 from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo, Population
 from cabench.errors import StopRequested, UserError
@@ -47,8 +46,8 @@ SIZE = 2
 class LinearConfig(TrainingConfig):
     """Small numbers."""
 
-    epochs: int = setting(3, at_least=1)
-    batch_size: int = setting(4, at_least=4)
+    epochs: int = 3
+    batch_size: int = 4
 
 
 class Linear(GradientTrainedMethod):
@@ -88,7 +87,7 @@ class Linear(GradientTrainedMethod):
         dark, bright = (layer(batch.images.flatten(1))[:, 0] for batch in (background, target))
         loss = dark.mean() - (bright * (shade + noise)).mean()
         descend(self.optimizers["all"], loss)
-        terms = self.terms(len(self.seen), loss.detach())
+        terms = self.terms(len(self.seen), loss)
         self.after_step(len(self.seen))
         return terms
 
