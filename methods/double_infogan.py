@@ -50,14 +50,7 @@ from cabench.context import FitContext
 from cabench.data.dataset import DataForm, DatasetInfo
 from cabench.errors import UserError
 from cabench.method import Generative, Representation
-from cabench.methods.losses.infogan import (
-    absolute_error,
-    called_background,
-    called_fake,
-    called_real,
-    called_target,
-    shared_dimension,
-)
+from cabench.methods.losses.infogan import absolute_error, affirmed, denied, shared_dimension
 from cabench.methods.networks import dcgan
 from cabench.methods.networks.dcgan import Discriminator, Generator, SharedDimensionReader, Verdict
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
@@ -185,10 +178,8 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
             with torch.no_grad():  # the encoder does not learn in this step
                 read = [self._discriminate(images, noise) for images in (background, target)]
             terms = {
-                "adversarial": self._weighted(*(called_real(v.validity) for v in verdicts)),
-                "classification": self._weighted(
-                    called_background(verdicts[0].target), called_target(verdicts[1].target)
-                ),
+                "adversarial": self._weighted(*(affirmed(v.validity) for v in verdicts)),
+                "classification": self._weighted(denied(verdicts[0].target), affirmed(verdicts[1].target)),
                 **self._information(verdicts, latents),
                 "reconstruction": self._reconstruction(read, background, target),
             }
@@ -216,9 +207,9 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
             fake = [self._discriminate(images, noise) for images in fakes]
             terms = {
                 "adversarial": self._weighted(
-                    *(called_real(r.validity) + called_fake(f.validity) for r, f in zip(real, fake, strict=True))
+                    *(affirmed(r.validity) + denied(f.validity) for r, f in zip(real, fake, strict=True))
                 ),
-                "classification": self._weighted(called_background(real[0].target), called_target(real[1].target)),
+                "classification": self._weighted(denied(real[0].target), affirmed(real[1].target)),
                 **self._information(fake, latents),
                 "reconstruction": self._reconstruction(real, background, target),
                 "empty": absolute_error(real[0].salient, torch.zeros_like(real[0].salient)),

@@ -44,10 +44,14 @@ from cabench.data.dataset import Attribute, DataForm, DatasetInfo
 from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
-from cabench.methods.losses.attribute_alignment import SAME_CLASS_DIVISOR, attribute_alignment
-from cabench.methods.losses.contrastive import alignment, uniformity
-from cabench.methods.losses.information_less import information_less
-from cabench.methods.losses.joint_entropy import joint_entropy
+from cabench.methods.losses.contrastive import (
+    SAME_CLASS_DIVISOR,
+    alignment,
+    attribute_alignment,
+    information_less,
+    uniformity,
+)
+from cabench.methods.losses.kernels import joint_entropy
 from cabench.methods.losses.labels import UNDEFINED
 from cabench.methods.networks.encoders import EncoderName, check_encoder, check_views, make_encoder
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend

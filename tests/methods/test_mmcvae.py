@@ -9,7 +9,7 @@ from cabench.conformance import context
 from cabench.data.dataset import DataForm
 from cabench.errors import UserError
 from cabench.method import Representation
-from cabench.methods.losses.mmd import mmd
+from cabench.methods.losses.kernels import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.mmcvae import MMcVAE, MMcVAEConfig
 from cabench.methods.networks.sepvae_conv import SepVAEDecoder, SepVAEEncoder
