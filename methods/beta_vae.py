@@ -25,8 +25,7 @@ from cabench.context import FitContext
 from cabench.data.dataset import DataForm, DatasetInfo
 from cabench.method import Generative, Representation
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.vae.architectures import ARCHITECTURES, ArchitectureName, check_architecture
-from cabench.methods.vae.posterior import Posterior
+from cabench.methods.networks.choices import ARCHITECTURES, ArchitectureName, check_architecture
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 
@@ -72,7 +71,7 @@ class BetaVAE(GradientTrainedMethod, Generative):
         """One step on all images alike."""
         images = torch.cat([background.images, target.images])
         with context.autocast():
-            posterior = self._posterior(images)
+            posterior = self.network["encoder"](images)
             decoded = self.network["decoder"](posterior.sample(context.randomness.noise))
         reconstruction, kl = squared_error(images, decoded), gaussian_kl(*posterior)
         total = reconstruction + self.config.beta * kl
@@ -81,7 +80,7 @@ class BetaVAE(GradientTrainedMethod, Generative):
 
     def represent(self, images: Tensor) -> Representation:
         """The posterior mean, twice."""
-        mean = self._posterior(images).mean
+        mean = self.network["encoder"](images).mean
         return Representation(mean, mean)
 
     def decode(self, representation: Representation) -> Tensor:
@@ -89,6 +88,3 @@ class BetaVAE(GradientTrainedMethod, Generative):
         with self.evaluating() as device:
             images: Tensor = self.network["decoder"](representation.common.to(device)).float()
         return images
-
-    def _posterior(self, images: Tensor) -> Posterior:
-        return Posterior(*(part.float() for part in self.network["encoder"](images)))

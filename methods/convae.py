@@ -35,7 +35,7 @@ from cabench.config import setting
 from cabench.context import FitContext
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.networks.discriminator import latent_discriminator
+from cabench.methods.networks.critics import latent_discriminator
 from cabench.methods.vae.adversarial_vae import AdversarialVAE
 from cabench.methods.vae.contrastive_vae import ContrastiveVAEConfig
 from cabench.training import Batch, descend

@@ -45,8 +45,8 @@ from cabench.method import Representation
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
 from cabench.methods.independence.terms import Critic, IndependenceName, make_independence
 from cabench.methods.losses.contrastive import alignment, information_less, uniformity
-from cabench.methods.networks.encoders import EncoderName, check_encoder, check_views, make_encoder
-from cabench.methods.networks.projection import ProjectedEncoder
+from cabench.methods.networks.choices import EncoderName, check_encoder, check_views, make_encoder
+from cabench.methods.networks.encoders import ProjectedEncoder
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 

@@ -53,7 +53,7 @@ from cabench.methods.losses.contrastive import (
 )
 from cabench.methods.losses.kernels import joint_entropy
 from cabench.methods.losses.labels import UNDEFINED
-from cabench.methods.networks.encoders import EncoderName, check_encoder, check_views, make_encoder
+from cabench.methods.networks.choices import EncoderName, check_encoder, check_views, make_encoder
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 NOISY = 0.5  # probability that a view gets noise, per image

@@ -44,10 +44,10 @@ from cabench.context import FitContext
 from cabench.data.dataset import DataForm
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.networks.discriminator import latent_discriminator
+from cabench.methods.networks.critics import latent_discriminator
+from cabench.methods.networks.variational import Posterior
 from cabench.methods.vae.adversarial_vae import AdversarialVAE
 from cabench.methods.vae.contrastive_vae import ContrastiveVAEConfig
-from cabench.methods.vae.posterior import Posterior
 from cabench.training import Batch, descend
 
 CLASSIFIER_WIDTH = 64

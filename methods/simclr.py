@@ -27,8 +27,8 @@ from cabench.data.dataset import DataForm, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
 from cabench.methods.losses.contrastive import nt_xent
-from cabench.methods.networks.encoders import EncoderName, check_encoder, check_views, make_encoder
-from cabench.methods.networks.projection import ProjectedEncoder
+from cabench.methods.networks.choices import EncoderName, check_encoder, check_views, make_encoder
+from cabench.methods.networks.encoders import ProjectedEncoder
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 

@@ -25,7 +25,7 @@ from cabench.context import FitContext
 from cabench.data.dataset import SPACES, Attribute, DataForm, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.losses.labels import class_error, real_error
-from cabench.methods.networks.encoders import EncoderName, check_encoder, make_encoder
+from cabench.methods.networks.choices import EncoderName, check_encoder, make_encoder
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 IS_TARGET = Attribute("is_target", "salient", "class", ("background", "target"))

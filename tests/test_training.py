@@ -8,6 +8,7 @@ import math
 import os
 import re
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -285,6 +286,21 @@ def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     fitted(dataset(), context(None, checkpoint_every_s=0))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_graphs_of_a_steps_terms_are_gone_when_the_next_step_begins() -> None:
+    method, graphs = Linear(), []
+
+    def terms(step: int, loss: Tensor) -> dict[str, Tensor]:
+        assert [graph() for graph in graphs] == [None] * (step - 1)
+        marked = loss * 1
+        assert marked.requires_grad
+        graphs.append(weakref.ref(marked))
+        return {"total": marked}
+
+    method.terms = terms
+    method.fit(dataset(), context())
+    assert len(graphs) > 3
 
 
 def test_terms_of_lower_precision_are_summed_in_float32(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from torch.optim import Adam, Optimizer
 from cabench.config import setting
 from cabench.data.dataset import SPACES, DataForm, DatasetInfo
 from cabench.method import Generative, Representation
-from cabench.methods.vae.architectures import ARCHITECTURES, ArchitectureName, check_architecture
-from cabench.methods.vae.posterior import Posterior
+from cabench.methods.networks.choices import ARCHITECTURES, ArchitectureName, check_architecture
+from cabench.methods.networks.variational import Posterior
 from cabench.training import GradientTrainedMethod, TrainingConfig
 
 
@@ -69,7 +69,7 @@ class ContrastiveVAE(GradientTrainedMethod, Generative):
     def posteriors(self, images: Tensor) -> tuple[Posterior, Posterior]:
         """Common and salient posterior of float32 images in [0, 1], or rows of a table."""
         common, salient = (self.network[space](images) for space in SPACES)
-        return Posterior(*(part.float() for part in common)), Posterior(*(part.float() for part in salient))
+        return common, salient
 
     def decoded(self, common: Tensor, salient: Tensor) -> Tensor:
         """Images in [0, 1], or rows of a table, of latent vectors (n, d_common) and (n, d_salient)."""
