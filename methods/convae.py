@@ -29,15 +29,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cabench.config import setting
 from cabench.context import FitContext
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.networks.critics import latent_discriminator
-from cabench.methods.vae.adversarial_vae import AdversarialVAE
-from cabench.methods.vae.contrastive_vae import ContrastiveVAEConfig
+from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
 from cabench.training import Batch, descend
 
 
@@ -59,10 +57,6 @@ class ConVAE(AdversarialVAE):
     version = 2
     Config = ConVAEConfig
     config: ConVAEConfig
-
-    def make_discriminator(self) -> nn.Module:
-        """SepVAE's discriminator."""
-        return latent_discriminator(self.config.d_common + self.config.d_salient)
 
     def begin_epoch(self) -> None:
         """Make the optimizers anew."""

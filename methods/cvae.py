@@ -43,8 +43,7 @@ from cabench.context import FitContext
 from cabench.methods.losses.total_correlation import density_ratio, halves_swapped
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.networks.choices import ArchitectureName
-from cabench.methods.vae.adversarial_vae import AdversarialVAE
-from cabench.methods.vae.contrastive_vae import ContrastiveVAEConfig
+from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
 from cabench.training import Batch, descend
 
 

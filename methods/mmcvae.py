@@ -35,7 +35,7 @@ from cabench.context import FitContext
 from cabench.methods.losses.kernels import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.networks.choices import ArchitectureName
-from cabench.methods.vae.contrastive_vae import ContrastiveVAE, ContrastiveVAEConfig
+from cabench.methods.shared.contrastive_vae import ContrastiveVAE, ContrastiveVAEConfig
 from cabench.training import Batch, descend
 
 

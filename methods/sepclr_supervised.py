@@ -36,37 +36,36 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
 from cabench.data.dataset import Attribute, DataForm, DatasetInfo
 from cabench.errors import UserError
 from cabench.method import Representation
-from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
 from cabench.methods.losses.contrastive import (
     SAME_CLASS_DIVISOR,
     alignment,
     attribute_alignment,
+    empty_background,
     information_less,
     uniformity,
 )
 from cabench.methods.losses.kernels import joint_entropy
 from cabench.methods.losses.labels import UNDEFINED
-from cabench.methods.networks.choices import EncoderName, check_encoder, check_views, make_encoder
-from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+from cabench.methods.networks.choices import EncoderName, make_encoder
+from cabench.methods.shared.views import ViewLearner, ViewLearnerConfig
+from cabench.training import Batch, descend
 
 NOISY = 0.5  # probability that a view gets noise, per image
 
 
 @dataclass(frozen=True)
-class SepCLRSupervisedConfig(ViewConfig, TrainingConfig):
+class SepCLRSupervisedConfig(ViewLearnerConfig):
     """Defaults: the released script for dSprites on digits (card A2)."""
 
     epochs: int = 250
     batch_size: int = 1024
-    learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
-    encoder: EncoderName = setting("sepclr_conv_64", help="architecture of both encoders; mlp for tables")
+    encoder: EncoderName = "sepclr_conv_64"
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     salient_weight: float = setting(100.0, at_least=0, help="of the salient terms")
     independence_weight: float = setting(10.0, at_least=0, help="of the k-JEM term")
@@ -82,28 +81,20 @@ class SepCLRSupervisedConfig(ViewConfig, TrainingConfig):
     noise: float = setting(1.0, at_least=0, help="standard deviation of the noise added to half of the views")
 
 
-class SepCLRSupervised(GradientTrainedMethod):
+class SepCLRSupervised(ViewLearner):
     """Two encoders; the salient one has an output for each salient attribute; see the module."""
 
     name = "sepclr_supervised"
     version = 1
     Config = SepCLRSupervisedConfig
     config: SepCLRSupervisedConfig
-    takes_tables = True
     supervised = True
 
-    def __init__(self, config: SepCLRSupervisedConfig | None = None) -> None:
-        super().__init__(config)
-        self.views = RandomViews(self.config)
-
     def check(self, info: DatasetInfo) -> None:
-        """Refuse a data set without salient attributes, and an encoder or views that the images do not fit."""
-        super().check(info)
+        """Refuse a data set without salient attributes, and what does not fit the images."""
         if not salient_attributes(info.form):
             raise UserError(f"{self.name} learns salient attributes, but {info.name} has none.")
-        check_encoder(self.config.encoder, info, self.name)
-        check_views(self.config.encoder, self.config.crop_size, info, self.name)
-        self.config.check_colours(info, self.name)
+        super().check(info)
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """The common and the salient encoder."""
@@ -111,10 +102,6 @@ class SepCLRSupervised(GradientTrainedMethod):
         return nn.ModuleDict(
             {space: make_encoder(self.config.encoder, form.image_shape, size) for space, size in sizes.items()}
         )
-
-    def make_optimizers(self) -> dict[str, Optimizer]:
-        """Adam over everything."""
-        return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """One step on every image as it is, and on a random view of it."""
@@ -144,7 +131,7 @@ class SepCLRSupervised(GradientTrainedMethod):
             attributes: of the target rows, by name.
         """
         config, tau = self.config, self.config.temperature
-        emptied = torch.cat([torch.zeros_like(salient[:backgrounds]), salient[backgrounds:]])
+        emptied = empty_background(salient, backgrounds)
         common_term = alignment(common, viewed, tau) + (uniformity(common, tau) + uniformity(viewed, tau)) / 2
         dimensions = [
             uniformity(emptied[:, [i]], tau)

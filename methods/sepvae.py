@@ -44,10 +44,8 @@ from cabench.context import FitContext
 from cabench.data.dataset import DataForm
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.networks.critics import latent_discriminator
 from cabench.methods.networks.variational import Posterior
-from cabench.methods.vae.adversarial_vae import AdversarialVAE
-from cabench.methods.vae.contrastive_vae import ContrastiveVAEConfig
+from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
 from cabench.training import Batch, descend
 
 CLASSIFIER_WIDTH = 64
@@ -74,10 +72,6 @@ class SepVAE(AdversarialVAE):
     version = 2
     Config = SepVAEConfig
     config: SepVAEConfig
-
-    def make_discriminator(self) -> nn.Module:
-        """Two hidden layers on common and salient latents."""
-        return latent_discriminator(self.config.d_common + self.config.d_salient)
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """A common encoder, a salient encoder, a decoder, a discriminator and a classifier of salient latents."""

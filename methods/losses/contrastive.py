@@ -72,6 +72,11 @@ def uniformity(u: Tensor, temperature: float = 0.5) -> Tensor:
     return torch.logsumexp(-squared_distances / (2 * temperature), dim=0) - math.log(len(squared_distances))
 
 
+def empty_background(salient: Tensor, backgrounds: int) -> Tensor:
+    """`salient` (n, d) with its first `backgrounds` rows, those of background images, replaced by zero (s~)."""
+    return torch.cat([torch.zeros_like(salient[:backgrounds]), salient[backgrounds:]])
+
+
 def information_less(salient_background: Tensor, temperature: float = 0.5) -> Tensor:
     """Draws the salient vectors of background images to the information-less vector s' = 0.
 

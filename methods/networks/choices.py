@@ -136,19 +136,3 @@ def check_encoder(name: EncoderName, info: DatasetInfo, method: str) -> None:
 def check_architecture(name: ArchitectureName, info: DatasetInfo, method: str) -> None:
     """Refuse other examples than the networks take; see `check_encoder`."""
     ARCHITECTURES[name].inputs.check(f"{method}.architecture", name, info)
-
-
-def check_views(name: EncoderName, crop_size: int, info: DatasetInfo, method: str) -> None:
-    """Refuse views of another size than the images, where the encoder is built for one size. Rows have no size.
-
-    Raises:
-        UserError: naming the setting.
-    """
-    if info.is_table:
-        return
-    height, width = info.image_shape[1:]
-    if crop_size and ENCODERS[name].inputs is not IMAGES and (crop_size, crop_size) != (height, width):
-        raise UserError(
-            f"{method}.encoder = {name} is built for the images' own {height} x {width}, but {method}.crop_size is "
-            f"{crop_size}; set it to {height} or 0, or choose another encoder."
-        )
