@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from cabench import training
+from cabench import checkpoint
 from cabench.checkpoint import Checkpoint
 from cabench.context import FitContext, Randomness
 from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo, Population
@@ -618,7 +618,7 @@ def test_a_device_that_is_full_when_a_checkpoint_is_loaded_does_not_cost_the_che
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "unpack_optimizer", full)
+        patch.setattr(checkpoint, "unpack_optimizer", full)
         with pytest.raises(torch.OutOfMemoryError):
             fitted(dataset(), context(interrupted))
     assert len(fitted(dataset(), context(interrupted)).seen) == 6, "training began anew"
