@@ -14,6 +14,8 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -131,6 +133,11 @@ def descend(optimizer: Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
+
+
+def weighted_sum(terms: Mapping[str, Tensor], config: Settings) -> Tensor:
+    """The sum of 0-d loss terms. Term "x" is multiplied by the setting `x_weight`, or by 1 where there is none."""
+    return reduce(add, (getattr(config, f"{name}_weight", 1.0) * term for name, term in terms.items()))
 
 
 def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitContext) -> None:

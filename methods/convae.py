@@ -36,7 +36,7 @@ from cabench.context import FitContext
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
-from cabench.training import Batch, descend
+from cabench.training import Batch, descend, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ConVAE(AdversarialVAE):
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """A step of the discriminator, then one of the VAE, both on the whole batch."""
-        config, noise = self.config, context.randomness.noise
+        noise = context.randomness.noise
         images, backgrounds = torch.cat([background.images, target.images]), len(background.images)
         with torch.no_grad(), context.autocast():
             c, s = (posterior.sample(noise) for posterior in self.posteriors(images))
@@ -75,22 +75,12 @@ class ConVAE(AdversarialVAE):
             c, s = common.sample(noise), salient.sample(noise)
             decoded = self.decoded(c, torch.cat([torch.zeros_like(s[:backgrounds]), s[backgrounds:]]))
             logits = self.logits(torch.cat([c, s], 1))
-        reconstruction = squared_error(images, decoded)
-        common_kl = gaussian_kl(*common)
-        salient_kl = gaussian_kl(salient.mean[backgrounds:], salient.log_variance[backgrounds:])
-        total_correlation = positive_density_ratio(logits)
-        total = (
-            reconstruction
-            + config.common_kl_weight * common_kl
-            + config.salient_kl_weight * salient_kl
-            + config.total_correlation_weight * total_correlation
-        )
-        descend(self.optimizers["vae"], total)
-        return {
-            "total": total,
-            "reconstruction": reconstruction,
-            "common_kl": common_kl,
-            "salient_kl": salient_kl,
-            "total_correlation": total_correlation,
-            "discriminator": discriminator,
+        terms = {
+            "reconstruction": squared_error(images, decoded),
+            "common_kl": gaussian_kl(*common),
+            "salient_kl": gaussian_kl(salient.mean[backgrounds:], salient.log_variance[backgrounds:]),
+            "total_correlation": positive_density_ratio(logits),
         }
+        total = weighted_sum(terms, self.config)
+        descend(self.optimizers["vae"], total)
+        return {"total": total, **terms, "discriminator": discriminator}

@@ -44,7 +44,7 @@ from cabench.methods.losses.total_correlation import density_ratio, halves_swapp
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.networks.choices import ArchitectureName
 from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
-from cabench.training import Batch, descend
+from cabench.training import Batch, descend, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class CVAE(AdversarialVAE):
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """A step of the discriminator on targets, then one of the VAE on the background and the target half."""
-        config, noise = self.config, context.randomness.noise
+        noise = context.randomness.noise
         with torch.no_grad(), context.autocast():
             common, salient = (posterior.sample(noise) for posterior in self.posteriors(target.images))
         discriminator = self.train_discriminator(*halves_swapped(common, salient), context)
@@ -87,22 +87,12 @@ class CVAE(AdversarialVAE):
             decoded_t = self.decoded(c_t, s_t)
             joint, _ = halves_swapped(c_t, s_t)
             logits = self.logits(joint)
-        reconstruction = squared_error(background.images, decoded_b) + squared_error(target.images, decoded_t)
-        common_kl = gaussian_kl(*common_b) + gaussian_kl(*common_t)
-        salient_kl = gaussian_kl(*salient_t)
-        total_correlation = density_ratio(logits)
-        total = (
-            reconstruction
-            + config.common_kl_weight * common_kl
-            + config.salient_kl_weight * salient_kl
-            + config.total_correlation_weight * total_correlation
-        )
-        descend(self.optimizers["vae"], total)
-        return {
-            "total": total,
-            "reconstruction": reconstruction,
-            "common_kl": common_kl,
-            "salient_kl": salient_kl,
-            "total_correlation": total_correlation,
-            "discriminator": discriminator,
+        terms = {
+            "reconstruction": squared_error(background.images, decoded_b) + squared_error(target.images, decoded_t),
+            "common_kl": gaussian_kl(*common_b) + gaussian_kl(*common_t),
+            "salient_kl": gaussian_kl(*salient_t),
+            "total_correlation": density_ratio(logits),
         }
+        total = weighted_sum(terms, self.config)
+        descend(self.optimizers["vae"], total)
+        return {"total": total, **terms, "discriminator": discriminator}

@@ -53,7 +53,7 @@ from cabench.method import Generative, Representation
 from cabench.methods.losses.infogan import absolute_error, affirmed, denied, shared_dimension
 from cabench.methods.networks import dcgan
 from cabench.methods.networks.dcgan import Discriminator, Generator, SharedDimensionReader, Verdict
-from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend, weighted_sum
 
 BETAS = (0.5, 0.999)
 
@@ -183,12 +183,9 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
                 **self._information(verdicts, latents),
                 "reconstruction": self._reconstruction(read, background, target),
             }
-        config = self.config
-        total = self._total(terms)
-        if config.cr_weight:
+        if self.config.cr_weight:
             terms["cr"] = self.cr_term(len(background) + len(target), context)
-            total = total + config.cr_weight * terms["cr"]
-        return {"total": total, **terms}
+        return {"total": weighted_sum(terms, self.config), **terms}
 
     def discriminator_terms(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
         """The unweighted terms of the discriminator's loss, each background plus target, and their sum as "total".
@@ -214,7 +211,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
                 "reconstruction": self._reconstruction(real, background, target),
                 "empty": absolute_error(real[0].salient, torch.zeros_like(real[0].salient)),
             }
-        return {"total": self._total(terms) + self.config.empty_weight * terms["empty"], **terms}
+        return {"total": weighted_sum(terms, self.config), **terms}
 
     def cr_term(self, rows: int, context: FitContext) -> Tensor:
         """Cross-entropy of the CR network on `rows` pairs of fakes that share z and one dimension of s."""
@@ -274,17 +271,6 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         return self._weighted(
             absolute_error(self._generate(Representation(b.common, torch.zeros_like(b.salient))), background),
             absolute_error(self._generate(Representation(t.common, t.salient)), target),
-        )
-
-    def _total(self, terms: dict[str, Tensor]) -> Tensor:
-        """The weighted sum of the terms that generator and discriminator both have."""
-        config = self.config
-        return (
-            config.adversarial_weight * terms["adversarial"]
-            + config.classification_weight * terms["classification"]
-            + config.common_information_weight * terms["common_information"]
-            + config.salient_information_weight * terms["salient_information"]
-            + config.reconstruction_weight * terms["reconstruction"]
         )
 
     def _resized(self, images: Tensor) -> Tensor:

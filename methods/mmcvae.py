@@ -36,7 +36,7 @@ from cabench.methods.losses.kernels import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.networks.choices import ArchitectureName
 from cabench.methods.shared.contrastive_vae import ContrastiveVAE, ContrastiveVAEConfig
-from cabench.training import Batch, descend
+from cabench.training import Batch, descend, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -64,30 +64,19 @@ class MMcVAE(ContrastiveVAE):
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """One step on the background half, then the target half, in separate passes."""
-        config, noise = self.config, context.randomness.noise
+        noise = context.randomness.noise
         with context.autocast():
             (common_b, salient_b), (common_t, salient_t) = (self.posteriors(x.images) for x in (background, target))
             c_b, s_b, c_t, s_t = (p.sample(noise) for p in (common_b, salient_b, common_t, salient_t))
             decoded_b = self.decoded(c_b, torch.zeros_like(s_b))
             decoded_t = self.decoded(c_t, s_t)
-        reconstruction = squared_error(background.images, decoded_b) + squared_error(target.images, decoded_t)
-        common_kl = gaussian_kl(*common_b) + gaussian_kl(*common_t)
-        salient_kl = gaussian_kl(*salient_t)
-        common_mmd = mmd(c_b, c_t)
-        salient_mmd = mmd(s_b, torch.zeros_like(s_b))
-        total = (
-            reconstruction
-            + config.common_kl_weight * common_kl
-            + config.salient_kl_weight * salient_kl
-            + config.common_mmd_weight * common_mmd
-            + config.salient_mmd_weight * salient_mmd
-        )
-        descend(self.optimizers["vae"], total)
-        return {
-            "total": total,
-            "reconstruction": reconstruction,
-            "common_kl": common_kl,
-            "salient_kl": salient_kl,
-            "common_mmd": common_mmd,
-            "salient_mmd": salient_mmd,
+        terms = {
+            "reconstruction": squared_error(background.images, decoded_b) + squared_error(target.images, decoded_t),
+            "common_kl": gaussian_kl(*common_b) + gaussian_kl(*common_t),
+            "salient_kl": gaussian_kl(*salient_t),
+            "common_mmd": mmd(c_b, c_t),
+            "salient_mmd": mmd(s_b, torch.zeros_like(s_b)),
         }
+        total = weighted_sum(terms, self.config)
+        descend(self.optimizers["vae"], total)
+        return {"total": total, **terms}

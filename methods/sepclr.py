@@ -47,7 +47,7 @@ from cabench.methods.networks.choices import make_encoder
 from cabench.methods.networks.encoders import ProjectedEncoder
 from cabench.methods.shared.independence import Critic, IndependenceName, make_independence
 from cabench.methods.shared.views import ViewLearner, ViewLearnerConfig
-from cabench.training import Batch, descend
+from cabench.training import Batch, descend, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -129,22 +129,14 @@ class SepCLR(ViewLearner):
         salient = alignment(
             first.salient[backgrounds:], second.salient[backgrounds:], tau
         ) + config.uniformity_weight * _mean(uniformity(emptied[0], tau), uniformity(emptied[1], tau))
-        empty = _mean(*(information_less(heads.salient[:backgrounds], tau) for heads in (first, second)))
         penalty = self.network["independence"]
-        independence = _mean(*(penalty(h.common, s) for h, s in zip((first, second), emptied, strict=True)))
-        total = (
-            common
-            + config.salient_weight * salient
-            + config.information_less_weight * empty
-            + config.independence_weight * independence
-        )
-        return {
-            "total": total,
+        terms = {
             "common": common,
             "salient": salient,
-            "information_less": empty,
-            "independence": independence,
+            "information_less": _mean(*(information_less(h.salient[:backgrounds], tau) for h in (first, second))),
+            "independence": _mean(*(penalty(h.common, s) for h, s in zip((first, second), emptied, strict=True))),
         }
+        return {"total": weighted_sum(terms, config), **terms}
 
     def represent(self, images: Tensor) -> Representation:
         """The encoders' outputs, before the projectors."""

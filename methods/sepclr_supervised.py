@@ -54,7 +54,7 @@ from cabench.methods.losses.kernels import joint_entropy
 from cabench.methods.losses.labels import UNDEFINED
 from cabench.methods.networks.choices import EncoderName, make_encoder
 from cabench.methods.shared.views import ViewLearner, ViewLearnerConfig
-from cabench.training import Batch, descend
+from cabench.training import Batch, descend, weighted_sum
 
 NOISY = 0.5  # probability that a view gets noise, per image
 
@@ -130,9 +130,8 @@ class SepCLRSupervised(ViewLearner):
             backgrounds: how many of the rows, from the first, are background images.
             attributes: of the target rows, by name.
         """
-        config, tau = self.config, self.config.temperature
+        tau = self.config.temperature
         emptied = empty_background(salient, backgrounds)
-        common_term = alignment(common, viewed, tau) + (uniformity(common, tau) + uniformity(viewed, tau)) / 2
         dimensions = [
             uniformity(emptied[:, [i]], tau)
             + (
@@ -142,10 +141,12 @@ class SepCLRSupervised(ViewLearner):
             / 2
             for i, attribute in enumerate(salient_attributes(self.form))
         ]
-        salient_term = torch.stack(dimensions).mean()
-        independence = joint_entropy(common, emptied, tau)
-        total = common_term + config.salient_weight * salient_term + config.independence_weight * independence
-        return {"total": total, "common": common_term, "salient": salient_term, "independence": independence}
+        terms = {
+            "common": alignment(common, viewed, tau) + (uniformity(common, tau) + uniformity(viewed, tau)) / 2,
+            "salient": torch.stack(dimensions).mean(),
+            "independence": joint_entropy(common, emptied, tau),
+        }
+        return {"total": weighted_sum(terms, self.config), **terms}
 
     def represent(self, images: Tensor) -> Representation:
         """The outputs of both encoders."""

@@ -100,31 +100,24 @@ class SepVAE(AdversarialVAE):
             decoded = self.decoded(c, torch.cat([torch.zeros_like(s[:backgrounds]), s[backgrounds:]]))
             logits = self.logits(torch.cat([c, s], 1))
             classified = self.network["classifier"](s)[:, 0]
-        reconstruction = squared_error(images, decoded)
-        common_kl = gaussian_kl(*common)
-        salient_kl = gaussian_kl(salient.mean[backgrounds:], salient.log_variance[backgrounds:])
-        background_prior = salient.mean[:backgrounds].square().sum() / (2 * config.prior_variance)
-        total_correlation = positive_density_ratio(logits)
         is_target = (torch.arange(len(images), device=images.device) >= backgrounds).float()
-        classification = binary_cross_entropy_with_logits(classified.float(), is_target, reduction="sum")
+        terms = {
+            "reconstruction": squared_error(images, decoded),
+            "common_kl": gaussian_kl(*common),
+            "salient_kl": gaussian_kl(salient.mean[backgrounds:], salient.log_variance[backgrounds:]),
+            "background_prior": salient.mean[:backgrounds].square().sum() / (2 * config.prior_variance),
+            "total_correlation": positive_density_ratio(logits),
+            "classification": binary_cross_entropy_with_logits(classified.float(), is_target, reduction="sum"),
+        }
         total = (
-            reconstruction
-            + config.common_kl_weight * common_kl
-            + config.salient_kl_weight * (salient_kl + background_prior)
-            + config.total_correlation_weight * total_correlation
-            + config.classification_weight * classification
+            terms["reconstruction"]
+            + config.common_kl_weight * terms["common_kl"]
+            + config.salient_kl_weight * (terms["salient_kl"] + terms["background_prior"])
+            + config.total_correlation_weight * terms["total_correlation"]
+            + config.classification_weight * terms["classification"]
         )
         descend(self.optimizers["vae"], total)
-        return {
-            "total": total,
-            "reconstruction": reconstruction,
-            "common_kl": common_kl,
-            "salient_kl": salient_kl,
-            "background_prior": background_prior,
-            "total_correlation": total_correlation,
-            "classification": classification,
-            "discriminator": discriminator,
-        }
+        return {"total": total, **terms, "discriminator": discriminator}
 
     def _training_posteriors(self, images: Tensor, backgrounds: int) -> tuple[Posterior, Posterior]:
         """Posteriors of a batch whose first rows are background: theirs have the fixed salient variance."""

@@ -37,6 +37,7 @@ from cabench.training import (
     OutOfMemoryError,
     TrainingConfig,
     descend,
+    weighted_sum,
 )
 
 CPU = torch.device("cpu")
@@ -286,6 +287,16 @@ def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     fitted(dataset(), context(None, checkpoint_every_s=0))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_terms_are_summed_with_the_weights_that_the_configuration_has_for_them() -> None:
+    @dataclass(frozen=True)
+    class Weights(TrainingConfig):
+        second_weight: float = 3.0
+        fourth_weight: float = 100.0
+
+    terms = {name: torch.tensor(value) for name, value in (("first", 1.0), ("second", 2.0), ("third", 0.5))}
+    assert weighted_sum(terms, Weights()).item() == 1 + 3 * 2 + 0.5
 
 
 def test_the_graphs_of_a_steps_terms_are_gone_when_the_next_step_begins() -> None:

@@ -13,6 +13,7 @@ from cabench.methods.losses.kernels import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.mmcvae import MMcVAE, MMcVAEConfig
 from cabench.methods.networks.vae_conv import sepvae_decoder_32, sepvae_encoder_32
+from cabench.methods.networks.variational import Posterior
 from cabench.training import Batch
 
 
@@ -86,8 +87,8 @@ def test_background_is_decoded_without_its_salient_sample():
     expected = method.training_step(Batch(background, {}), Batch(target, {}), context())
     method = build(config, (1, 32, 32))
     encode = method.network["salient"].forward
-    method.network["salient"].forward = lambda x: tuple(
-        part + 5 if torch.equal(x, background) else part for part in encode(x)
+    method.network["salient"].forward = lambda x: Posterior(
+        *(part + 5 if torch.equal(x, background) else part for part in encode(x))
     )
     changed = method.training_step(Batch(background, {}), Batch(target, {}), context())
     assert changed["reconstruction"] == expected["reconstruction"]
