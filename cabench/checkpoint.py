@@ -50,7 +50,7 @@ class Progress:
         return dict(zip(self.names, (self.sums / self.step).tolist(), strict=True))
 
     def last_terms(self) -> dict[str, float]:
-        """The same, or those of the last whole epoch at the start of one and where the device is beyond asking."""
+        """The same; at the start of an epoch, and where the device no longer answers, those of the last whole one."""
         if self.step > 0:
             with suppress(RuntimeError):
                 return self.mean_terms()
@@ -140,7 +140,7 @@ def keep(
 
 
 def resume(network: nn.Module, optimizers: Mapping[str, Optimizer], context: FitContext) -> Progress:
-    """Take over the checkpoint in the context's folder. Where there is none, nothing changes and training begins.
+    """Take over the checkpoint in the context's folder. Where there is none, the run stands at its beginning.
 
     Raises:
         CheckpointMismatchError: when it is damaged or of another run. It has been set aside then, and the random

@@ -44,7 +44,7 @@ class Inputs(NamedTuple):
         """Refuse examples of another shape.
 
         Args:
-            setting: what brought the network in, e.g. "sepclr.encoder".
+            setting: the setting that chose the network, e.g. "sepclr.encoder".
             choice: its value, e.g. "sepvae_32".
             info: the data set.
 

@@ -8,13 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from kornia.augmentation import (
-    ColorJitter,
-    RandomGrayscale,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    RandomRotation,
-)
+from kornia.augmentation import ColorJitter, RandomGrayscale, RandomHorizontalFlip, RandomResizedCrop, RandomRotation
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -30,8 +24,8 @@ from cabench.training import GradientTrainedMethod, TrainingConfig
 class ViewConfig(Settings):
     """How views are drawn. Defaults: SepCLR's CIFAR-MNIST script (card A1).
 
-    Views of a table's rows have Gaussian noise in place of colour jitter, of which `jitter` and `brightness` tell; no
-    other setting concerns them.
+    Views of a table's rows have Gaussian noise instead: `jitter` is its probability, `brightness` its standard
+    deviation. The other settings do not apply to them.
     """
 
     crop_size: int = setting(24, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
@@ -64,9 +58,8 @@ class RandomViews(nn.Module):
     """Draws one random view of each image, or of each row of a table.
 
     Views are cropped, rotated with black corners, flipped and changed in colour, in this order. Crops are resampled in
-    one batch; a coin per batch decides about colour jitter, whose parameters then differ by
-    image. Values stay in [0, 1]. kornia draws all parameters on the CPU, whatever device the images
-    are on. Rows of a table get noise, see `feature_noise`.
+    one batch; a coin per batch decides about colour jitter, whose parameters then differ by image. Values stay in
+    [0, 1]. kornia draws all parameters on the CPU, whatever device the images are on. Rows get `feature_noise`.
     """
 
     def __init__(self, config: ViewConfig) -> None:
