@@ -42,7 +42,7 @@ class Linear(GradientTrainedMethod):
     def training_step(self, background, target, context):
         loss = self.loss(background, target, context)
         descend(self.optimizers["all"], loss)
-        return {"total": loss.detach()}
+        return {"total": loss}
 
     def represent(self, images):
         encoded = self.network["encoder"](images.mean((1, 2, 3))[:, None])
@@ -91,7 +91,7 @@ class ClimbsTheLoss(Linear):
     def training_step(self, background, target, context):
         loss = self.loss(background, target, context)
         descend(self.optimizers["all"], -loss)
-        return {"total": loss.detach()}
+        return {"total": loss}
 
 
 class IgnoresBackground(Linear):

@@ -12,8 +12,8 @@ from torch.optim import Adam
 from cabench import conformance
 from cabench.errors import UserError
 from cabench.method import Representation
-from cabench.methods.independence.terms import Critic, IndependenceName, make_independence
 from cabench.methods.sepclr import SepCLR, SepCLRConfig
+from cabench.methods.shared.independence import Critic, IndependenceName, make_independence
 from cabench.training import descend
 
 NAMES = get_args(IndependenceName)

@@ -14,15 +14,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from cabench.methods.losses.gaussian_likelihood import log_likelihood
-from cabench.methods.losses.hsic import hsic
-from cabench.methods.losses.joint_entropy import joint_entropy
+from cabench.methods.losses.kernels import hsic, joint_entropy
 from cabench.methods.losses.total_correlation import density_ratio, discriminator_loss, shuffled
-from cabench.methods.losses.vclub import vclub
-from cabench.methods.losses.vl1out import vl1out
-from cabench.methods.losses.vub import vub
-from cabench.methods.networks.conditional_gaussian import ConditionalGaussian
-from cabench.methods.networks.discriminator import latent_discriminator
+from cabench.methods.losses.variational_bounds import log_likelihood, vclub, vl1out, vub
+from cabench.methods.networks.critics import ConditionalGaussian, latent_discriminator
 
 IndependenceName = Literal["k-jem", "none", "mmd", "total-correlation", "vclub", "vub", "vl1out"]
 

@@ -1,4 +1,4 @@
-"""Random views for contrastive learning.
+"""Random views, and what the methods that learn from them share.
 
 Views of images are computed in batches on the images' own device by kornia; rows of a table get noise.
 """
@@ -8,28 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from kornia.augmentation import (
-    ColorJitter,
-    RandomGrayscale,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    RandomRotation,
-)
+from kornia.augmentation import ColorJitter, RandomGrayscale, RandomHorizontalFlip, RandomResizedCrop, RandomRotation
 from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
 
 from cabench.config import ConfigError, Settings, config_title, setting
 from cabench.context import drawing_from
 from cabench.data.dataset import DatasetInfo
 from cabench.errors import UserError
-from cabench.methods.augmentation.feature_noise import feature_noise
+from cabench.methods.networks.choices import ENCODERS, IMAGES, EncoderName, check_encoder
+from cabench.training import GradientTrainedMethod, TrainingConfig
 
 
 @dataclass(frozen=True)
 class ViewConfig(Settings):
     """How views are drawn. Defaults: SepCLR's CIFAR-MNIST script (card A1).
 
-    Views of a table's rows have Gaussian noise in place of colour jitter, of which `jitter` and `brightness` tell; no
-    other setting concerns them.
+    Views of a table's rows have Gaussian noise instead: `jitter` is its probability, `brightness` its standard
+    deviation. The other settings do not apply to them.
     """
 
     crop_size: int = setting(24, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
@@ -57,26 +53,13 @@ class ViewConfig(Settings):
             field = f"{config_title(type(self))}.crop_scale"
             raise ConfigError(f"{field} = {list(self.crop_scale)} is not allowed; the smaller number comes first.")
 
-    def check_colours(self, info: DatasetInfo, method: str) -> None:
-        """Refuse colour augmentation of grey images. Rows of a table are never changed in colour.
-
-        Raises:
-            UserError: naming the settings.
-        """
-        if not info.is_table and info.image_shape[0] != 3 and (self.saturation or self.hue or self.grey):
-            raise UserError(
-                f"{info.name} has grey images, which have no colours to change: "
-                f"set {method}.saturation, {method}.hue and {method}.grey to 0."
-            )
-
 
 class RandomViews(nn.Module):
     """Draws one random view of each image, or of each row of a table.
 
     Views are cropped, rotated with black corners, flipped and changed in colour, in this order. Crops are resampled in
-    one batch; a coin per batch decides about colour jitter, whose parameters then differ by
-    image. Values stay in [0, 1]. kornia draws all parameters on the CPU, whatever device the images
-    are on. Rows of a table get noise, see `feature_noise`.
+    one batch; a coin per batch decides about colour jitter, whose parameters then differ by image. Values stay in
+    [0, 1]. kornia draws all parameters on the CPU, whatever device the images are on. Rows get `feature_noise`.
     """
 
     def __init__(self, config: ViewConfig) -> None:
@@ -117,3 +100,70 @@ class RandomViews(nn.Module):
             # "resample" crops the whole batch at once; kornia's "slice" mode goes image by image.
             self.crops[size] = RandomResizedCrop(size, scale=self.config.crop_scale, cropping_mode="resample")
         return self.crops[size]
+
+
+def feature_noise(rows: Tensor, deviation: float, probability: float, generator: torch.Generator) -> Tensor:
+    """Float32 (n, features) rows with independent Gaussian noise added to every feature, or as they are.
+
+    Args:
+        rows: float32 (n, features) of standardised features, on any device.
+        deviation: standard deviation of the noise, in standard deviations of a feature.
+        probability: that there is noise; one coin for all rows.
+        generator: the CPU generator that coin and noise are drawn from, so that all devices see the same.
+    """
+    with drawing_from(generator):
+        if torch.rand(()) < probability:
+            return rows + deviation * torch.randn(rows.shape).to(rows.device)
+    return rows
+
+
+@dataclass(frozen=True)
+class ViewLearnerConfig(ViewConfig, TrainingConfig):
+    """Views, optimizer and encoder; each method gives its own defaults."""
+
+    learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
+    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
+
+
+class ViewLearner(GradientTrainedMethod):
+    """A method whose training steps see random views of the images.
+
+    Attributes:
+        views: draws them.
+    """
+
+    config: ViewLearnerConfig
+    takes_tables = True
+
+    def __init__(self, config: ViewLearnerConfig | None = None) -> None:
+        super().__init__(config)
+        self.views = RandomViews(self.config)
+
+    def check(self, info: DatasetInfo) -> None:
+        """Refuse an encoder, a size of views or colour augmentation that the images do not fit."""
+        super().check(info)
+        check_encoder(self.config.encoder, info, self.name)
+        if not info.is_table:
+            self._check_size(info)
+            self._check_colours(info)
+
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """Adam over everything."""
+        return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
+
+    def _check_size(self, info: DatasetInfo) -> None:
+        """Refuse views of another size than the images, where the encoder is built for one size."""
+        (height, width), encoder, crop = info.image_shape[1:], self.config.encoder, self.config.crop_size
+        if crop and ENCODERS[encoder].inputs is not IMAGES and (crop, crop) != (height, width):
+            raise UserError(
+                f"{self.name}.encoder = {encoder} is built for the images' own {height} x {width}, but "
+                f"{self.name}.crop_size is {crop}; set it to {height} or 0, or choose another encoder."
+            )
+
+    def _check_colours(self, info: DatasetInfo) -> None:
+        """Refuse colour augmentation of grey images."""
+        if info.image_shape[0] != 3 and (self.config.saturation or self.config.hue or self.config.grey):
+            raise UserError(
+                f"{info.name} has grey images, which have no colours to change: "
+                f"set {self.name}.saturation, {self.name}.hue and {self.name}.grey to 0."
+            )

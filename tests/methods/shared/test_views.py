@@ -9,7 +9,9 @@ import torch
 
 from cabench.context import drawing_from
 from cabench.errors import UserError
-from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
+from cabench.methods.sepclr import SepCLR, SepCLRConfig
+from cabench.methods.shared.views import RandomViews, ViewConfig
+from cabench.methods.simclr import SimCLR, SimCLRConfig
 
 PLAIN = ViewConfig(crop_size=32, crop_scale=(1.0, 1.0), flip=0, jitter=0, grey=0)
 
@@ -79,7 +81,7 @@ def test_grey_images_can_be_jittered_in_brightness_and_contrast():
 
 def test_colour_augmentation_of_grey_images_is_refused(planted_info):
     with pytest.raises(UserError, match=r"sepclr\.saturation"):
-        ViewConfig().check_colours(planted_info, "sepclr")
+        SepCLR(SepCLRConfig(encoder="small_conv")).check(planted_info)
 
 
 def test_rotation_turns_half_of_the_images_and_leaves_black_corners():
@@ -139,5 +141,16 @@ def test_noise_on_rows_comes_from_the_generator_alone():
     assert not torch.equal(first, views(rows(8), torch.Generator().manual_seed(4)))
 
 
-def test_colour_settings_are_no_obstacle_for_a_table(planted_info):
-    ViewConfig().check_colours(dataclasses.replace(planted_info, image_shape=(40,)), "sepclr")
+def test_colours_and_sizes_are_no_obstacle_for_a_table(planted_info):
+    SepCLR(SepCLRConfig(encoder="mlp", crop_size=24)).check(dataclasses.replace(planted_info, image_shape=(40,)))
+
+
+def test_views_must_have_the_size_that_an_encoder_is_built_for(planted_info):
+    def check(encoder, crop_size):
+        SimCLR(SimCLRConfig(encoder=encoder, crop_size=crop_size, saturation=0, hue=0, grey=0)).check(planted_info)
+
+    check("sepvae_32", 32)
+    check("dcgan", 0)
+    check("small_conv", 24)
+    with pytest.raises(UserError, match=r"dcgan is built .* 32 x 32, but simclr.crop_size is 24; set it to 32"):
+        check("dcgan", 24)

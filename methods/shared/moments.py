@@ -41,7 +41,7 @@ def moments(populations: Sequence[Tensor]) -> Moments:
     total = torch.zeros(size, dtype=torch.float64)
     products = torch.zeros(size, size, dtype=torch.float64)
     # A batch's products of values in [0, 1] are exact enough in float32; their sum over the data set is not. The
-    # features of a table know no bounds: one outlier as the first row would cost all others their digits.
+    # features of a table have no bounds: one outlier as the first row would cost all others their digits.
     precision = torch.float64 if populations[0].ndim == 2 else torch.float32
     for images in populations:
         for batch in float_batches(images, torch.device("cpu")):
