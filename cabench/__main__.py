@@ -18,7 +18,7 @@ def console() -> None:
     """`python -m cabench` and `cabench`: a run is computed by a process that this one watches, all else by itself."""
     if supervision.is_worker():
         supervision.join()
-    elif sys.argv[1:2] == ["run"]:
+    elif sys.argv[1:2] == ["run"] and supervision.POSSIBLE:
         sys.exit(supervision.supervise(sys.argv[1:]))
     main()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
             # mkstemp makes files that only their owner may read; results are for the group as well.
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
-            _flush(path.parent)
+            _flush_names(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -90,12 +91,13 @@ def append_line(path: Path, line: str) -> None:
         StorageError: when that is not possible, or a link stands there: what it leads to is not ours to write to.
     """
     with storing():
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK_NO_PIPE, 0o666)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
 
 _SUFFIX = ".tmp"
+_NO_LINK_NO_PIPE = os.O_NOFOLLOW | os.O_NONBLOCK if sys.platform != "win32" else 0
 
 
 def _prefix(path: Path) -> str:
@@ -107,12 +109,20 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _flush(folder.parent)
+        _flush_names(folder.parent)
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file's content, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """Wait until a file's content is on the disk. Windows flushes only what is open for writing."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_names(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk. Windows opens no folders."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

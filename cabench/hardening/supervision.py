@@ -24,6 +24,7 @@ from cabench.hardening.journal import Journal
 # The numbers of two open files that a worker gets: a pipe, whose end tells that the process that watches has ended; and
 # the journal, which has no name, so that nothing is left of it.
 VARIABLE = "CABENCH_WATCHED"
+POSSIBLE = sys.platform != "win32"  # where no open file can be passed on, and no terminal closes with SIGHUP
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 INSISTENCE = 3  # requests to stop after which a worker is killed
 
