@@ -305,13 +305,16 @@ def list_(
     if what is Listing.PROFILES:
         _columns([(name, load_profile(name).description) for name in profile_names()])
     else:
-        from cabench.discovery import plugins
+        from cabench.discovery import Kind, left_out, plugins
 
         named = load_profile(profile)
         is_method = what is Listing.METHODS
         variants = named.method_variants if is_method else named.dataset_variants
-        rows = [(plugin.name, plugin.summary) for plugin in plugins("methods" if is_method else "datasets").values()]
+        kind: Kind = "methods" if is_method else "datasets"
+        rows = [(plugin.name, plugin.summary) for plugin in plugins(kind).values()]
         _columns(rows + [(name, variant.summary) for name, variant in variants.items()])
+        for reason in left_out(kind):
+            typer.echo(printable(f"Left out: {reason}"), err=True)
 
 
 def _columns(rows: Sequence[tuple[str, str]]) -> None:

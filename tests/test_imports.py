@@ -94,6 +94,11 @@ def test_everything_public_can_be_had_by_name():
         assert getattr(cabench, name).__doc__
 
 
+def test_public_names_are_shown_before_they_are_used(tmp_path):
+    code = "import cabench; print(dir(cabench) == sorted(cabench.__all__))"
+    assert python(code, tmp_path, CHECKOUT) == "True"
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'frobnicate'"):
         cabench.frobnicate  # noqa: B018 - looking it up is the test
