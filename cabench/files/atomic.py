@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place under another name, then renamed."""
+"""Files that appear whole or not at all: each is written under another name beside its place, then renamed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StorageError(OSError):
 
 @contextmanager
 def storing() -> Iterator[None]:
-    """Turn what goes wrong with writing inside the block into a `StorageError`.
+    """Turn a failure to write inside the block into a `StorageError`.
 
     Raises:
         StorageError: for an OSError, and for the error that safetensors raises in its place.
@@ -39,9 +39,9 @@ def storing() -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; put it in place of `path` when the block ends without error.
 
-    Content and name are flushed to disk, in this order, so that a crash at any moment leaves the old file or the new
-    one, and a file that was replaced before another is so after a crash as well. A block that raises leaves the old
-    file and no temporary one; a process that is killed leaves a temporary one, see `remove_left_behind`.
+    Content and name are flushed to disk, in this order: a crash at any moment leaves the old file or the new one, and
+    files are replaced in the order of the calls. A block that raises leaves the old file and no temporary one; a killed
+    process leaves a temporary one, see `remove_left_behind`.
 
     Raises:
         StorageError: when the folder cannot be written to.
@@ -63,7 +63,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_left_behind(path: Path) -> None:
-    """Delete what processes that were killed while they replaced `path` have left; nobody may be replacing it now.
+    """Delete the temporary files of processes killed while they replaced `path`. Nobody may be replacing it now.
 
     Raises:
         OSError: when the folder cannot be written to.
@@ -73,7 +73,7 @@ def remove_left_behind(path: Path) -> None:
 
 
 def remove_all_left_behind(folder: Path) -> None:
-    """The same for every file of a folder, which may not exist."""
+    """Delete such temporary files of every file in a folder, which need not exist."""
     for left in folder.glob(f".*{_SUFFIX}"):
         left.unlink()
 
@@ -85,10 +85,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Write a line at the end of a file of lines, made where it is missing. A kill may cut it short.
+    """Append a line to a file, which is made where it is missing. A kill may cut the line short.
 
     Raises:
-        StorageError: when that is not possible, or a link stands there: what it leads to is not ours to write to.
+        StorageError: when that is not possible, or `path` is a link: what it leads to is not ours to write to.
     """
     with storing():
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK_NO_PIPE, 0o666)
