@@ -98,3 +98,8 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'cabench' has no attribute {name!r}")
     return getattr(_import_module(f"cabench.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, whether or not they were used already."""
+    return __all__
