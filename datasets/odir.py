@@ -37,7 +37,6 @@ from cabench.datasets.sources import odir
 from cabench.datasets.sources.image_files import open_images
 from cabench.datasets.sources.image_rows import write_rows
 from cabench.datasets.sources.label_tables import check_files
-from cabench.datasets.sources.leaks import note_leak
 
 TEST_FRACTION = 0.1
 SIZE = 224
@@ -87,7 +86,6 @@ class Odir(DatasetBuilder):
         else:
             rows = rows[LEFT_OUT:].copy()
             rows["is_test"] = held_out(rows["file"], rows["is_target"], TEST_FRACTION, self.config.seed)
-        note_leak(writer, rows["patient"], rows["is_test"])
         write_rows(writer, images, rows, (3, SIZE, SIZE), ATTRIBUTES, _prepare)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cabench.data.sources import Source
-from cabench.datasets.sources.download import must_be_fetched
+from cabench.datasets.sources.download import not_found
 from cabench.datasets.sources.label_tables import check, numbers, read_csv, require_columns, unreadable
 
 TITLE = "CelebA"
@@ -46,13 +46,13 @@ def locate(root: Path) -> Source:
         images = next((place / name for name in _IMAGES if (place / name).exists()), None)
         if table is not None and images is not None:
             return Source(TITLE, (table, images))
-    raise must_be_fetched(
+    raise not_found(
         TITLE,
         root,
         f"{' or '.join(_TABLES)} beside img_align_celeba/ or img_align_celeba.zip in {root / 'celeba'} and {root}",
+        "celeba/",
         "img_align_celeba.zip and list_attr_celeba.txt from the Multimedia Laboratory of the Chinese University of "
         "Hong Kong (Large-scale CelebFaces Attributes, aligned and cropped images)",
-        "celeba/",
     )
 
 

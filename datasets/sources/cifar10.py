@@ -18,8 +18,7 @@ import numpy as np
 from PIL import Image
 
 from cabench.data.sources import LabelledImages, Source
-from cabench.datasets.sources.download import from_cache, not_found
-from cabench.datasets.sources.fetch import fetch
+from cabench.datasets.sources.download import fetch, from_cache, not_found
 from cabench.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -10,16 +10,14 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from cabench.data.processors import workers
+from cabench.data.processors import in_threads
 from cabench.errors import UserError
 
-CHUNK = 250  # images decoded at a time: 38 MB of 224 x 224 colour
 Prepare = Callable[[Image.Image], np.ndarray]
 
 _SUFFIXES = (".jpg", ".jpeg")
@@ -136,7 +134,7 @@ def open_images(path: Path) -> ImageFiles:
 
 
 def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Iterator[tuple[slice, np.ndarray]]:
-    """Decode files, `CHUNK` at a time, by as many threads as this process may use processors.
+    """Decode files, some at a time, by as many threads as this process may use processors.
 
     Args:
         images: where the files are.
@@ -163,12 +161,9 @@ def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Itera
                 f"{images.called(name)} cannot be used ({reason}); replace it by an undamaged copy."
             ) from error
 
-    # Pillow lets other threads run while it decodes and resizes, which is nearly all that is done here.
-    with ThreadPoolExecutor(workers()) as pool:
-        for start in range(0, len(names), CHUNK):
-            rows = slice(start, min(start + CHUNK, len(names)))
-            # Given its order, since stacking transposed images would keep theirs, which is slow to store.
-            yield rows, np.array(list(pool.map(load, names[rows])), order="C")
+    for rows, loaded in in_threads(load, names):
+        # Given its order, since stacking transposed images would keep theirs, which is slow to store.
+        yield rows, np.array(loaded, order="C")
 
 
 def _walk(folder: Path) -> Iterator[str]:

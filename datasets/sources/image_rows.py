@@ -26,7 +26,8 @@ def write_rows(
     Args:
         writer: of the data set.
         images: the files.
-        rows: one an image: `file` (name), `is_target` and `is_test` (bool), and a column for each attribute.
+        rows: one an image: `file` (name), `is_target` and `is_test` (bool), and a column for each attribute. Where
+            there is a `patient` and some stand in both splits, that is noted.
         shape: (channels, height, width) of what `prepare` makes.
         attributes: what is known of the images.
         prepare: makes the stored pixels; see `decoded`.
@@ -34,6 +35,13 @@ def write_rows(
     Raises:
         UserError: for a file that cannot be used, and where a split would lack a population.
     """
+    if "patient" in rows:
+        shared = set(rows["patient"][rows["is_test"]]) & set(rows["patient"][~rows["is_test"]])
+        if shared:
+            writer.note(
+                f"LEAKY SPLIT: images of {len(shared):,} patients stand in both splits, so that scores are too high; "
+                'split = "patient-disjoint" has none.'
+            )
     for split in SPLITS:
         part = rows[rows["is_test"] == (split == "test")]
         populations = {is_target: part[part["is_target"] == is_target] for is_target in (False, True)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cabench.data.sources import Source
-from cabench.datasets.sources.download import must_be_fetched
+from cabench.datasets.sources.download import not_found
 from cabench.datasets.sources.label_tables import check, numbers, read_csv, read_excel, require_columns
 from cabench.errors import UserError
 
@@ -43,14 +43,14 @@ def locate(root: Path) -> Source:
         labels = next((path for path in found if path.is_file()), None)
         if labels is not None and (place / _PUBLISHED).is_file() and (place / _IMAGES).is_dir():
             return Source(TITLE, (labels, place / _PUBLISHED, place / _IMAGES))
-    raise must_be_fetched(
+    raise not_found(
         TITLE,
         root,
         f"{_PUBLISHED} and {_IMAGES}/ with {_LABELS} beside them or in ODIR-5K/ODIR-5K/, in "
         f"{', '.join(map(str, places))}",
+        "odir/",
         "the archive of Ocular Disease Recognition, ODIR-5K, which Peking University and Shanggong Medical Technology "
         "collected and Kaggle hands out",
-        "odir/",
     )
 
 
