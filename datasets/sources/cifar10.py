@@ -110,13 +110,10 @@ def _archive_places(root: Path) -> tuple[Path, ...]:
 
 
 def _looked_for(root: Path) -> str:
-    def listed(paths: Iterable[Path]) -> str:
-        return ", ".join(str(path) for path in paths)
-
-    return (
-        f"the folder {listed(_batches_places(root))}; {{train,test}}/<class>/*.jpg or *.png in "
-        f"{listed(_class_folder_places(root))}; the archive {listed(_archive_places(root))}"
+    batches, folders, archives = (
+        ", ".join(map(str, places(root))) for places in (_batches_places, _class_folder_places, _archive_places)
     )
+    return f"the folder {batches}; {{train,test}}/<class>/*.jpg or *.png in {folders}; the archive {archives}"
 
 
 def _find_batches(root: Path) -> Source | None:
@@ -246,47 +243,41 @@ class _ImageFile(NamedTuple):
     called: str
 
 
-class _Rows:
-    """The images of one split as they come in, put in order at the end.
-
-    The pixels stand in one growing buffer that becomes the array itself, so that they are in memory once.
-    """
-
-    def __init__(self) -> None:
-        self._pixels = bytearray()
-        self._keys: dict[tuple[int, str], str] = {}
-
-    def add(self, file: _ImageFile, image_format: str) -> None:
+def _read_image_files(files: Iterator[_ImageFile], source: Source) -> tuple[LabelledImages, LabelledImages]:
+    image_format = "PNG" if source.title == _title("PNG") else "JPEG"
+    found: dict[str, dict[tuple[int, str], tuple[str, bytes]]] = {split: {} for split in _SPLITS}
+    for file in files:
         if file.class_name not in CLASSES:
             raise UserError(
                 f"{file.called} is in a class folder {file.class_name!r}; allowed are {', '.join(CLASSES)}. "
                 "Remove or rename that folder."
             )
-        key = (CLASSES.index(file.class_name), file.name)
-        if key in self._keys:
-            raise UserError(f"{file.called} is there twice, first as {self._keys[key]}; remove one of them.")
-        self._pixels += _decoded(file, image_format)
-        self._keys[key] = file.called
-
-    def finished(self, split: str, source: Source) -> LabelledImages:
-        """The split with the classes in turn."""
-        classes = np.array([label for label, _ in self._keys], dtype=np.int64)
-        for index, name in enumerate(CLASSES):
-            if not (classes == index).any():
-                places = ", ".join(str(path) for path in source.files)
-                raise UserError(f"No image in {split}/{name} of {places}; each of the ten classes is wanted there.")
-        order = _in_turn(list(self._keys))
-        images = np.frombuffer(self._pixels, np.uint8).reshape(-1, *_IMAGE_SHAPE)
-        _reorder(images, order)
-        return LabelledImages(images, classes[order])
+        rows, key = found[file.split], (CLASSES.index(file.class_name), file.name)
+        if key in rows:
+            raise UserError(f"{file.called} is there twice, first as {rows[key][0]}; remove one of them.")
+        rows[key] = file.called, _decoded(file, image_format)
+    train, test = (_in_turn(split, rows, source) for split, rows in found.items())
+    return train, test
 
 
-def _read_image_files(files: Iterator[_ImageFile], source: Source) -> tuple[LabelledImages, LabelledImages]:
-    image_format = "PNG" if source.title == _title("PNG") else "JPEG"
-    train, test = _Rows(), _Rows()
-    for file in files:
-        (train if file.split == "train" else test).add(file, image_format)
-    return train.finished("train", source), test.finished("test", source)
+def _in_turn(split: str, rows: dict[tuple[int, str], tuple[str, bytes]], source: Source) -> LabelledImages:
+    """The images of a split with the classes in turn, and the files of each class by name.
+
+    Args:
+        split: for messages.
+        rows: by class index and file name, what messages call the file, and its pixels.
+        source: for messages.
+    """
+    keys = sorted(rows)
+    classes = np.array([index for index, _ in keys], dtype=np.int64)
+    for index, name in enumerate(CLASSES):
+        if index not in classes:
+            places = ", ".join(str(path) for path in source.files)
+            raise UserError(f"No image in {split}/{name} of {places}; each of the ten classes is wanted there.")
+    rank = np.arange(len(keys)) - np.searchsorted(classes, classes)
+    order = np.lexsort((classes, rank))
+    pixels = bytearray().join(rows[keys[row]][1] for row in order)
+    return LabelledImages(np.frombuffer(pixels, np.uint8).reshape(-1, *_IMAGE_SHAPE), classes[order])
 
 
 def _is_hidden(*names: str) -> bool:
@@ -365,32 +356,3 @@ def _decoded(file: _ImageFile, image_format: str) -> bytes:
     except _UNDECODABLE as error:
         raise UserError(f"{file.called} cannot be decoded as {image_format} ({error}); replace it.") from error
     return pixels.transpose(2, 0, 1).tobytes()
-
-
-def _in_turn(keys: list[tuple[int, str]]) -> np.ndarray:
-    """The order, int64 (n,), that takes the classes in turn and the files of each by name.
-
-    Args:
-        keys: class index and file name of each image.
-    """
-    by_class = sorted(range(len(keys)), key=lambda row: keys[row])
-    classes = np.array([keys[row][0] for row in by_class])
-    rank = np.arange(len(keys)) - np.searchsorted(classes, classes)
-    return np.array(by_class)[np.lexsort((classes, rank))]
-
-
-def _reorder(images: np.ndarray, order: np.ndarray) -> None:
-    """`images[:] = images[order]` without a second copy of the images: each cycle of the permutation in turn."""
-    sources = order.tolist()
-    done = [False] * len(sources)
-    for start in range(len(sources)):
-        if done[start]:
-            continue
-        first = images[start].copy()
-        row = start
-        while sources[row] != start:
-            images[row] = images[sources[row]]
-            done[row] = True
-            row = sources[row]
-        images[row] = first
-        done[row] = True
