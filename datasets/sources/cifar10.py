@@ -6,10 +6,8 @@ import hashlib
 import io
 import lzma
 import pickle
-import struct
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from cabench.data.decoding import UNDECODABLE
 from cabench.data.sources import LabelledImages, Source
 from cabench.datasets.sources.download import fetch, from_cache, not_found
 from cabench.errors import UserError
@@ -34,8 +33,6 @@ _ARCHIVE = "cifar10-images.tar.xz"
 _LAYOUT = f"{_BATCHES}/, CIFAR10-images/ or {_ARCHIVE}"
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-# What Pillow's readers of the two formats raise for content that is cut short or damaged.
-_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 # A compressed 32x32 image is far smaller; no file makes the reader hold more than this.
 _LARGEST_FILE = 1 << 20
 
@@ -353,6 +350,6 @@ def _decoded(file: _ImageFile, image_format: str) -> bytes:
                 width, height = image.size
                 raise UserError(f"{file.called} has {width}x{height} pixels where 32x32 are wanted; replace it.")
             pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise UserError(f"{file.called} cannot be decoded as {image_format} ({error}); replace it.") from error
     return pixels.transpose(2, 0, 1).tobytes()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from cabench.data.processors import in_threads
+from cabench.data.decoding import UNDECODABLE, in_threads
 from cabench.errors import UserError
 
 Prepare = Callable[[Image.Image], np.ndarray]
@@ -23,8 +22,6 @@ Prepare = Callable[[Image.Image], np.ndarray]
 _SUFFIXES = (".jpg", ".jpeg")
 # A photograph is far smaller; no file makes the reader hold more than this, and one that is larger counts as cut short.
 _LARGEST_FILE = 1 << 26
-# What Pillow's reader raises for content that is cut short or damaged, and a `Prepare` for an image of the wrong size.
-_UNUSABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 # What zipfile raises for a damaged member, a missing password and a compression that it does not know.
 _DAMAGED_MEMBER = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 
@@ -155,7 +152,7 @@ def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Itera
         try:
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
                 return prepare(image)
-        except _UNUSABLE as error:
+        except UNDECODABLE as error:
             reason = "it is no JPEG file" if isinstance(error, UnidentifiedImageError) else error
             raise UserError(
                 f"{images.called(name)} cannot be used ({reason}); replace it by an undamaged copy."

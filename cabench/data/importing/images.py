@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from cabench.data.processors import in_threads
+from cabench.data.decoding import UNDECODABLE, in_threads
 from cabench.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -29,17 +28,7 @@ _Value = TypeVar("_Value")
 _GREY_8, _GREY_16 = ("1", "L", "LA", "La"), ("I;16", "I;16B", "I;16L", "I;16N")
 _TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that exchange width and height
 _ORIENTATION = 0x0112
-# What Pillow raises for content that is cut short or damaged.
-_UNUSABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    TypeError,
-    RuntimeError,  # of torchvision
-    Image.DecompressionBombError,
-)
+_UNUSABLE = (*UNDECODABLE, TypeError, RuntimeError)  # of Pillow and of torchvision
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,18 @@
-"""The processors of this machine, put to work on many small things."""
+"""Decoding many small images, by all processors of this machine."""
 
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from PIL import Image
+
+# What Pillow raises for content that is cut short or damaged.
+UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 CHUNK = 250  # things done before they are given, images say: 38 MB of 224 x 224 colour
 
 _Given = TypeVar("_Given")
