@@ -30,8 +30,7 @@ from cabench.data.sources import Source
 from cabench.data.split import held_out
 from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources.download import not_found
-from cabench.datasets.sources.image_files import open_images
-from cabench.datasets.sources.image_rows import write_rows
+from cabench.datasets.sources.image_files import open_images, write_rows
 from cabench.datasets.sources.label_tables import check, check_files, numbers, read_csv, require_columns, unreadable
 
 TITLE = "CelebA"

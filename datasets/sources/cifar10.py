@@ -30,6 +30,9 @@ _IMAGE_SHAPE = (3, 32, 32)
 _BATCHES = "cifar-10-batches-py"
 _BATCH_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
 _ARCHIVE = "cifar10-images.tar.xz"
+_BATCHES_AT = (_BATCHES, f"cifar10/{_BATCHES}")
+_FOLDERS_AT = ("CIFAR10-images", "cifar10/CIFAR10-images", "cifar10", ".")
+_ARCHIVE_AT = (f"cifar10/{_ARCHIVE}", _ARCHIVE)
 _LAYOUT = f"{_BATCHES}/, CIFAR10-images/ or {_ARCHIVE}"
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
@@ -94,28 +97,16 @@ def _title(image_format: str) -> str:
     return f"{TITLE} ({image_format})"
 
 
-def _batches_places(root: Path) -> tuple[Path, ...]:
-    return root / _BATCHES, root / "cifar10" / _BATCHES
-
-
-def _class_folder_places(root: Path) -> tuple[Path, ...]:
-    return root / "CIFAR10-images", root / "cifar10" / "CIFAR10-images", root / "cifar10", root
-
-
-def _archive_places(root: Path) -> tuple[Path, ...]:
-    return root / "cifar10" / _ARCHIVE, root / _ARCHIVE
-
-
 def _looked_for(root: Path) -> str:
     batches, folders, archives = (
-        ", ".join(map(str, places(root))) for places in (_batches_places, _class_folder_places, _archive_places)
+        ", ".join(str(root / place) for place in places) for places in (_BATCHES_AT, _FOLDERS_AT, _ARCHIVE_AT)
     )
     return f"the folder {batches}; {{train,test}}/<class>/*.jpg or *.png in {folders}; the archive {archives}"
 
 
 def _find_batches(root: Path) -> Source | None:
     # An incomplete folder counts as found: passing on to the JPEGs would quietly give other pixels than were meant.
-    return next((Source(TITLE, (folder,)) for folder in _batches_places(root) if folder.is_dir()), None)
+    return next((Source(TITLE, (root / place,)) for place in _BATCHES_AT if (root / place).is_dir()), None)
 
 
 def _find_all_batches(root: Path) -> Source | None:
@@ -125,7 +116,7 @@ def _find_all_batches(root: Path) -> Source | None:
 
 
 def _find_class_folders(root: Path) -> Source | None:
-    for base in _class_folder_places(root):
+    for base in (root / place for place in _FOLDERS_AT):
         firsts = [_first_image(base / split) for split in _SPLITS]
         found = [first for first in firsts if first is not None]
         if len(found) == 1:
@@ -145,7 +136,7 @@ def _first_image(split: Path) -> Path | None:
 
 
 def _find_archive(root: Path) -> Source | None:
-    return next((Source(_title("JPEG"), (path,)) for path in _archive_places(root) if path.is_file()), None)
+    return next((Source(_title("JPEG"), (root / at,)) for at in _ARCHIVE_AT if (root / at).is_file()), None)
 
 
 def _download(folder: Path) -> None:

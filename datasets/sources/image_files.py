@@ -1,4 +1,4 @@
-"""JPEG files by name, in a folder or in a zip archive, decoded by several threads in the order that is asked for."""
+"""JPEG files by name, in a folder or in a zip archive, and the splits of a data set made of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from cabench.data.dataset import Attribute
 from cabench.data.decoding import UNDECODABLE, in_threads
+from cabench.data.layout import SPLITS
+from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 
 Prepare = Callable[[Image.Image], np.ndarray]
@@ -128,6 +132,50 @@ def open_images(path: Path) -> ImageFiles:
     if not images.names:
         raise UserError(f"{path} holds no JPEG images; put them there as their owner publishes them.")
     return images
+
+
+def write_rows(
+    writer: DatasetWriter,
+    images: ImageFiles,
+    rows: pd.DataFrame,
+    shape: tuple[int, int, int],
+    attributes: Sequence[Attribute],
+    prepare: Prepare,
+) -> None:
+    """Decode and write both splits, in each background first, and each population in the order of the rows.
+
+    Args:
+        writer: of the data set.
+        images: the files.
+        rows: one an image: `file` (name), `is_target` and `is_test` (bool), and a column for each attribute. Where
+            there is a `patient` and some stand in both splits, that is noted.
+        shape: (channels, height, width) of what `prepare` makes.
+        attributes: what is known of the images.
+        prepare: makes the stored pixels; see `decoded`.
+
+    Raises:
+        UserError: for a file that cannot be used, and where a split would lack a population.
+    """
+    if "patient" in rows:
+        shared = set(rows["patient"][rows["is_test"]]) & set(rows["patient"][~rows["is_test"]])
+        if shared:
+            writer.note(
+                f"LEAKY SPLIT: images of {len(shared):,} patients stand in both splits, so that scores are too high; "
+                'split = "patient-disjoint" has none.'
+            )
+    for split in SPLITS:
+        part = rows[rows["is_test"] == (split == "test")]
+        populations = {is_target: part[part["is_target"] == is_target] for is_target in (False, True)}
+        for is_target, population in populations.items():
+            if population.empty:
+                kind = "target" if is_target else "background"
+                raise UserError(f"{images.path} has no {kind} images for the {split} split; complete the images.")
+        with writer.split(split, len(part), shape, attributes) as out:
+            for is_target, population in populations.items():
+                values = {attribute.name: population[attribute.name].to_numpy() for attribute in attributes}
+                names = population["file"].tolist()
+                for span, pixels in decoded(images, names, prepare):
+                    out.append(pixels, is_target, {name: column[span] for name, column in values.items()}, names[span])
 
 
 def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Iterator[tuple[slice, np.ndarray]]:
