@@ -9,17 +9,26 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cabench.api import LoadedDataset, Results, evaluate, load_dataset, run, score
     from cabench.config import Settings, setting
     from cabench.context import FitContext
     from cabench.data.builder import DatasetBuilder
     from cabench.data.dataset import Attribute, ContrastiveDataset, DataForm, DatasetInfo, Population
     from cabench.data.importing.arrays import Examples, write_arrays
     from cabench.errors import UserError
+    from cabench.evaluation.vectors import Vectors
     from cabench.method import ContrastiveAnalysisMethod, Generative, NetworkMethod, Representation
     from cabench.saving import load_method, save_method
     from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 _MODULES = {
+    "LoadedDataset": "api",
+    "Results": "api",
+    "Vectors": "evaluation.vectors",
+    "evaluate": "api",
+    "load_dataset": "api",
+    "run": "api",
+    "score": "api",
     "Attribute": "data.dataset",
     "Batch": "training",
     "ContrastiveAnalysisMethod": "method",
@@ -56,15 +65,22 @@ __all__ = [
     "FitContext",
     "Generative",
     "GradientTrainedMethod",
+    "LoadedDataset",
     "NetworkMethod",
     "Population",
     "Representation",
+    "Results",
     "Settings",
     "TrainingConfig",
     "UserError",
+    "Vectors",
     "descend",
+    "evaluate",
+    "load_dataset",
     "load_method",
+    "run",
     "save_method",
+    "score",
     "setting",
     "write_arrays",
 ]
@@ -82,3 +98,8 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'cabench' has no attribute {name!r}")
     return getattr(_import_module(f"cabench.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, whether or not they were used already."""
+    return __all__

@@ -15,16 +15,16 @@ INTERRUPTED = 130  # exit status of a command ended by Ctrl-C or SIGTERM
 
 
 def console() -> None:
-    """`python -m cabench` and `cabench`: a run is computed by a process that this one watches, all else by itself."""
+    """`python -m cabench` and `cabench`: a worker that this process watches computes a run; all else it does itself."""
     if supervision.is_worker():
         supervision.join()
-    elif sys.argv[1:2] == ["run"]:
+    elif sys.argv[1:2] == ["run"] and supervision.POSSIBLE:
         sys.exit(supervision.supervise(sys.argv[1:]))
     main()
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is said in one line, without a traceback, with exit status 2."""
+    """Run the command line. A user's mistake gives one line without a traceback, and exit status 2."""
     try:
         with stopping_at_sigterm():
             app()

@@ -7,26 +7,58 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
+
+from cabench.data.dataset import Attribute, ContrastiveDataset, DatasetInfo
+from cabench.data.file import DatasetFile
 from cabench.errors import UserError
 from cabench.evaluation.protocols import check_protocols
+from cabench.evaluation.vectors import Vectors, check_alike
+from cabench.experiment.estimate import estimate
+from cabench.experiment.measuring import measure
+from cabench.experiment.outside import check_name, read_vectors, score_vectors
 from cabench.experiment.plan import resolve
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.record import Record
 from cabench.experiment.reevaluation import Reevaluation
-from cabench.experiment.request import MethodLike, Request
+from cabench.experiment.request import MethodLike, Request, ResolvedProfile
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
 from cabench.hardening.supervision import journal
+from cabench.profiles import load_profile
 from cabench.report.markdown import markdown
-from cabench.report.tidy_csv import tidy_table
+from cabench.report.tidy_csv import score_table, tidy_table
 
-if TYPE_CHECKING:
-    import pandas as pd
+
+class LoadedDataset(NamedTuple):
+    """A data set in memory.
+
+    Attributes:
+        train: the training split: `train.background` and `train.target`, each with `images` and `attributes`; and
+            `train.images`, both together in the order of vectors.
+        test: likewise.
+        info: what is known of it: name, sources, image shape, attributes, counts, notes.
+    """
+
+    train: ContrastiveDataset
+    test: ContrastiveDataset
+    info: DatasetInfo
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """What is known of the images, in the order in which tables show it."""
+        return self.info.attributes
+
+    @property
+    def content_sha256(self) -> str:
+        """The hash of all images, labels and declarations; vectors from elsewhere are sent with it."""
+        return self.info.content_sha256
 
 
 @dataclass(frozen=True)
@@ -71,6 +103,7 @@ def run(
     force: bool = False,
     checkpoint_seconds: float = 60.0,
     protocols: Sequence[str] = (),
+    models: bool = True,
 ) -> Results:
     """Train and probe methods on data sets. Finished cells are not computed again.
 
@@ -88,6 +121,7 @@ def run(
         force: compute finished cells again.
         checkpoint_seconds: seconds between two checkpoints, from 0.
         protocols: names of papers' own protocols whose scores are added.
+        models: whether the fitted methods are kept with their cells.
 
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
@@ -96,7 +130,7 @@ def run(
     request = Request(
         methods, datasets, seeds, profile, sets, device, precision, Path(root).absolute() if root else None, controls
     )
-    return run_request(request, Path(results), force, checkpoint_seconds, protocols)
+    return run_request(request, Path(results), force, checkpoint_seconds, protocols, models)
 
 
 def run_request(
@@ -105,6 +139,7 @@ def run_request(
     force: bool = False,
     checkpoint_seconds: float = 60.0,
     protocols: Sequence[str] = (),
+    models: bool = True,
 ) -> Results:
     """Do what `run` does for a request that is put together already."""
     if not 0 <= checkpoint_seconds < math.inf:
@@ -115,9 +150,101 @@ def run_request(
     experiment = resolve(request, say=reporter.say)
     check_protocols(protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
-    runner = Runner(store, experiment.device, reporter, checkpoint_seconds, journal())
+    runner = Runner(store, experiment.device, reporter, checkpoint_seconds, models, journal())
+    left = [cell for cell in experiment.cells if force or store.state(cell.identity) != "done"]
+    if said := estimate(left, store.readable_records()[0], experiment.device):
+        reporter.say(said)
     records = runner.run(experiment.cells, force)
     renewed, unread = Reevaluation(store, request.data_root, protocols, reporter.say).bring_up_to_date(records)
     unreported = store.write_report(markdown)
-    left = len(experiment.cells) - len(records)
-    return Results(tuple(renewed), store.folder, left, tuple(unread), tuple(unreported))
+    others = len(experiment.cells) - len(records)
+    return Results(tuple(renewed), store.folder, others, tuple(unread), tuple(unreported))
+
+
+def load_dataset(
+    name: str | Path, profile: str = "quick", *, sets: Sequence[str] = (), data_root: str | Path | None = None
+) -> LoadedDataset:
+    """Read a data set into memory; one that is not there yet is built first.
+
+    Args:
+        name: a data set's name, a variant's, or the path of an .h5 file.
+        profile: gives the data set's configuration.
+        sets: changes of single fields, such as "dsprites.size=64".
+        data_root: folder of raw data; None for what CABENCH_DATA names, else raw data is downloaded.
+
+    Raises:
+        UserError: for an unknown name, and for data that cannot be built or read.
+    """
+    file, _ = _dataset(name, profile, sets, data_root)
+    return LoadedDataset(file.read("train"), file.read("test"), file.info)
+
+
+def evaluate(train: Vectors, test: Vectors, attributes: Sequence[Attribute]) -> pd.DataFrame:
+    """Measure representations from anywhere, as those of a cell are measured. Nothing is written.
+
+    Args:
+        train: what probes are fitted on.
+        test: what they are scored on, with the same spaces.
+        attributes: what is known of the images.
+
+    Returns:
+        One row a score, with the columns of `Results.scores` from `space` on; what could not be measured has a reason
+        in place of a value. `attrs["separation_gap"]` is the gap, None where one space is missing.
+
+    Raises:
+        UserError: for arrays that do not go together, and for vectors that are not finite.
+    """
+    parts = train.encoded(attributes, "train"), test.encoded(attributes, "test")
+    check_alike(*parts)
+    measured, _ = measure(*parts, attributes)
+    table = score_table([*measured["scores"], *measured["unmeasured"]])
+    table.attrs["separation_gap"] = measured["separation_gap"]
+    return table
+
+
+def score(
+    vectors: str | Path | Mapping[str, np.ndarray],
+    dataset: str | Path,
+    name: str,
+    seed: int = 0,
+    profile: str = "quick",
+    results: str | Path = "results/runs",
+    *,
+    sets: Sequence[str] = (),
+    data_root: str | Path | None = None,
+    force: bool = False,
+) -> Record:
+    """Score vectors that were computed elsewhere; their record stands in every table under `name`.
+
+    Args:
+        vectors: the path of an .npz file, or arrays by name: train_common, train_salient, test_common, test_salient,
+            float (n, d), one row an image in the order of `load_dataset(...).train.images`, background first; and
+            content_sha256, which `load_dataset` gives. One space may be missing.
+        dataset: a data set's name, a variant's, or the path of an .h5 file.
+        name: what tables call the vectors.
+        seed: of the training that they come from.
+        profile: gives the data set's configuration, and the section of tables that the record stands in.
+        results: the results folder.
+        sets: changes of single fields of the data set.
+        data_root: folder of raw data.
+        force: replace a record of other vectors under the same name and seed.
+
+    Raises:
+        UserError: for vectors that cannot be, and for a name or seed that is taken.
+    """
+    arrays = vectors if isinstance(vectors, Mapping) else read_vectors(Path(vectors))
+    check_name(name, load_profile(profile))
+    file, label = _dataset(dataset, profile, sets, data_root)
+    store = ResultsStore(Path(results).absolute())
+    store.check_writable()
+    return score_vectors(arrays, file, label, name, seed, load_profile(profile), store, force)
+
+
+def _dataset(
+    name: str | Path, profile: str, sets: Sequence[str], data_root: str | Path | None
+) -> tuple[DatasetFile, str]:
+    """A data set's file and its name in tables."""
+    resolved, (label,) = ResolvedProfile.read(profile, sets).with_files([str(name)])
+    resolved.check_overrides([label])
+    root = data_root or os.environ.get("CABENCH_DATA")
+    return resolved.dataset(label).obtain(Path(root).absolute() if root else None), label

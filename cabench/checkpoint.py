@@ -1,26 +1,60 @@
-"""Checkpoints: one safetensors file that holds all that a training run needs to continue exactly. No pickle."""
+"""Where a training run stands, and checkpoints: one safetensors file with all it needs to continue. No pickle."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cabench.files.atomic import replacing
+from cabench.context import FitContext
+from cabench.files.atomic import replacing, storing
 from cabench.files.json import parse_json
+
+PLACE = Path("checkpoint") / "state.safetensors"  # in a cell's folder
 
 
 class CheckpointMismatchError(Exception):
     """A checkpoint is damaged or belongs to another run."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands. `step` counts within the epoch; `sums` holds the epoch's loss terms added up so far."""
+
+    epoch: int = 0
+    step: int = 0
+    elapsed_s: float = 0.0
+    names: list[str] = field(default_factory=list)
+    sums: Tensor = field(default_factory=lambda: torch.zeros(0))
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        """Add up a step's terms, freed from the graphs that led to them."""
+        values = torch.stack([term.detach().to(torch.float32) for term in terms.values()])
+        self.sums = values if self.step == 0 else self.sums + values
+        self.names = list(terms)
+        self.step += 1
+
+    def mean_terms(self) -> dict[str, float]:
+        """The mean terms of the epoch so far; this waits until the device has computed them."""
+        return dict(zip(self.names, (self.sums / self.step).tolist(), strict=True))
+
+    def last_terms(self) -> dict[str, float]:
+        """The same; at the start of an epoch, and where the device no longer answers, those of the last whole one."""
+        if self.step > 0:
+            with suppress(RuntimeError):
+                return self.mean_terms()
+        return dict(self.history[-1]["terms"]) if self.history else {}
 
 
 @dataclass(frozen=True)
@@ -67,6 +101,85 @@ class Checkpoint:
         """The tensors whose names start with `name` and a dot, without that start."""
         prefix = f"{name}."
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+
+
+def keep(
+    network: nn.Module,
+    optimizers: Mapping[str, Optimizer],
+    context: FitContext,
+    progress: Progress,
+    order_state: Tensor,
+) -> None:
+    """Write a checkpoint to the context's folder, if it has one.
+
+    Args:
+        network: its parameters and buffers.
+        optimizers: by name.
+        context: gives the identity, the random streams and the folder.
+        progress: where the run stands.
+        order_state: the sampling generator as it was when the epoch's order was drawn.
+    """
+    if context.folder is None:
+        return
+    tensors = named("network", network.state_dict())
+    packed = {name: pack_optimizer(optimizer) for name, optimizer in optimizers.items()}
+    for name, (state, _) in packed.items():
+        tensors |= named(f"optimizer.{name}", state)
+    tensors |= named("random", context.randomness.state() | {"sampling": order_state})
+    tensors["sums"] = progress.sums
+    meta = {
+        "identity": context.identity,
+        "epoch": progress.epoch,
+        "step": progress.step,
+        "elapsed_s": progress.elapsed_s,
+        "names": progress.names,
+        "history": progress.history,
+        "optimizers": {name: values for name, (_, values) in packed.items()},
+    }
+    Checkpoint(tensors, meta).save(context.folder / PLACE)
+
+
+def resume(network: nn.Module, optimizers: Mapping[str, Optimizer], context: FitContext) -> Progress:
+    """Take over the checkpoint in the context's folder. Where there is none, the run stands at its beginning.
+
+    Raises:
+        CheckpointMismatchError: when it is damaged or of another run. It has been set aside then, and the random
+            streams are as they were; network and optimizers may have taken over parts of it.
+    """
+    if context.folder is None or not (path := context.folder / PLACE).exists():
+        return Progress()
+    untouched = context.randomness.state()
+    try:
+        return _take_over(network, optimizers, context, Checkpoint.load(path))
+    except CheckpointMismatchError as error:
+        aside = context.folder / "checkpoint.damaged"
+        with storing():
+            path.replace(aside)
+        context.randomness.restore(untouched)
+        raise CheckpointMismatchError(f"Checkpoint set aside as {aside}: {error}.") from error
+
+
+def _take_over(
+    network: nn.Module, optimizers: Mapping[str, Optimizer], context: FitContext, checkpoint: Checkpoint
+) -> Progress:
+    meta = checkpoint.meta
+    if meta.get("identity") != context.identity:
+        raise CheckpointMismatchError("it belongs to another run")
+    try:
+        sums = checkpoint.tensors["sums"].to(context.device)
+        weights = checkpoint.part("network")
+        for name, tensor in network.state_dict().items():
+            if weights[name].dtype != tensor.dtype:
+                raise ValueError(f"{name} is {weights[name].dtype}, not {tensor.dtype}")
+        network.load_state_dict(weights)
+        for name, optimizer in optimizers.items():
+            unpack_optimizer(optimizer, checkpoint.part(f"optimizer.{name}"), meta["optimizers"][name])
+        context.randomness.restore(checkpoint.part("random"))
+        return Progress(meta["epoch"], meta["step"], meta["elapsed_s"], meta["names"], sums, meta["history"])
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever loading makes of a state that is not its own
+        raise CheckpointMismatchError(f"it does not fit this run ({error})") from error
 
 
 def _checksum(tensors: Mapping[str, Tensor], meta: str) -> str:

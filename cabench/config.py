@@ -7,7 +7,8 @@ and one line of help, in that one place:
     class SepCLRConfig(cabench.Settings):
         epochs: int = setting(250, at_least=1, help="passes over the training images")
 
-It is checked when it is constructed, so an object that exists is valid.
+A subclass that overrides a field by a bare default, `epochs: int = 30`, keeps the range and the help of that field. A
+configuration is checked when it is constructed, so an object that exists is valid.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import math
 import tomllib
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from cabench.errors import UserError, unknown
@@ -57,6 +58,13 @@ class Settings:
     Raises:
         ConfigError: at construction, when a value has the wrong type or lies outside the allowed range.
     """
+
+    def __init_subclass__(cls) -> None:
+        """Give new defaults of inherited fields the range and the help of what they override."""
+        inherited = {k: v for base in cls.__mro__[:0:-1] for k, v in getattr(base, "__dataclass_fields__", {}).items()}
+        for name, value in list(vars(cls).items()):
+            if name in inherited and not isinstance(value, Field):
+                setattr(cls, name, field(default=value, metadata=inherited[name].metadata))
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Literal, cast
 
 from cabench.errors import UserError, unknown
@@ -44,33 +46,49 @@ class Plugin:
     summary: str
 
 
-@cache
 def plugins(kind: Kind) -> dict[str, Plugin]:
-    """Every known method or data set builder by name: this project's own, then those of installed packages.
+    """Every known method or data set builder by name: this project's own and those of installed packages."""
+    return _found(kind)[0]
 
-    Raises:
-        UserError: when an installed package claims a name that is taken.
-    """
+
+def left_out(kind: Kind) -> list[str]:
+    """Why entry points of installed packages are not among `plugins`, a sentence each. What is there stays usable."""
+    return _found(kind)[1]
+
+
+@cache
+def _found(kind: Kind) -> tuple[dict[str, Plugin], list[str]]:
     package = importlib.import_module(f"cabench.{kind}")
-    found = {
-        module.name: Plugin(module.name, f"{package.__name__}.{module.name}", "", _summary(package, module.name))
-        for module in pkgutil.iter_modules(package.__path__)
-        if not module.ispkg
-    }
-    for point in entry_points(group=f"cabench.{kind}"):
+    found, refused = {}, []
+    for info in pkgutil.iter_modules(package.__path__):
+        if not info.ispkg:
+            module = f"{package.__name__}.{info.name}"
+            found[info.name] = Plugin(info.name, module, "", _summary(module))
+    for point in sorted(entry_points(group=f"cabench.{kind}"), key=lambda point: (point.name, point.value)):
         if not is_name(point.name):  # it would name folders
-            raise UserError(
+            refused.append(
                 f"The entry point {point.name!r} of {point.value} is no name for a {_SINGULAR[kind]}; uninstall the "
                 "package or rename it with letters, digits, _ and -."
             )
-        if point.name in found:
-            raise UserError(
+        elif point.name in found:
+            refused.append(
                 f"The {_SINGULAR[kind]} name {point.name!r} of {point.value} is taken by {found[point.name].module}; "
                 "uninstall one of the packages or rename its entry point."
             )
-        distribution = point.dist.name if point.dist else point.module
-        found[point.name] = Plugin(point.name, point.module, point.attr, f"from the installed package {distribution}")
-    return dict(sorted(found.items()))
+        else:
+            origin = f"({point.dist.name if point.dist else point.module})"
+            summary = f"{_summary(point.module)} {origin}".lstrip()
+            found[point.name] = Plugin(point.name, point.module, point.attr, summary)
+    return dict(sorted(found.items())), refused
+
+
+def loadable_methods() -> list[type[ContrastiveAnalysisMethod]]:
+    """The classes of all methods but those of installed packages that cannot be loaded."""
+    loaded = []
+    for name in plugins("methods"):
+        with suppress(UserError):
+            loaded.append(load_method(name))
+    return loaded
 
 
 def load_method(name: str) -> type[ContrastiveAnalysisMethod]:
@@ -113,13 +131,28 @@ def _load(kind: Kind, name: str, base: type) -> type:
     raise UserError(f"{plugin.module} holds no {base.__name__} called {name!r}; its class must set `name = {name!r}`.")
 
 
-def _summary(package: ModuleType, name: str) -> str:
-    for folder in package.__path__:
-        file = Path(folder) / f"{name}.py"
-        if file.is_file():
-            try:
-                text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-            except (SyntaxError, ValueError) as error:
-                return f"cannot be read ({error})"
-            return text.split("\n", 1)[0].rstrip(".")
-    return ""
+def _summary(module: str) -> str:
+    """The first line of a module's docstring, or why it cannot be read; "" without one. Nothing is imported."""
+    try:
+        spec = _spec(module)
+        if spec is None:
+            return f"cannot be read (there is no module {module})"
+        file = Path(spec.origin or "")
+        text = file.read_bytes() if file.suffix == ".py" and file.is_file() else b""  # else in an archive, or compiled
+        return (ast.get_docstring(ast.parse(text)) or "").split("\n", 1)[0].rstrip(".")
+    except Exception as error:  # whatever stands in somebody else's file, or their import hooks raise
+        return f"cannot be read ({error})"
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """What `importlib.util.find_spec` gives, which would import the packages that hold the module."""
+    holder = module.rpartition(".")[0]
+    path = None
+    if holder in sys.modules:
+        path = list(sys.modules[holder].__path__)
+    elif holder:
+        path = getattr(_spec(holder), "submodule_search_locations", None)
+        if path is None:
+            return None
+    found = (finder.find_spec(module, path) for finder in sys.meta_path)
+    return next(filter(None, found), None)

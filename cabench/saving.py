@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import safetensors
 import safetensors.torch
 from safetensors import safe_open
+from torch import Tensor
 from typing_extensions import TypedDict
 
 from cabench import discovery
@@ -17,36 +18,47 @@ from cabench.files.atomic import replacing
 from cabench.files.json import parse_json
 from cabench.method import ContrastiveAnalysisMethod
 
+MODEL = "model.safetensors"
+"""The name under which a finished cell keeps its fitted method."""
+
 
 class _Saved(TypedDict):
     name: str
     version: int
     config: dict[str, Any]
+    image_shape: NotRequired[tuple[int, ...]]
 
 
-def save_method(method: ContrastiveAnalysisMethod, path: Path) -> None:
-    """Write a fitted method to `path`, whole or not at all."""
+def save_method(method: ContrastiveAnalysisMethod, path: Path, image_shape: tuple[int, ...] = ()) -> None:
+    """Write a fitted method to `path`, whole or not at all.
+
+    Args:
+        method: fitted.
+        path: the file to write.
+        image_shape: of the examples that it was fitted on, which `saved_shape` tells again; () where that is unknown.
+    """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in method.state_dict().items()}
-    meta = {"name": method.name, "version": method.version, "config": method.config.to_dict()}
+    meta: _Saved = {"name": method.name, "version": method.version, "config": method.config.to_dict()}
+    if image_shape:
+        meta["image_shape"] = image_shape
     with replacing(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata={"cabench": json.dumps(meta)})
 
 
-def load_method(path: Path) -> ContrastiveAnalysisMethod:
+def load_method(path: str | Path, kind: type[ContrastiveAnalysisMethod] | None = None) -> ContrastiveAnalysisMethod:
     """The fitted method that `save_method` wrote, on the CPU.
+
+    Args:
+        path: the file, or the folder of a finished cell.
+        kind: the method's class; None finds it by its name among installed methods.
 
     Raises:
         UserError: when the file is missing or damaged, or was written by another version of the method.
     """
-    try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise ValueError("it is no regular file")
-        with safe_open(path, framework="pt") as file:
-            meta = parse_json((file.metadata() or {})["cabench"], _Saved)
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is not a method saved by cabench ({error}).") from error
-    kind = discovery.load_method(meta["name"])
+    path, meta, state = _read(Path(path))
+    kind = kind or discovery.load_method(meta["name"])
+    if kind.name != meta["name"]:
+        raise UserError(f"{path} holds the method {meta['name']!r}, not {kind.name!r}; give the class that wrote it.")
     if kind.version != meta["version"]:
         raise UserError(
             f"{path} holds version {meta['version']} of {meta['name']!r}, but version {kind.version} is installed; "
@@ -58,3 +70,33 @@ def load_method(path: Path) -> ContrastiveAnalysisMethod:
     except (KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         raise UserError(f"{path} does not hold what {meta['name']!r} has learned ({error}).") from error
     return method
+
+
+def saved_shape(path: str | Path) -> tuple[int, ...]:
+    """The shape of the examples that a saved method was fitted on; () where the file does not say.
+
+    Raises:
+        UserError: as `load_method`, for a missing or damaged file.
+    """
+    _, meta, _ = _read(Path(path))
+    return meta.get("image_shape", ())
+
+
+def _read(path: Path) -> tuple[Path, _Saved, dict[str, Tensor]]:
+    """The file, what it says of its method, and the method's state."""
+    if path.is_dir():
+        path /= MODEL
+        if not path.exists():
+            raise UserError(
+                f"{path.parent} keeps no fitted method: no cell ended there, or it ran with --no-models or an older "
+                "cabench. Name a finished cell, or compute it again with `cabench run --force`."
+            )
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is no regular file")
+        with safe_open(path, framework="pt") as file:
+            meta = parse_json((file.metadata() or {})["cabench"], _Saved)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is not a method saved by cabench ({error}).") from error
+    return path, meta, state

@@ -13,27 +13,22 @@ import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cabench.checkpoint import (
-    Checkpoint,
-    CheckpointMismatchError,
-    named,
-    pack_optimizer,
-    unpack_optimizer,
-)
+from cabench.checkpoint import CheckpointMismatchError, Progress, keep, resume
 from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population, as_float
 from cabench.errors import StopRequested, UserError
-from cabench.files.atomic import append_line, storing, write_text
+from cabench.files.atomic import append_line, write_text
 from cabench.method import NetworkMethod
 
 SMALLEST_BATCH = 4
@@ -125,7 +120,7 @@ class GradientTrainedMethod(NetworkMethod):
             context: gives `autocast()` and the random streams.
 
         Returns:
-            Detached 0-d loss terms by name, the same names in each step; "total" is the one to watch.
+            0-d loss terms by name, the same names in each step; "total" is the one to watch. The loop detaches them.
         """
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
@@ -140,33 +135,9 @@ def descend(optimizer: Optimizer, loss: Tensor) -> None:
     optimizer.step()
 
 
-@dataclass
-class _Progress:
-    """Where a run stands. `step` counts within the epoch; `sums` holds the epoch's loss terms added up so far."""
-
-    epoch: int = 0
-    step: int = 0
-    elapsed_s: float = 0.0
-    names: list[str] = field(default_factory=list)
-    sums: Tensor = field(default_factory=lambda: torch.zeros(0))
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, terms: Mapping[str, Tensor]) -> None:
-        values = torch.stack([term.to(torch.float32) for term in terms.values()])
-        self.sums = values if self.step == 0 else self.sums + values
-        self.names = list(terms)
-        self.step += 1
-
-    def mean_terms(self) -> dict[str, float]:
-        """The mean terms of the epoch so far; this waits until the device has computed them."""
-        return dict(zip(self.names, (self.sums / self.step).tolist(), strict=True))
-
-    def last_terms(self) -> dict[str, float]:
-        """The same, or those of the last whole epoch at the start of one and where the device is beyond asking."""
-        if self.step > 0:
-            with suppress(RuntimeError):
-                return self.mean_terms()
-        return dict(self.history[-1]["terms"]) if self.history else {}
+def weighted_sum(terms: Mapping[str, Tensor], config: Settings) -> Tensor:
+    """The sum of 0-d loss terms. Term "x" is multiplied by the setting `x_weight`, or by 1 where there is none."""
+    return reduce(add, (getattr(config, f"{name}_weight", 1.0) * term for name, term in terms.items()))
 
 
 def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitContext) -> None:
@@ -195,7 +166,7 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
 
 
 def _loop(
-    method: GradientTrainedMethod, background: _Rows, target: _Rows, context: FitContext, progress: _Progress
+    method: GradientTrainedMethod, background: _Rows, target: _Rows, context: FitContext, progress: Progress
 ) -> None:
     config, cost = method.config, context.cost
     half = config.batch_size // 2
@@ -211,10 +182,8 @@ def _loop(
             method.begin_epoch()
         while progress.step < steps:
             rows = slice(progress.step * half, (progress.step + 1) * half)
-            terms = method.training_step(
-                background.batch(background_order[rows]), target.batch(target_order[rows]), context
-            )
-            progress.add(terms)
+            batches = background.batch(background_order[rows]), target.batch(target_order[rows])
+            progress.add(method.training_step(*batches, context))
             progress.elapsed_s = time.monotonic() - started
             done = progress.epoch * steps + progress.step
             cost.train_s, cost.steps, cost.images_seen = progress.elapsed_s, done, done * 2 * half
@@ -226,7 +195,7 @@ def _loop(
             )
             due = time.monotonic() - saved > context.checkpoint_every_s
             if due or context.stop.requested:
-                _save(method, context, progress, order_state)
+                keep(method.network, method.optimizers, context, progress, order_state)
                 saved = time.monotonic()
             if context.stop.requested:
                 raise StopRequested
@@ -234,7 +203,7 @@ def _loop(
         progress.elapsed_s = time.monotonic() - started
         _end_epoch(progress, terms_of_epoch, steps, 2 * half, context.folder)
 
-    _save(method, context, progress, context.randomness.sampling.get_state())
+    keep(method.network, method.optimizers, context, progress, context.randomness.sampling.get_state())
     done = config.epochs * steps
     cost.train_s, cost.steps, cost.images_seen = progress.elapsed_s, done, done * 2 * half
 
@@ -265,7 +234,7 @@ def _draw_order(rows: int, count: int, context: FitContext) -> Tensor:
     return torch.cat(passes)[:count].to(context.device)
 
 
-def _end_epoch(progress: _Progress, terms: dict[str, float], steps: int, batch: int, folder: Path | None) -> None:
+def _end_epoch(progress: Progress, terms: dict[str, float], steps: int, batch: int, folder: Path | None) -> None:
     """Check and log the epoch's terms, and move on to the next epoch."""
     if not all(math.isfinite(value) for value in terms.values()):
         raise NonFiniteLossError((progress.epoch + 1) * steps, terms)
@@ -285,57 +254,19 @@ def _end_epoch(progress: _Progress, terms: dict[str, float], steps: int, batch: 
         append_line(folder / "log.jsonl", json.dumps(entry))
 
 
-def _checkpoint_path(folder: Path) -> Path:
-    return folder / "checkpoint" / "state.safetensors"
-
-
-def _save(method: GradientTrainedMethod, context: FitContext, progress: _Progress, order_state: Tensor) -> None:
-    """Write a checkpoint. `order_state` is the sampling generator as it was when the epoch's order was drawn."""
-    if context.folder is None:
-        return
-    tensors = named("network", method.network.state_dict())
-    optimizers = {}
-    for name, optimizer in method.optimizers.items():
-        packed, optimizers[name] = pack_optimizer(optimizer)
-        tensors |= named(f"optimizer.{name}", packed)
-    tensors |= named("random", context.randomness.state() | {"sampling": order_state})
-    tensors["sums"] = progress.sums
-    meta = {
-        "identity": context.identity,
-        "epoch": progress.epoch,
-        "step": progress.step,
-        "elapsed_s": progress.elapsed_s,
-        "names": progress.names,
-        "history": progress.history,
-        "optimizers": optimizers,
-    }
-    Checkpoint(tensors, meta).save(_checkpoint_path(context.folder))
-
-
-def _begin(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext) -> _Progress:
-    """Build the method and take over the folder's checkpoint.
-
-    A checkpoint that is damaged or of another run is set aside, with a warning, and leaves no trace.
-    """
+def _begin(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext) -> Progress:
+    """Build the method and take over the folder's checkpoint. One that does not fit leaves no trace but a warning."""
     _build(method, info, context)
-    progress = _Progress()
-    if context.folder is None:
-        return progress
-    path = _checkpoint_path(context.folder)
-    if path.exists():
-        untouched = context.randomness.state()
-        try:
-            progress = _restore(method, context, Checkpoint.load(path))
-        except CheckpointMismatchError as error:
-            aside = context.folder / "checkpoint.damaged"
-            with storing():
-                path.replace(aside)
-            warnings.warn(f"Checkpoint set aside as {aside}: {error}. Training starts again.", stacklevel=2)
-            context.randomness.restore(untouched)
-            _build(method, info, context)
-    lines = [json.dumps(entry) + "\n" for entry in progress.history]
-    # What was logged after the checkpoint, and a line that a kill cut short, goes.
-    write_text(context.folder / "log.jsonl", "".join(lines))
+    try:
+        progress = resume(method.network, method.optimizers, context)
+    except CheckpointMismatchError as error:
+        warnings.warn(f"{error} Training starts again.", stacklevel=2)
+        _build(method, info, context)
+        progress = Progress()
+    if context.folder is not None:
+        lines = [json.dumps(entry) + "\n" for entry in progress.history]
+        # What was logged after the checkpoint, and a line that a kill cut short, goes.
+        write_text(context.folder / "log.jsonl", "".join(lines))
     return progress
 
 
@@ -343,28 +274,3 @@ def _build(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext
     method.prepare(info.form, context.device, context.randomness.initialisation())
     method.optimizers = method.make_optimizers()
     method.network.train()
-
-
-def _restore(method: GradientTrainedMethod, context: FitContext, checkpoint: Checkpoint) -> _Progress:
-    if checkpoint.meta.get("identity") != context.identity:
-        raise CheckpointMismatchError("it belongs to another run")
-    try:
-        return _take_over(method, context, checkpoint)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # whatever loading makes of a state that is not its own
-        raise CheckpointMismatchError(f"it does not fit this run ({error})") from error
-
-
-def _take_over(method: GradientTrainedMethod, context: FitContext, checkpoint: Checkpoint) -> _Progress:
-    meta = checkpoint.meta
-    sums = checkpoint.tensors["sums"].to(context.device)
-    network = checkpoint.part("network")
-    for name, tensor in method.network.state_dict().items():
-        if network[name].dtype != tensor.dtype:
-            raise ValueError(f"{name} is {network[name].dtype}, not {tensor.dtype}")
-    method.network.load_state_dict(network)
-    for name, optimizer in method.optimizers.items():
-        unpack_optimizer(optimizer, checkpoint.part(f"optimizer.{name}"), meta["optimizers"][name])
-    context.randomness.restore(checkpoint.part("random"))
-    return _Progress(meta["epoch"], meta["step"], meta["elapsed_s"], meta["names"], sums, meta["history"])

@@ -27,8 +27,9 @@ import numpy as np
 from cabench.config import ConfigError, Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
-from cabench.data.file import DatasetWriter, Split, SplitWriter
+from cabench.data.layout import Split
 from cabench.data.sources import LabelledImages, Source
+from cabench.data.writing import DatasetWriter, SplitWriter
 from cabench.datasets.sources import mnist, sklearn_digits, sprites
 from cabench.datasets.sources.bilinear import bilinear_resized
 from cabench.datasets.sources.strokes import slant, thickness

@@ -37,10 +37,9 @@ class File(DatasetProvider):
                 f"{self.name!r} stands for a file of your own: write its path, such as --datasets mine.h5; "
                 "`cabench data import` makes one."
             )
-        file = DatasetFile.open_from_elsewhere(Path(self.config.path))
-        file.verify()
+        file = DatasetFile.open_from_elsewhere(Path(self.config.path)).verify()
         mine = replace(file.info, name=self.name, builder_version=self.version, config=self.config.to_dict())
-        return DatasetFile(file.path, mine)
+        return replace(file, info=mine)
 
     def obtain(self, root: Path | None) -> DatasetFile:
         """The same: nothing is built."""

@@ -30,9 +30,9 @@ from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.cache import download_folder
 from cabench.data.dataset import Attribute
-from cabench.data.file import DatasetWriter
 from cabench.data.sources import Source
 from cabench.data.split import held_out
+from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources import odir
 from cabench.datasets.sources.image_files import open_images
 from cabench.datasets.sources.image_rows import write_rows

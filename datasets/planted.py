@@ -19,8 +19,9 @@ import numpy as np
 from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
-from cabench.data.file import DatasetWriter, Split
+from cabench.data.layout import Split
 from cabench.data.sources import Source
+from cabench.data.writing import DatasetWriter
 
 SIZE = 32
 CELL_HEIGHT, CELL_WIDTH = 16, 8

@@ -25,8 +25,7 @@ from cabench.context import FitContext
 from cabench.data.dataset import DataForm, DatasetInfo
 from cabench.method import Generative, Representation
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.vae.architectures import ARCHITECTURES, ArchitectureName, check_architecture
-from cabench.methods.vae.posterior import Posterior
+from cabench.methods.networks.choices import ARCHITECTURES, ArchitectureName, check_architecture
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 
@@ -34,8 +33,8 @@ from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, desce
 class BetaVAEConfig(TrainingConfig):
     """Defaults: the budget of the contrastive VAEs on CIFAR-MNIST, and the paper's beta = 4 relative to the ELBO."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    epochs: int = 250
+    batch_size: int = 512
     learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
     architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size; mlp for tables")
     dimensions: int = setting(64, at_least=1, help="size of the vector that stands for both spaces")
@@ -72,17 +71,16 @@ class BetaVAE(GradientTrainedMethod, Generative):
         """One step on all images alike."""
         images = torch.cat([background.images, target.images])
         with context.autocast():
-            posterior = self._posterior(images)
+            posterior = self.network["encoder"](images)
             decoded = self.network["decoder"](posterior.sample(context.randomness.noise))
         reconstruction, kl = squared_error(images, decoded), gaussian_kl(*posterior)
         total = reconstruction + self.config.beta * kl
         descend(self.optimizers["vae"], total)
-        terms = {"total": total, "reconstruction": reconstruction, "kl": kl}
-        return {name: term.detach() for name, term in terms.items()}
+        return {"total": total, "reconstruction": reconstruction, "kl": kl}
 
     def represent(self, images: Tensor) -> Representation:
         """The posterior mean, twice."""
-        mean = self._posterior(images).mean
+        mean = self.network["encoder"](images).mean
         return Representation(mean, mean)
 
     def decode(self, representation: Representation) -> Tensor:
@@ -90,6 +88,3 @@ class BetaVAE(GradientTrainedMethod, Generative):
         with self.evaluating() as device:
             images: Tensor = self.network["decoder"](representation.common.to(device)).float()
         return images
-
-    def _posterior(self, images: Tensor) -> Posterior:
-        return Posterior(*(part.float() for part in self.network["encoder"](images)))

@@ -29,24 +29,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cabench.config import setting
 from cabench.context import FitContext
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.networks.discriminator import latent_discriminator
-from cabench.methods.vae.adversarial_vae import AdversarialVAE
-from cabench.methods.vae.contrastive_vae import ContrastiveVAEConfig
-from cabench.training import Batch, descend
+from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
+from cabench.training import Batch, descend, weighted_sum
 
 
 @dataclass(frozen=True)
 class ConVAEConfig(ContrastiveVAEConfig):
     """Defaults: the released CIFAR-MNIST script (card A5)."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    epochs: int = 250
+    batch_size: int = 512
     common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, of KL(c)")
     salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, of KL(s)")
     total_correlation_weight: float = setting(1.0, at_least=0, help="kappa; 2 on CelebA, 10 on pneumonia as released")
@@ -60,17 +58,13 @@ class ConVAE(AdversarialVAE):
     Config = ConVAEConfig
     config: ConVAEConfig
 
-    def make_discriminator(self) -> nn.Module:
-        """SepVAE's discriminator."""
-        return latent_discriminator(self.config.d_common + self.config.d_salient)
-
     def begin_epoch(self) -> None:
         """Make the optimizers anew."""
         self.optimizers = self.make_optimizers()
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """A step of the discriminator, then one of the VAE, both on the whole batch."""
-        config, noise = self.config, context.randomness.noise
+        noise = context.randomness.noise
         images, backgrounds = torch.cat([background.images, target.images]), len(background.images)
         with torch.no_grad(), context.autocast():
             c, s = (posterior.sample(noise) for posterior in self.posteriors(images))
@@ -81,23 +75,12 @@ class ConVAE(AdversarialVAE):
             c, s = common.sample(noise), salient.sample(noise)
             decoded = self.decoded(c, torch.cat([torch.zeros_like(s[:backgrounds]), s[backgrounds:]]))
             logits = self.logits(torch.cat([c, s], 1))
-        reconstruction = squared_error(images, decoded)
-        common_kl = gaussian_kl(*common)
-        salient_kl = gaussian_kl(salient.mean[backgrounds:], salient.log_variance[backgrounds:])
-        total_correlation = positive_density_ratio(logits)
-        total = (
-            reconstruction
-            + config.common_kl_weight * common_kl
-            + config.salient_kl_weight * salient_kl
-            + config.total_correlation_weight * total_correlation
-        )
-        descend(self.optimizers["vae"], total)
         terms = {
-            "total": total,
-            "reconstruction": reconstruction,
-            "common_kl": common_kl,
-            "salient_kl": salient_kl,
-            "total_correlation": total_correlation,
-            "discriminator": discriminator,
+            "reconstruction": squared_error(images, decoded),
+            "common_kl": gaussian_kl(*common),
+            "salient_kl": gaussian_kl(salient.mean[backgrounds:], salient.log_variance[backgrounds:]),
+            "total_correlation": positive_density_ratio(logits),
         }
-        return {name: term.detach() for name, term in terms.items()}
+        total = weighted_sum(terms, self.config)
+        descend(self.optimizers["vae"], total)
+        return {"total": total, **terms, "discriminator": discriminator}

@@ -40,7 +40,7 @@ from cabench.config import ConfigError, Settings, setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.method import ContrastiveAnalysisMethod, Representation
-from cabench.methods.linear.moments import Moments, check_values, leading_directions, moments
+from cabench.methods.shared.moments import Moments, check_values, leading_directions, moments
 
 CLUSTERS = 4
 NO_VARIANCE = 1e-10  # relative to the largest variance: below it there is rounding only

@@ -42,21 +42,20 @@ from cabench.config import setting
 from cabench.context import FitContext
 from cabench.methods.losses.total_correlation import density_ratio, halves_swapped
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.vae.adversarial_vae import AdversarialVAE
-from cabench.methods.vae.architectures import ArchitectureName
-from cabench.methods.vae.contrastive_vae import ContrastiveVAEConfig
-from cabench.training import Batch, descend
+from cabench.methods.networks.choices import ArchitectureName
+from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
+from cabench.training import Batch, descend, weighted_sum
 
 
 @dataclass(frozen=True)
 class CVAEConfig(ContrastiveVAEConfig):
     """Defaults: the re-implementation's CelebA experiment (card A4)."""
 
-    epochs: int = setting(100, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
-    architecture: ArchitectureName = setting("mmcvae_64", help="networks, named by their image size; mlp for tables")
-    d_common: int = setting(16, at_least=1, help="size of the common vector")
-    d_salient: int = setting(6, at_least=1, help="size of the salient vector")
+    epochs: int = 100
+    batch_size: int = 128
+    architecture: ArchitectureName = "mmcvae_64"
+    d_common: int = 16
+    d_salient: int = 6
     common_kl_weight: float = setting(1.0, at_least=0, help="beta of KL(c)")
     salient_kl_weight: float = setting(1.0, at_least=0, help="beta of KL(s)")
     total_correlation_weight: float = setting(1.0, at_least=0, help="gamma, of the log-ratio")
@@ -76,7 +75,7 @@ class CVAE(AdversarialVAE):
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """A step of the discriminator on targets, then one of the VAE on the background and the target half."""
-        config, noise = self.config, context.randomness.noise
+        noise = context.randomness.noise
         with torch.no_grad(), context.autocast():
             common, salient = (posterior.sample(noise) for posterior in self.posteriors(target.images))
         discriminator = self.train_discriminator(*halves_swapped(common, salient), context)
@@ -88,23 +87,12 @@ class CVAE(AdversarialVAE):
             decoded_t = self.decoded(c_t, s_t)
             joint, _ = halves_swapped(c_t, s_t)
             logits = self.logits(joint)
-        reconstruction = squared_error(background.images, decoded_b) + squared_error(target.images, decoded_t)
-        common_kl = gaussian_kl(*common_b) + gaussian_kl(*common_t)
-        salient_kl = gaussian_kl(*salient_t)
-        total_correlation = density_ratio(logits)
-        total = (
-            reconstruction
-            + config.common_kl_weight * common_kl
-            + config.salient_kl_weight * salient_kl
-            + config.total_correlation_weight * total_correlation
-        )
-        descend(self.optimizers["vae"], total)
         terms = {
-            "total": total,
-            "reconstruction": reconstruction,
-            "common_kl": common_kl,
-            "salient_kl": salient_kl,
-            "total_correlation": total_correlation,
-            "discriminator": discriminator,
+            "reconstruction": squared_error(background.images, decoded_b) + squared_error(target.images, decoded_t),
+            "common_kl": gaussian_kl(*common_b) + gaussian_kl(*common_t),
+            "salient_kl": gaussian_kl(*salient_t),
+            "total_correlation": density_ratio(logits),
         }
-        return {name: term.detach() for name, term in terms.items()}
+        total = weighted_sum(terms, self.config)
+        descend(self.optimizers["vae"], total)
+        return {"total": total, **terms, "discriminator": discriminator}

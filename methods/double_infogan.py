@@ -50,17 +50,10 @@ from cabench.context import FitContext
 from cabench.data.dataset import DataForm, DatasetInfo
 from cabench.errors import UserError
 from cabench.method import Generative, Representation
-from cabench.methods.losses.infogan import (
-    absolute_error,
-    called_background,
-    called_fake,
-    called_real,
-    called_target,
-    shared_dimension,
-)
+from cabench.methods.losses.infogan import absolute_error, affirmed, denied, shared_dimension
 from cabench.methods.networks import dcgan
 from cabench.methods.networks.dcgan import Discriminator, Generator, SharedDimensionReader, Verdict
-from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend, weighted_sum
 
 BETAS = (0.5, 0.999)
 
@@ -69,8 +62,8 @@ BETAS = (0.5, 0.999)
 class DoubleInfoGANConfig(TrainingConfig):
     """Defaults: the released CIFAR-MNIST experiment (card A8)."""
 
-    epochs: int = setting(1000, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
+    epochs: int = 1000
+    batch_size: int = 128
     learning_rate: float = setting(2e-4, above=0, help="of all Adam optimizers, constant; their betas are 0.5, 0.999")
     resolution: int = setting(64, at_least=16, help="side of the networks' images, a power of two; others are resized")
     width: int = setting(64, at_least=1, help="channels of the first convolution; they double with each further one")
@@ -168,7 +161,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
             with self._learning("cr"):
                 terms["cr"] = self.cr_term(len(b) + len(t), context)
                 descend(self.optimizers["cr"], terms["cr"])
-        return {name: term.detach() for name, term in terms.items()}
+        return terms
 
     def generator_terms(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
         """The unweighted terms of the generator's loss, each background plus target, and their sum as "total".
@@ -185,19 +178,14 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
             with torch.no_grad():  # the encoder does not learn in this step
                 read = [self._discriminate(images, noise) for images in (background, target)]
             terms = {
-                "adversarial": self._weighted(*(called_real(v.validity) for v in verdicts)),
-                "classification": self._weighted(
-                    called_background(verdicts[0].target), called_target(verdicts[1].target)
-                ),
+                "adversarial": self._weighted(*(affirmed(v.validity) for v in verdicts)),
+                "classification": self._weighted(denied(verdicts[0].target), affirmed(verdicts[1].target)),
                 **self._information(verdicts, latents),
                 "reconstruction": self._reconstruction(read, background, target),
             }
-        config = self.config
-        total = self._total(terms)
-        if config.cr_weight:
+        if self.config.cr_weight:
             terms["cr"] = self.cr_term(len(background) + len(target), context)
-            total = total + config.cr_weight * terms["cr"]
-        return {"total": total, **terms}
+        return {"total": weighted_sum(terms, self.config), **terms}
 
     def discriminator_terms(self, background: Tensor, target: Tensor, context: FitContext) -> dict[str, Tensor]:
         """The unweighted terms of the discriminator's loss, each background plus target, and their sum as "total".
@@ -216,14 +204,14 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
             fake = [self._discriminate(images, noise) for images in fakes]
             terms = {
                 "adversarial": self._weighted(
-                    *(called_real(r.validity) + called_fake(f.validity) for r, f in zip(real, fake, strict=True))
+                    *(affirmed(r.validity) + denied(f.validity) for r, f in zip(real, fake, strict=True))
                 ),
-                "classification": self._weighted(called_background(real[0].target), called_target(real[1].target)),
+                "classification": self._weighted(denied(real[0].target), affirmed(real[1].target)),
                 **self._information(fake, latents),
                 "reconstruction": self._reconstruction(real, background, target),
                 "empty": absolute_error(real[0].salient, torch.zeros_like(real[0].salient)),
             }
-        return {"total": self._total(terms) + self.config.empty_weight * terms["empty"], **terms}
+        return {"total": weighted_sum(terms, self.config), **terms}
 
     def cr_term(self, rows: int, context: FitContext) -> Tensor:
         """Cross-entropy of the CR network on `rows` pairs of fakes that share z and one dimension of s."""
@@ -283,17 +271,6 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         return self._weighted(
             absolute_error(self._generate(Representation(b.common, torch.zeros_like(b.salient))), background),
             absolute_error(self._generate(Representation(t.common, t.salient)), target),
-        )
-
-    def _total(self, terms: dict[str, Tensor]) -> Tensor:
-        """The weighted sum of the terms that generator and discriminator both have."""
-        config = self.config
-        return (
-            config.adversarial_weight * terms["adversarial"]
-            + config.classification_weight * terms["classification"]
-            + config.common_information_weight * terms["common_information"]
-            + config.salient_information_weight * terms["salient_information"]
-            + config.reconstruction_weight * terms["reconstruction"]
         )
 
     def _resized(self, images: Tensor) -> Tensor:

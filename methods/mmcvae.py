@@ -32,22 +32,22 @@ from torch import Tensor
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.methods.losses.mmd import mmd
+from cabench.methods.losses.kernels import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.vae.architectures import ArchitectureName
-from cabench.methods.vae.contrastive_vae import ContrastiveVAE, ContrastiveVAEConfig
-from cabench.training import Batch, descend
+from cabench.methods.networks.choices import ArchitectureName
+from cabench.methods.shared.contrastive_vae import ContrastiveVAE, ContrastiveVAEConfig
+from cabench.training import Batch, descend, weighted_sum
 
 
 @dataclass(frozen=True)
 class MMcVAEConfig(ContrastiveVAEConfig):
     """Defaults: the released CelebA experiment (card A6)."""
 
-    epochs: int = setting(100, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
-    architecture: ArchitectureName = setting("mmcvae_64", help="networks, named by their image size; mlp for tables")
-    d_common: int = setting(16, at_least=1, help="size of the common vector")
-    d_salient: int = setting(6, at_least=1, help="size of the salient vector")
+    epochs: int = 100
+    batch_size: int = 128
+    architecture: ArchitectureName = "mmcvae_64"
+    d_common: int = 16
+    d_salient: int = 6
     common_kl_weight: float = setting(1.0, at_least=0, help="of KL(c); 0.5 in SepVAE's re-implementation")
     salient_kl_weight: float = setting(1.0, at_least=0, help="of KL(s); 0.5 in SepVAE's re-implementation")
     common_mmd_weight: float = setting(10_000.0, at_least=0, help="lambda_1, between common samples of both groups")
@@ -64,31 +64,19 @@ class MMcVAE(ContrastiveVAE):
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """One step on the background half, then the target half, in separate passes."""
-        config, noise = self.config, context.randomness.noise
+        noise = context.randomness.noise
         with context.autocast():
             (common_b, salient_b), (common_t, salient_t) = (self.posteriors(x.images) for x in (background, target))
             c_b, s_b, c_t, s_t = (p.sample(noise) for p in (common_b, salient_b, common_t, salient_t))
             decoded_b = self.decoded(c_b, torch.zeros_like(s_b))
             decoded_t = self.decoded(c_t, s_t)
-        reconstruction = squared_error(background.images, decoded_b) + squared_error(target.images, decoded_t)
-        common_kl = gaussian_kl(*common_b) + gaussian_kl(*common_t)
-        salient_kl = gaussian_kl(*salient_t)
-        common_mmd = mmd(c_b, c_t)
-        salient_mmd = mmd(s_b, torch.zeros_like(s_b))
-        total = (
-            reconstruction
-            + config.common_kl_weight * common_kl
-            + config.salient_kl_weight * salient_kl
-            + config.common_mmd_weight * common_mmd
-            + config.salient_mmd_weight * salient_mmd
-        )
-        descend(self.optimizers["vae"], total)
         terms = {
-            "total": total,
-            "reconstruction": reconstruction,
-            "common_kl": common_kl,
-            "salient_kl": salient_kl,
-            "common_mmd": common_mmd,
-            "salient_mmd": salient_mmd,
+            "reconstruction": squared_error(background.images, decoded_b) + squared_error(target.images, decoded_t),
+            "common_kl": gaussian_kl(*common_b) + gaussian_kl(*common_t),
+            "salient_kl": gaussian_kl(*salient_t),
+            "common_mmd": mmd(c_b, c_t),
+            "salient_mmd": mmd(s_b, torch.zeros_like(s_b)),
         }
-        return {name: term.detach() for name, term in terms.items()}
+        total = weighted_sum(terms, self.config)
+        descend(self.optimizers["vae"], total)
+        return {"total": total, **terms}

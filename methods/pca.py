@@ -15,7 +15,7 @@ from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.method import ContrastiveAnalysisMethod, Representation
-from cabench.methods.linear.moments import check_values, leading_directions, moments
+from cabench.methods.shared.moments import check_values, leading_directions, moments
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo
 from cabench.method import NetworkMethod, Representation
-from cabench.methods.networks.encoders import EncoderName, check_encoder, make_encoder
+from cabench.methods.networks.choices import EncoderName, check_encoder, make_encoder
 
 
 @dataclass(frozen=True)

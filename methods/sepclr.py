@@ -13,7 +13,7 @@ replaced by zero (s' in the paper, the salient vector that carries no informatio
       + independence_weight mean_k independence(c_k, s~_k)
 
 The independence term is k-JEM, `joint_entropy`, as released. `independence` chooses another (see
-`independence/terms.py`): `none`, `mmd` (HSIC), `total-correlation`, `vclub`, `vub` or `vl1out`, which the paper
+`shared/independence.py`): `none`, `mmd` (HSIC), `total-correlation`, `vclub`, `vub` or `vl1out`, which the paper
 discusses and the release does not contain. Those that rest on a critic update it first in each step, with vectors that
 carry no gradient and an Adam of its own at the same learning rate.
 
@@ -40,25 +40,22 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.data.dataset import SPACES, DataForm, DatasetInfo
+from cabench.data.dataset import SPACES, DataForm
 from cabench.method import Representation
-from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
-from cabench.methods.independence.terms import Critic, IndependenceName, make_independence
-from cabench.methods.losses.contrastive import alignment, uniformity
-from cabench.methods.losses.information_less import information_less
-from cabench.methods.networks.encoders import EncoderName, check_encoder, check_views, make_encoder
-from cabench.methods.networks.projection import ProjectedEncoder
-from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+from cabench.methods.losses.contrastive import alignment, empty_background, information_less, uniformity
+from cabench.methods.networks.choices import make_encoder
+from cabench.methods.networks.encoders import ProjectedEncoder
+from cabench.methods.shared.independence import Critic, IndependenceName, make_independence
+from cabench.methods.shared.views import ViewLearner, ViewLearnerConfig
+from cabench.training import Batch, descend, weighted_sum
 
 
 @dataclass(frozen=True)
-class SepCLRConfig(ViewConfig, TrainingConfig):
+class SepCLRConfig(ViewLearnerConfig):
     """Defaults: the released CIFAR-MNIST script, 2024-02-16 (card A1)."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
-    learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
-    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
+    epochs: int = 250
+    batch_size: int = 512
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
     uniformity_weight: float = setting(2.0, at_least=0, help="of uniformity relative to alignment, in both spaces")
@@ -76,25 +73,13 @@ class Heads(NamedTuple):
     salient: Tensor
 
 
-class SepCLR(GradientTrainedMethod):
+class SepCLR(ViewLearner):
     """Two separate encoders with projectors, trained by contrast; see the module."""
 
     name = "sepclr"
     version = 2
     Config = SepCLRConfig
     config: SepCLRConfig
-    takes_tables = True
-
-    def __init__(self, config: SepCLRConfig | None = None) -> None:
-        super().__init__(config)
-        self.views = RandomViews(self.config)
-
-    def check(self, info: DatasetInfo) -> None:
-        """Refuse an encoder or colour augmentation that the images do not fit."""
-        super().check(info)
-        check_encoder(self.config.encoder, info, self.name)
-        check_views(self.config.encoder, self.config.crop_size, info, self.name)
-        self.config.check_colours(info, self.name)
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """The common branch, the salient branch, and the independence term with its critic if it has one."""
@@ -126,7 +111,7 @@ class SepCLR(GradientTrainedMethod):
             descend(self.optimizers["critic"], _mean(*(critic.critic_loss(c, s) for c, s in detached)))
         terms = self.loss_terms(first, second, backgrounds)
         descend(self.optimizers["encoders"], terms["total"])
-        return {name: term.detach() for name, term in terms.items()}
+        return terms
 
     def loss_terms(self, first: Heads, second: Heads, backgrounds: int) -> dict[str, Tensor]:
         """The unweighted terms of L, and L itself as "total".
@@ -144,22 +129,14 @@ class SepCLR(GradientTrainedMethod):
         salient = alignment(
             first.salient[backgrounds:], second.salient[backgrounds:], tau
         ) + config.uniformity_weight * _mean(uniformity(emptied[0], tau), uniformity(emptied[1], tau))
-        empty = _mean(*(information_less(heads.salient[:backgrounds], tau) for heads in (first, second)))
         penalty = self.network["independence"]
-        independence = _mean(*(penalty(h.common, s) for h, s in zip((first, second), emptied, strict=True)))
-        total = (
-            common
-            + config.salient_weight * salient
-            + config.information_less_weight * empty
-            + config.independence_weight * independence
-        )
-        return {
-            "total": total,
+        terms = {
             "common": common,
             "salient": salient,
-            "information_less": empty,
-            "independence": independence,
+            "information_less": _mean(*(information_less(h.salient[:backgrounds], tau) for h in (first, second))),
+            "independence": _mean(*(penalty(h.common, s) for h, s in zip((first, second), emptied, strict=True))),
         }
+        return {"total": weighted_sum(terms, config), **terms}
 
     def represent(self, images: Tensor) -> Representation:
         """The encoders' outputs, before the projectors."""
@@ -170,11 +147,6 @@ class SepCLR(GradientTrainedMethod):
         with context.autocast():
             common, salient = self.network["common"](images), self.network["salient"](images)
         return Heads(normalize(common.float()), salient.float())
-
-
-def empty_background(salient: Tensor, backgrounds: int) -> Tensor:
-    """`salient` (n, d) with its first `backgrounds` rows, those of background images, replaced by zero (s~)."""
-    return torch.cat([torch.zeros_like(salient[:backgrounds]), salient[backgrounds:]])
 
 
 def _mean(first: Tensor, second: Tensor) -> Tensor:

@@ -36,75 +36,65 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
 from cabench.data.dataset import Attribute, DataForm, DatasetInfo
 from cabench.errors import UserError
 from cabench.method import Representation
-from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
-from cabench.methods.losses.attribute_alignment import SAME_CLASS_DIVISOR, attribute_alignment
-from cabench.methods.losses.contrastive import alignment, uniformity
-from cabench.methods.losses.information_less import information_less
-from cabench.methods.losses.joint_entropy import joint_entropy
+from cabench.methods.losses.contrastive import (
+    SAME_CLASS_DIVISOR,
+    alignment,
+    attribute_alignment,
+    empty_background,
+    information_less,
+    uniformity,
+)
+from cabench.methods.losses.kernels import joint_entropy
 from cabench.methods.losses.labels import UNDEFINED
-from cabench.methods.networks.encoders import EncoderName, check_encoder, check_views, make_encoder
-from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+from cabench.methods.networks.choices import EncoderName, make_encoder
+from cabench.methods.shared.views import ViewLearner, ViewLearnerConfig
+from cabench.training import Batch, descend, weighted_sum
 
 NOISY = 0.5  # probability that a view gets noise, per image
 
 
 @dataclass(frozen=True)
-class SepCLRSupervisedConfig(ViewConfig, TrainingConfig):
+class SepCLRSupervisedConfig(ViewLearnerConfig):
     """Defaults: the released script for dSprites on digits (card A2)."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(1024, at_least=4, help="images a step, half of them background")
-    learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
-    encoder: EncoderName = setting("sepclr_conv_64", help="architecture of both encoders; mlp for tables")
+    epochs: int = 250
+    batch_size: int = 1024
+    encoder: EncoderName = "sepclr_conv_64"
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     salient_weight: float = setting(100.0, at_least=0, help="of the salient terms")
     independence_weight: float = setting(10.0, at_least=0, help="of the k-JEM term")
     temperature: float = setting(0.5, above=0, help="tau of the kernels")
     attribute_temperature: float = setting(0.025, above=0, help="tau_y, in squared units of the real attributes")
-    crop_size: int = setting(64, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
-    crop_scale: tuple[float, float] = setting((0.5, 1.0), above=0, at_most=1, help="range of the cropped part's area")
-    rotation: float = setting(25.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
-    jitter: float = setting(
-        0.0,
-        at_least=0,
-        at_most=1,
-        help="probability of colour jitter or, in a table, of noise; one coin per batch (D3)",
-    )
-    saturation: float = setting(0.0, at_least=0, at_most=1, help="strength of saturation jitter; colour images only")
-    hue: float = setting(0.0, at_least=0, at_most=0.5, help="strength of hue jitter; colour images only")
-    grey: float = setting(0.0, at_least=0, at_most=1, help="probability of turning grey, per image; colour images only")
+    crop_size: int = 64
+    crop_scale: tuple[float, float] = (0.5, 1.0)
+    rotation: float = 25.0
+    jitter: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    grey: float = 0.0
     noise: float = setting(1.0, at_least=0, help="standard deviation of the noise added to half of the views")
 
 
-class SepCLRSupervised(GradientTrainedMethod):
+class SepCLRSupervised(ViewLearner):
     """Two encoders; the salient one has an output for each salient attribute; see the module."""
 
     name = "sepclr_supervised"
     version = 1
     Config = SepCLRSupervisedConfig
     config: SepCLRSupervisedConfig
-    takes_tables = True
     supervised = True
 
-    def __init__(self, config: SepCLRSupervisedConfig | None = None) -> None:
-        super().__init__(config)
-        self.views = RandomViews(self.config)
-
     def check(self, info: DatasetInfo) -> None:
-        """Refuse a data set without salient attributes, and an encoder or views that the images do not fit."""
-        super().check(info)
+        """Refuse a data set without salient attributes, and what does not fit the images."""
         if not salient_attributes(info.form):
             raise UserError(f"{self.name} learns salient attributes, but {info.name} has none.")
-        check_encoder(self.config.encoder, info, self.name)
-        check_views(self.config.encoder, self.config.crop_size, info, self.name)
-        self.config.check_colours(info, self.name)
+        super().check(info)
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """The common and the salient encoder."""
@@ -112,10 +102,6 @@ class SepCLRSupervised(GradientTrainedMethod):
         return nn.ModuleDict(
             {space: make_encoder(self.config.encoder, form.image_shape, size) for space, size in sizes.items()}
         )
-
-    def make_optimizers(self) -> dict[str, Optimizer]:
-        """Adam over everything."""
-        return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """One step on every image as it is, and on a random view of it."""
@@ -130,7 +116,7 @@ class SepCLRSupervised(GradientTrainedMethod):
             normalize(common), normalize(viewed), salient, len(background.images), target.attributes
         )
         descend(self.optimizers["all"], terms["total"])
-        return {name: term.detach() for name, term in terms.items()}
+        return terms
 
     def loss_terms(
         self, common: Tensor, viewed: Tensor, salient: Tensor, backgrounds: int, attributes: Mapping[str, Tensor]
@@ -144,9 +130,8 @@ class SepCLRSupervised(GradientTrainedMethod):
             backgrounds: how many of the rows, from the first, are background images.
             attributes: of the target rows, by name.
         """
-        config, tau = self.config, self.config.temperature
-        emptied = torch.cat([torch.zeros_like(salient[:backgrounds]), salient[backgrounds:]])
-        common_term = alignment(common, viewed, tau) + (uniformity(common, tau) + uniformity(viewed, tau)) / 2
+        tau = self.config.temperature
+        emptied = empty_background(salient, backgrounds)
         dimensions = [
             uniformity(emptied[:, [i]], tau)
             + (
@@ -156,10 +141,12 @@ class SepCLRSupervised(GradientTrainedMethod):
             / 2
             for i, attribute in enumerate(salient_attributes(self.form))
         ]
-        salient_term = torch.stack(dimensions).mean()
-        independence = joint_entropy(common, emptied, tau)
-        total = common_term + config.salient_weight * salient_term + config.independence_weight * independence
-        return {"total": total, "common": common_term, "salient": salient_term, "independence": independence}
+        terms = {
+            "common": alignment(common, viewed, tau) + (uniformity(common, tau) + uniformity(viewed, tau)) / 2,
+            "salient": torch.stack(dimensions).mean(),
+            "independence": joint_entropy(common, emptied, tau),
+        }
+        return {"total": weighted_sum(terms, self.config), **terms}
 
     def represent(self, images: Tensor) -> Representation:
         """The outputs of both encoders."""

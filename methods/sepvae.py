@@ -44,10 +44,8 @@ from cabench.context import FitContext
 from cabench.data.dataset import DataForm
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
-from cabench.methods.networks.discriminator import latent_discriminator
-from cabench.methods.vae.adversarial_vae import AdversarialVAE
-from cabench.methods.vae.contrastive_vae import ContrastiveVAEConfig
-from cabench.methods.vae.posterior import Posterior
+from cabench.methods.networks.variational import Posterior
+from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
 from cabench.training import Batch, descend
 
 CLASSIFIER_WIDTH = 64
@@ -57,8 +55,8 @@ CLASSIFIER_WIDTH = 64
 class SepVAEConfig(ContrastiveVAEConfig):
     """Defaults: the released CIFAR-MNIST script (card A7)."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
+    epochs: int = 250
+    batch_size: int = 512
     common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, of KL(c)")
     salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, of both salient prior terms")
     background_variance: float = setting(0.1, above=0, help="sigma_q, of the salient posterior of background images")
@@ -74,10 +72,6 @@ class SepVAE(AdversarialVAE):
     version = 2
     Config = SepVAEConfig
     config: SepVAEConfig
-
-    def make_discriminator(self) -> nn.Module:
-        """Two hidden layers on common and salient latents."""
-        return latent_discriminator(self.config.d_common + self.config.d_salient)
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """A common encoder, a salient encoder, a decoder, a discriminator and a classifier of salient latents."""
@@ -106,32 +100,24 @@ class SepVAE(AdversarialVAE):
             decoded = self.decoded(c, torch.cat([torch.zeros_like(s[:backgrounds]), s[backgrounds:]]))
             logits = self.logits(torch.cat([c, s], 1))
             classified = self.network["classifier"](s)[:, 0]
-        reconstruction = squared_error(images, decoded)
-        common_kl = gaussian_kl(*common)
-        salient_kl = gaussian_kl(salient.mean[backgrounds:], salient.log_variance[backgrounds:])
-        background_prior = salient.mean[:backgrounds].square().sum() / (2 * config.prior_variance)
-        total_correlation = positive_density_ratio(logits)
         is_target = (torch.arange(len(images), device=images.device) >= backgrounds).float()
-        classification = binary_cross_entropy_with_logits(classified.float(), is_target, reduction="sum")
+        terms = {
+            "reconstruction": squared_error(images, decoded),
+            "common_kl": gaussian_kl(*common),
+            "salient_kl": gaussian_kl(salient.mean[backgrounds:], salient.log_variance[backgrounds:]),
+            "background_prior": salient.mean[:backgrounds].square().sum() / (2 * config.prior_variance),
+            "total_correlation": positive_density_ratio(logits),
+            "classification": binary_cross_entropy_with_logits(classified.float(), is_target, reduction="sum"),
+        }
         total = (
-            reconstruction
-            + config.common_kl_weight * common_kl
-            + config.salient_kl_weight * (salient_kl + background_prior)
-            + config.total_correlation_weight * total_correlation
-            + config.classification_weight * classification
+            terms["reconstruction"]
+            + config.common_kl_weight * terms["common_kl"]
+            + config.salient_kl_weight * (terms["salient_kl"] + terms["background_prior"])
+            + config.total_correlation_weight * terms["total_correlation"]
+            + config.classification_weight * terms["classification"]
         )
         descend(self.optimizers["vae"], total)
-        terms = {
-            "total": total,
-            "reconstruction": reconstruction,
-            "common_kl": common_kl,
-            "salient_kl": salient_kl,
-            "background_prior": background_prior,
-            "total_correlation": total_correlation,
-            "classification": classification,
-            "discriminator": discriminator,
-        }
-        return {name: term.detach() for name, term in terms.items()}
+        return {"total": total, **terms, "discriminator": discriminator}
 
     def _training_posteriors(self, images: Tensor, backgrounds: int) -> tuple[Posterior, Posterior]:
         """Posteriors of a batch whose first rows are background: theirs have the fixed salient variance."""

@@ -19,50 +19,36 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.data.dataset import DataForm, DatasetInfo
+from cabench.data.dataset import DataForm
 from cabench.method import Representation
-from cabench.methods.augmentation.random_views import RandomViews, ViewConfig
-from cabench.methods.losses.nt_xent import nt_xent
-from cabench.methods.networks.encoders import EncoderName, check_encoder, check_views, make_encoder
-from cabench.methods.networks.projection import ProjectedEncoder
-from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+from cabench.methods.losses.contrastive import nt_xent
+from cabench.methods.networks.choices import EncoderName, make_encoder
+from cabench.methods.networks.encoders import ProjectedEncoder
+from cabench.methods.shared.views import ViewLearner, ViewLearnerConfig
+from cabench.training import Batch, descend
 
 
 @dataclass(frozen=True)
-class SimCLRConfig(ViewConfig, TrainingConfig):
+class SimCLRConfig(ViewLearnerConfig):
     """Defaults: views, encoder, batch and optimizer of SepCLR's CIFAR-MNIST script; temperature of the paper."""
 
-    epochs: int = setting(250, at_least=1, help="passes over the training images")
-    batch_size: int = setting(512, at_least=4, help="images a step, half of them background")
-    learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
+    epochs: int = 250
+    batch_size: int = 512
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of the encoder; mlp for tables")
     dimensions: int = setting(32, at_least=1, help="size of the vector that stands for both spaces")
     temperature: float = setting(0.5, above=0, help="divisor of the cosines; the paper's best on CIFAR-10")
 
 
-class SimCLR(GradientTrainedMethod):
+class SimCLR(ViewLearner):
     """One encoder with a projector, trained by contrast; see the module."""
 
     name = "simclr"
     version = 1
     Config = SimCLRConfig
     config: SimCLRConfig
-    takes_tables = True
-
-    def __init__(self, config: SimCLRConfig | None = None) -> None:
-        super().__init__(config)
-        self.views = RandomViews(self.config)
-
-    def check(self, info: DatasetInfo) -> None:
-        """Refuse an encoder or views that the images do not fit."""
-        super().check(info)
-        check_encoder(self.config.encoder, info, self.name)
-        check_views(self.config.encoder, self.config.crop_size, info, self.name)
-        self.config.check_colours(info, self.name)
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """The encoder and its projector."""
@@ -70,10 +56,6 @@ class SimCLR(GradientTrainedMethod):
         return nn.ModuleDict(
             {"encoder": ProjectedEncoder(make_encoder(self.config.encoder, form.image_shape, size), size)}
         )
-
-    def make_optimizers(self) -> dict[str, Optimizer]:
-        """Adam over everything."""
-        return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """One step on two random views of every image."""
@@ -83,7 +65,7 @@ class SimCLR(GradientTrainedMethod):
             first, second = (self.network["encoder"](view) for view in views)
         loss = nt_xent(first, second, self.config.temperature)
         descend(self.optimizers["all"], loss)
-        return {"total": loss.detach()}
+        return {"total": loss}
 
     def represent(self, images: Tensor) -> Representation:
         """The encoder's output, before the projector, twice."""

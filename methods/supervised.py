@@ -25,7 +25,7 @@ from cabench.context import FitContext
 from cabench.data.dataset import SPACES, Attribute, DataForm, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.losses.labels import class_error, real_error
-from cabench.methods.networks.encoders import EncoderName, check_encoder, make_encoder
+from cabench.methods.networks.choices import EncoderName, check_encoder, make_encoder
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 IS_TARGET = Attribute("is_target", "salient", "class", ("background", "target"))
@@ -35,8 +35,8 @@ IS_TARGET = Attribute("is_target", "salient", "class", ("background", "target"))
 class SupervisedConfig(TrainingConfig):
     """The encoders as SepCLR has them by default; the budget is this project's choice."""
 
-    epochs: int = setting(30, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=4, help="images a step, half of them background")
+    epochs: int = 30
+    batch_size: int = 128
     learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
@@ -91,7 +91,7 @@ class Supervised(GradientTrainedMethod):
             errors[attribute.name] = _error(attribute, head(rows), labels)
         total = torch.stack(list(errors.values())).sum()
         descend(self.optimizers["all"], total)
-        return {name: error.detach() for name, error in errors.items()} | {"total": total.detach()}
+        return errors | {"total": total}
 
     def represent(self, images: Tensor) -> Representation:
         """The outputs of both encoders."""

@@ -20,7 +20,8 @@ import torch
 from cabench.config import Settings
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
-from cabench.data.file import SPLITS, DatasetFile
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
 from cabench.data.sources import Source
 from cabench.discovery import Plugin, plugins
 
@@ -33,8 +34,15 @@ StartPython = Callable[..., "Process"]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def ctrl_c() -> None:
-    """Ctrl-C reaches the tests and the processes that they start: a shell's background jobs begin with it ignored."""
+def signals() -> None:
+    """Signals reach the tests and the processes that they start, whichever of them were ignored where the tests began.
+
+    A shell's background jobs ignore Ctrl-C, and those of `nohup` SIGHUP; a process inherits that from its parent.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # Python itself ignores these two
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -102,7 +110,7 @@ def _content(file: BinaryIO) -> str:
 
 
 @pytest.fixture(scope="session")
-def warm_python(ctrl_c: None) -> Iterator[socket.socket]:
+def warm_python(signals: None) -> Iterator[socket.socket]:
     """Where `warm_python.py` takes requests for processes."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     script = Path(__file__).parent / "warm_python.py"

@@ -56,8 +56,8 @@ def test_the_linear_method_is_short():
 
 def test_installed_methods_are_listed(site, cabench):
     listed = cabench("list", "methods", PYTHONPATH=site).stdout
-    assert re.search(r"^variance_ratio +from the installed package my-methods$", listed, re.MULTILINE)
-    assert re.search(r"^split_autoencoder +from the installed package my-methods$", listed, re.MULTILINE)
+    assert re.search(r"^variance_ratio +Variance ratio: .+ \(my-methods\)$", listed, re.MULTILINE)
+    assert re.search(r"^split_autoencoder +Split autoencoder: .+ \(my-methods\)$", listed, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["variance_ratio", "split_autoencoder"])

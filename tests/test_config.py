@@ -216,6 +216,68 @@ def test_a_wrong_default_is_found_at_the_first_construction() -> None:
         Wrong()
 
 
+@dataclass(frozen=True)
+class Another(Settings):
+    """A second base, whose fields come first where both are inherited."""
+
+    depth: int = setting(2, at_least=1, help="levels")
+
+
+@dataclass(frozen=True)
+class NewDefaults(EveryKind, Another):
+    """Inherited fields with new defaults, from either base, and one told anew."""
+
+    epochs: int = 20
+    depth: int = 3
+    scale: tuple[float, float] = (0.1, 0.2)
+    rate: float = setting(2.0, at_most=5, help="larger")
+
+
+@dataclass(frozen=True)
+class NewerDefaults(NewDefaults):
+    """A third level."""
+
+    rate: float = 3.0
+
+
+@pytest.mark.parametrize("kind", [NewDefaults, NewerDefaults])
+def test_a_new_default_keeps_place_range_and_help_of_the_field_it_overrides(kind: type[EveryKind]) -> None:
+    assert kind.field_names() == ("depth", *EveryKind.field_names())
+    inherited = {item.name: item for base in (Another, EveryKind) for item in dataclasses.fields(base)}
+    for item in dataclasses.fields(kind):
+        if item.name != "rate":
+            assert item.metadata == inherited[item.name].metadata
+    assert (kind().epochs, kind().depth, kind().scale, EveryKind().epochs) == (20, 3, (0.1, 0.2), 10)
+    with pytest.raises(ConfigError, match="epochs = 0 is not allowed; it must be at least 1 and at most 1000"):
+        kind(epochs=0)
+    with pytest.raises(ConfigError, match="depth = 0 is not allowed; it must be at least 1"):
+        kind.from_mapping({"depth": 0})
+
+
+def test_a_new_default_keeps_what_the_nearest_class_says() -> None:
+    assert (NewDefaults().rate, NewerDefaults().rate) == (2.0, 3.0)
+    assert {item.metadata["help"] for item in dataclasses.fields(NewerDefaults) if item.name == "rate"} == {"larger"}
+    with pytest.raises(ConfigError, match=r"rate = 6\.0 is not allowed; it must be at most 5"):
+        NewerDefaults(rate=6.0)
+
+
+def test_a_new_default_outside_the_inherited_range_is_found_at_the_first_construction() -> None:
+    @dataclass(frozen=True)
+    class Wrong(EveryKind):
+        epochs: int = 0
+
+    with pytest.raises(ConfigError):
+        Wrong()
+
+
+def test_a_new_default_without_its_kind_is_refused() -> None:
+    with pytest.raises(TypeError, match="epochs"):
+
+        @dataclass(frozen=True)
+        class Wrong(EveryKind):
+            epochs = 20
+
+
 def test_an_unknown_field_is_refused_with_the_closest_match() -> None:
     with pytest.raises(UserError, match="'epoch'; did you mean 'epochs'") as caught:
         EveryKind.from_mapping({"epoch": 3})

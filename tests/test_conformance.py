@@ -45,7 +45,7 @@ class Linear(GradientTrainedMethod, Generative):
     def training_step(self, background, target, context):
         loss = self.loss(background, target, context)
         descend(self.optimizers["all"], loss)
-        return {"total": loss.detach()}
+        return {"total": loss}
 
     def represent(self, images):
         encoded = self.network["encoder"](images.mean((1, 2, 3))[:, None])
@@ -142,7 +142,7 @@ class ClimbsTheLoss(Linear):
     def training_step(self, background, target, context):
         loss = self.loss(background, target, context)
         descend(self.optimizers["all"], -loss)
-        return {"total": loss.detach()}
+        return {"total": loss}
 
 
 class NoTotal(Linear):

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import cabench
+from cabench import discovery
 from cabench.data.builder import DatasetBuilder
-from cabench.discovery import Kind, load_dataset, load_method, plugins
+from cabench.discovery import Kind, left_out, load_dataset, load_method, loadable_methods, plugins
 from cabench.errors import UserError
 from cabench.method import ContrastiveAnalysisMethod
 
@@ -50,7 +51,7 @@ Install = Callable[[str, str], None]
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Lays out an installed package `their_package` with the given code and entry points."""
     monkeypatch.syspath_prepend(tmp_path)
-    plugins.cache_clear()
+    discovery._found.cache_clear()
 
     def lay_out(code: str, entry_points: str) -> None:
         (tmp_path / "their_package.py").write_text(code, encoding="utf-8")
@@ -59,11 +60,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n", encoding="utf-8")
         (info / "entry_points.txt").write_text(entry_points, encoding="utf-8")
         importlib.invalidate_caches()
-        plugins.cache_clear()
+        discovery._found.cache_clear()
 
     yield lay_out
     sys.modules.pop("their_package", None)
-    plugins.cache_clear()
+    discovery._found.cache_clear()
 
 
 def load(kind: Kind, name: str) -> type[ContrastiveAnalysisMethod] | type[DatasetBuilder]:
@@ -141,10 +142,76 @@ def test_one_package_may_bring_both_kinds(install: Install) -> None:
 
 
 @pytest.mark.parametrize(("kind", "taken"), [("methods", "pca"), ("datasets", "planted")])
-def test_a_name_that_is_taken_is_refused_and_both_are_named(install: Install, kind: Kind, taken: str) -> None:
-    install("", f"[cabench.{kind}]\n{taken} = their_package:Mine\n")
-    with pytest.raises(UserError, match=f"{taken!r} of their_package:Mine is taken by cabench.{kind}.{taken}"):
-        plugins(kind)
+def test_a_name_that_is_taken_is_left_out_and_both_are_named(install: Install, kind: Kind, taken: str) -> None:
+    install("", f"[cabench.{kind}]\n{taken} = their_package:Mine\nanother = their_package:Mine\n")
+    (reason,) = left_out(kind)
+    assert f"{taken!r} of their_package:Mine is taken by cabench.{kind}.{taken}; uninstall" in reason
+    assert load(kind, taken).__module__ == f"cabench.{kind}.{taken}"
+    assert "another" in plugins(kind)
+
+
+def test_a_summary_is_the_first_line_of_the_module(install: Install) -> None:
+    install('"""Theirs: what it does.\n\nMore."""', "[cabench.methods]\ntheirs = their_package:Mine\n")
+    assert plugins("methods")["theirs"].summary == "Theirs: what it does (their-package)"
+
+
+def test_the_summary_of_a_module_in_a_package_is_read_without_importing_either(
+    install: Install, tmp_path: Path
+) -> None:
+    (tmp_path / "their_folder").mkdir()
+    (tmp_path / "their_folder/__init__.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    (tmp_path / "their_folder/deep.py").write_text('"""Deep."""\nraise SystemExit', encoding="utf-8")
+    install("", "[cabench.methods]\ntheirs = their_folder.deep:Mine\n")
+    assert plugins("methods")["theirs"].summary == "Deep (their-package)"
+    assert "their_folder" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("code", "target", "reason"),
+    [
+        ("def (", "their_package", "invalid syntax"),
+        ("x = '\0'", "their_package", "null bytes"),
+        ("", "their_absent_package", "there is no module their_absent_package"),
+        ("", "their_absent_package.deep", "there is no module their_absent_package.deep"),
+        ("", "their_package.deep", "there is no module their_package.deep"),
+    ],
+)
+def test_a_module_that_cannot_be_read_is_listed_with_the_reason_and_stops_nothing_else(
+    install: Install, code: str, target: str, reason: str
+) -> None:
+    install(code, f"[cabench.methods]\ntheirs = {target}:Mine\n")
+    summary = plugins("methods")["theirs"].summary
+    assert summary.startswith("cannot be read (")
+    assert reason in summary
+    assert summary.endswith(" (their-package)")
+    assert {method.name for method in loadable_methods()} == files_of("methods")
+
+
+def test_a_package_without_a_docstring_is_named_alone(install: Install) -> None:
+    install("", "[cabench.methods]\ntheirs = their_package\n")
+    assert plugins("methods")["theirs"].summary == "(their-package)"
+
+
+def test_what_is_left_out_is_listed_with_its_reason(install: Install, cabench_here) -> None:
+    install("", "[cabench.methods]\npca = their_package:Mine\n")
+    listed = cabench_here("list", "methods")
+    assert "\npca " in listed.stdout
+    assert listed.stderr.startswith("Left out: The method name 'pca' of their_package:Mine is taken by ")
+    assert cabench_here("list", "datasets").stderr == ""
+
+
+@pytest.mark.parametrize("code", ["raise RuntimeError('broken')", "def ("])
+def test_a_broken_package_is_left_out_of_all_methods_and_stops_no_profile(
+    install: Install, cabench_here, code: str
+) -> None:
+    install(code, "[cabench.methods]\ntheirs = their_package:Mine\n")
+    cabench_here("data", "build", "planted", "--profile", "smoke")
+    for profile in ("smoke", "matched"):
+        planned = cabench_here("plan", "--methods", "all", "--datasets", "planted", "--profile", profile)
+        assert planned.returncode == 0, planned.stderr
+    planned = cabench_here("plan", "--methods", "all", "--datasets", "planted", "--profile", "smoke").stdout
+    (line,) = [line for line in planned.splitlines() if "theirs" in line]
+    assert "left out (The method 'theirs' (their_package) cannot be imported: " in line
 
 
 def test_listing_does_not_import_an_installed_package(install: Install) -> None:
@@ -177,10 +244,11 @@ def test_an_entry_point_without_the_class_it_promises_is_refused(install: Instal
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "..", "x" * 101])
-def test_a_name_that_could_lead_out_of_a_folder_is_refused(install: Install, name: str) -> None:
+def test_a_name_that_could_lead_out_of_a_folder_is_left_out(install: Install, name: str) -> None:
     install("", f"[cabench.methods]\n{name} = their_package\n")
-    with pytest.raises(UserError, match="is no name for a method; uninstall the package"):
-        load_method("pca")
+    (reason,) = left_out("methods")
+    assert "is no name for a method; uninstall the package" in reason
+    assert set(plugins("methods")) == files_of("methods")
 
 
 @pytest.mark.parametrize("raised", ["RuntimeError('broken')", "SystemExit(3)"])

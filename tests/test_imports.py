@@ -47,9 +47,56 @@ def test_importing_the_package_loads_nothing_slow(tmp_path):
     assert python(code, tmp_path) == "[]"
 
 
+# What other packages do when they are imported depends on the system as well: they are there before it is changed.
+ELSEWHERE = """
+import jinja2, openpyxl, os, platformdirs, rich.console, signal, sys, tabulate, typer
+
+sys.platform = sys.argv.pop(1)
+del os.sched_getaffinity
+if sys.platform == "win32":
+    for name in ("fcntl", "grp", "pwd", "resource", "termios"):
+        sys.modules[name] = None
+    for name in ("O_NOFOLLOW", "fork", "pread"):
+        delattr(os, name)
+    for name in ("SIGCONT", "SIGHUP", "SIGKILL", "SIGSTOP", "SIGTSTP"):
+        delattr(signal, name)
+    open_here = os.open
+    def open_there(path, flags, *arguments):
+        assert flags != os.O_RDONLY or not os.path.isdir(path), "Windows opens no folders"
+        return open_here(path, flags, *arguments)
+    os.open = open_there
+"""
+COMMAND = "from cabench.__main__ import console; console()"
+CELL = ("--methods", "pca", "--datasets", "planted", "--seeds", "0", "--no-controls", "--profile", "smoke")
+
+
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+@pytest.mark.parametrize(
+    ("code", "arguments", "said"),
+    [
+        ("import cabench; print(*(getattr(cabench, name).__name__ for name in cabench.__all__))", (), "FitContext"),
+        (COMMAND, ("--help",), "Usage"),
+        (COMMAND, ("list", "methods"), "sepclr"),
+        (COMMAND, ("plan", *CELL), "missing"),
+        (COMMAND, ("run", *CELL, "--results", "results"), "pca"),
+    ],
+    ids=["names", "help", "list", "plan", "run"],
+)
+def test_other_systems_lack_what_linux_has(start_python, tmp_path, system, code, arguments, said):
+    process = start_python(tmp_path, "-c", ELSEWHERE + code, system, *arguments)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert said in output
+
+
 def test_everything_public_can_be_had_by_name():
     for name in cabench.__all__:
         assert getattr(cabench, name).__doc__
+
+
+def test_public_names_are_shown_before_they_are_used(tmp_path):
+    code = "import cabench; print(dir(cabench) == sorted(cabench.__all__))"
+    assert python(code, tmp_path, CHECKOUT) == "True"
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -32,10 +32,9 @@ def test_profiles_give_the_configurations_of_the_published_records() -> None:
         method = resolved.method(record.method["label"], record.dataset["label"])
         provider = resolved.dataset(record.dataset["label"])
         assert (method.version, method.config.to_dict()) == (record.method["version"], record.method["config"])
-        assert (provider.version, provider.config.to_dict()) == (
-            record.dataset["builder_version"],
-            record.dataset["config"],
-        )
+        # Fields that a builder got later are not in older records; their defaults are what the builder did before.
+        assert provider.version == record.dataset["builder_version"]
+        assert provider.config.to_dict().items() >= record.dataset["config"].items()
 
 
 def test_the_gates_profile_gives_the_configurations_of_its_baseline() -> None:

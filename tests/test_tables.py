@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cabench.data.dataset import DataForm, as_float, float_batches
-from cabench.data.file import DatasetWriter
+from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 from cabench.experiment.request import check_method
 from cabench.method import ContrastiveAnalysisMethod

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,9 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from cabench import training
+from cabench import checkpoint
 from cabench.checkpoint import Checkpoint
-from cabench.config import setting
 from cabench.context import FitContext, Randomness
 from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo, Population
 from cabench.errors import StopRequested, UserError
@@ -37,6 +37,7 @@ from cabench.training import (
     OutOfMemoryError,
     TrainingConfig,
     descend,
+    weighted_sum,
 )
 
 CPU = torch.device("cpu")
@@ -47,8 +48,8 @@ SIZE = 2
 class LinearConfig(TrainingConfig):
     """Small numbers."""
 
-    epochs: int = setting(3, at_least=1)
-    batch_size: int = setting(4, at_least=4)
+    epochs: int = 3
+    batch_size: int = 4
 
 
 class Linear(GradientTrainedMethod):
@@ -88,7 +89,7 @@ class Linear(GradientTrainedMethod):
         dark, bright = (layer(batch.images.flatten(1))[:, 0] for batch in (background, target))
         loss = dark.mean() - (bright * (shade + noise)).mean()
         descend(self.optimizers["all"], loss)
-        terms = self.terms(len(self.seen), loss.detach())
+        terms = self.terms(len(self.seen), loss)
         self.after_step(len(self.seen))
         return terms
 
@@ -286,6 +287,31 @@ def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     fitted(dataset(), context(None, checkpoint_every_s=0))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_terms_are_summed_with_the_weights_that_the_configuration_has_for_them() -> None:
+    @dataclass(frozen=True)
+    class Weights(TrainingConfig):
+        second_weight: float = 3.0
+        fourth_weight: float = 100.0
+
+    terms = {name: torch.tensor(value) for name, value in (("first", 1.0), ("second", 2.0), ("third", 0.5))}
+    assert weighted_sum(terms, Weights()).item() == 1 + 3 * 2 + 0.5
+
+
+def test_the_graphs_of_a_steps_terms_are_gone_when_the_next_step_begins() -> None:
+    method, graphs = Linear(), []
+
+    def terms(step: int, loss: Tensor) -> dict[str, Tensor]:
+        assert [graph() for graph in graphs] == [None] * (step - 1)
+        marked = loss * 1
+        assert marked.requires_grad
+        graphs.append(weakref.ref(marked))
+        return {"total": marked}
+
+    method.terms = terms
+    method.fit(dataset(), context())
+    assert len(graphs) > 3
 
 
 def test_terms_of_lower_precision_are_summed_in_float32(tmp_path: Path) -> None:
@@ -603,7 +629,7 @@ def test_a_device_that_is_full_when_a_checkpoint_is_loaded_does_not_cost_the_che
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "unpack_optimizer", full)
+        patch.setattr(checkpoint, "unpack_optimizer", full)
         with pytest.raises(torch.OutOfMemoryError):
             fitted(dataset(), context(interrupted))
     assert len(fitted(dataset(), context(interrupted)).seen) == 6, "training began anew"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cabench.cli import data, experiments, methods
+from cabench.cli import data, experiments, methods, vectors
 
 app = typer.Typer(
     add_completion=False,
@@ -14,6 +14,8 @@ app = typer.Typer(
 )
 for command in (experiments.run, experiments.plan, experiments.evaluate, experiments.report, experiments.gate):
     app.command()(command)
+app.command()(vectors.score)
+app.command()(vectors.encode)
 app.command("check-method")(methods.check_method)
 app.command("list")(methods.list_)
 app.add_typer(data.app, name="data")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cabench.cli.options import DataRoot, ProfileName, Sets, columns, say_all
+from cabench.cli.options import DataRoot, ProfileName, Sets, ValueRange, columns, say_all
 from cabench.files.names import printable
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def data_import(
     seed: Annotated[int, typer.Option(help="Of the drawn split.")] = 0,
     size: Annotated[int | None, typer.Option(help="Scale the middle square to this many pixels.")] = None,
     channels: Annotated[Channels | None, typer.Option(help="Make all images grey, or all colour.")] = None,
-    value_range: Annotated[
-        tuple[int, int] | None, typer.Option("--range", help="Values of 16-bit images that become black and white.")
-    ] = None,
+    value_range: ValueRange = None,
     table: Annotated[bool, typer.Option("--table", help="Import features from CSV files, not images.")] = False,
 ) -> None:
     """Make a data set of your own background and target, which --datasets takes."""
@@ -121,13 +119,10 @@ def data_info(
     from tabulate import tabulate
 
     from cabench.data import overview as dataset_overview
-    from cabench.data.checks import check_layout
     from cabench.data.dataset import SPACES
     from cabench.errors import UserError
 
     file = _data_file(name, profile, sets, data_root)
-    if errors := check_layout(file.path).errors:
-        raise UserError(errors[0])
     info = file.info
     shape = "features" if info.is_table else "channels x height x width"
     columns(

@@ -34,11 +34,12 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Compute finished cells again.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between two checkpoints, from 0.")] = 60.0,
     protocol: Protocols = None,
+    models: Annotated[bool, typer.Option(help="Keep the fitted method with each cell.")] = True,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
     from cabench.api import run_request
 
-    done = run_request(request, results, force, checkpoint_seconds, protocol or [])
+    done = run_request(request, results, force, checkpoint_seconds, protocol or [], models)
     say_all(done.unread)
     typer.echo(str(done))
     say_all(done.unreported, "not in report.md: ")
@@ -56,11 +57,15 @@ def plan(request: Request, results: Results = DEFAULT_RESULTS) -> None:
     """Show every cell of a run and its state; compute nothing."""
     from tabulate import tabulate
 
+    from cabench.experiment.estimate import estimate
     from cabench.experiment.plan import survey
     from cabench.experiment.store import ResultsStore
 
-    lines = survey(request, ResultsStore(results))
+    store = ResultsStore(results)
+    lines, left, device = survey(request, store)
     typer.echo(printable(tabulate(lines, headers=["data set", "method", "seed", "key", "state"], tablefmt="simple")))
+    if said := estimate(left, store.readable_records()[0], device):
+        typer.echo(f"\n{said}")
 
 
 def evaluate(

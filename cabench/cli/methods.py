@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import ProfileName, Sets, columns
+from cabench.cli.options import ProfileName, Sets, columns, say_all
 from cabench.files.names import printable
 
 
@@ -47,10 +47,12 @@ def list_(
     if what is Listing.PROFILES:
         columns([(name, load_profile(name).description) for name in profile_names()])
     else:
-        from cabench.discovery import plugins
+        from cabench.discovery import Kind, left_out, plugins
 
         named = load_profile(profile)
         is_method = what is Listing.METHODS
         variants = named.method_variants if is_method else named.dataset_variants
-        rows = [(plugin.name, plugin.summary) for plugin in plugins("methods" if is_method else "datasets").values()]
+        kind: Kind = "methods" if is_method else "datasets"
+        rows = [(plugin.name, plugin.summary) for plugin in plugins(kind).values()]
         columns(rows + [(name, variant.summary) for name, variant in variants.items()])
+        say_all(left_out(kind), "Left out: ")

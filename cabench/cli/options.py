@@ -25,6 +25,10 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME.FIELD=VALUE", help="Set one field of a method or data set. Repeatable."),
 ]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<number>.")]
+ValueRange = Annotated[
+    tuple[int, int] | None, typer.Option("--range", help="Values of 16-bit images that become black and white.")
+]
 Results = Annotated[Path, typer.Option(help="Folder of records.")]
 DataRoot = Annotated[
     Path | None, typer.Option(envvar="CABENCH_DATA", help="Folder of raw data. Default: download into the cache.")
@@ -46,7 +50,7 @@ def _request(
     seeds: Annotated[str, typer.Option(help="Seeds, such as 0-4 or 0,2. Default: the profile's.")] = "",
     profile: ProfileName = "quick",
     sets: Sets = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<number>.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")] = "auto",
     data_root: DataRoot = None,
     controls: Annotated[bool, typer.Option(help="Add the profile's control methods.")] = True,

@@ -12,8 +12,10 @@ from filelock import FileLock
 
 from cabench.config import Settings
 from cabench.data.cache import cache_folder, download_folder
-from cabench.data.file import SCHEMA, DatasetFile, DatasetWriter
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SCHEMA
 from cabench.data.sources import Source
+from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 from cabench.files.atomic import remove_left_behind
 from cabench.files.hdf5 import replacing_hdf5

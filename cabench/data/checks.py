@@ -1,6 +1,6 @@
 """Whether a data set file keeps its contract, and what else its user should know before days of work rest on it.
 
-An error is a broken contract: something in the file is not what `cabench.data.file` says, so that methods and probes
+An error is a broken contract: something in the file is not what `cabench.data.layout` says, so that methods and probes
 would fail on it or, worse, would not. A warning is about data that keeps the contract and can be used, but from which
 less can be learned than it seems. These are errors:
 
@@ -22,19 +22,18 @@ A file is read in pieces of a few megabytes; eight bytes an image are kept of it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from cabench.data.dataset import FEWEST_ROWS, Attribute
-from cabench.data.file import content_sha256
-from cabench.data.layout import Findings, Split, check_splits
-from cabench.errors import UserError
-from cabench.files.hdf5 import UNREADABLE
+from cabench.data.layout import Findings, StoredSplit, check_layout, examine, is_storable, texts
+from cabench.data.writing import content_sha256
+from cabench.files.hdf5 import TEXTS
 
-PIECE = 1 << 22  # bytes of images looked at together: as float64, eight times as much
 NEAR_CONSTANT = 1.0  # standard deviation of all values of an image, in grey levels
 STANDARDISED = 0.1  # how far a feature's mean may be from 0, and its standard deviation from 1
 POPULATIONS = ("background", "target")
@@ -42,62 +41,48 @@ MOST_NAMED = 8  # classes or features in one sentence
 
 
 def check_file(path: Path) -> Findings:
-    """Check a data set file. Values are looked at where the layout is sound.
+    """Check a data set file. Values are looked at where the layout is sound, in one pass over the file.
 
     Raises:
         UserError: when there is no such file.
     """
-    return _found(path, _check_file)
-
-
-def check_layout(path: Path) -> Findings:
-    """Check groups, types and shapes alone, which is quick: whatever values there are can then be read.
-
-    Raises:
-        UserError: when there is no such file.
-    """
-    return _found(path, check_splits)
-
-
-def _found(path: Path, check: Callable[[h5py.File, Findings], object]) -> Findings:
-    if not path.is_file():
-        raise UserError(f"There is no data set file {path}; check the path or build the data set first.")
-    findings = Findings(path)
-    try:
-        with h5py.File(path, "r") as file:
-            check(file, findings)
-    except UNREADABLE as error:  # of a file that is no HDF5, cut short or damaged
-        findings.error(f"it cannot be read as HDF5 ({error})")
+    _, findings = examine(path, _check_content)
     return findings
 
 
-def _check_file(file: h5py.File, findings: Findings) -> None:
-    splits = check_splits(file, findings)
+def _check_content(file: h5py.File, findings: Findings) -> None:
+    splits = check_layout(file, findings)
     if findings.errors:
         return
-    if content_sha256(file) != file.attrs["content_sha256"]:
+    looks = {split.name: _Features(split) if split.is_table else _Images(split) for split in splits}
+    if (
+        content_sha256(file, lambda split, start, rows: looks[split].look_at(start, rows))
+        != file.attrs["content_sha256"]
+    ):
         findings.error("it is damaged: its content hash is another; build or write it again")
-    hashes = []
     for split in splits:
         _check_populations(split, findings)
-        for name in split.attributes:
-            _check_values(split, name, findings)
-        hashes.append(_check_examples(split, findings))
+        for attribute in split.attributes.values():
+            _check_values(split, attribute, findings)
+        looks[split.name].conclude(findings)
+        for kind in TEXTS:
+            _check_texts(split, kind, findings)
+    hashes = [look.hashes for look in looks.values()]
     for index, split in enumerate(splits):
         _check_repeats(split, hashes[index], findings)
         for earlier in range(index):
             _check_overlap(splits[earlier], hashes[earlier], split, hashes[index], findings)
 
 
-def _check_populations(split: Split, findings: Findings) -> None:
+def _check_populations(split: StoredSplit, findings: Findings) -> None:
     for population, rows in zip(POPULATIONS, (~split.is_target, split.is_target), strict=True):
         if not rows.any():
             findings.error(f"/{split.name} holds no {population} images; contrastive analysis needs both populations")
 
 
-def _check_values(split: Split, name: str, findings: Findings) -> None:
+def _check_values(split: StoredSplit, attribute: Attribute, findings: Findings) -> None:
     """The values of one attribute: in range, defined where they may be, and enough of them for a probe."""
-    attribute, values, place = split.attributes[name], split.values[name], f"/{split.name}/attributes/{name}"
+    values, place = split.values(attribute.name), f"/{split.name}/attributes/{attribute.name}"
     before = len(findings.errors)
     if attribute.kind == "class":
         wrong = np.flatnonzero((values < -1) | (values >= len(attribute.classes)))
@@ -119,12 +104,21 @@ def _check_values(split: Split, name: str, findings: Findings) -> None:
                 f"({len(wrong)} such values)"
             )
     if len(findings.errors) == before:
-        _check_enough(split, attribute, defined, findings)
+        _check_enough(split, attribute, values, defined, findings)
 
 
-def _check_enough(split: Split, attribute: Attribute, defined: np.ndarray, findings: Findings) -> None:
+def _check_texts(split: StoredSplit, kind: str, findings: Findings) -> None:
+    """Names or groups, which may be shown on a terminal."""
+    wrong = [row for row, text in enumerate(texts(split.group, kind, 0)) if not is_storable(text)]
+    if wrong:
+        findings.error(f"/{split.name}/{kind}[{wrong[0]}] does not print in one line ({len(wrong)} such texts)")
+
+
+def _check_enough(
+    split: StoredSplit, attribute: Attribute, values: np.ndarray, defined: np.ndarray, findings: Findings
+) -> None:
     """Whether probes have rows enough: fitted on both populations together where common, scored on each apart."""
-    values, place = split.values[attribute.name], f"/{split.name}/attributes/{attribute.name}"
+    place = f"/{split.name}/attributes/{attribute.name}"
     groups = {"target": split.is_target}
     if attribute.space == "common":
         together = {"background and target": np.ones_like(split.is_target)}
@@ -143,36 +137,41 @@ def _check_enough(split: Split, attribute: Attribute, defined: np.ndarray, findi
             findings.warn(f"{place} has classes with fewer than {FEWEST_ROWS} {words} images to probe: {_listed(few)}")
 
 
-def _check_examples(split: Split, findings: Findings) -> np.ndarray:
-    """Images or features, piece by piece. Gives a hash of each, uint64 (n,)."""
-    hashes = np.empty(len(split.examples), np.uint64)
-    check = _Features(split) if split.is_table else _Images(split)
-    for start, rows in _pieces(split.examples):
-        # 64 bits: of a million different images, two agree by chance in one of thirty million data sets.
-        digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows)
-        hashes[start : start + len(rows)] = np.frombuffer(b"".join(digests), np.uint64)
-        check.look_at(start, rows)
-    check.conclude(findings)
-    return hashes
+class _Examples(ABC):
+    """Looks at the images or features of a split as they pass by.
 
+    Attributes:
+        hashes: of each, uint64 (n,).
+    """
 
-def _pieces(examples: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
-    """The index of the first row, and rows flattened to (m, values), of one piece after another."""
-    size = int(np.prod(examples.shape[1:])) * examples.dtype.itemsize
-    count = max(1, PIECE // size)
-    for start in range(0, len(examples), count):
-        rows = examples[start : start + count]
-        yield start, rows.reshape(len(rows), -1)
-
-
-class _Images:
-    """Counts images that show next to nothing."""
-
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: StoredSplit) -> None:
         self._split = split
-        self._empty: list[int] = []
+        self.hashes = np.empty(len(split.examples), np.uint64)
 
     def look_at(self, start: int, rows: np.ndarray) -> None:
+        """Take in some of the examples, whose first is number `start`."""
+        # 64 bits: of a million different images, two agree by chance in one of thirty million data sets.
+        digests = (hashlib.blake2b(row, digest_size=8).digest() for row in rows)
+        self.hashes[start : start + len(rows)] = np.frombuffer(b"".join(digests), np.uint64)
+        self._measure(start, rows.reshape(len(rows), -1))
+
+    @abstractmethod
+    def _measure(self, start: int, rows: np.ndarray) -> None:
+        """Likewise, of rows flattened to (m, values)."""
+
+    @abstractmethod
+    def conclude(self, findings: Findings) -> None:
+        """Say what was found."""
+
+
+class _Images(_Examples):
+    """Counts images that show next to nothing."""
+
+    def __init__(self, split: StoredSplit) -> None:
+        super().__init__(split)
+        self._empty: list[int] = []
+
+    def _measure(self, start: int, rows: np.ndarray) -> None:
         self._empty += (start + np.flatnonzero(rows.std(axis=1) < NEAR_CONSTANT)).tolist()
 
     def conclude(self, findings: Findings) -> None:
@@ -184,16 +183,16 @@ class _Images:
             )
 
 
-class _Features:
+class _Features(_Examples):
     """Checks that features are finite and, in the training split, standardised."""
 
-    def __init__(self, split: Split) -> None:
-        self._split = split
+    def __init__(self, split: StoredSplit) -> None:
+        super().__init__(split)
         self._infinite: list[int] = []
         self._sum = np.zeros(split.examples.shape[1])
         self._squares = np.zeros(split.examples.shape[1])
 
-    def look_at(self, start: int, rows: np.ndarray) -> None:
+    def _measure(self, start: int, rows: np.ndarray) -> None:
         finite = np.isfinite(rows)
         self._infinite += (start + np.flatnonzero(~finite.all(axis=1))).tolist()
         exact = np.where(finite, rows, 0).astype(np.float64)
@@ -223,7 +222,7 @@ class _Features:
                 )
 
 
-def _check_repeats(split: Split, hashes: np.ndarray, findings: Findings) -> None:
+def _check_repeats(split: StoredSplit, hashes: np.ndarray, findings: Findings) -> None:
     """Examples that are in a split more than once."""
     order = np.argsort(hashes, kind="stable")
     again = np.sort(order[1:][hashes[order][1:] == hashes[order][:-1]])
@@ -236,7 +235,7 @@ def _check_repeats(split: Split, hashes: np.ndarray, findings: Findings) -> None
 
 
 def _check_overlap(
-    earlier: Split, earlier_hashes: np.ndarray, later: Split, later_hashes: np.ndarray, findings: Findings
+    earlier: StoredSplit, earlier_hashes: np.ndarray, later: StoredSplit, later_hashes: np.ndarray, findings: Findings
 ) -> None:
     """Examples that are in two splits."""
     shared = np.flatnonzero(np.isin(later_hashes, earlier_hashes))

@@ -164,6 +164,11 @@ class ContrastiveDataset(NamedTuple):
     background: Population
     target: Population
 
+    @property
+    def images(self) -> Tensor:
+        """All images, background first: the order in which vectors from elsewhere are expected."""
+        return torch.cat([self.background.images, self.target.images])
+
 
 def as_float(images: Tensor) -> Tensor:
     """uint8 images in [0, 255] as float32 in [0, 1], same shape and device, in channels-last memory.

@@ -1,160 +1,35 @@
-"""The HDF5 file that a data set is: how it is written, read and hashed. `cabench.data.checks` verifies it.
-
-/                     attrs: schema, name, builder_version, config (JSON), sources (JSON), content_sha256;
-                      notes (JSON list of sentences) where the builder had something to tell
-/<split>/images       uint8 (n, channels, height, width)
-/<split>/features     float32 (n, features), finite, in place of images: a data set of feature tables, whose columns are
-                      standardised by mean and standard deviation over the training rows
-/<split>/is_target    bool (n,)
-/<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
-    attrs: space = "common" | "salient", kind = "class" | "real", classes = [...] (no such attr where kind is "real"),
-        position = place in tables, from 0
-"""
+"""A data set on disk: opened, read and checked. `cabench.data.layout` says what stands in its file."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 import torch
-from typing_extensions import TypedDict
 
-from cabench.data.dataset import Attribute, ContrastiveDataset, DatasetInfo, Population, example_shape
+from cabench.data.checks import check_file
+from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population, example_shape
+from cabench.data.layout import SPLITS, Findings, Split, TitledSource, check_layout, examine, examples, texts
+from cabench.data.writing import content_sha256
 from cabench.errors import UserError
-from cabench.files.hdf5 import UNREADABLE, check_contents
-from cabench.files.json import canonical_json, check_tree, parse_json
+from cabench.files.hdf5 import UNREADABLE, pieces
+from cabench.files.json import parse_json
 from cabench.hardening.trial import try_reading
 
-SCHEMA = 1
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, Split] = ("train", "test")
-CHUNK_ROWS = 1000  # images copied or hashed at a time: 3 MB of 32 x 32 colour, 150 MB of 224 x 224
 
+class Rows(NamedTuple):
+    """What is told of the examples of one population, apart from what they show.
 
-class SplitWriter:
-    """Receives the images of one split, or the rows of its table, chunk by chunk, in their final order."""
+    Attributes:
+        names: (n,) text, what each is called where it comes from, "" = nothing.
+        groups: (n,) text, equal for examples that belong together, such as one subject's; "" = none.
+    """
 
-    def __init__(
-        self, group: h5py.Group, rows: int, image_shape: tuple[int, ...], attributes: Sequence[Attribute]
-    ) -> None:
-        name, dtype = ("features", np.float32) if len(example_shape(image_shape)) == 1 else ("images", np.uint8)
-        self._images = group.create_dataset(name, (rows, *image_shape), dtype)
-        self._is_target = group.create_dataset("is_target", (rows,), np.bool_)
-        self._values = {}
-        values = group.create_group("attributes")
-        for position, attribute in enumerate(attributes):
-            undefined = attribute.undefined()
-            dataset = values.create_dataset(attribute.name, (rows,), undefined.dtype, fillvalue=undefined)
-            dataset.attrs.update(space=attribute.space, kind=attribute.kind, position=position)
-            if attribute.classes:
-                dataset.attrs["classes"] = attribute.classes
-            self._values[attribute.name] = dataset
-        self._written = 0
-        self._rows = rows
-
-    def append(self, images: np.ndarray, is_target: bool, attributes: Mapping[str, np.ndarray]) -> None:
-        """Write the next images, all of one population.
-
-        Args:
-            images: uint8 (n, channels, height, width); of a table float32 (n, features), finite and standardised.
-            is_target: whether they are target images.
-            attributes: (n,) values by name; an attribute that is left out is undefined for these images.
-
-        Raises:
-            ValueError: for anything else, and for more images than were declared.
-        """
-        start, end = self._written, self._written + len(images)
-        if images.dtype != self._images.dtype:
-            stored = "uint8 in [0, 255]" if self._images.dtype == np.uint8 else "float32"
-            raise ValueError(f"{self._images.name} is stored as {stored}, but {images.dtype} was given.")
-        if images.shape[1:] != self._images.shape[1:]:
-            raise ValueError(f"{images.shape[1:]} was given where {self._images.shape[1:]} was declared.")
-        if images.ndim == 2 and not np.isfinite(images).all():
-            raise ValueError("Features must be finite.")
-        for name, values in attributes.items():
-            if len(values) != len(images):
-                raise ValueError(f"{len(values)} values of {name!r} were given for {len(images)} images.")
-        if end > self._rows:
-            raise ValueError(f"{end} images appended to a split that was declared with {self._rows}.")
-        self._images[start:end] = images
-        self._is_target[start:end] = is_target
-        for name, values in attributes.items():
-            self._values[name][start:end] = values
-        self._written = end
-
-    def check_complete(self) -> None:
-        """Raise ValueError when fewer images were appended than were declared."""
-        if self._written != self._rows:
-            raise ValueError(f"{self._written} images appended to a split that was declared with {self._rows}.")
-
-
-class DatasetWriter:
-    """Writes one data set to an open HDF5 file."""
-
-    def __init__(self, file: h5py.File) -> None:
-        self._file = file
-        self._notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Keep a sentence that whoever uses the data must know, e.g. that fewer images were found than wanted."""
-        self._notes.append(text)
-
-    @contextmanager
-    def split(
-        self, name: Split, rows: int, image_shape: tuple[int, ...], attributes: Sequence[Attribute]
-    ) -> Iterator[SplitWriter]:
-        """Open a split of `rows` images for writing; exactly that many must be appended inside the block.
-
-        Args:
-            name: "train" or "test".
-            rows: how many images, or rows of a table.
-            image_shape: (channels, height, width); of a table (features,).
-            attributes: in the order in which tables of results show them.
-        """
-        writer = SplitWriter(self._file.create_group(name), rows, image_shape, attributes)
-        yield writer
-        writer.check_complete()
-
-    def finish(
-        self, name: str, builder_version: int, config: Mapping[str, object], sources: Sequence[Mapping[str, object]]
-    ) -> None:
-        """Write the attributes of the file, the content's hash last."""
-        if self._notes:
-            self._file.attrs["notes"] = canonical_json(self._notes)
-        self._file.attrs.update(
-            schema=SCHEMA,
-            name=name,
-            builder_version=builder_version,
-            config=canonical_json(config),
-            sources=canonical_json(sources),
-            content_sha256=content_sha256(self._file),
-        )
-
-
-def examples(split: h5py.Group) -> h5py.Dataset:
-    """The images of a split or, in a data set of feature tables, its features."""
-    return split["features"] if "features" in split else split["images"]
-
-
-def content_sha256(file: h5py.File) -> str:
-    """SHA-256 of every split's images, populations, attribute values and attribute declarations."""
-    result = hashlib.sha256()
-    for split in sorted(file):
-        group = file[split]
-        values = group["attributes"]
-        datasets = [examples(group), group["is_target"], *(values[name] for name in sorted(values))]
-        for dataset in datasets:
-            declared = {key: _plain(value) for key, value in dataset.attrs.items()}
-            result.update(canonical_json([dataset.name, list(dataset.shape), str(dataset.dtype), declared]).encode())
-            for start in range(0, len(dataset), CHUNK_ROWS):
-                result.update(np.ascontiguousarray(dataset[start : start + CHUNK_ROWS]).tobytes())
-    return result.hexdigest()
+    names: np.ndarray
+    groups: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -164,30 +39,27 @@ class DatasetFile:
     Attributes:
         path: the HDF5 file.
         info: what it holds.
+        verified: the state of the file in which all of it was found sound, None where that was not looked at.
     """
 
     path: Path
     info: DatasetInfo
+    verified: tuple[int, ...] | None = field(default=None, compare=False)
 
     @classmethod
     def open(cls, path: Path) -> DatasetFile:
         """Read the description of a data set file.
 
         Raises:
-            UserError: when the file is missing, is no HDF5 file, or does not follow the layout above.
+            UserError: when the file is missing, is no HDF5 file, or does not follow the layout.
         """
-        if not path.is_file():
-            raise UserError(f"There is no data set file {path}; check the path or build the data set first.")
-        try:
-            with h5py.File(path, "r") as file:
-                check_contents(file)
-                _check_arrays(file)
-                return cls(path, _read_info(file))
-        except UNREADABLE as error:
-            raise UserError(
-                f"{path} is not a data set file of cabench ({error}); `cabench data verify {path}` says all that is "
-                "wrong with it. Delete it and build or write it again."
-            ) from error
+        info, findings = examine(path, _describe)
+        if info is not None:
+            return cls(path, info)
+        raise UserError(
+            f"{findings.errors[0]} {path.name} is not a data set file of cabench, or damaged; `cabench data verify "
+            f"{path}` says all that is wrong with it. Delete it and build or write it again."
+        )
 
     @classmethod
     def open_from_elsewhere(cls, path: Path) -> DatasetFile:
@@ -202,8 +74,7 @@ class DatasetFile:
     def read(self, split: Split) -> ContrastiveDataset:
         """Read one split into memory: its images, once, and a constant."""
         with h5py.File(self.path, "r") as file:
-            is_target = file[split]["is_target"][:]
-            images = [_read_images(examples(file[split]), is_target == flag) for flag in (False, True)]
+            images = _read_images(examples(file[split]), file[split]["is_target"][:])
         attributes = self.read_attributes(split)
         return ContrastiveDataset(self.info, *map(Population, images, attributes))
 
@@ -217,12 +88,28 @@ class DatasetFile:
         )
         return background, target
 
+    def read_rows(self, split: Split) -> tuple[Rows, Rows]:
+        """Names and groups of background and of target examples, in the order of `read`."""
+        with h5py.File(self.path, "r") as file:
+            is_target = file[split]["is_target"][:]
+            columns = [texts(file[split], kind, len(is_target)) for kind in Rows._fields]
+        background, target = (Rows(*(column[is_target == flag] for column in columns)) for flag in (False, True))
+        return background, target
+
+    def read_all_rows(self) -> dict[Split, tuple[Rows, Rows]]:
+        """The same of both splits."""
+        return {split: self.read_rows(split) for split in SPLITS}
+
     def check_content(self) -> None:
-        """Compute the content's hash, as before days of work rest on it. A gigabyte takes a few seconds.
+        """Compute the content's hash, as before days of work rest on it; not again of a file that was verified.
+
+        A gigabyte takes a few seconds.
 
         Raises:
             UserError: when it is another than the file says, or the file cannot be read to its end.
         """
+        if self.verified == _state(self.path):
+            return
         try:
             with h5py.File(self.path, "r") as file:
                 if content_sha256(file) == self.info.content_sha256:
@@ -232,81 +119,42 @@ class DatasetFile:
             reason = str(error)
         raise UserError(f"{self.path} is damaged ({reason}); delete it, and it is built again.")
 
-    def verify(self) -> None:
-        """Check the file as `cabench.data.checks` does; warnings are not told.
+    def verify(self) -> DatasetFile:
+        """Check the file as `cabench.data.checks` does, and give it as verified; warnings are not told.
 
         Raises:
             UserError: for the first error, and with how many others there are.
         """
-        from cabench.data.checks import check_file  # Late: it reads files through this module.
-
+        state = _state(self.path)
         errors = check_file(self.path).errors
         if errors:
             raise UserError(errors[0] + (f" ({len(errors) - 1} more errors.)" if len(errors) > 1 else ""))
+        return replace(self, verified=state)
 
 
-class TitledSource(TypedDict):
-    """An entry of the attribute `sources`, of which the title alone is read again."""
-
-    title: str
-
-
-def _check_arrays(file: h5py.File) -> None:
-    """Raise ValueError for arrays of other types or numbers of rows than the layout says."""
-    for split in SPLITS:
-        group = file[split]
-        rows, attributes = examples(group), group["attributes"].values()
-        wanted = [(rows, *(("float32", 2) if "features" in group else ("uint8", 4))), (group["is_target"], "bool", 1)]
-        wanted += [(values, "float64" if values.attrs["kind"] == "real" else "int64", 1) for values in attributes]
-        for array, kind, dimensions in wanted:
-            if array.dtype != kind or array.ndim != dimensions or len(array) != len(rows):
-                raise ValueError(
-                    f"{array.name} is {array.dtype} of shape {array.shape}, where {len(rows)} rows of {kind} in "
-                    f"{dimensions} dimension{'s' if dimensions > 1 else ''} are wanted"
-                )
-    train, test = (file[split] for split in SPLITS)
-    if examples(train).shape[1:] != examples(test).shape[1:]:
-        raise ValueError(f"{examples(test).name} holds examples of another shape than {examples(train).name}")
-    first, second = _declarations(train), _declarations(test)
-    for name in sorted(first.keys() | second.keys()):
-        if first.get(name) != second.get(name):
-            raise ValueError(f"{test.name}/attributes/{name} is declared differently from {train.name}")
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes when somebody writes to a file."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _declarations(split: h5py.Group) -> dict[str, Attribute]:
-    return {name: _read_attribute(name, values) for name, values in split["attributes"].items()}
-
-
-def _read_info(file: h5py.File) -> DatasetInfo:
-    if file.attrs["schema"] != SCHEMA:
-        raise ValueError(f"schema {file.attrs['schema']}, expected {SCHEMA}")
-    attributes = file["train/attributes"]
-    names = sorted(attributes, key=lambda name: (int(attributes[name].attrs.get("position", 0)), name))
-    check_tree(file.attrs["name"])
-    sources = [source["title"] for source in parse_json(file.attrs["sources"], list[TitledSource])]
+def _describe(file: h5py.File, findings: Findings) -> DatasetInfo | None:
+    splits = check_layout(file, findings)
+    if findings.errors:
+        return None
+    attrs, train = file.attrs, splits[0]
+    sources = [source["title"] for source in parse_json(attrs["sources"], list[TitledSource])]
     return DatasetInfo(
-        name=str(file.attrs["name"]),
-        builder_version=int(file.attrs["builder_version"]),
-        config=parse_json(file.attrs["config"], dict[str, Any]),
-        content_sha256=str(file.attrs["content_sha256"]),
+        name=attrs["name"],
+        builder_version=int(attrs["builder_version"]),
+        config=parse_json(attrs["config"], dict[str, Any]),
+        content_sha256=attrs["content_sha256"],
         sources=tuple(dict.fromkeys(sources)),
-        image_shape=example_shape(examples(file["train"]).shape[1:]),
-        attributes=tuple(_read_attribute(name, attributes[name]) for name in names),
-        counts={split: _count(file[split]["is_target"][:]) for split in SPLITS},
-        notes=parse_json(file.attrs.get("notes", "[]"), tuple[str, ...]),
+        image_shape=example_shape(train.examples.shape[1:]),
+        attributes=tuple(train.attributes.values()),
+        counts={split.name: _count(split.is_target) for split in splits if split.name in SPLITS},
+        notes=parse_json(attrs.get("notes", "[]"), tuple[str, ...]),
     )
-
-
-def _read_attribute(name: str, dataset: h5py.Dataset) -> Attribute:
-    space, kind = dataset.attrs["space"], dataset.attrs["kind"]
-    if space not in ("common", "salient") or kind not in ("class", "real"):
-        raise ValueError(f"attribute {name} declares space {space!r} and kind {kind!r}")
-    declared = dataset.attrs.get("classes", ())
-    classes = tuple(declared)
-    check_tree(list(classes))
-    if isinstance(declared, str) or not all(isinstance(label, str) for label in classes):
-        raise ValueError(f"attribute {name} declares classes that are not text")
-    return Attribute(name, space, kind, classes)
 
 
 def _count(is_target: np.ndarray) -> dict[str, int]:
@@ -314,15 +162,14 @@ def _count(is_target: np.ndarray) -> dict[str, int]:
     return {"background": len(is_target) - targets, "target": targets}
 
 
-def _read_images(dataset: h5py.Dataset, wanted: np.ndarray) -> torch.Tensor:
-    images = np.empty((int(wanted.sum()), *dataset.shape[1:]), np.uint8 if dataset.ndim == 4 else np.float32)
-    filled = 0
-    for start in range(0, len(dataset), CHUNK_ROWS):
-        chunk = dataset[start : start + CHUNK_ROWS][wanted[start : start + CHUNK_ROWS]]
-        images[filled : filled + len(chunk)] = chunk
-        filled += len(chunk)
-    return torch.from_numpy(images)
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+def _read_images(dataset: h5py.Dataset, is_target: np.ndarray) -> list[torch.Tensor]:
+    """Those of the background and those of the target, in one pass over the file."""
+    images = [np.empty((int((is_target == flag).sum()), *dataset.shape[1:]), dataset.dtype) for flag in (False, True)]
+    filled = [0, 0]
+    for start, rows in pieces(dataset):
+        here = is_target[start : start + len(rows)]
+        for flag in (False, True):
+            chosen = rows[here == flag]
+            images[flag][filled[flag] : filled[flag] + len(chosen)] = chosen
+            filled[flag] += len(chosen)
+    return [torch.from_numpy(part) for part in images]

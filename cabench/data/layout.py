@@ -1,25 +1,59 @@
-"""How a data set file is laid out: its attributes, groups, types and shapes, whatever values stand there."""
+"""The HDF5 file that a data set is: what stands where, whatever values stand there.
+
+/                     attrs: schema, name, builder_version, config (JSON), sources (JSON), content_sha256;
+                      notes (JSON list of sentences) where the builder had something to tell
+/<split>/images       uint8 (n, channels, height, width)
+/<split>/features     float32 (n, features), finite, in place of images: a data set of feature tables, whose columns are
+                      standardised by mean and standard deviation over the training rows
+/<split>/is_target    bool (n,)
+/<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
+    attrs: space = "common" | "salient", kind = "class" | "real", classes = [...] (no such attr where kind is "real"),
+        position = place in tables, from 0
+/<split>/names        optional: (n,) text, what each example is called where it comes from, "" = nothing
+/<split>/groups       optional: (n,) text, equal for examples that belong together, such as one subject's; "" = none
+
+Names and groups are UTF-8 of variable length, uncompressed, each text in one line of at most 4,096 bytes.
+This is the contract that `check_layout` holds a file to. `cabench.data.checks` looks at the values besides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
+from typing_extensions import TypedDict
 
 from cabench.data.dataset import IS_TARGET, Attribute
-from cabench.data.file import SCHEMA, SPLITS, TitledSource
-from cabench.files.hdf5 import check_contents
+from cabench.errors import UserError
+from cabench.files.hdf5 import LONGEST_TEXT, TEXT, TEXTS, UNREADABLE, check_contents
 from cabench.files.json import check_tree, parse_json
+from cabench.files.names import is_line
 
+SCHEMA = 1
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, Split] = ("train", "test")
 OPTIONAL_SPLIT = "validation"
-JSON_ATTRIBUTES: dict[str, tuple[Any, str]] = {
+_Result = TypeVar("_Result")
+
+
+class TitledSource(TypedDict):
+    """An entry of the attribute `sources`, of which the title alone is read again."""
+
+    title: str
+
+
+JSON_ATTRIBUTES: Mapping[str, tuple[Any, str]] = {
     "config": (dict[str, Any], "an object"),
     "sources": (list[TitledSource], "a list of objects with a title"),
     "notes": (tuple[str, ...], "a list of texts"),
+}
+_FORMS: Mapping[str, tuple[np.dtype[Any], tuple[str, ...]]] = {
+    "images": (np.dtype(np.uint8), ("n", "channels", "height", "width")),
+    "features": (np.dtype(np.float32), ("n", "features")),
 }
 
 
@@ -46,34 +80,59 @@ class Findings:
         self.warnings.append(f"{self.path}: {text}.")
 
 
-class Split(NamedTuple):
-    """One split whose layout is sound.
+class StoredSplit(NamedTuple):
+    """One split of an open file, of sound layout.
 
     Attributes:
-        name: e.g. "train".
+        group: its group.
         examples: its images or features, on disk.
         is_target: bool (n,).
-        attributes: as declared.
-        values: (n,) by attribute.
+        attributes: by name, in the order in which tables show them.
     """
 
-    name: str
+    group: h5py.Group
     examples: h5py.Dataset
     is_target: np.ndarray
     attributes: Mapping[str, Attribute]
-    values: Mapping[str, np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """E.g. "train"."""
+        return str(self.group.name).removeprefix("/")
 
     @property
     def is_table(self) -> bool:
         """Whether the examples are rows of features."""
         return bool(self.examples.ndim == 2)
 
+    def values(self, attribute: str) -> np.ndarray:
+        """(n,) values of an attribute."""
+        values: np.ndarray = self.group["attributes"][attribute][:]
+        return values
+
     def row(self, index: int) -> str:
         """What messages call an example."""
         return f"{self.examples.name}[{index}]"
 
 
-def check_splits(file: h5py.File, findings: Findings) -> list[Split]:
+def examine(path: Path, look: Callable[[h5py.File, Findings], _Result]) -> tuple[_Result | None, Findings]:
+    """Open a file and look into it; where HDF5 cannot read all of that, it is an error found, and there is no result.
+
+    Raises:
+        UserError: when there is no such file.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no data set file {path}; check the path or build the data set first.")
+    findings = Findings(path)
+    try:
+        with h5py.File(path, "r") as file:
+            return look(file, findings), findings
+    except UNREADABLE as error:  # of a file that is no HDF5, cut short or damaged
+        findings.error(f"it cannot be read as HDF5 ({error})")
+        return None, findings
+
+
+def check_layout(file: h5py.File, findings: Findings) -> list[StoredSplit]:
     """The splits whose layout is sound; all that a file must have, where nothing was found.
 
     Args:
@@ -87,7 +146,7 @@ def check_splits(file: h5py.File, findings: Findings) -> list[Split]:
         return []
     _check_header(file, findings)
     names = [name for name in (*SPLITS, OPTIONAL_SPLIT) if name in SPLITS or name in file]
-    found = [_check_layout(file, name, findings) for name in names]
+    found = [_check_split(file, name, findings) for name in names]
     for name in file:
         if name not in names:
             findings.error(f"/{name} is no split; there are /train, /test and, where wanted, /{OPTIONAL_SPLIT}")
@@ -95,6 +154,31 @@ def check_splits(file: h5py.File, findings: Findings) -> list[Split]:
     for other in splits[1:]:
         _check_alike(splits[0], other, findings)
     return splits
+
+
+def examples(split: h5py.Group) -> h5py.Dataset:
+    """The images of a split or, in a data set of feature tables, its features."""
+    return split["features"] if "features" in split else split["images"]
+
+
+def texts(group: h5py.Group, kind: str, rows: int) -> np.ndarray:
+    """(rows,) names or groups that a file holds in a group; "" where there are none.
+
+    Raises:
+        ValueError: for what is no UTF-8.
+    """
+    lines: np.ndarray = group[kind].asstr()[:] if kind in group else np.full(rows, "", object)
+    return lines
+
+
+def is_storable(text: str) -> bool:
+    """Whether a file may hold this as a name or group."""
+    return is_line(text) and len(text.encode()) <= LONGEST_TEXT
+
+
+def plain(value: Any) -> Any:
+    """A value of HDF5 as one of Python: a number, a text, a list."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 # The header
@@ -106,8 +190,8 @@ def _check_header(file: h5py.File, findings: Findings) -> None:
     for name in ("schema", "name", "builder_version", "config", "sources", "content_sha256"):
         if name not in attrs:
             findings.error(f"the attribute {name!r} of / is missing")
-    if "schema" in attrs and not _equals(attrs["schema"], SCHEMA):
-        findings.error(f"its schema is {_plain(attrs['schema'])!r}, but this version reads {SCHEMA}")
+    if "schema" in attrs and not (_is_integer(attrs["schema"]) and attrs["schema"] == SCHEMA):
+        findings.error(f"its schema is {plain(attrs['schema'])!r}, but this version reads {SCHEMA}")
     for name in ("name", "content_sha256"):
         if name in attrs and not _is_text(attrs[name]):
             findings.error(f"the attribute {name!r} of / is not text")
@@ -116,6 +200,10 @@ def _check_header(file: h5py.File, findings: Findings) -> None:
     for name, (kind, wanted) in JSON_ATTRIBUTES.items():
         if name in attrs and not _is_json(attrs[name], kind):
             findings.error(f"the attribute {name!r} of / is not {wanted}, written as JSON")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _is_text(value: Any) -> bool:
@@ -137,41 +225,44 @@ def _is_json(text: Any, kind: type) -> bool:
 # The layout of a split
 
 
-def _check_layout(file: h5py.File, name: str, findings: Findings) -> Split | None:
+def _check_split(file: h5py.File, name: str, findings: Findings) -> StoredSplit | None:
     """Groups, types and shapes of one split; None where its values cannot be looked at."""
     before = len(findings.errors)
     group = file.get(name)
     if not isinstance(group, h5py.Group):
         findings.error(f"the group /{name} is missing")
         return None
-    stored = _check_stored(group, findings)
-    rows = len(stored) if stored is not None and stored.ndim else 0
-    is_target = _check_column(group, "is_target", np.dtype(np.bool_), rows, findings)
-    declared: dict[str, Attribute] = {}
-    values: dict[str, np.ndarray] = {}
+    stored = _check_examples(group, findings)
+    rows = 0 if stored is None else len(stored)
+    _check_column(group, "is_target", np.dtype(np.bool_), rows, findings)
+    for kind in TEXTS:
+        if kind in group:
+            _check_column(group, kind, TEXT, rows, findings)
+    declared: list[Attribute] = []
     attributes = group.get("attributes")
-    if not isinstance(attributes, h5py.Group):
-        findings.error(f"the group /{name}/attributes is missing")
-    else:
+    if isinstance(attributes, h5py.Group):
         for key in attributes:
             attribute = _check_declaration(attributes, key, findings)
             if attribute is not None:
-                declared[key] = attribute
-                values[key] = _check_column(attributes, key, attribute.undefined().dtype, rows, findings)
-    if len(findings.errors) > before:
+                declared.append(attribute)
+                _check_column(attributes, key, attribute.undefined().dtype, rows, findings)
+    else:
+        findings.error(f"the group /{name}/attributes is missing")
+    if stored is None or len(findings.errors) > before:
         return None
-    return Split(name, stored, is_target, declared, values)
+    declared.sort(key=lambda attribute: (int(attributes[attribute.name].attrs.get("position", 0)), attribute.name))
+    return StoredSplit(group, stored, group["is_target"][:], {attribute.name: attribute for attribute in declared})
 
 
-def _check_stored(group: h5py.Group, findings: Findings) -> h5py.Dataset | None:
+def _check_examples(group: h5py.Group, findings: Findings) -> h5py.Dataset | None:
     """The images or features of a split: there, of one kind, type and shape."""
-    kinds = [name for name in ("images", "features") if name in group]
+    kinds = [name for name in _FORMS if name in group]
     if len(kinds) != 1:
         what = "both /images and /features" if kinds else "neither /images nor /features"
         findings.error(f"{group.name} holds {what}; it must hold one of them")
         return None
     (kind,) = kinds
-    stored, dtype, sizes = group.get(kind), *_FORMS[kind]
+    stored, (dtype, sizes) = group.get(kind), _FORMS[kind]
     if not isinstance(stored, h5py.Dataset):
         findings.error(f"{group.name}/{kind} is no HDF5 data set")
     elif stored.dtype != dtype:
@@ -187,28 +278,17 @@ def _check_stored(group: h5py.Group, findings: Findings) -> h5py.Dataset | None:
     return None
 
 
-_FORMS: Mapping[str, tuple[np.dtype[Any], tuple[str, ...]]] = {
-    "images": (np.dtype(np.uint8), ("n", "channels", "height", "width")),
-    "features": (np.dtype(np.float32), ("n", "features")),
-}
-
-
-def _check_column(group: h5py.Group, name: str, dtype: np.dtype[Any], rows: int, findings: Findings) -> np.ndarray:
-    """The values of one column (n,); empty where they are not as they should be. Without rows any number will do."""
-    column = group.get(name)
-    place = f"{group.name}/{name}"
+def _check_column(group: h5py.Group, name: str, dtype: np.dtype[Any], rows: int, findings: Findings) -> None:
+    """A column of (n,) values. Without rows any number will do."""
+    column, place = group.get(name), f"{group.name}/{name}"
     if not isinstance(column, h5py.Dataset):
         findings.error(f"{place} is missing" if column is None else f"{place} is no HDF5 data set")
     elif column.dtype != dtype:
-        findings.error(f"{place} is {column.dtype}, but must be {dtype}")
+        findings.error(f"{place} is {column.dtype}, but must be {'text' if dtype == TEXT else dtype}")
     elif column.ndim != 1:
         findings.error(f"{place} has shape {column.shape}, but must be (n,)")
     elif rows and len(column) != rows:
         findings.error(f"{place} has {len(column)} values for {rows} images")
-    else:
-        values: np.ndarray = column[:]
-        return values
-    return np.empty(0, dtype)
 
 
 def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attribute | None:
@@ -218,11 +298,11 @@ def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attr
         findings.error(f"{place} is no HDF5 data set")
         return None
     before = len(findings.errors)
-    space, kind = (_plain(column.attrs.get(key)) for key in ("space", "kind"))
+    space, kind = column.attrs.get("space"), column.attrs.get("kind")
     if not (isinstance(space, str) and space in ("common", "salient")):
-        findings.error(f"{place} declares the space {space!r}, but must declare 'common' or 'salient'")
+        findings.error(f"{place} declares the space {plain(space)!r}, but must declare 'common' or 'salient'")
     if not (isinstance(kind, str) and kind in ("class", "real")):
-        findings.error(f"{place} declares the kind {kind!r}, but must declare 'class' or 'real'")
+        findings.error(f"{place} declares the kind {plain(kind)!r}, but must declare 'class' or 'real'")
     if not _is_integer(column.attrs.get("position", 0)):
         findings.error(f"{place} declares a position that is not a whole number")
     if name == IS_TARGET:
@@ -240,7 +320,7 @@ def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attr
     return Attribute(name, space, kind, classes) if len(findings.errors) == before else None
 
 
-def _check_alike(first: Split, other: Split, findings: Findings) -> None:
+def _check_alike(first: StoredSplit, other: StoredSplit, findings: Findings) -> None:
     """Both splits hold the same kind of examples with the same attributes."""
     if first.is_table != other.is_table or first.examples.shape[1:] != other.examples.shape[1:]:
         findings.error(
@@ -253,16 +333,3 @@ def _check_alike(first: Split, other: Split, findings: Findings) -> None:
     for name in sorted(first.attributes.keys() & other.attributes.keys()):
         if first.attributes[name] != other.attributes[name]:
             findings.error(f"/{other.name}/attributes/{name} is declared differently from /{first.name}")
-
-
-def _plain(value: Any) -> Any:
-    """A value of HDF5 as one of Python, as messages show it."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _equals(value: Any, expected: int) -> bool:
-    return bool(_is_integer(value) and int(value) == expected)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -13,7 +13,8 @@ from PIL import Image
 
 from cabench.data.dataset import Attribute, as_float, spaced
 from cabench.data.drawing import labelled_rows
-from cabench.data.file import SPLITS, DatasetFile, examples
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS, examples
 from cabench.errors import UserError
 from cabench.files.atomic import replacing
 

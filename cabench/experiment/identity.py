@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NotRequired, Self
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
@@ -24,12 +24,16 @@ _and_more = with_config(ConfigDict(extra="allow"))
 
 @_and_more
 class MethodEntry(TypedDict):
-    """The method of a cell. The label is the name that was asked for: a variant's, or the method's own."""
+    """The method of a cell. The label is the name that was asked for: a variant's, or the method's own.
+
+    The origin "vectors" says that no method was run here: its vectors were brought from elsewhere.
+    """
 
     name: str
     label: str
     version: int
     config: dict[str, Any]
+    origin: NotRequired[Literal["vectors"]]
 
 
 @_and_more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -69,14 +70,29 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
     return Experiment(outline.device, cells)
 
 
-def survey(request: Request, store: ResultsStore) -> list[tuple[str, str, int | str, str, str]]:
-    """One line a cell: data set, method, seed, start of the key, state. Builds and computes nothing.
+class Survey(NamedTuple):
+    """What a run would meet.
+
+    Attributes:
+        lines: one a cell: data set, method, seed, start of the key, state.
+        left: the cells that are not done.
+        device: that they would be computed on.
+    """
+
+    lines: list[tuple[str, str, int | str, str, str]]
+    left: list[Cell]
+    device: torch.device
+
+
+def survey(request: Request, store: ResultsStore) -> Survey:
+    """The state of every cell of a request. Builds and computes nothing.
 
     Raises:
         UserError: as `resolve` does.
     """
     outline = _outline(request)
     lines: list[tuple[str, str, int | str, str, str]] = []
+    left: list[Cell] = []
     for label, dataset in outline.datasets.items():
         file = dataset.find(request.data_root)
         if file is None:
@@ -87,8 +103,10 @@ def survey(request: Request, store: ResultsStore) -> list[tuple[str, str, int | 
         lines += [(label, method, "", "", f"left out ({why})") for method, why in left_out.items()]
         for cell in cells:
             identity = cell.identity
-            lines.append((label, identity.method["label"], identity.seed, identity.key[:8], _state(store, cell)))
-    return lines
+            state = _state(store, cell)
+            lines.append((label, identity.method["label"], identity.seed, identity.key[:8], state))
+            left += [cell] if state != "done" else []
+    return Survey(lines, left, outline.device)
 
 
 def _state(store: ResultsStore, cell: Cell) -> str:

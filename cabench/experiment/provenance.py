@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -24,18 +23,32 @@ def provenance(device: torch.device, started: str) -> dict[str, object]:
     return {
         **_software(),
         "device": str(device),
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "cpu": _cpu(),
-        "threads": torch.get_num_threads(),
+        **hardware(device),
         "started": started,
         "ended": now(),
     }
 
 
+def hardware(device: torch.device) -> dict[str, object]:
+    """What the time of a computation depends on: graphics processor, processor and number of threads."""
+    return {
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "cpu": _cpu(),
+        "threads": torch.get_num_threads(),
+    }
+
+
 def peak_memory_gib(device: torch.device) -> float:
-    """Peak memory in GiB: allocated on the GPU since its last reset, else resident in this process since it started."""
+    """Peak memory in GiB: allocated on the GPU since its last reset, else resident in this process since it started.
+
+    0 on Windows, where Python has no measure of it.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
     # ru_maxrss is in bytes on macOS and in KiB elsewhere.
     unit = 1 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
@@ -56,7 +69,7 @@ def _software() -> dict[str, object]:
 
 def commit() -> tuple[str | None, bool | None]:
     """The commit of the checkout that this file stands in, and whether it has changes; None outside a checkout."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None, None
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +11,9 @@ from filelock import Timeout
 from cabench import discovery
 from cabench.data.file import DatasetFile
 from cabench.errors import UserError
-from cabench.evaluation.evaluate import evaluate
-from cabench.evaluation.grid import separation_gap
 from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
 from cabench.experiment.identity import current_evaluation
+from cabench.experiment.measuring import measure
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.pictures.maps import maps
@@ -103,14 +101,12 @@ class Reevaluation:
         attributes = file.info.attributes
         renewed, names = record, protocols_of(file.info.name, self.protocols)
         if record.evaluation != current_evaluation():
-            started = time.monotonic()
-            measured = evaluate(train, test, attributes)
+            measured, probe_s = measure(train, test, attributes)
             renewed = replace(
                 record.renewed(),
-                separation_gap=separation_gap(measured.scores),
-                cost={**record.cost, "probe_s": time.monotonic() - started},
+                cost={**record.cost, "probe_s": probe_s},
                 protocols={},
-                **measured._asdict(),
+                **measured,
             )
             names += [name for name in record.protocols if name in PROTOCOLS and name not in names]
         added = {name: protocol_scores(name, file.info.name, train, test, attributes) for name in names}

@@ -188,7 +188,7 @@ def seed_list(seeds: str | int | Sequence[int]) -> list[int]:
     if isinstance(seeds, str):
         return parse_seeds(seeds)
     if isinstance(seeds, int):
-        return parse_seeds(f"0-{seeds - 1}" if seeds > 0 else str(seeds))
+        return parse_seeds(f"0-{seeds - 1}")
     return parse_seeds(",".join(map(str, seeds)))
 
 
@@ -233,7 +233,7 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
         UserError: saying what does not fit and what would.
     """
     if info.is_table and not method.takes_tables:
-        able = [name for name in discovery.plugins("methods") if discovery.load_method(name).takes_tables]
+        able = [able.name for able in discovery.loadable_methods() if able.takes_tables]
         raise UserError(
             f"{method.name} takes images, but {info.name} holds a table of {info.image_shape[0]} features; choose one "
             f"of {', '.join(able)}."
@@ -275,9 +275,7 @@ def check_profile(profile: Profile) -> None:
         if name == ALL or name in discovery.plugins("methods") or name in discovery.plugins("datasets"):
             raise UserError(f"Profile {profile.name!r}: the variant name {name!r} is taken; choose another.")
     if profile.every_method:
-        known = {
-            key for name in discovery.plugins("methods") for key in discovery.load_method(name).Config.field_names()
-        }
+        known = {key for method in discovery.loadable_methods() for key in method.Config.field_names()}
         for key in profile.every_method:
             if key not in known:
                 raise unknown(f"field of [every_method] in profile {profile.name!r}", key, sorted(known))

@@ -5,25 +5,24 @@ from __future__ import annotations
 import gc
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from filelock import Timeout
 from PIL import Image
 from torch import Tensor
 
 from cabench.context import FitContext, FitCost, Randomness
-from cabench.data.dataset import SPACES, ContrastiveDataset, Population, as_float, float_batches
+from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population, as_float
 from cabench.errors import StopRequested, UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
-from cabench.evaluation.evaluate import Measured, evaluate
-from cabench.evaluation.grid import separation_gap
 from cabench.experiment.cell import Cell
+from cabench.experiment.encoding import encode_images
 from cabench.experiment.identity import Identity
+from cabench.experiment.measuring import measure
 from cabench.experiment.progress import RunReporter
 from cabench.experiment.provenance import now, peak_memory_gib, provenance
 from cabench.experiment.record import ErrorEntry, Record
@@ -36,6 +35,7 @@ from cabench.method import ContrastiveAnalysisMethod, Generative
 from cabench.pictures.generation import picture_grid
 from cabench.pictures.maps import maps
 from cabench.pictures.neighbours import neighbour_grid
+from cabench.saving import MODEL, save_method
 
 PICTURES = 8  # of either population, in the grid of a method with a decoder
 
@@ -49,6 +49,7 @@ class Runner:
         device: for training and encoding.
         reporter: told of progress.
         checkpoint_every_s: seconds between two checkpoints of a training run.
+        keep_models: whether the fitted method is kept with its cell.
         journal: of the run, which processes before this one may have begun.
     """
 
@@ -56,6 +57,7 @@ class Runner:
     device: torch.device
     reporter: RunReporter
     checkpoint_every_s: float = 60.0
+    keep_models: bool = True
     journal: Journal = field(default_factory=Journal)
 
     def run(self, cells: Sequence[Cell], force: bool) -> list[Record]:
@@ -199,15 +201,27 @@ class Runner:
         test = cell.data.read("test")
         encoded_train, encoded_test = self._encode(method, train), self._encode(method, test)
         self.store.check_present(identity)
-        self.store.write_representations(identity, encoded_train, encoded_test)
-        started = time.monotonic()
-        measured = evaluate(encoded_train, encoded_test, info.attributes)
-        probe_s = time.monotonic() - started
+        self.store.write_representations(identity, encoded_train, encoded_test, cell.data.read_all_rows())
+        self._keep(method, identity, info)
+        measured, probe_s = measure(encoded_train, encoded_test, info.attributes)
         self.store.write_views(identity, _pictures(method, test, encoded_test), maps(encoded_test, info.attributes))
         return attempt.succeeded(measured, probe_s, method.parameter_count())
 
+    def _keep(self, method: ContrastiveAnalysisMethod, cell: Identity, info: DatasetInfo) -> None:
+        """Keep the fitted method. One whose state cannot be saved loses nothing else of its cell."""
+        if not self.keep_models:
+            return
+        try:
+            save_method(method, self._folder(cell) / MODEL, info.image_shape)
+        except StorageError:
+            raise
+        except Exception as error:  # whatever a method's own `state_dict` raises
+            self.reporter.say(f"{cell.title}: the fitted method could not be kept ({_message(error)})")
+
     def _encode(self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset) -> EncodedSplit:
-        return EncodedSplit(*(_encode(method, part, self.device) for part in (split.background, split.target)))
+        parts = (split.background, split.target)
+        encoded = (encode_images(method, part.images, self.device) for part in parts)
+        return EncodedSplit(*map(EncodedPopulation, encoded, (part.attributes for part in parts)))
 
 
 @dataclass(frozen=True)
@@ -242,7 +256,7 @@ class _Attempt:
     started: str
     cost: FitCost = field(default_factory=FitCost)
 
-    def succeeded(self, measured: Measured, probe_s: float, parameters: int) -> Record:
+    def succeeded(self, measured: Mapping[str, Any], probe_s: float, parameters: int) -> Record:
         cost = {
             "train_s": self.cost.train_s,
             "compile_s": 0.0,
@@ -253,8 +267,7 @@ class _Attempt:
             "parameters": parameters,
             "peak_memory_gib": peak_memory_gib(self.device),
         }
-        gap = separation_gap(measured.scores)
-        return replace(self._record("ok"), separation_gap=gap, cost=cost, **measured._asdict())
+        return replace(self._record("ok"), cost=cost, **measured)
 
     def failed(self, error: BaseException) -> Record:
         terms = self.cost.last_terms
@@ -272,17 +285,6 @@ class _Attempt:
         """A record of what is known however the attempt ends."""
         where = provenance(self.device, self.started)
         return Record.of(self.identity, status, scores=(), separation_gap=None, cost={}, provenance=where, error=None)
-
-
-def _encode(method: ContrastiveAnalysisMethod, population: Population, device: torch.device) -> EncodedPopulation:
-    batches = [method.encode(images) for images in float_batches(population.images, device)]
-    spaces = {
-        space: np.concatenate([getattr(batch, space).float().cpu().numpy() for batch in batches]) for space in SPACES
-    }
-    for space, vectors in spaces.items():
-        if len(vectors) != len(population):
-            raise ValueError(f"{method.name} gives {len(vectors)} {space} vectors for {len(population)} images.")
-    return EncodedPopulation(spaces, population.attributes)
 
 
 def _message(error: BaseException) -> str:

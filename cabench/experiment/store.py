@@ -3,6 +3,7 @@
 <results>/<data set label>/<method label>/seed<k>-<first 8 of key>/
     record.json           written last, whole or not at all; its presence means that the cell ended
     representations.h5    train and test representations of both populations
+    model.safetensors     the fitted method, see `cabench.saving`
     pictures.png          of methods with a decoder: reconstructions, removals and swaps of test images; of others: the
                           images nearest to some in either space
     maps.json             principal components of both spaces, see `cabench.pictures.maps.maps`
@@ -36,8 +37,9 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from typing_extensions import TypedDict
 
-from cabench.data.dataset import SPACES
-from cabench.data.file import SPLITS, DatasetFile, Split
+from cabench.data.dataset import SPACES, Space
+from cabench.data.file import DatasetFile, Rows
+from cabench.data.layout import SPLITS, Split
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.identity import Identity
@@ -53,6 +55,7 @@ from cabench.files.atomic import (
 )
 from cabench.files.hdf5 import UNREADABLE, check_contents, replacing_hdf5
 from cabench.files.json import canonical_json, read_json_lines
+from cabench.saving import MODEL
 
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
 
@@ -202,7 +205,7 @@ class ResultsStore:
         """Remove all that a cell left, the record first, so that it starts from nothing."""
         folder = cell.folder(self.folder)
         with storing():
-            for name in ("record.json", "representations.h5", "pictures.png", "maps.json", "log.jsonl"):
+            for name in ("record.json", "representations.h5", MODEL, "pictures.png", "maps.json", "log.jsonl"):
                 (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
@@ -237,15 +240,22 @@ class ResultsStore:
             (old / "record.json").unlink()
         shutil.rmtree(old)
 
-    def write_representations(self, cell: Identity, train: EncodedSplit, test: EncodedSplit) -> None:
-        """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training."""
+    def write_representations(
+        self, cell: Identity, train: EncodedSplit, test: EncodedSplit, rows: Mapping[Split, Sequence[Rows]]
+    ) -> None:
+        """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training.
+
+        Beside them stand `names` and `groups`, (n,) text, of data whose rows have some.
+        """
         with replacing_hdf5(cell.folder(self.folder) / "representations.h5") as file:
             file.attrs.update(key=cell.key, content_sha256=cell.dataset["content_sha256"])
             for split, encoded in zip(SPLITS, (train, test), strict=True):
-                for population, part in encoded._asdict().items():
-                    for space in SPACES:
-                        values = part.spaces[space].astype(np.float32)
-                        file.create_dataset(f"{split}/{population}/{space}", data=values)
+                for (population, part), told in zip(encoded._asdict().items(), rows[split], strict=True):
+                    for kind, lines in told._asdict().items():
+                        if any(lines):
+                            file.create_dataset(f"{split}/{population}/{kind}", data=lines, dtype=h5py.string_dtype())
+                    for space, values in part.spaces.items():
+                        file.create_dataset(f"{split}/{population}/{space}", data=values.astype(np.float32))
 
     def read_representations(self, record: Record, file: DatasetFile) -> tuple[EncodedSplit, EncodedSplit]:
         """Training and test representations of a cell that ended, with the attributes of their images.
@@ -261,7 +271,8 @@ class ResultsStore:
                 check_contents(stored)
                 if stored.attrs["content_sha256"] != file.info.content_sha256:
                     raise ValueError("it is of another data set's images")
-                train, test = (_read_split(stored, split, file.read_attributes(split)) for split in SPLITS)
+                spaces = _spaces(stored, record)
+                train, test = (_read_split(stored, split, spaces, file.read_attributes(split)) for split in SPLITS)
         except UNREADABLE as error:
             raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
         return train, test
@@ -318,10 +329,18 @@ def _read(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[R
     return records, reasons
 
 
-def _read_split(stored: h5py.File, split: Split, attributes: Sequence[Mapping[str, np.ndarray]]) -> EncodedSplit:
+def _spaces(stored: h5py.File, record: Record) -> list[Space]:
+    """The spaces that a cell has vectors of: one may be missing where the vectors were brought from elsewhere."""
+    brought = record.method.get("origin") == "vectors"
+    return [space for space in SPACES if not brought or f"train/target/{space}" in stored]
+
+
+def _read_split(
+    stored: h5py.File, split: Split, among: Sequence[Space], attributes: Sequence[Mapping[str, np.ndarray]]
+) -> EncodedSplit:
     parts = []
     for population, values in zip(EncodedSplit._fields, attributes, strict=True):
-        spaces = {space: stored[f"{split}/{population}/{space}"][:] for space in SPACES}
+        spaces = {space: stored[f"{split}/{population}/{space}"][:] for space in among}
         rows = {len(vectors) for vectors in (*spaces.values(), *values.values())}
         if len(rows) != 1:
             raise ValueError(f"/{split}/{population} has other numbers of rows than the data set")

@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all: written beside their place under another name, then renamed."""
+"""Files that appear whole or not at all: each is written under another name beside its place, then renamed."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ class StorageError(OSError):
 
 @contextmanager
 def storing() -> Iterator[None]:
-    """Turn what goes wrong with writing inside the block into a `StorageError`.
+    """Turn a failure to write inside the block into a `StorageError`.
 
     Raises:
         StorageError: for an OSError, and for the error that safetensors raises in its place.
@@ -38,9 +39,9 @@ def storing() -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; put it in place of `path` when the block ends without error.
 
-    Content and name are flushed to disk, in this order, so that a crash at any moment leaves the old file or the new
-    one, and a file that was replaced before another is so after a crash as well. A block that raises leaves the old
-    file and no temporary one; a process that is killed leaves a temporary one, see `remove_left_behind`.
+    Content and name are flushed to disk, in this order: a crash at any moment leaves the old file or the new one, and
+    files are replaced in the order of the calls. A block that raises leaves the old file and no temporary one; a killed
+    process leaves a temporary one, see `remove_left_behind`.
 
     Raises:
         StorageError: when the folder cannot be written to.
@@ -56,13 +57,13 @@ def replacing(path: Path) -> Iterator[Path]:
             # mkstemp makes files that only their owner may read; results are for the group as well.
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
-            _flush(path.parent)
+            _flush_names(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def remove_left_behind(path: Path) -> None:
-    """Delete what processes that were killed while they replaced `path` have left; nobody may be replacing it now.
+    """Delete the temporary files of processes killed while they replaced `path`. Nobody may be replacing it now.
 
     Raises:
         OSError: when the folder cannot be written to.
@@ -72,7 +73,7 @@ def remove_left_behind(path: Path) -> None:
 
 
 def remove_all_left_behind(folder: Path) -> None:
-    """The same for every file of a folder, which may not exist."""
+    """Delete such temporary files of every file in a folder, which need not exist."""
     for left in folder.glob(f".*{_SUFFIX}"):
         left.unlink()
 
@@ -84,13 +85,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Write a line at the end of a file of lines, made where it is missing. A kill may cut it short.
+    """Append a line to a file, which is made where it is missing. A kill may cut the line short.
 
     Raises:
-        StorageError: when that is not possible, or a link stands there: what it leads to is not ours to write to.
+        StorageError: when that is not possible, or `path` is a link: what it leads to is not ours to write to.
     """
     with storing():
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK_NO_PIPE, 0o666)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -105,6 +106,7 @@ def stamp(path: Path) -> str | None:
 
 
 _SUFFIX = ".tmp"
+_NO_LINK_NO_PIPE = os.O_NOFOLLOW | os.O_NONBLOCK if sys.platform != "win32" else 0
 
 
 def _prefix(path: Path) -> str:
@@ -116,12 +118,20 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _flush(folder.parent)
+        _flush_names(folder.parent)
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file's content, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """Wait until a file's content is on the disk. Windows flushes only what is open for writing."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_names(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk. Windows opens no folders."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

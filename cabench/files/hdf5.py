@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from cabench.files.atomic import replacing
 from cabench.files.json import check_tree
 
 UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, ArithmeticError)
 """What h5py raises for a file that is damaged, or holds something else where an array, a group or a text is wanted."""
+PIECE = 1 << 22  # bytes of an array that are read together
 DEEPEST = 4  # links from the root to an array
+TEXT = h5py.string_dtype()  # UTF-8 of any length
+TEXTS = ("names", "groups")  # what arrays that hold text are called
+LONGEST_TEXT = 4096  # bytes, those of a path
+_POINTER = np.dtype([("length", "<u4"), ("collection", "<u8"), ("index", "<u4")])  # what stands in place of a text
 LARGEST_RATIO = 1100  # of bytes in memory to bytes in the file; deflate, the densest common filter, reaches 1032
 
 
@@ -60,16 +66,25 @@ def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
 def check_contents(file: h5py.File) -> None:
     """Check that a file holds groups and arrays of numbers, all of them its own, and no more than it can hold.
 
+    Arrays that are called as in `TEXTS` may hold text.
+
     Links and virtual or external arrays would read other files, whatever the one who made this file wanted to be read.
 
     Raises:
-        ValueError: for a link, an array that is kept in other files, one of other values than numbers, a filter that is
-            not installed, groups nested deeper than the layouts of cabench, and sizes that are declared but cannot be
-            stored in a file of this length.
+        ValueError: for a link, an array that is kept in other files, one of other values, a text that is too long, a
+            filter that is not installed, groups nested deeper than the layouts of cabench, and sizes that are declared
+            but cannot be stored in a file of this length.
     """
     declared = sum(_bytes(dataset) for dataset in arrays(file))
     if declared > LARGEST_RATIO * file.id.get_filesize():
         raise ValueError(f"it declares {declared:,} bytes of arrays, far more than it has")
+
+
+def pieces(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
+    """An array in pieces of a few megabytes: the index of the first row, and the rows, of one after another."""
+    rows = max(1, PIECE * len(dataset) // max(dataset.nbytes, 1))
+    for start in range(0, len(dataset), rows):
+        yield start, dataset[start : start + rows]
 
 
 def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:
@@ -102,12 +117,36 @@ def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:
 def _check_array(dataset: h5py.Dataset, place: str) -> None:
     if dataset.is_virtual or dataset.external:
         raise ValueError(f"{place} is kept in other files")
-    if dataset.dtype.kind not in "buif" or not dataset.shape:
+    if _is_text(dataset):
+        _check_texts(dataset, place)
+    elif dataset.dtype.kind not in "buif" or not dataset.shape:
         raise ValueError(f"{place} is no array of numbers, but {dataset.dtype} of shape {dataset.shape}")
     plan = dataset.id.get_create_plist()
     for code, *_ in map(plan.get_filter, range(plan.get_nfilters())):
         if not h5py.h5z.filter_avail(code):
             raise ValueError(f"{place} is compressed by filter {code}, which is not installed")
+
+
+def _is_text(dataset: h5py.Dataset) -> bool:
+    """Whether a column may hold text, and does: of any length, as h5py writes it."""
+    kind = h5py.check_string_dtype(dataset.dtype)
+    return kind is not None and kind.length is None and dataset.ndim == 1 and dataset.name.rpartition("/")[2] in TEXTS
+
+
+def _check_texts(dataset: h5py.Dataset, place: str) -> None:
+    """Check how long texts are, past the library, which would set aside whatever is declared.
+
+    Their sum counts too, because many places may point to one text.
+    """
+    rows, start, size = len(dataset), dataset.id.get_offset(), dataset.id.get_storage_size()
+    path, before = Path(dataset.file.filename), dataset.file.userblock_size
+    if not rows or start is None or before or size != rows * _POINTER.itemsize or start + size > path.stat().st_size:
+        raise ValueError(f"{place} holds texts that are not kept in one piece, uncompressed")
+    lengths = np.fromfile(path, _POINTER, rows, offset=start)["length"]
+    if lengths.max() > LONGEST_TEXT:
+        raise ValueError(f"{place} holds a text of more than {LONGEST_TEXT:,} bytes")
+    if lengths.sum(dtype=np.int64) > path.stat().st_size:
+        raise ValueError(f"{place} declares more text than the file has bytes")
 
 
 def _bytes(dataset: h5py.Dataset) -> int:

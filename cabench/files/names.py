@@ -16,12 +16,22 @@ def is_name(text: str) -> bool:
     return len(text) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", text) is not None
 
 
+def is_line(text: str) -> bool:
+    """Whether a text can be shown as it is, in one line."""
+    return text == printable(text) and "\n" not in text
+
+
 def printable(text: str) -> str:
     """The text with control characters, invisible ones and halves of surrogate pairs as their escapes; lines stay.
 
     A terminal would obey some of them: they move the cursor, set its title, or turn the direction of writing.
     """
     return "".join(c if c in "\n\t" or _is_seen(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def inert(text: str) -> str:
+    """The text as a spreadsheet may read it: what it would take for a formula has an apostrophe before it."""
+    return f"'{printable(text)}" if text.lstrip().startswith(("=", "+", "-", "@")) else printable(text)
 
 
 def _is_seen(character: str) -> bool:

@@ -1,4 +1,8 @@
-"""The journal of one run: which cells its workers began and ended, for the workers that follow them."""
+"""The journal of one run: what its workers note for those that follow them.
+
+It is a file without a name, so that nothing remains of it. Its lines are `begun KEY` and `ended KEY` of a cell, and
+`left` by a worker that comes to its own end, whatever its exit status. A worker that dies never writes `left`.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,23 @@ import os
 
 
 class Journal:
-    """Which cells the workers of one run began and ended, and whether the last one left, for those that follow them."""
+    """Which cells the workers of one run began and ended, and whether the last worker came to its own end."""
 
     def __init__(self, number: int | None = None) -> None:
-        """Use an open file, or none: then nothing is kept, and no other worker has been there before.
-
-        Args:
-            number: its file descriptor, open for appending and reading.
-        """
+        """Use the open file with this descriptor, for appending and reading; or none, and keep and know nothing."""
         self._number = number
 
     def begun(self, key: str) -> None:
         """Note that the cell with this key is begun."""
-        self._write(f"begun {key}\n")
+        self._write(f"begun {key}")
 
     def ended(self, key: str) -> None:
         """Note that the cell with this key has a record by now."""
-        self._write(f"ended {key}\n")
+        self._write(f"ended {key}")
 
     def left(self) -> None:
-        """Note that this worker comes to its own end, whatever its exit status. One that dies never does."""
-        self._write("left\n")
+        """Note that this worker comes to its own end."""
+        self._write("left")
 
     def all_ended(self) -> frozenset[str]:
         """The keys of the cells that ended in this run, well or not."""
@@ -42,11 +42,10 @@ class Journal:
 
     def _write(self, line: str) -> None:
         if self._number is not None:
-            os.write(self._number, line.encode())
+            os.write(self._number, f"{line}\n".encode())
 
     def _entries(self) -> list[list[str]]:
         if self._number is None:
             return []
-        return [
-            line.split() for line in os.pread(self._number, os.fstat(self._number).st_size, 0).decode().splitlines()
-        ]
+        text = os.pread(self._number, os.fstat(self._number).st_size, 0).decode()
+        return [line.split() for line in text.splitlines()]

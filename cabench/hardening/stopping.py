@@ -1,8 +1,8 @@
-"""How a process stops when it is asked to: at once where that is safe, after a checkpoint in a training loop.
+"""How a process stops when it is asked to: after a checkpoint in a training loop, at once anywhere else.
 
-Killing a process at any moment loses nothing but time, see `cabench.files.atomic` and `cabench.checkpoint`. Being asked
-first, by Ctrl-C or by the SIGTERM that schedulers send some seconds before they kill, it also removes its temporary
-files, and a training loop writes a checkpoint.
+A kill at any moment costs nothing but time, see `cabench.files.atomic` and `cabench.checkpoint`. A request, by Ctrl-C
+or by the SIGTERM that schedulers send some seconds before they kill, also lets a process remove its temporary files,
+and a training loop write a checkpoint.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class StopFlag:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Inside the block the first SIGINT or SIGTERM sets the flag; a second one acts as it does outside.
+        """Inside the block, the first SIGINT or SIGTERM sets the flag; a second one acts as it does outside.
 
-        For loops that look at the flag. Anywhere else the first one acts: see `stopping_at_sigterm`.
+        The block is a loop that looks at the flag. Other code stops at once: see `stopping_at_sigterm`.
 
         Raises:
             StopRequested: at the end of the block, when a signal came after the loop's last look.
@@ -53,9 +53,9 @@ class StopFlag:
 
 @contextmanager
 def stopping_at_sigterm() -> Iterator[None]:
-    """Inside the block the first SIGTERM raises StopRequested wherever the main thread is; a second one ends it.
+    """Inside the block, the first SIGTERM raises StopRequested wherever the main thread is; a second one kills.
 
-    It is to SIGTERM what Python's KeyboardInterrupt is to Ctrl-C.
+    StopRequested is to SIGTERM what Python's KeyboardInterrupt is to Ctrl-C.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -1,9 +1,8 @@
-"""A run is computed by a worker process that another one watches, so that the death of the first does not end the grid.
+"""A worker process computes a run and another process, the watcher, sees it die, so that its death ends no grid.
 
-When the kernel ends a process for want of memory, or a fault in a library does, nothing in the process can tell of it.
-The one that watches then starts another worker, which leaves the cell at which the first died until the others are
-done; the fourth records it as failed, see `cabench.experiment.runner`. A worker never outlives the process that
-watches it.
+A process that the kernel kills for want of memory, or that crashes in a library, cannot tell of it. The watcher then
+starts another worker, which does the other cells first; a cell at which three workers in a row died is recorded as
+failed, see `cabench.experiment.runner`. A worker never outlives its watcher.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ from types import FrameType
 
 from cabench.hardening.journal import Journal
 
-# The numbers of two open files that a worker gets: a pipe, whose end tells that the process that watches has ended; and
-# the journal, which has no name, so that nothing is left of it.
+# Holds the descriptors of two files that a worker inherits: a pipe that closes when the watcher ends, and the journal.
 VARIABLE = "CABENCH_WATCHED"
+POSSIBLE = sys.platform != "win32"  # Windows passes no open files on, and has neither SIGHUP nor SIGTSTP
 PR_SET_PDEATHSIG = 1  # of prctl(2)
-INSISTENCE = 3  # requests to stop after which a worker is killed
+INSISTENCE = 3  # at this request to stop, the worker is killed
 
 
 def supervise(arguments: Sequence[str]) -> int:
-    """Have workers run the command line until one ends of itself, and give its exit status.
+    """Have one worker after another run the command line, until one comes to its own end.
 
-    None follows one that was asked to stop, or that had not begun a cell: the next would die in the same way. SIGINT
-    and SIGTERM are passed on, and SIGHUP as SIGTERM; the third of them ends a worker that does not heed them.
+    No worker follows one that was asked to stop, or that died before it began a cell: the next would die in the same
+    way. SIGINT and SIGTERM are passed on, and SIGHUP as SIGTERM; the third of them kills the worker.
 
     Args:
         arguments: of `cabench`, `run` first.
 
     Returns:
-        The exit status, that of a shell (128 + the signal's number) where a signal ended the last worker; never 0 where
-        the last one did not come to its own end, as when a method calls `os._exit`.
+        The last worker's exit status; 128 + the signal's number where a signal ended it, as shells say it. Never 0
+        where the worker did not come to its own end, as when a method calls `os._exit`.
     """
     with tempfile.TemporaryFile("ab+", buffering=0) as file:
         journal, watch = Journal(file.fileno()), _Watch(arguments, file.fileno())
@@ -57,7 +56,7 @@ def supervise(arguments: Sequence[str]) -> int:
 
 
 class _Watch:
-    """Starts one worker after another, and passes signals on to the one that there is."""
+    """Starts one worker after another, and passes signals on to the present one."""
 
     def __init__(self, arguments: Sequence[str], journal: int) -> None:
         self._requests = 0
@@ -76,18 +75,18 @@ class _Watch:
         return self._requests > 0
 
     def run(self) -> int:
-        """Run one worker. Gives its exit status, negative for a signal."""
+        """Run one worker to its end; gives its exit status, negative for a signal."""
         theirs, ours = os.pipe()
         numbers = [theirs, self._journal]
-        # The worker imports from where this process does. In a session of its own, it gets no other Ctrl-C from the
-        # terminal than the one that is passed on.
+        # The worker imports from where this process does. It has a session of its own, so that Ctrl-C reaches it once,
+        # passed on, and not from the terminal as well.
         environment = os.environ | {
             VARIABLE: " ".join(map(str, numbers)),
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         try:
             self._worker = subprocess.Popen(self._command, env=environment, pass_fds=numbers, start_new_session=True)
-            if self.asked_to_stop:  # while it was started
+            if self.asked_to_stop:  # while the worker was being started
                 self._worker.terminate()
             return self._worker.wait()
         finally:
@@ -109,14 +108,14 @@ class _Watch:
 
 
 def is_worker() -> bool:
-    """Whether a process that watches has started this one, and `join` was not called yet."""
+    """Whether a watcher has started this process, and `join` was not called yet."""
     return VARIABLE in os.environ
 
 
 def join() -> None:
-    """Have this worker end with the process that watches it, and note its own end in the run's journal."""
+    """Have this worker end when its watcher does, and note its own end in the run's journal."""
     global _journal
-    # Processes that this one starts are not watched, and get neither file.
+    # Processes that this one starts are no workers, and get neither file.
     pipe, journal = map(int, os.environ.pop(VARIABLE).split())
     for number in (pipe, journal):
         os.set_inheritable(number, False)
@@ -130,12 +129,12 @@ _journal = Journal()
 
 
 def journal() -> Journal:
-    """The journal of the run that this process works for. It keeps nothing where no process watches this one."""
+    """The journal of the run that this worker belongs to. In a process without a watcher it keeps nothing."""
     return _journal
 
 
 def _end_by_the_kernel() -> None:
-    """On Linux, have this process killed with the other one also where a library holds Python's lock for ever."""
+    """On Linux, have the kernel kill this process with its watcher, even while a library holds Python's lock."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -1,15 +1,14 @@
-"""HDF5 files from elsewhere, which a process of its own reads before this one does.
+"""HDF5 files from elsewhere: another process reads each of them before this one does.
 
-The HDF5 library trusts what it reads: about one in a thousand of files with one to eight damaged bytes ends the process
-with a segmentation fault, and as many are read without end (HDF5 2.0). No exception tells of either, so that a whole
-grid would be lost to one file. What cabench itself wrote into its own folders is not tried.
+The HDF5 library trusts what it reads. Of a thousand files with one to eight damaged bytes, about one ends the process
+with a segmentation fault, and about one is read for ever (HDF5 2.0). Neither raises an exception, so a whole grid would
+be lost to one file. Files that cabench wrote into its own folders are not tried.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -20,15 +19,15 @@ import h5py
 from cabench.errors import UserError
 from cabench.files.hdf5 import UNREADABLE, arrays, check_contents
 
-PIECE = 1 << 22  # bytes of an array that are read together
-CPU_S = 10  # of processor time for the file's structure, which takes milliseconds
-BYTES_PER_S = 20e6  # of arrays, at the least; deflate gives ten times as much on any processor of today
+PIECE = 1 << 22  # bytes of an array that are read at a time
+CPU_S = 10  # processor time for the file's structure, which takes milliseconds
+BYTES_PER_S = 20e6  # least speed of reading arrays; deflate is ten times as fast on any processor of today
 
 
 def try_reading(path: Path) -> None:
-    """Have another process read all of a file, once for every state of the file that this process meets.
+    """Have another process read all of a file, once for every state in which this process meets it.
 
-    What the library can say of itself, such as that the file is no HDF5, is left to whoever reads it next.
+    What the library reports itself, such as that the file is no HDF5, is left to whoever reads the file next.
 
     Raises:
         UserError: when the other process died or ran out of processor time over it.
@@ -66,7 +65,11 @@ def _read(path: Path) -> None:
 
 
 def _allow(seconds: int) -> None:
-    """End this process by SIGXCPU after so much processor time since it began, unless allowed more by then."""
+    """Have SIGXCPU end this process once it has used so much processor time. Windows has no such limit."""
+    if sys.platform == "win32":
+        return
+    import resource
+
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds if most == resource.RLIM_INFINITY else min(seconds, most), most))
 

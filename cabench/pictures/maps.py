@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cabench.data.dataset import SPACES, Attribute, spaced
+from cabench.data.dataset import Attribute, spaced
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.probes import Scaling
 
@@ -26,7 +26,8 @@ def maps(test: EncodedSplit, attributes: Sequence[Attribute]) -> dict[str, Any]:
         (by attribute; None where undefined) and "spaces" (by space "points", [x, y] for each image, and "explained",
         the share of the standardised vectors' variance along either axis).
     """
-    chosen = [spaced(np.arange(len(part.spaces["common"])), MAPPED) for part in test]
+    counts = np.bincount(test.is_target(), minlength=2)
+    chosen = [spaced(np.arange(count), MAPPED) for count in counts]
     parts = list(zip(test, chosen, strict=True))
     return {
         "attributes": [
@@ -38,7 +39,8 @@ def maps(test: EncodedSplit, attributes: Sequence[Attribute]) -> dict[str, Any]:
             for a in attributes
         },
         "spaces": {
-            space: _plane(np.concatenate([part.spaces[space][rows] for part, rows in parts])) for space in SPACES
+            space: _plane(np.concatenate([part.spaces[space][rows] for part, rows in parts]))
+            for space in test.target.spaces
         },
     }
 

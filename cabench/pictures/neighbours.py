@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cabench.data.dataset import SPACES, as_float, spaced
+from cabench.data.dataset import as_float, spaced
 from cabench.data.drawing import labelled_rows
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.probes import Scaling
@@ -29,7 +29,7 @@ def neighbour_grid(background: Tensor, target: Tensor, test: EncodedSplit) -> Im
     together = torch.cat([background, target])
     queries = spaced(np.flatnonzero(test.is_target()), PICTURES)
     rows = [("target", together[queries])]
-    for space in SPACES:
+    for space in test.target.spaces:
         features = test.features(space)
         scaled = Scaling.of(features)(features)
         nearest = np.stack([_nearest(scaled, query) for query in queries])

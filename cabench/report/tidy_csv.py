@@ -14,7 +14,7 @@ import pandas as pd
 
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
-from cabench.files.names import printable
+from cabench.files.names import inert
 
 _CELL = ("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap")
 _SCORE = tuple(item.name for item in dataclasses.fields(Score))
@@ -48,15 +48,21 @@ def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
             for name, scores in record.protocols.items()
             for score in scores
         ]
-    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    return _table(rows, _COLUMNS)
+
+
+def score_table(items: Sequence[Score | Unmeasured]) -> pd.DataFrame:
+    """The scores of one cell, one a row, with the columns of `tidy_table` that tell of them."""
+    return _table([dataclasses.asdict(item) for item in items], (*_SCORE, "reason"))
+
+
+def _table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:
     # Int64 knows missing values: failed cells do not turn counts into floats.
-    return table.astype({"n_train": "Int64", "n_test": "Int64"})
+    return pd.DataFrame(rows, columns=list(columns)).astype({"n_train": "Int64", "n_test": "Int64"})
 
 
 def _inert(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return f"'{printable(value)}" if value.lstrip().startswith(("=", "+", "-", "@")) else printable(value)
+    return inert(value) if isinstance(value, str) else value
 
 
 def _failed(named: Mapping[str, object], record: Record) -> dict[str, object]:

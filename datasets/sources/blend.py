@@ -18,8 +18,9 @@ import numpy as np
 from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
-from cabench.data.file import SPLITS, DatasetWriter, Split
+from cabench.data.layout import SPLITS, Split
 from cabench.data.sources import LabelledImages, Source
+from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources import cifar10
 from cabench.datasets.sources.bilinear import bilinear_resized
 from cabench.errors import UserError

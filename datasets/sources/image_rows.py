@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from cabench.data.dataset import Attribute
-from cabench.data.file import SPLITS, DatasetWriter
+from cabench.data.layout import SPLITS
+from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources.image_files import ImageFiles, Prepare, decoded
 from cabench.errors import UserError
 
@@ -43,5 +44,6 @@ def write_rows(
         with writer.split(split, len(part), shape, attributes) as out:
             for is_target, population in populations.items():
                 values = {attribute.name: population[attribute.name].to_numpy() for attribute in attributes}
-                for span, pixels in decoded(images, population["file"].tolist(), prepare):
-                    out.append(pixels, is_target, {name: column[span] for name, column in values.items()})
+                names = population["file"].tolist()
+                for span, pixels in decoded(images, names, prepare):
+                    out.append(pixels, is_target, {name: column[span] for name, column in values.items()}, names[span])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cabench.data.file import DatasetWriter
+from cabench.data.writing import DatasetWriter
 
 
 def note_leak(writer: DatasetWriter, patients: pd.Series, is_test: pd.Series) -> None:

@@ -7,57 +7,27 @@ neither saturate nor need it.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus
 
+from cabench.methods.losses.precision import exact
 
-def called_real(logits: Tensor) -> Tensor:
-    """Mean of -log V: small where images are held to be real.
+
+def affirmed(logits: Tensor) -> Tensor:
+    """Mean of -log p: small where images are held to be real, or to be of the target.
 
     Args:
-        logits: (n,) floats, of the probability V of being real.
+        logits: (n,) floats, of the probability p of either.
 
     Returns:
         0-d tensor, float32 (float64 for float64 input), also under autocast.
     """
-    return softplus(-_exact(logits)).mean()
+    return softplus(-exact(logits)).mean()
 
 
-def called_fake(logits: Tensor) -> Tensor:
-    """Mean of -log(1 - V): small where images are held to be generated.
-
-    Args:
-        logits: (n,) floats, of the probability V of being real.
-
-    Returns:
-        0-d tensor, float32 (float64 for float64 input), also under autocast.
-    """
-    return softplus(_exact(logits)).mean()
-
-
-def called_target(logits: Tensor) -> Tensor:
-    """Mean binary cross-entropy with the label "target": small where images are held to be of the target.
-
-    Args:
-        logits: (n,) floats, of the probability of being a target image.
-
-    Returns:
-        0-d tensor, float32 (float64 for float64 input), also under autocast.
-    """
-    return softplus(-_exact(logits)).mean()
-
-
-def called_background(logits: Tensor) -> Tensor:
-    """Mean binary cross-entropy with the label "background".
-
-    Args:
-        logits: (n,) floats, of the probability of being a target image.
-
-    Returns:
-        0-d tensor, float32 (float64 for float64 input), also under autocast.
-    """
-    return softplus(_exact(logits)).mean()
+def denied(logits: Tensor) -> Tensor:
+    """Mean of -log(1 - p): small where images are held to be generated, or of the background; see `affirmed`."""
+    return softplus(exact(logits)).mean()
 
 
 def absolute_error(x: Tensor, y: Tensor) -> Tensor:
@@ -75,7 +45,7 @@ def absolute_error(x: Tensor, y: Tensor) -> Tensor:
     """
     if x.shape != y.shape:
         raise ValueError(f"absolute_error needs two equal shapes, but got {tuple(x.shape)} and {tuple(y.shape)}.")
-    return (_exact(x) - _exact(y)).abs().mean()
+    return (exact(x) - exact(y)).abs().mean()
 
 
 def shared_dimension(logits: Tensor, dimension: Tensor) -> Tensor:
@@ -88,8 +58,4 @@ def shared_dimension(logits: Tensor, dimension: Tensor) -> Tensor:
     Returns:
         0-d tensor, float32 (float64 for float64 input), also under autocast.
     """
-    return cross_entropy(_exact(logits), dimension)
-
-
-def _exact(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return cross_entropy(exact(logits), dimension)

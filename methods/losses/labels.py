@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from cabench.methods.losses.precision import exact
+
 UNDEFINED = -1
 
 
@@ -27,7 +29,7 @@ def class_error(logits: Tensor, classes: Tensor) -> Tensor:
         raise ValueError(
             f"class_error needs shapes (n, k) and (n,), but got {tuple(logits.shape)} and {tuple(classes.shape)}."
         )
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = exact(logits)
     defined = (classes != UNDEFINED).sum()
     return cross_entropy(logits, classes, ignore_index=UNDEFINED, reduction="sum") / defined.clamp(min=1)
 
@@ -56,7 +58,7 @@ def real_error(predictions: Tensor, values: Tensor) -> Tensor:
         )
     defined = ~values.isnan()
     y = torch.where(defined, values, 0)
-    p = predictions.to(torch.promote_types(predictions.dtype, torch.float32))
+    p = exact(predictions)
     mean = y.sum() / defined.sum().clamp(min=1)
     variation = torch.where(defined, y - mean, 0).square().sum()
     error = torch.where(defined, p - y, 0).square().sum()

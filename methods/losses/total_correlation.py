@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from cabench.methods.losses.precision import exact
+
 
 def shuffled(salient: Tensor) -> Tensor:
     """Each row replaced by the vector of the row a quarter of the batch further on, the last ones by the first.
@@ -65,7 +67,7 @@ def discriminator_loss(joint_logits: Tensor, shuffled_logits: Tensor) -> Tensor:
     Returns:
         0-d tensor, float32 (float64 for float64 input), also under autocast.
     """
-    return softplus(-_exact(joint_logits)).sum() + softplus(_exact(shuffled_logits)).sum()
+    return softplus(-exact(joint_logits)).sum() + softplus(exact(shuffled_logits)).sum()
 
 
 def density_ratio(joint_logits: Tensor) -> Tensor:
@@ -74,7 +76,7 @@ def density_ratio(joint_logits: Tensor) -> Tensor:
     Args:
         joint_logits: floats of any shape, logits of joint pairs.
     """
-    return _exact(joint_logits).sum()
+    return exact(joint_logits).sum()
 
 
 def positive_density_ratio(joint_logits: Tensor) -> Tensor:
@@ -83,8 +85,4 @@ def positive_density_ratio(joint_logits: Tensor) -> Tensor:
     Args:
         joint_logits: floats of any shape, logits of joint pairs.
     """
-    return relu(_exact(joint_logits)).sum()
-
-
-def _exact(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return relu(exact(joint_logits)).sum()

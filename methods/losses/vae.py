@@ -5,8 +5,9 @@ Source: MM-cVAE, AISTATS 2022, arXiv 2202.10560, with the reductions of its rele
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from cabench.methods.losses.precision import exact
 
 
 def squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
@@ -28,8 +29,7 @@ def squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
         raise ValueError(
             f"squared_error needs two equal shapes, but got {tuple(images.shape)} and {tuple(reconstructions.shape)}."
         )
-    x, y = (z.to(torch.promote_types(z.dtype, torch.float32)) for z in (images, reconstructions))
-    return (x - y).square().sum()
+    return (exact(images) - exact(reconstructions)).square().sum()
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -51,5 +51,5 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
         raise ValueError(
             f"gaussian_kl needs two equal shapes, but got {tuple(mean.shape)} and {tuple(log_variance.shape)}."
         )
-    mean, log_variance = (z.to(torch.promote_types(z.dtype, torch.float32)) for z in (mean, log_variance))
+    mean, log_variance = exact(mean), exact(log_variance)
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum() / 2

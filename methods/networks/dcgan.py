@@ -10,10 +10,13 @@ The same trunk and generator serve other methods as encoder and decoder, so that
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from cabench.methods.networks.variational import Decoder, GaussianEncoder
 
 WIDTH = 64
 SMALLEST = 4  # height and width at which the trunk ends and the generator begins
@@ -43,7 +46,7 @@ class Trunk(nn.Module):
         channels_after = widths(size, width)
         self.features = channels_after[-1]
         self.blocks = nn.ModuleList()
-        for before, after in zip((channels, *channels_after), channels_after, strict=False):
+        for before, after in pairwise((channels, *channels_after)):
             normalisation = [] if len(self.blocks) == 0 else [nn.BatchNorm2d(after)]
             convolution = nn.Conv2d(before, after, 4, 2, 1, bias=False)
             self.blocks.append(nn.Sequential(convolution, *normalisation, nn.LeakyReLU(0.2)))
@@ -107,23 +110,17 @@ class Discriminator(nn.Module):
         return Verdict(validity[:, 0], target[:, 0], common, salient)
 
 
-class Generator(nn.Module):
+class Generator(Decoder):
     """Transposed convolutions from latent vectors to images. 3,806,080 parameters for 128 dimensions, 3 x 64 x 64."""
 
     def __init__(self, latents: int, channels: int, size: int, width: int, output: nn.Module) -> None:
-        super().__init__()
         narrowing = widths(size, width)[::-1]
         layers: list[nn.Module] = [nn.Unflatten(1, (latents, 1, 1))]
-        for before, after in zip((latents, *narrowing), narrowing, strict=False):
+        for before, after in pairwise((latents, *narrowing)):
             stride, padding = (1, 0) if len(layers) == 1 else (2, 1)
             convolution = nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False)
             layers += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), output)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """(n, channels, size, size) images of (n, latents) vectors, in the range of the output activation."""
-        images: Tensor = self.layers(latents)
-        return images
+        super().__init__(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), output)
 
 
 class SharedDimensionReader(nn.Module):
@@ -157,20 +154,11 @@ def dcgan_encoder(image_shape: tuple[int, ...], size: int, width: int = WIDTH) -
     return nn.Sequential(trunk, nn.Flatten(), nn.Linear(trunk.features * SMALLEST**2, size))
 
 
-class DCGANEncoder(nn.Module):
-    """The trunk as a variational encoder: mean and log-variance of a Gaussian posterior."""
-
-    def __init__(self, image_shape: tuple[int, ...], size: int, width: int = WIDTH) -> None:
-        super().__init__()
-        channels, height, _ = image_shape
-        self.trunk = Trunk(channels, height, width)
-        self.mean = nn.Linear(self.trunk.features * SMALLEST**2, size)
-        self.log_variance = nn.Linear(self.trunk.features * SMALLEST**2, size)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, size) mean and log-variance of images in [0, 1]."""
-        features = self.trunk(images).flatten(1)
-        return self.mean(features), self.log_variance(features)
+def dcgan_vae_encoder(image_shape: tuple[int, ...], size: int, width: int = WIDTH) -> nn.Module:
+    """The trunk as a variational encoder of images in [0, 1]: a posterior (n, size)."""
+    channels, height, _ = image_shape
+    trunk = Trunk(channels, height, width)
+    return GaussianEncoder(trunk, trunk.features * SMALLEST**2, size)
 
 
 def dcgan_decoder(size: int, image_shape: tuple[int, ...], width: int = WIDTH) -> nn.Module:

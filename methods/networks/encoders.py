@@ -1,84 +1,87 @@
-"""The encoders that contrastive methods and controls choose from by name."""
+"""Deterministic convolutional encoders, and the projector that contrastive methods put on top of one.
+
+Encoders take the shape of an image, (channels, height, width), and the size of their output, (n, size).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Literal, NamedTuple
+from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 
-from cabench.data.dataset import DatasetInfo
-from cabench.errors import UserError
-from cabench.methods.networks.conv import small_conv
-from cabench.methods.networks.dcgan import dcgan_encoder
-from cabench.methods.networks.inputs import IMAGES, POWERS_OF_TWO, TABLES, Inputs, exactly
-from cabench.methods.networks.mlp import mlp
-from cabench.methods.networks.resnet import small_image_resnet18, standard_resnet18
-from cabench.methods.networks.sepclr_conv import sepclr_conv
-from cabench.methods.networks.sepvae_conv import sepvae_features
-
-EncoderName = Literal[
-    "small_image_resnet18",
-    "standard_resnet18",
-    "small_conv",
-    "sepvae_32",
-    "sepclr_conv_64",
-    "dcgan",
-    "small_dcgan",
-    "mlp",
-]
+SMALL_WIDTHS = (32, 64, 128)
+SMALL_PLACES = 2  # features are averaged over the quarters of an image, which keeps where things are, roughly
+SEPCLR_WIDTHS = (512, 256, 128, 64, 32)
+SEPCLR_FEATURES = 32 * 2 * 2
+PROJECTOR_WIDTH = 128
 
 
-class Encoder(NamedTuple):
-    """How to make an encoder.
+def small_image_resnet18(shape: tuple[int, ...], size: int) -> nn.Module:
+    """ResNet-18 (He et al., CVPR 2016) for images of about 32 x 32: a 3 x 3 stem of stride 1 without max-pooling.
 
-    Attributes:
-        make: takes the shape of an example, (channels, height, width) or (features,), and the size of the output.
-        inputs: the examples that it takes.
+    Card A1: 11,185,248 parameters for 3 channels and size 32.
     """
-
-    make: Callable[[tuple[int, ...], int], nn.Module]
-    inputs: Inputs
-
-
-ENCODERS: Mapping[str, Encoder] = {
-    "small_image_resnet18": Encoder(lambda shape, size: small_image_resnet18(shape[0], size), IMAGES),
-    "standard_resnet18": Encoder(lambda shape, size: standard_resnet18(shape[0], size), IMAGES),
-    "small_conv": Encoder(lambda shape, size: small_conv(shape[0], size), IMAGES),
-    "sepvae_32": Encoder(lambda shape, size: sepvae_features(shape[0], size), exactly(32)),
-    "sepclr_conv_64": Encoder(lambda shape, size: sepclr_conv(shape[0], size), exactly(64)),
-    "dcgan": Encoder(dcgan_encoder, POWERS_OF_TWO),
-    "small_dcgan": Encoder(partial(dcgan_encoder, width=16), POWERS_OF_TWO),
-    "mlp": Encoder(lambda shape, size: mlp(shape[0], size), TABLES),
-}
+    network = _resnet18(size)
+    network.conv1 = nn.Conv2d(shape[0], 64, kernel_size=3, stride=1, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
 
 
-def make_encoder(name: EncoderName, image_shape: tuple[int, ...], size: int) -> nn.Module:
-    """An encoder from (n, channels, height, width) images in [0, 1], or (n, features) rows, to (n, size) vectors."""
-    return ENCODERS[name].make(image_shape, size)
+def standard_resnet18(shape: tuple[int, ...], size: int) -> nn.Module:
+    """ResNet-18 with its 7 x 7 stem of stride 2 and max-pooling, for images from 64 x 64 up."""
+    network = _resnet18(size)
+    if shape[0] != 3:
+        network.conv1 = nn.Conv2d(shape[0], 64, kernel_size=7, stride=2, padding=3, bias=False)
+    return network
 
 
-def check_encoder(name: EncoderName, info: DatasetInfo, method: str) -> None:
-    """Refuse an encoder for other examples than the data set's.
+def small_conv(shape: tuple[int, ...], size: int) -> nn.Module:
+    """For quick runs on a processor: three 3 x 3 convolutions of stride 2 with batch normalisation, quarter-wise means.
 
-    Raises:
-        UserError: naming the setting.
+    Takes any image of at least 16 x 16. On two processor cores it is some twenty times as fast as ResNet-18.
     """
-    ENCODERS[name].inputs.check(f"{method}.encoder", name, info)
+    blocks: list[nn.Module] = []
+    for before, after in pairwise((shape[0], *SMALL_WIDTHS)):
+        blocks += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    features = SMALL_WIDTHS[-1] * SMALL_PLACES * SMALL_PLACES
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(SMALL_PLACES), nn.Flatten(), nn.Linear(features, size))
 
 
-def check_views(name: EncoderName, crop_size: int, info: DatasetInfo, method: str) -> None:
-    """Refuse views of another size than the images, where the encoder is built for one size. Rows have no size.
+def sepclr_conv(shape: tuple[int, ...], size: int) -> nn.Module:
+    """The encoder of SepCLR's script for dSprites on digits (card A2), of 64 x 64: convolutions without normalisation.
 
-    Raises:
-        UserError: naming the setting.
+    Two of them, with 32 and 5 outputs for grey images, have 5,626,725 parameters.
     """
-    if info.is_table:
-        return
-    height, width = info.image_shape[1:]
-    if crop_size and ENCODERS[name].inputs is not IMAGES and (crop_size, crop_size) != (height, width):
-        raise UserError(
-            f"{method}.encoder = {name} is built for the images' own {height} x {width}, but {method}.crop_size is "
-            f"{crop_size}; set it to {height} or 0, or choose another encoder."
-        )
+    blocks: list[nn.Module] = []
+    for before, after in pairwise((shape[0], *SEPCLR_WIDTHS)):
+        blocks += [nn.Conv2d(before, after, 4, 2, 1), nn.ReLU()]
+    hidden = nn.Linear(SEPCLR_FEATURES, SEPCLR_FEATURES)
+    return nn.Sequential(*blocks, nn.Flatten(), hidden, nn.ReLU(), nn.Linear(SEPCLR_FEATURES, size))
+
+
+class ProjectedEncoder(nn.Module):
+    """An encoder, whose output is the representation, and a projector on top of it, which the loss sees (card A1)."""
+
+    def __init__(self, encoder: nn.Module, size: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        hidden = nn.Linear(size, PROJECTOR_WIDTH)
+        normalisation = nn.BatchNorm1d(PROJECTOR_WIDTH)
+        self.projector = nn.Sequential(hidden, normalisation, nn.ReLU(), nn.Linear(PROJECTOR_WIDTH, size))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Projected (n, size) vectors of (n, channels, height, width) images."""
+        projected: Tensor = self.projector(self.encode(images))
+        return projected
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The (n, size) vectors that are projected: the representation."""
+        encoded: Tensor = self.encoder(images)
+        return encoded
+
+
+def _resnet18(size: int) -> nn.Module:
+    from torchvision.models import resnet18  # Late: importing torchvision takes a second and a half.
+
+    network: nn.Module = resnet18(num_classes=size)
+    return network

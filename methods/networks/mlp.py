@@ -8,35 +8,29 @@ pass background and target apart would lose the difference between the two means
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from itertools import pairwise
+
+from torch import nn
+
+from cabench.methods.networks.variational import GaussianEncoder
 
 WIDTHS = (256, 256)
 HIDDEN = 400
 
 
-def mlp(features: int, size: int) -> nn.Module:
+def mlp(shape: tuple[int, ...], size: int) -> nn.Module:
     """Two hidden layers with layer normalisation and ReLU, a linear output: (n, size) vectors of (n, features) rows."""
     layers: list[nn.Module] = []
-    for before, width in zip((features, *WIDTHS), WIDTHS, strict=False):
-        layers += [nn.Linear(before, width), nn.LayerNorm(width), nn.ReLU()]
+    for before, after in pairwise((shape[0], *WIDTHS)):
+        layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(WIDTHS[-1], size))
 
 
-class MLPEncoder(nn.Module):
-    """Mean and log-variance of a Gaussian posterior."""
-
-    def __init__(self, features: int, size: int) -> None:
-        super().__init__()
-        self.trunk = nn.Sequential(nn.Linear(features, HIDDEN), nn.ReLU())
-        self.mean = nn.Linear(HIDDEN, size)
-        self.log_variance = nn.Linear(HIDDEN, size)
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, size) mean and log-variance of (n, features) rows."""
-        hidden = self.trunk(rows)  # (n, 400)
-        return self.mean(hidden), self.log_variance(hidden)
+def mlp_vae_encoder(shape: tuple[int, ...], size: int) -> nn.Module:
+    """One hidden layer, then the posterior, (n, size), of (n, features) rows."""
+    return GaussianEncoder(nn.Sequential(nn.Linear(shape[0], HIDDEN), nn.ReLU()), HIDDEN, size)
 
 
-def mlp_decoder(size: int, features: int) -> nn.Module:
+def mlp_decoder(size: int, shape: tuple[int, ...]) -> nn.Module:
     """Rows (n, features), of any size, of (n, size) latent vectors."""
-    return nn.Sequential(nn.Linear(size, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, features))
+    return nn.Sequential(nn.Linear(size, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, shape[0]))

@@ -14,8 +14,10 @@ from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.cache import cache_folder
 from cabench.data.dataset import Attribute
-from cabench.data.file import SPLITS, DatasetFile, DatasetWriter
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
 from cabench.data.sources import Source
+from cabench.data.writing import DatasetWriter
 from cabench.datasets.dsprites import DSprites, DSpritesConfig
 from cabench.errors import UserError
 

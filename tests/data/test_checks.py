@@ -11,9 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
-from cabench.data.checks import check_file, check_layout
+from cabench.data.checks import check_file
 from cabench.data.dataset import Attribute
-from cabench.data.file import SPLITS, DatasetFile, DatasetWriter, content_sha256
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
+from cabench.data.writing import DatasetWriter, content_sha256
 from cabench.errors import UserError
 
 KIND = Attribute("kind", "salient", "class", ("a", "b"))
@@ -153,13 +155,17 @@ BROKEN = {
         "/test/attributes/age is missing, but /train",
     ),
     "no such space": (attr("train/attributes/age", "space", "shared"), False, "declares the space 'shared'"),
-    "a space that is no text": (attr("train/attributes/age", "space", [1.0, 2.0]), False, "declares the space array"),
+    "a space that is no text": (
+        attr("train/attributes/age", "space", [1.0, 2.0]),
+        False,
+        "declares the space [1.0, 2.0]",
+    ),
     "a kind that is a list": (
         attr("test/attributes/kind", "kind", ["class", "real"]),
         False,
-        "declares the kind array",
+        "declares the kind ['class', 'real']",
     ),
-    "a kind that is nothing": (attr("train/attributes/age", "kind", np.zeros(0)), False, "declares the kind array"),
+    "a kind that is nothing": (attr("train/attributes/age", "kind", np.zeros(0)), False, "declares the kind []"),
     "JSON without end": (attr("/", "config", "[" * 50_000), False, "the attribute 'config' of / is not an object"),
     "a broken link": (
         lambda f: (gone("test/attributes/age")(f), f.__setitem__("test/attributes/age", h5py.SoftLink("/nowhere"))),
@@ -210,6 +216,23 @@ BROKEN = {
     "below -1": (setting("test/attributes/kind", 50, -2), True, "/test/attributes/kind[50] is -2, which names none"),
     "infinite": (setting("test/attributes/age", 7, -np.inf), True, "/test/attributes/age[7] is infinite"),
     "salient background": (setting("train/attributes/kind", 3, 0), True, "/train/attributes/kind[3] has a value, but"),
+    "names of numbers": (lambda f: f.update({"train/names": np.zeros(80)}), False, "is float64, but must be text"),
+    "few names": (lambda f: f.update({"train/names": ["a"] * 79}), False, "/train/names has 79 values for 80 images"),
+    "a name that clears the terminal": (
+        lambda f: f.update({"train/names": ["a"] * 7 + ["\x1b[2J"] * 73}),
+        True,
+        "/train/names[7] does not print in one line (73 such texts)",
+    ),
+    "a group that is no Unicode": (
+        lambda f: f.create_dataset("test/groups", data=[b"\xff"] * 80, dtype=h5py.string_dtype()),
+        False,
+        "it cannot be read as HDF5 ('utf-8' codec can't decode byte 0xff",
+    ),
+    "other groups than were hashed": (
+        lambda f: f.update({"test/groups": ["a"] * 80}),
+        False,
+        "it is damaged: its content hash is another",
+    ),
     "in both splits": (
         lambda f: setting("test/images", 5, f["train/images"][9])(f),
         True,
@@ -233,15 +256,14 @@ def test_opening_a_broken_file_ends_in_words_for_its_user(sound: Path, edit, reh
         assert DatasetFile.open(sound).path == sound
 
 
-def test_the_layout_is_checked_without_looking_at_values(sound: Path) -> None:
+def test_opening_checks_the_layout_without_looking_at_values(sound: Path) -> None:
     change(sound, setting("train/images", 0, 0), rehash=False)
     change(sound, setting("test/attributes/kind", 50, 2), rehash=False)
     assert len(check_file(sound).errors) == 2
-    assert check_layout(sound).errors == []
+    assert DatasetFile.open(sound).path == sound
     change(sound, gone("test/images"), rehash=False)
-    assert check_layout(sound).errors == [
-        f"{sound}: /test holds neither /images nor /features; it must hold one of them."
-    ]
+    with pytest.raises(UserError, match="/test holds neither /images nor /features; it must hold one of them"):
+        DatasetFile.open(sound)
 
 
 def test_features_that_are_not_finite_are_an_error(table: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from cabench.data import file as dataset_file
 from cabench.data.dataset import Attribute
-from cabench.data.file import SPLITS, DatasetFile, DatasetWriter
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
+from cabench.data.writing import DatasetWriter, content_sha256
 from cabench.errors import UserError
+from cabench.files import hdf5
 
 SHAPE = (3, 4, 5)
 DIGIT = Attribute("digit", "common", "class", ("zero", "one", "two"))
@@ -88,7 +91,7 @@ def file(tmp_path: Path) -> DatasetFile:
 def rehash(path: Path) -> DatasetFile:
     """Make a changed file agree with its own hash, so that only its declarations can tell."""
     with h5py.File(path, "r+") as changed:
-        changed.attrs["content_sha256"] = dataset_file.content_sha256(changed)
+        changed.attrs["content_sha256"] = content_sha256(changed)
     return DatasetFile.open(path)
 
 
@@ -96,11 +99,11 @@ def rehash(path: Path) -> DatasetFile:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("chunk_rows", [1, 5, 1000])
+@pytest.mark.parametrize("piece", [1, 150, 1 << 22])
 def test_both_populations_come_back_in_order_however_they_were_interleaved(
-    file: DatasetFile, monkeypatch: pytest.MonkeyPatch, split: str, chunk_rows: int
+    file: DatasetFile, monkeypatch: pytest.MonkeyPatch, split: str, piece: int
 ) -> None:
-    monkeypatch.setattr(dataset_file, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(hdf5, "PIECE", piece)
     written: Content = getattr(Contents(), split)
     read = file.read(split)  # type: ignore[arg-type]
     for population, rows in ((read.background, ~written.is_target), (read.target, written.is_target)):
@@ -226,13 +229,13 @@ def test_the_hash_is_the_same_for_equal_content_in_another_file(file: DatasetFil
     assert again.info.content_sha256 == file.info.content_sha256
 
 
-def test_the_hash_does_not_depend_on_the_chunks_it_is_read_in(
+def test_the_hash_does_not_depend_on_the_pieces_it_is_read_in(
     file: DatasetFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for chunk_rows in (1, 5, 100):
-        monkeypatch.setattr(dataset_file, "CHUNK_ROWS", chunk_rows)
+    for piece in (1, 150, 1000):
+        monkeypatch.setattr(hdf5, "PIECE", piece)
         with h5py.File(file.path) as opened:
-            assert dataset_file.content_sha256(opened) == file.info.content_sha256
+            assert content_sha256(opened) == file.info.content_sha256
 
 
 def change_pixel(content: Content) -> None:
@@ -300,10 +303,10 @@ def crop_images(content: Content) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (drop_attribute, "/test/attributes/.* is declared differently from /train"),
-        (redeclare(name="number"), "/test/attributes/digit is declared differently from /train"),
+        (drop_attribute, "/test/attributes/.* is missing, but /train has it"),
+        (redeclare(name="number"), "/test/attributes/digit is missing, but /train has it"),
         (redeclare(space="salient"), "/test/attributes/digit is declared differently from /train"),
-        (crop_images, "/test/images holds examples of another shape than /train/images"),
+        (crop_images, r"/test/images holds examples of shape \(3, 3, 5\), but /train/images of \(3, 4, 5\)"),
     ],
 )
 def test_splits_that_do_not_go_together_are_refused(
@@ -350,6 +353,24 @@ def test_one_flipped_bit_is_noticed_before_work_rests_on_the_content(file: Datas
         opened["train/images"][3, 1, 2, 3] ^= 1
     with pytest.raises(UserError, match=r"tiny\.h5 is damaged \(its content has another hash .*; delete it, and"):
         file.check_content()
+
+
+def test_a_verified_file_is_not_read_again_until_it_changes(file: DatasetFile) -> None:
+    file.check_content()
+    with h5py.File(file.path, "r+") as opened:
+        opened["train/images"][3, 1, 2, 3] ^= 1
+    verified = replace(rehash(file.path).verify(), info=file.info)
+    verified.check_content()  # its description is that of the file before, so that reading it would tell
+    os.utime(file.path, ns=(0, 0))
+    with pytest.raises(UserError, match="its content has another hash"):
+        verified.check_content()
+
+
+def test_a_split_is_read_in_one_pass(file: DatasetFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr("cabench.data.file.pieces", lambda dataset: read.append(dataset.name) or hdf5.pieces(dataset))
+    file.read("train")
+    assert read == ["/train/images"]
 
 
 def test_a_file_that_was_cut_short_is_noticed_too(file: DatasetFile) -> None:
@@ -399,7 +420,7 @@ def test_verify_notices_attributes_of_another_length(file: DatasetFile) -> None:
         declared = dict(attributes["digit"].attrs)
         del attributes["digit"]
         attributes.create_dataset("digit", data=np.zeros(5, np.int64)).attrs.update(declared)
-    with pytest.raises(UserError, match=r"/test/attributes/digit is int64 of shape \(5,\), where 8 rows of int64"):
+    with pytest.raises(UserError, match="/test/attributes/digit has 5 values for 8 images"):
         rehash(file.path).verify()
 
 
@@ -408,7 +429,7 @@ def test_verify_notices_images_of_another_dtype(file: DatasetFile) -> None:
         images = opened["test/images"][:]
         del opened["test/images"]
         opened["test"].create_dataset("images", data=images.astype(np.float32) / 255)
-    with pytest.raises(UserError, match=r"/test/images is float32 of shape .* rows of uint8 in 4 dimensions"):
+    with pytest.raises(UserError, match="/test/images is float32, but images are uint8"):
         rehash(file.path).verify()
 
 
@@ -427,7 +448,7 @@ def test_verify_notices_a_test_split_that_does_not_follow_the_training_split(fil
         else:
             test["attributes/digit"].attrs["classes"] = ["two", "one", "zero"]
         if damage != "no images":
-            opened.attrs["content_sha256"] = dataset_file.content_sha256(opened)
+            opened.attrs["content_sha256"] = content_sha256(opened)
     with pytest.raises(UserError):
         DatasetFile.open(file.path).verify()
 
@@ -470,7 +491,7 @@ def test_hdf5_of_somebody_else_is_refused(tmp_path: Path) -> None:
 def test_another_schema_is_refused_with_both_numbers(file: DatasetFile) -> None:
     with h5py.File(file.path, "r+") as opened:
         opened.attrs["schema"] = 99
-    with pytest.raises(UserError, match=r"schema 99, expected 1"):
+    with pytest.raises(UserError, match="its schema is 99, but this version reads 1"):
         DatasetFile.open(file.path)
 
 

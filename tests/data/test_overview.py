@@ -97,7 +97,8 @@ def test_a_file_with_a_broken_layout_is_refused_and_one_with_broken_values_descr
         del stored["test/attributes/kind"]
     refused = cabench_here("data", "info", str(file.path))
     assert refused.returncode == 2
-    assert "is not a data set file of cabench (/test" in refused.stderr
+    assert "/test/attributes/kind is missing" in refused.stderr
+    assert "mine.h5 is not a data set file of cabench" in refused.stderr
 
 
 def test_the_picture_shows_background_and_a_row_of_each_salient_class(file: DatasetFile) -> None:

@@ -127,6 +127,13 @@ def cropped(content: bytes, crop: int, size: int) -> bytes:
 
 
 class TestConstruction:
+    def test_rows_are_named_by_their_files(self, build_at, root, faces) -> None:
+        file = build_at(CelebA(), root)
+        by_pixels = {cropped(faces[name], 176, 128): name for name in NAMES}
+        for split in ("train", "test"):
+            for part, rows in zip(file.read(split)[1:], file.read_rows(split), strict=True):
+                assert rows.names.tolist() == [by_pixels[image.numpy().tobytes()] for image in part.images]
+
     def test_faces_labels_and_populations_are_those_of_the_card(self, build_at, root, faces) -> None:
         file = build_at(CelebA(), root)
         file.verify()

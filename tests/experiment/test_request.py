@@ -300,7 +300,7 @@ def test_a_plan_has_every_combination_with_seeds_innermost(tmp_path: Path) -> No
     assert built == ["Building data set planted"]
     resolve(request(), built.append)
     assert len(built) == 1, "the data set was built twice"
-    lines = survey(request(), ResultsStore(tmp_path / "results"))
+    lines = survey(request(), ResultsStore(tmp_path / "results")).lines
     assert lines == [(one.dataset["label"], one.method["label"], one.seed, one.key[:8], "missing") for one in cells]
 
 
@@ -369,7 +369,7 @@ def test_all_stands_for_every_method_that_takes_the_data_set(tmp_path: Path) -> 
     assert said[1:] == [
         "Left out on dsprites: oracle (oracle reads planted attributes and runs on 'planted' alone, not on 'dsprites')"
     ]
-    lines = survey(everything, ResultsStore(tmp_path / "results"))
+    lines = survey(everything, ResultsStore(tmp_path / "results")).lines
     assert [line[1] for line in lines if line[4].startswith("left out (oracle reads")] == ["oracle"]
 
 

@@ -284,7 +284,7 @@ def die(tmp_path, start_python) -> Callable[[int, int], None]:
 
 def states(folder: Path) -> list[str]:
     """What `plan` shows of the two cells of `trained`."""
-    return [state for *_, state in survey(requested("mmcvae,chance"), ResultsStore(folder))]
+    return [state for *_, state in survey(requested("mmcvae,chance"), ResultsStore(folder)).lines]
 
 
 @pytest.mark.slow

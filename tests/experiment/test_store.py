@@ -20,7 +20,9 @@ from PIL import Image
 
 from cabench.context import Precision
 from cabench.data.dataset import SPACES, Attribute, DatasetInfo
-from cabench.data.file import SPLITS, DatasetFile, DatasetWriter
+from cabench.data.file import DatasetFile, Rows
+from cabench.data.layout import SPLITS
+from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.score import Score
@@ -57,6 +59,8 @@ SCORE = Score(
 )
 
 
+NO_ROWS = Rows(np.full(10, ""), np.full(10, ""))
+ROWS = dict.fromkeys(SPLITS, (NO_ROWS, NO_ROWS))
 # Files of text that hold no JSON object of the kind wanted.
 DAMAGED = ("{", "[" * 100_000, '{"a":' * 100_000, "[]", "{}", "null", "7", '"text"', "\0\xff")
 
@@ -267,7 +271,7 @@ def encoded() -> tuple[EncodedSplit, EncodedSplit]:
 
 def test_representations_are_kept_as_float32_for_each_split_population_and_space(store: ResultsStore) -> None:
     train, test = encoded()
-    store.write_representations(cell(), train, test)
+    store.write_representations(cell(), train, test, ROWS)
     with h5py.File(cell().folder(store.folder) / "representations.h5") as file:
         assert file.attrs["key"] == cell().key
         assert file.attrs["content_sha256"] == INFO.content_sha256
@@ -296,7 +300,7 @@ def data(tmp_path: Path) -> DatasetFile:
 
 def test_representations_come_back_with_the_attributes_of_their_images(store: ResultsStore, data: DatasetFile) -> None:
     one = cell(dataset=data.info)
-    store.write_representations(one, *encoded())
+    store.write_representations(one, *encoded(), ROWS)
     read = store.read_representations(record_of(one), data)
     for split, back, written in zip(SPLITS, read, encoded(), strict=True):
         images = data.read(split)
@@ -313,7 +317,7 @@ def test_representations_that_were_not_kept_are_told_with_what_to_do(store: Resu
 
 
 def test_representations_of_other_images_are_refused(store: ResultsStore, data: DatasetFile) -> None:
-    store.write_representations(cell(), *encoded())
+    store.write_representations(cell(), *encoded(), ROWS)
     with pytest.raises(UserError, match=r"representations\.h5 cannot be used \(it is of another data set's images\)"):
         store.read_representations(record_of(cell()), data)
 

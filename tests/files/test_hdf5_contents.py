@@ -12,6 +12,10 @@ import pytest
 from cabench.files.hdf5 import check_contents
 
 
+def texts(*lines: str) -> np.ndarray:
+    return np.array(lines, object)
+
+
 def virtual(file: h5py.File) -> None:
     layout = h5py.VirtualLayout((6,), np.int64)
     layout[:] = h5py.VirtualSource("other.h5", "x", (6,))
@@ -42,6 +46,18 @@ REFUSED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "references": (lambda file: file.create_dataset("x", (3,), h5py.ref_dtype), "/x is no array of numbers"),
     "raw bytes": (lambda file: file.create_dataset("x", (3,), "V8"), "/x is no array of numbers"),
     "records": (lambda file: file.create_dataset("x", (3,), [("a", "f8")]), "/x is no array of numbers"),
+    "text under another name": (lambda file: file.update({"a/named": texts("a")}), "/a/named is no array of numbers"),
+    "a table of text": (lambda file: file.update({"names": texts("a")[None]}), "/names is no array of numbers"),
+    "texts of one length": (lambda file: file.update({"names": np.array([b"a"])}), "/names is no array of numbers"),
+    "a long text": (lambda file: file.update({"names": texts("a" * 4097)}), "holds a text of more than 4,096 bytes"),
+    "compressed texts": (
+        lambda file: file.create_dataset("groups", data=texts("a"), compression="gzip"),
+        "/groups holds texts that are not kept in one piece, uncompressed",
+    ),
+    "texts that nobody wrote": (
+        lambda file: file.create_dataset("groups", (2**40,), h5py.string_dtype()),
+        "/groups holds texts that are not kept in one piece",
+    ),
     "one number": (lambda file: file.create_dataset("x", (), "f8"), r"/x is no array of numbers, but float64 of shape"),
     "more than there is": (
         lambda file: file.create_dataset("x", (2**40, 3), "u1", chunks=(64, 3)),
@@ -72,4 +88,25 @@ def test_compressed_arrays_in_groups_are_allowed(tmp_path: Path) -> None:
         file.create_dataset("a/b/x", (2**20,), "u1", compression="gzip", compression_opts=9)[:] = 0
         file["a/c"] = np.ones(3, bool)
     with h5py.File(tmp_path / "x.h5") as file:
+        check_contents(file)
+
+
+def test_names_and_groups_may_be_text(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["a/names"], file["groups"] = texts("", "é" * 2048), texts("g")
+    with h5py.File(tmp_path / "x.h5") as file:
+        check_contents(file)
+        assert file["a/names"].asstr()[:].tolist() == ["", "é" * 2048]
+
+
+def test_one_text_that_is_pointed_to_from_everywhere_counts_everywhere(tmp_path: Path) -> None:
+    """Else a small file would be read into as much memory as it likes."""
+    path, rows = tmp_path / "x.h5", 500_000
+    with h5py.File(path, "w") as file:
+        names = file.create_dataset("names", data=texts("a" * 4000, *[""] * (rows - 1)))
+        start = names.id.get_offset()
+    content = bytearray(path.read_bytes())
+    content[start : start + 16 * rows] = content[start : start + 16] * rows
+    path.write_bytes(content)
+    with h5py.File(path) as file, pytest.raises(ValueError, match="/names declares more text than the file has"):
         check_contents(file)

@@ -21,8 +21,10 @@ from openpyxl import Workbook
 
 from cabench.data.checks import check_file
 from cabench.data.dataset import SPACES, Attribute
-from cabench.data.file import SPLITS, DatasetFile, DatasetWriter
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
 from cabench.data.overview import picture, value_table
+from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources import celeba, idx, label_tables
 from cabench.errors import UserError
 from cabench.experiment.record import Record
@@ -41,14 +43,22 @@ ATTRIBUTES = (
 )
 TABLE_PLACES = (
     *("train/features", "test/features", "train/attributes/age", "test/attributes/age", "test/is_target", "new"),
-    "train/images",
+    *("train/images", "train/names", "test/groups"),
 )
 PLACES = (
     *("train", "test", "train/attributes", "test/attributes", "train/images", "test/images", "train/is_target"),
     *("train/attributes/shape", "test/attributes/shape", "train/attributes/age", "new", "train/new"),
-    "train/attributes/new",
+    *("train/attributes/new", "train/names", "test/groups", "train/groups"),
 )
-STORED = ("train", "train/background", "train/background/common", "test/target/salient", "new", "train/target/new")
+STORED = (
+    "train",
+    "train/background",
+    "train/background/common",
+    "test/target/salient",
+    "new",
+    "train/target/new",
+    "train/names",
+)
 TYPES = ("u1", "i8", "f8", "f4", "?", "i4", "u8", "c16", "S3", "V8", "f2", ">i8", "str", "vlen", "reference")
 SHAPES = (
     (),
@@ -94,7 +104,7 @@ def write_dataset(path: Path, draw: Callable[[np.random.Generator], np.ndarray])
             with writer.split(split, 6, draw(generator).shape[1:], ATTRIBUTES) as out:
                 for is_target in (False, True):
                     known = {"age": generator.normal(size=3)} | ({"shape": np.array([0, 1, 0])} if is_target else {})
-                    out.append(draw(generator), is_target, known)
+                    out.append(draw(generator), is_target, known, ["a", "", "é"], ["g", "g", f"h{is_target}"])
         writer.finish("tiny", 1, {"seed": 0}, [{"title": "tiny"}])
 
 
@@ -174,6 +184,8 @@ def read_dataset(path: Path) -> None:
         data = file.read(split)
         assert data.background.images.dtype == (torch.float32 if file.info.is_table else torch.uint8)
         assert len(data.background) + len(data.target) == sum(file.info.counts[split].values())
+        if sound:
+            assert [len(rows.names) for rows in file.read_rows(split)] == list(file.info.counts[split].values())
     value_table(file)
     if not file.info.is_table:
         picture(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -53,10 +54,10 @@ def test_reading_without_end_is_ended(sound: Path, child) -> None:
 
 def test_the_processor_time_is_limited(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = []
-    monkeypatch.setattr(trial.resource, "setrlimit", lambda kind, limit: limits.append((kind, limit[0])))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limit: limits.append((kind, limit[0])))
     monkeypatch.setattr(trial, "BYTES_PER_S", 8.0)
     trial._read(sound)
-    assert limits == [(trial.resource.RLIMIT_CPU, seconds) for seconds in (10, 10 + 12 * 8 // 8)]
+    assert limits == [(resource.RLIMIT_CPU, seconds) for seconds in (10, 10 + 12 * 8 // 8)]
 
 
 @pytest.mark.parametrize("content", [b"", b"no HDF5 at all", b"\x89HDF\r\n\x1a\n" + bytes(600)])

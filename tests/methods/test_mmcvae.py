@@ -9,10 +9,11 @@ from cabench.conformance import context
 from cabench.data.dataset import DataForm
 from cabench.errors import UserError
 from cabench.method import Representation
-from cabench.methods.losses.mmd import mmd
+from cabench.methods.losses.kernels import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.mmcvae import MMcVAE, MMcVAEConfig
-from cabench.methods.networks.sepvae_conv import SepVAEDecoder, SepVAEEncoder
+from cabench.methods.networks.vae_conv import sepvae_decoder_32, sepvae_encoder_32
+from cabench.methods.networks.variational import Posterior
 from cabench.training import Batch
 
 
@@ -31,8 +32,8 @@ def test_sepvae_networks_have_the_published_sizes():
     def count(network: torch.nn.Module) -> int:
         return sum(parameter.numel() for parameter in network.parameters())
 
-    assert 2 * count(SepVAEEncoder(3, 64)) == 528_832
-    assert count(SepVAEDecoder(128, 3)) == 264_291
+    assert 2 * count(sepvae_encoder_32((3, 32, 32), 64)) == 528_832
+    assert count(sepvae_decoder_32(128, (3, 32, 32))) == 264_291
 
 
 @pytest.mark.parametrize(("architecture", "size"), [("mmcvae_64", 64), ("sepvae_32", 32)])
@@ -86,8 +87,8 @@ def test_background_is_decoded_without_its_salient_sample():
     expected = method.training_step(Batch(background, {}), Batch(target, {}), context())
     method = build(config, (1, 32, 32))
     encode = method.network["salient"].forward
-    method.network["salient"].forward = lambda x: tuple(
-        part + 5 if torch.equal(x, background) else part for part in encode(x)
+    method.network["salient"].forward = lambda x: Posterior(
+        *(part + 5 if torch.equal(x, background) else part for part in encode(x))
     )
     changed = method.training_step(Batch(background, {}), Batch(target, {}), context())
     assert changed["reconstruction"] == expected["reconstruction"]

@@ -9,7 +9,8 @@ from torch.nn.functional import normalize
 
 from cabench.conformance import context
 from cabench.data.dataset import DataForm
-from cabench.methods.sepclr import Heads, SepCLR, SepCLRConfig, empty_background
+from cabench.methods.losses.contrastive import empty_background
+from cabench.methods.sepclr import Heads, SepCLR, SepCLRConfig
 from cabench.training import Batch
 
 

@@ -7,7 +7,7 @@ import torch
 
 from cabench.conformance import context
 from cabench.errors import UserError
-from cabench.methods.losses.nt_xent import nt_xent
+from cabench.methods.losses.contrastive import nt_xent
 from cabench.methods.simclr import SimCLR, SimCLRConfig
 
 GREY = {"saturation": 0, "hue": 0, "grey": 0}

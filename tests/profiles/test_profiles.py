@@ -296,7 +296,7 @@ def test_a_request_uses_the_defaults_of_its_profile(
         data_root=None,
         controls=True,
     )
-    lines = survey(request, ResultsStore(tmp_path / "results"))
+    lines = survey(request, ResultsStore(tmp_path / "results")).lines
     assert [line[:3] for line in lines] == [
         ("tiny", "pca", 3),
         ("tiny", "pca", 4),

@@ -15,14 +15,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from cabench.data.dataset import Attribute
-from cabench.data.file import CHUNK_ROWS, SPLITS, DatasetFile, DatasetWriter
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS, is_storable
 from cabench.data.split import held_out
+from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 from cabench.files.hdf5 import replacing_hdf5
-from cabench.files.names import is_name, printable
+from cabench.files.names import is_line, is_name
 
 NAME, VERSION = "file", 1
 LARGEST_SEED = 2**32
+CHUNK_ROWS = 1000  # images written at a time: 3 MB of 32 x 32 colour
 FEWEST_TESTED = 3  # of a class of its own in the drawn split: of fewer, rounding would be much
 MISSED = 0.05  # of a population: a larger part too many or too few for testing is told
 
@@ -36,9 +39,10 @@ class Examples:
         values: by attribute, (n,) class indices (-1 = undefined) or real numbers (NaN = undefined). An attribute that
             is left out is undefined for all of them.
         groups: (n,) what must stay on one side of the split, such as the subject; whole numbers or text. None where
-            each example may go its own way.
+            each example may go its own way. The file keeps them.
         is_test: bool (n,), where the split is given; then it is given for both populations.
-        names: (n,) what messages call the examples.
+        names: (n,) what each example is called where it comes from, such as its file; "" = nothing. The file keeps
+            them, so that what is computed of an example can be joined to it.
     """
 
     images: np.ndarray
@@ -167,6 +171,11 @@ def _check_examples(parts: Mapping[str, Examples]) -> None:
         for what, column in (("groups", part.groups), ("is_test", part.is_test), ("names", part.names)):
             if column is not None and len(column) != len(images):
                 raise UserError(f"{population}: {len(column)} {what} were given for {len(images)} images.")
+        for row, name in enumerate(part.names if part.names is not None else ()):
+            if not is_storable(str(name)):
+                raise UserError(
+                    f"The name of {population} image {row} is {name!r:.60}; names are short texts that print."
+                )
     shapes = [part.images.shape[1:] for part in parts.values()]
     if shapes[0] != shapes[1]:
         raise UserError(f"Background examples have shape {shapes[0]}, target examples {shapes[1]}; make them alike.")
@@ -195,7 +204,7 @@ def _check_classes(attribute: Attribute) -> None:
     if not isinstance(classes, tuple | list) or not all(isinstance(label, str) for label in classes):
         raise UserError(f"The classes of attribute {attribute.name!r} must be a tuple of texts, not {classes!r}.")
     for label in classes:
-        if label != printable(label) or "\n" in label:
+        if not is_line(label):
             raise UserError(f"{label!r} cannot be the name of a class of {attribute.name!r}; use letters that print.")
     if attribute.kind == "real" and classes:
         raise UserError(f"Attribute {attribute.name!r} is real and has no classes; leave them out or declare a class.")
@@ -238,7 +247,7 @@ def _check_values(population: str, part: Examples, attributes: Sequence[Attribut
 
 
 def _called(part: Examples, population: str, row: int) -> str:
-    return str(part.names[row]) if part.names is not None else f"{population} image {row}"
+    return f"{population} image {row if part.names is None else repr(part.names[row])}"
 
 
 def _groups(parts: Mapping[str, Examples]) -> np.ndarray:
@@ -280,10 +289,11 @@ def _named_groups(population: str, part: Examples, digests: Sequence[str]) -> np
         return np.array([f"content {digest}" for digest in digests])
     for row, group in enumerate(part.groups):
         # A float is what pandas makes of numbers of which one is missing: 1.0 would be another group than 1.
-        if isinstance(group, bool | np.bool_) or not isinstance(group, str | int | np.integer) or group == "":
+        kept = isinstance(group, str | int | np.integer) and not isinstance(group, bool | np.bool_) and str(group)
+        if not (kept and is_storable(kept)):
             raise UserError(
-                f"The group of {_called(part, population, row)} is {group!r}; groups are whole numbers or text, and "
-                "each example has one."
+                f"The group of {_called(part, population, row)} is {group!r:.60}; groups are whole numbers or short "
+                "texts that print, and each example has one."
             )
     return np.array([f"group {group}" for group in part.groups])
 
@@ -391,4 +401,5 @@ def _write(
                 for start in range(0, len(rows[population]), CHUNK_ROWS):
                     chosen = rows[population][start : start + CHUNK_ROWS]
                     values = {name: np.asarray(column)[chosen] for name, column in part.values.items()}
-                    out.append(images[population][chosen], population == "target", values)
+                    texts = [None if c is None else [str(c[row]) for row in chosen] for c in (part.names, part.groups)]
+                    out.append(images[population][chosen], population == "target", values, *texts)

@@ -113,16 +113,15 @@ def _rows(path: Path, named: pd.Series, folders: dict[str, Folder]) -> list[int]
 
 
 def _examples(folder: Folder, pixels: Pixels, labels: Labels | None, start: int) -> Examples:
-    names = [str(folder.path / name) for name in folder.names]
     if labels is None:
-        return Examples(pixels.images, names=names)
-    rows = slice(start, start + len(names))
+        return Examples(pixels.images, names=folder.names)
+    rows = slice(start, start + len(folder.names))
     return Examples(
         images=pixels.images,
         values={name: values[rows] for name, values in labels.values.items()},
         groups=None if labels.groups is None else labels.groups[rows],
         is_test=None if labels.is_test is None else labels.is_test[rows],
-        names=names,
+        names=folder.names,
     )
 
 

@@ -55,7 +55,7 @@ def import_tables(background: Path, target: Path, output: Path, columns: Columns
             values={name: column[rows] for name, column in labels.values.items()},
             groups=None if labels.groups is None else labels.groups[rows],
             is_test=None if labels.is_test is None else labels.is_test[rows],
-            names=np.array(names)[rows].tolist(),
+            names=[str(row + 1) for row in range(rows.sum())],
         )
         for rows in (is_background, ~is_background)
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cabench import Attribute, Examples, write_arrays
+from cabench.data.layout import SPLITS
 
 SEX = Attribute("sex", "common", "class", ("female", "male"))
 AGE = Attribute("age", "common", "real")
@@ -54,6 +55,36 @@ def test_what_was_given_comes_back(tmp_path: Path, background: Examples, target:
                 expected = np.asarray(given.values[name])[numbers] if name in given.values else np.full(len(part), -1)
                 np.testing.assert_array_equal(values, expected)
         assert sorted(found) == list(range(len(given.images)))
+
+
+def test_names_and_groups_are_kept_with_their_rows(tmp_path: Path, background: Examples, target: Examples) -> None:
+    background = replace(background, names=[f"healthy {row}" for row in range(40)], groups=np.arange(40) // 2)
+    target = replace(target, names=[f"é{row}" if row % 2 else "" for row in range(60)])
+    file = write_arrays(tmp_path / "mine.h5", background, target, ATTRIBUTES)
+    file.verify()
+    place = [{row: number for number, row in enumerate(rows_of(part.images))} for part in (background, target)]
+    for split in SPLITS:
+        data, rows = file.read(split), file.read_rows(split)
+        for number, given in enumerate((background, target)):
+            numbers = [place[number][row] for row in rows_of(data[1 + number].images.numpy())]
+            assert rows[number].names.tolist() == [given.names[row] for row in numbers]
+            groups = [""] * len(numbers) if given.groups is None else [str(given.groups[row]) for row in numbers]
+            assert rows[number].groups.tolist() == groups
+
+
+def test_names_do_not_change_the_content_and_groups_do(tmp_path: Path, background: Examples, target: Examples) -> None:
+    def content(number: int, **more: object) -> str:
+        given = replace(background, **more)  # type: ignore[arg-type]
+        return write_arrays(tmp_path / f"{number}.h5", given, target, ATTRIBUTES).info.content_sha256
+
+    own = [f"{row}" for row in range(40)]
+    is_test = np.arange(40) < 8
+    target = replace(target, is_test=np.arange(60) < 12)
+    plain = content(0, is_test=is_test)
+    assert content(1, is_test=is_test, names=own) == plain
+    grouped = content(2, is_test=is_test, groups=own)
+    assert grouped != plain
+    assert content(3, is_test=is_test, groups=own[::-1]) != grouped
 
 
 def test_each_salient_class_is_in_both_splits_in_proportion(
@@ -159,6 +190,13 @@ WRONG = {
     "too few groups": (lambda b, t: (replace(b, groups=["a"]), t), r"background: 1 groups were given for 40 images"),
     "float groups": (lambda b, t: (replace(b, groups=np.arange(40.0)), t), r"group of background image 0 is .*0\.0"),
     "no group": (lambda b, t: (replace(b, groups=["a", None] * 20), t), r"group of background image 1 is None"),
+    "a group that does not print": (
+        lambda b, t: (replace(b, groups=["a", "\x1b[2J"] * 20), t),
+        r"group of background image 1 is '\\x1b\[2J'; groups are whole numbers or short",
+    ),
+    "a long group": (lambda b, t: (replace(b, groups=["a" * 5000] * 40), t), r"group of background image 0 is 'aaaa"),
+    "a name of two lines": (lambda b, t: (b, replace(t, names=["a\nb"] * 60)), r"name of target image 0 is 'a\\nb'"),
+    "a long name": (lambda b, t: (b, replace(t, names=["é" * 2049] * 60)), r"names are short texts"),
     "empty group": (lambda b, t: (replace(b, groups=["a", ""] * 20), t), r"group of background image 1 is ''"),
     "huge code": (lambda b, t: (replace(b, values={"sex": np.full(40, 2**63, np.uint64)}), t), r"names no class"),
     "in both": (

@@ -10,6 +10,7 @@ import pytest
 from cabench.data.importing.arrays import Drawn
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.tables import import_tables
+from cabench.data.layout import SPLITS
 
 FEATURES = [f"gene{number}" for number in range(12)]
 
@@ -56,6 +57,8 @@ def test_columns_that_are_not_declared_are_features(healthy: Path, ill: Path) ->
     np.testing.assert_allclose(together.std(axis=0)[varying], 1, rtol=1e-5)
     assert (together[:, 7] == 0).all()
     first = train.target.images.numpy()[:, 0]
+    numbers = sorted(int(name) for split in SPLITS for name in file.read_rows(split)[1].names)
+    assert numbers == list(range(1, 121))
     assert ((first > first.mean()) == (train.target.attributes["stage"] == 1)).all()
 
 

@@ -1,14 +1,22 @@
-"""Alignment and uniformity against their formulas, and the properties SepCLR relies on."""
+"""SepCLR's contrastive terms and NT-Xent against their formulas, and the properties that methods rely on."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from cabench.methods.losses.contrastive import alignment, uniformity
+from cabench.methods.losses.contrastive import (
+    SAME_CLASS_DIVISOR,
+    alignment,
+    attribute_alignment,
+    information_less,
+    nt_xent,
+    uniformity,
+)
 
 SIZES = [
     pytest.param(2, 1, id="2 rows, 1 dimension"),
@@ -170,3 +178,167 @@ def test_alignment_refuses(u: tuple[int, ...], v: tuple[int, ...]) -> None:
 def test_uniformity_refuses(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="uniformity needs a shape"):
         uniformity(torch.zeros(shape))
+
+
+def information_less_by_loops(salient: np.ndarray, temperature: float) -> float:
+    total = 0.0
+    for row in salient:
+        for value in row:
+            total += value**2
+    return total / len(salient) / (2 * temperature)
+
+
+@pytest.mark.parametrize("temperature", [pytest.param(t, id=f"temperature {t}") for t in (0.5, 0.1, 2.0)])
+@pytest.mark.parametrize(
+    ("rows", "dimensions"),
+    [
+        pytest.param(1, 4, id="1 row, 4 dimensions"),
+        pytest.param(7, 3, id="7 rows, 3 dimensions"),
+        pytest.param(24, 16, id="24 rows, 16 dimensions"),
+    ],
+)
+def test_information_less_is_its_formula(rows: int, dimensions: int, temperature: float) -> None:
+    salient = normal(rows, dimensions)
+    expected = information_less_by_loops(salient.numpy(), temperature)
+    assert information_less(salient, temperature).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_default_temperature_is_one_half_of_information_less() -> None:
+    assert information_less(normal(6, 3)).item() == information_less(normal(6, 3), temperature=0.5).item()
+
+
+def test_information_less_is_the_alignment_with_zero() -> None:
+    salient = normal(6, 3)
+    assert information_less(salient).item() == alignment(torch.zeros_like(salient), salient).item()
+
+
+def test_gradient() -> None:
+    assert torch.autograd.gradcheck(information_less, (normal(6, 3).requires_grad_(),))
+
+
+def test_zero_vectors_are_the_optimum() -> None:
+    salient = torch.zeros(6, 3, requires_grad=True)
+    value = information_less(salient)
+    value.backward()
+    assert value.item() == 0
+    assert salient.grad is not None
+    assert torch.all(salient.grad == 0)
+
+
+def test_information_less_keeps_under_rotation() -> None:
+    salient, turn = normal(6, 3), torch.linalg.qr(normal(3, 3, seed=1))[0]
+    assert information_less(salient @ turn).item() == pytest.approx(information_less(salient).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_is_computed_in_float32_of_information_less(half: torch.dtype) -> None:
+    salient = normal(32, 16).to(half)
+    value = information_less(salient)
+    assert value.dtype == torch.float32
+    assert value.item() == information_less(salient.float()).item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_autocast_changes_nothing_of_information_less(dtype: torch.dtype) -> None:
+    salient = normal(64, 16, dtype=dtype)
+    outside = information_less(salient)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = information_less(salient)
+    assert inside.dtype == dtype
+    assert inside.item() == pytest.approx(outside.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [pytest.param((0, 3), id="no rows"), pytest.param((4,), id="one axis")])
+def test_information_less_refuses(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="alignment needs two equal shapes"):
+        information_less(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("divisor", [0.05, 2.0])
+@pytest.mark.parametrize("undefined", [[], [0, 3]])
+def test_attribute_alignment_is_its_formula_over_pairs_of_defined_rows(divisor, undefined):
+    s, a = normal(8), normal(8, seed=1)
+    a[undefined] = math.nan
+    rows = [(x, y) for x, y in zip(s.tolist(), a.tolist(), strict=True) if not math.isnan(y)]
+    terms = [math.exp(-((y - z) ** 2) / divisor) * (x - w) ** 2 for (x, y), (w, z) in itertools.combinations(rows, 2)]
+    assert attribute_alignment(s, a, divisor).item() == pytest.approx(np.mean(terms), rel=1e-10)
+
+
+def test_between_classes_only_rows_of_the_same_class_count():
+    s, classes = torch.tensor([0.0, 1.0, 5.0, 7.0]), torch.tensor([0.0, 0.0, 1.0, 1.0])
+    assert attribute_alignment(s, classes, SAME_CLASS_DIVISOR).item() == pytest.approx((1 + 4) / 6)
+
+
+@pytest.mark.parametrize("a", [torch.tensor([math.nan] * 3), torch.tensor([1.0, math.nan, math.nan])])
+def test_without_a_pair_there_is_no_loss_and_no_gradient(a):
+    s = torch.ones(3).mul(torch.arange(3)).requires_grad_()
+    value = attribute_alignment(s, a, 0.05)
+    value.backward()
+    assert value.item() == 0
+    assert (s.grad == 0).all()
+
+
+def test_gradients_of_attribute_alignment():
+    a = normal(5, seed=1)
+    a[2] = math.nan
+    assert torch.autograd.gradcheck(lambda s: attribute_alignment(s, a, 0.5), (normal(5).requires_grad_(),))
+
+
+def test_misfitting_shapes_are_refused():
+    with pytest.raises(ValueError, match="two equal shapes"):
+        attribute_alignment(torch.zeros(3, 1), torch.zeros(3), 0.05)
+
+
+def by_loops(u: np.ndarray, v: np.ndarray, temperature: float) -> float:
+    z = [*u, *v]
+
+    def similarity(a: np.ndarray, b: np.ndarray) -> float:
+        return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b))) / temperature
+
+    losses = []
+    for i, anchor in enumerate(z):
+        other = z[(i + len(u)) % len(z)]
+        total = sum(math.exp(similarity(anchor, z[k])) for k in range(len(z)) if k != i)
+        losses.append(-similarity(anchor, other) + math.log(total))
+    return float(np.mean(losses))
+
+
+@pytest.mark.parametrize(("rows", "temperature"), [(1, 0.5), (2, 0.5), (7, 0.1), (12, 2.0)])
+def test_nt_xent_is_its_formula(rows, temperature):
+    u, v = normal(rows, 4), normal(rows, 4, seed=1)
+    expected = by_loops(u.numpy(), v.numpy(), temperature)
+    assert nt_xent(u, v, temperature).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_lengths_of_vectors_and_order_of_views_do_not_matter():
+    u, v = normal(6, 3), normal(6, 3, seed=1)
+    scales = torch.linspace(0.1, 9, 6, dtype=torch.float64)[:, None]
+    assert nt_xent(scales * u, v).item() == pytest.approx(nt_xent(u, v).item(), rel=1e-12)
+    assert nt_xent(v, u).item() == pytest.approx(nt_xent(u, v).item(), rel=1e-12)
+
+
+def test_vectors_that_all_coincide_cost_the_logarithm_of_the_others():
+    assert nt_xent(torch.ones(4, 3), torch.ones(4, 3)).item() == pytest.approx(math.log(7), rel=1e-6)
+
+
+def test_matched_views_cost_less_than_mismatched_ones():
+    u = normal(8, 5)
+    assert nt_xent(u, u) < nt_xent(u, u.roll(1, 0))
+
+
+def test_gradients_of_nt_xent():
+    assert torch.autograd.gradcheck(nt_xent, (normal(4, 3).requires_grad_(), normal(4, 3, seed=1).requires_grad_()))
+
+
+def test_autocast_does_not_lower_the_precision():
+    u, v = normal(6, 3).float(), normal(6, 3, seed=1).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = nt_xent(u, v)
+    assert inside.dtype == torch.float32
+    assert inside == nt_xent(u, v)
+
+
+@pytest.mark.parametrize(("u", "v"), [((3, 2), (4, 2)), ((3,), (3,)), ((0, 2), (0, 2))])
+def test_misfitting_shapes_are_refused_of_nt_xent(u, v):
+    with pytest.raises(ValueError, match="two equal shapes"):
+        nt_xent(torch.zeros(u), torch.zeros(v))

@@ -8,14 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cabench.methods.losses.infogan import (
-    absolute_error,
-    called_background,
-    called_fake,
-    called_real,
-    called_target,
-    shared_dimension,
-)
+from cabench.methods.losses.infogan import absolute_error, affirmed, denied, shared_dimension
 
 EPS = 1e-8  # what the released code adds inside its logarithms
 
@@ -26,7 +19,7 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("term", "is_positive"),
-    [(called_real, True), (called_fake, False), (called_target, True), (called_background, False)],
+    [(affirmed, True), (denied, False)],
 )
 def test_verdicts_are_their_formula(term, is_positive):
     logits = 2 * normal(9)
@@ -37,7 +30,7 @@ def test_verdicts_are_their_formula(term, is_positive):
     assert term(logits).item() == pytest.approx(np.mean(values), rel=1e-6)
 
 
-@pytest.mark.parametrize("term", [called_real, called_fake, called_target, called_background])
+@pytest.mark.parametrize("term", [affirmed, denied])
 def test_verdicts_stay_finite_and_keep_a_gradient(term):
     logits = torch.tensor([300.0, -300.0], requires_grad=True)
     value = term(logits)
@@ -72,7 +65,7 @@ def test_shared_dimension_is_its_formula():
 
 def test_half_precision_is_computed_in_float32():
     x = normal(5).bfloat16()
-    for term in (called_real, called_fake, called_target, called_background):
+    for term in (affirmed, denied):
         assert term(x).dtype == torch.float32
     assert absolute_error(x, 0 * x).dtype == torch.float32
     assert shared_dimension(x[None], torch.tensor([1])).dtype == torch.float32

@@ -9,10 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cabench.methods.losses.gaussian_likelihood import log_likelihood, pairwise_log_likelihood
-from cabench.methods.losses.vclub import vclub
-from cabench.methods.losses.vl1out import vl1out
-from cabench.methods.losses.vub import vub
+from cabench.methods.losses.variational_bounds import log_likelihood, pairwise_log_likelihood, vclub, vl1out, vub
 
 BOUNDS = (vclub, vl1out, vub)
 

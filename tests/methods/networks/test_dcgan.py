@@ -8,13 +8,13 @@ from torch import nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 
 from cabench.methods.networks.dcgan import (
-    DCGANEncoder,
     Discriminator,
     Generator,
     SharedDimensionReader,
     Trunk,
     dcgan_decoder,
     dcgan_encoder,
+    dcgan_vae_encoder,
     fits,
     initialise,
     widths,
@@ -54,7 +54,7 @@ def test_images_go_in_and_come_out(size):
     assert [tuple(part.shape) for part in verdict] == [(2,), (2,), (2, 6), (2, 4)]
     assert SharedDimensionReader(3, size, 4, 8)(images, images).shape == (2, 4)
     assert dcgan_encoder((3, size, size), 7, 8)(images).shape == (2, 7)
-    mean, log_variance = DCGANEncoder((3, size, size), 7, 8)(images)
+    mean, log_variance = dcgan_vae_encoder((3, size, size), 7, 8)(images)
     assert mean.shape == log_variance.shape == (2, 7)
     decoded = dcgan_decoder(7, (3, size, size), 8)(mean)
     assert decoded.shape == images.shape

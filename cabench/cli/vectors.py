@@ -1,0 +1,78 @@
+"""`cabench score` and `cabench encode`: vectors that come from elsewhere, and vectors of new images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Device, ProfileName, Results, Sets, ValueRange
+from cabench.files.names import printable
+
+
+def score(
+    vectors: Annotated[
+        Path, typer.Argument(help=".npz file: train_common, train_salient, test_common, test_salient, content_sha256.")
+    ],
+    dataset: Annotated[str, typer.Option(help="The data set, or .h5 file, whose images were encoded.")],
+    name: Annotated[str, typer.Option(help="What tables call the vectors.")],
+    seed: Annotated[int, typer.Option(help="Of the training that they come from.")] = 0,
+    content_sha256: Annotated[
+        str, typer.Option(help="Content hash of the data that was encoded, where the file does not hold it.")
+    ] = "",
+    profile: ProfileName = "quick",
+    sets: Sets = None,
+    results: Results = DEFAULT_RESULTS,
+    data_root: DataRoot = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a record of other vectors.")] = False,
+) -> None:
+    """Score vectors that were computed elsewhere, as those of a method that was run here."""
+    import numpy as np
+
+    from cabench.api import score as score_vectors
+    from cabench.experiment.outside import CONTENT, read_vectors
+    from cabench.report.markdown import markdown
+
+    arrays = read_vectors(vectors)
+    if content_sha256:
+        arrays[CONTENT] = np.array(content_sha256)
+    changes = sets or []
+    record = score_vectors(
+        arrays, dataset, name, seed, profile, results, sets=changes, data_root=data_root, force=force
+    )
+    typer.echo(markdown([record]))
+    typer.echo(printable(f"Recorded in {record.folder(results)}"), err=True)
+
+
+def encode(
+    cell: Annotated[Path, typer.Argument(help="Folder of a finished cell, such as results/runs/dsprites/pca/seed0-…")],
+    output: Annotated[Path, typer.Option(help="The .csv or .npz file to write.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images, or .h5 data set. Default: the vectors that the cell keeps.")
+    ] = None,
+    value_range: ValueRange = None,
+    device: Device = "auto",
+) -> None:
+    """Write the vectors of images under a cell's fitted method, with the images' names."""
+    from cabench.data.file import DatasetFile
+    from cabench.data.importing.images import FULL_RANGE
+    from cabench.errors import UserError
+    from cabench.experiment.device import resolve_device
+    from cabench.experiment.encoding import check_output, encode_file, encode_folder, stored_vectors, write_encoded
+    from cabench.saving import load_method, saved_shape
+
+    check_output(output)
+    if images is None:
+        if not cell.is_dir():
+            raise UserError(f"{cell} is no folder of a cell; name one, or give --images with a fitted method.")
+        encoded = stored_vectors(cell / "representations.h5")
+    else:
+        method, shape, where = load_method(cell), saved_shape(cell), resolve_device(device)
+        if images.suffix == ".h5":
+            encoded = encode_file(method, shape, DatasetFile.open_from_elsewhere(images), where)
+        else:
+            encoded = encode_folder(method, shape, images, value_range or FULL_RANGE, where)
+    write_encoded(encoded, output)
+    sizes = " and ".join(f"{vectors.shape[1]} {space}" for space, vectors in encoded.spaces.items())
+    typer.echo(printable(f"{output}: {len(encoded.rows['name']):,} rows with {sizes} columns"))

@@ -1,0 +1,203 @@
+"""Vectors of images under a fitted method: of a cell's own data, of a folder of images, or of another data set file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cabench.data.dataset import SPACES, Space, float_batches
+from cabench.data.file import DatasetFile
+from cabench.data.importing.images import ImageForm, open_folder, read_folders
+from cabench.data.layout import SPLITS, texts
+from cabench.errors import UserError
+from cabench.evaluation.encoded import EncodedSplit
+from cabench.files.atomic import replacing
+from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents
+from cabench.files.names import inert
+from cabench.method import ContrastiveAnalysisMethod, NetworkMethod
+
+FORMATS = (".csv", ".npz")
+
+
+class EncodedImages(NamedTuple):
+    """Vectors with what each row is of.
+
+    Attributes:
+        rows: (n,) text by column: `name`, and of a data set also `split`, `population` and `group`.
+        spaces: float32 (n, d) by space.
+    """
+
+    rows: Mapping[str, np.ndarray]
+    spaces: Mapping[Space, np.ndarray]
+
+
+def encode_images(method: ContrastiveAnalysisMethod, images: Tensor, device: torch.device) -> dict[Space, np.ndarray]:
+    """Float32 (n, d) by space, in batches of a fixed size, so that encoding again gives the same bits.
+
+    Args:
+        method: fitted.
+        images: uint8 (n, channels, height, width), or float32 (n, features) of a table.
+        device: where batches are moved to.
+
+    Raises:
+        ValueError: when the method gives another number of vectors than there are images.
+    """
+    batches = [method.encode(batch) for batch in float_batches(images, device)]
+    spaces = {
+        space: np.concatenate([getattr(batch, space).float().cpu().numpy() for batch in batches]) for space in SPACES
+    }
+    for space, vectors in spaces.items():
+        if len(vectors) != len(images):
+            raise ValueError(f"{method.name} gives {len(vectors)} {space} vectors for {len(images)} images.")
+    return spaces
+
+
+def encode_folder(
+    method: ContrastiveAnalysisMethod,
+    shape: tuple[int, ...],
+    folder: Path,
+    value_range: tuple[int, int],
+    device: torch.device,
+) -> EncodedImages:
+    """Encode all images below a folder, made into what the method was fitted on.
+
+    Args:
+        method: fitted.
+        shape: (channels, height, width) of the images that it was fitted on; they are square.
+        folder: PNG, JPEG, TIFF or BMP files.
+        value_range: of 16-bit images, the values that become black and white, as in `cabench data import`.
+        device: where to encode.
+
+    Raises:
+        UserError: for a method of tables or of images that are not square, and for images that cannot be read.
+    """
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise UserError(
+            f"{method.name} was fitted on examples of shape {shape}, which a folder of images cannot be made into; "
+            "give a data set file, such as --images new.h5."
+        )
+    found = open_folder(folder)
+    form = ImageForm(shape[1], "grey" if shape[0] == 1 else "colour", value_range)
+    pixels = read_folders({"images": found}, form)["images"]
+    spaces = encode_images(_on(method, device), torch.from_numpy(pixels.images), device)
+    return EncodedImages({"name": np.array(found.names, object)}, spaces)
+
+
+def encode_file(
+    method: ContrastiveAnalysisMethod, shape: tuple[int, ...], data: DatasetFile, device: torch.device
+) -> EncodedImages:
+    """Encode both splits of a data set, with the names and groups of its rows.
+
+    Args:
+        method: fitted.
+        shape: of the examples that it was fitted on.
+        data: the data set.
+        device: where to encode.
+
+    Raises:
+        UserError: for examples of another shape.
+    """
+    if data.info.image_shape != shape:
+        raise UserError(
+            f"{data.path} holds examples of shape {data.info.image_shape}, but {method.name} was fitted on {shape}; "
+            "import them in that size."
+        )
+    parts, method = [], _on(method, device)
+    for split in SPLITS:
+        populations = data.read(split)[1:]
+        for name, population, told in zip(EncodedSplit._fields, populations, data.read_rows(split), strict=True):
+            spaces = encode_images(method, population.images, device)
+            parts.append(_part(split, name, told.names, told.groups, spaces))
+    return _joined(parts)
+
+
+def stored_vectors(path: Path) -> EncodedImages:
+    """The vectors that a finished cell keeps of its own data, in the order of the splits, background first.
+
+    Args:
+        path: the cell's `representations.h5`.
+
+    Raises:
+        UserError: when it is missing or damaged.
+    """
+    if not path.is_file():
+        raise UserError(f"{path.parent} is not the folder of a finished cell: it keeps no {path.name}.")
+    parts = []
+    try:
+        with h5py.File(path, "r") as stored:
+            check_contents(stored)
+            for split in SPLITS:
+                for population in EncodedSplit._fields:
+                    group = stored[f"{split}/{population}"]
+                    spaces = {space: group[space][:] for space in SPACES if space in group}
+                    count = len(next(iter(spaces.values())))
+                    names, groups = (texts(group, kind, count) for kind in TEXTS)
+                    parts.append(_part(split, population, names, groups, spaces))
+            return _joined(parts)
+    except (*UNREADABLE, StopIteration) as error:
+        raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
+
+
+def table_of(encoded: EncodedImages) -> pd.DataFrame:
+    """One row an image: what it is, then common_0, common_1, ..., salient_0, ..."""
+    columns: dict[str, np.ndarray] = dict(encoded.rows)
+    for space, vectors in encoded.spaces.items():
+        columns |= {f"{space}_{index}": column for index, column in enumerate(vectors.T)}
+    return pd.DataFrame(columns)
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before any work, a file of another kind.
+
+    Raises:
+        UserError: naming the kinds.
+    """
+    if path.suffix not in FORMATS:
+        raise UserError(f"The output {str(path)!r} must end in {' or '.join(FORMATS)}.")
+
+
+def write_encoded(encoded: EncodedImages, path: Path) -> None:
+    """Write vectors, whole or not at all: as CSV, as `table_of` has them, or as arrays of an .npz file.
+
+    Raises:
+        UserError: when the file cannot be written.
+    """
+    try:
+        with replacing(path) as temporary:
+            if path.suffix == ".csv":
+                table = table_of(encoded)
+                for column in encoded.rows:  # names come from outside; a spreadsheet must not take them for formulas
+                    table[column] = table[column].map(inert)
+                table.to_csv(temporary, index=False)
+            else:
+                with temporary.open("wb") as file:
+                    rows = {name: column.astype(str) for name, column in encoded.rows.items()}
+                    np.savez(file, **rows, **encoded.spaces)  # type: ignore[arg-type]  # no array is called allow_pickle
+    except OSError as error:
+        raise UserError(f"The vectors cannot be written to {path} ({error}); choose another --output.") from error
+
+
+def _on(method: ContrastiveAnalysisMethod, device: torch.device) -> ContrastiveAnalysisMethod:
+    if isinstance(method, NetworkMethod):
+        method.network.to(device)
+    return method
+
+
+def _part(
+    split: str, population: str, names: np.ndarray, groups: np.ndarray, spaces: Mapping[Space, np.ndarray]
+) -> EncodedImages:
+    same = {"split": split, "population": population}
+    rows = {name: np.full(len(names), text, object) for name, text in same.items()}
+    return EncodedImages({"name": names, "group": groups, **rows}, spaces)
+
+
+def _joined(parts: list[EncodedImages]) -> EncodedImages:
+    rows = {name: np.concatenate([part.rows[name] for part in parts]) for name in parts[0].rows}
+    return EncodedImages(rows, {space: np.concatenate([p.spaces[space] for p in parts]) for space in parts[0].spaces})

@@ -1,0 +1,11 @@
+"""The precision that losses are computed in, whatever the networks ran in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def exact(x: Tensor) -> Tensor:
+    """The same values in float32; float64 stays float64."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

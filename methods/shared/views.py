@@ -1,0 +1,169 @@
+"""Random views, and what the methods that learn from them share.
+
+Views of images are computed in batches on the images' own device by kornia; rows of a table get noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from kornia.augmentation import ColorJitter, RandomGrayscale, RandomHorizontalFlip, RandomResizedCrop, RandomRotation
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from cabench.config import ConfigError, Settings, config_title, setting
+from cabench.context import drawing_from
+from cabench.data.dataset import DatasetInfo
+from cabench.errors import UserError
+from cabench.methods.networks.choices import ENCODERS, IMAGES, EncoderName, check_encoder
+from cabench.training import GradientTrainedMethod, TrainingConfig
+
+
+@dataclass(frozen=True)
+class ViewConfig(Settings):
+    """How views are drawn. Defaults: SepCLR's CIFAR-MNIST script (card A1).
+
+    Views of a table's rows have Gaussian noise instead: `jitter` is its probability, `brightness` its standard
+    deviation. The other settings do not apply to them.
+    """
+
+    crop_size: int = setting(24, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
+    crop_scale: tuple[float, float] = setting((0.2, 1.0), above=0, at_most=1, help="range of the cropped part's area")
+    rotation: float = setting(0.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
+    flip: float = setting(0.5, at_least=0, at_most=1, help="probability of a horizontal flip, per image")
+    jitter: float = setting(
+        0.8,
+        at_least=0,
+        at_most=1,
+        help="probability of colour jitter or, in a table, of noise; one coin per batch (D3)",
+    )
+    brightness: float = setting(
+        0.4, at_least=0, at_most=1, help="strength of brightness jitter or, in a table, the noise's standard deviation"
+    )
+    contrast: float = setting(0.4, at_least=0, at_most=1, help="strength of contrast jitter")
+    saturation: float = setting(0.4, at_least=0, at_most=1, help="strength of saturation jitter; colour images only")
+    hue: float = setting(0.1, at_least=0, at_most=0.5, help="strength of hue jitter; colour images only")
+    grey: float = setting(0.2, at_least=0, at_most=1, help="probability of turning grey, per image; colour images only")
+
+    def __post_init__(self) -> None:
+        """Refuse a range of crops that ends before it starts."""
+        super().__post_init__()
+        if self.crop_scale[0] > self.crop_scale[1]:
+            field = f"{config_title(type(self))}.crop_scale"
+            raise ConfigError(f"{field} = {list(self.crop_scale)} is not allowed; the smaller number comes first.")
+
+
+class RandomViews(nn.Module):
+    """Draws one random view of each image, or of each row of a table.
+
+    Views are cropped, rotated with black corners, flipped and changed in colour, in this order. Crops are resampled in
+    one batch; a coin per batch decides about colour jitter, whose parameters then differ by image. Values stay in
+    [0, 1]. kornia draws all parameters on the CPU, whatever device the images are on. Rows get `feature_noise`.
+    """
+
+    def __init__(self, config: ViewConfig) -> None:
+        super().__init__()
+        self.crops: dict[tuple[int, int], RandomResizedCrop] = {}
+        self.rotation = RandomRotation(config.rotation, p=0.5)
+        self.flip = RandomHorizontalFlip(p=config.flip)
+        self.colour = ColorJitter(config.brightness, config.contrast, config.saturation, config.hue, p=1.0)
+        self.grey = RandomGrayscale(p=config.grey)
+        self.config = config
+
+    def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Float32 views of float32 images (n, channels, height, width) in [0, 1].
+
+        They are (n, channels, crop_size, crop_size), or of the images' own size.
+
+        Args:
+            images: on any device; float32 rows (n, features) of a table keep their shape.
+            generator: the CPU generator that all parameters are drawn from.
+        """
+        if images.ndim == 2:
+            return feature_noise(images, self.config.brightness, self.config.jitter, generator)
+        with torch.no_grad(), drawing_from(generator):
+            views: Tensor = self.crop_for(images)(images)
+            if self.config.rotation:
+                views = self.rotation(views)
+            views = self.flip(views)
+            if torch.rand(()) < self.config.jitter:
+                views = self.colour(views)
+            if self.config.grey:
+                views = self.grey(views)
+        return views.contiguous(memory_format=torch.channels_last)
+
+    def crop_for(self, images: Tensor) -> RandomResizedCrop:
+        """The crop to views of the configured size, or to the images' own; made once for each size."""
+        size = (self.config.crop_size or images.shape[2], self.config.crop_size or images.shape[3])
+        if size not in self.crops:
+            # "resample" crops the whole batch at once; kornia's "slice" mode goes image by image.
+            self.crops[size] = RandomResizedCrop(size, scale=self.config.crop_scale, cropping_mode="resample")
+        return self.crops[size]
+
+
+def feature_noise(rows: Tensor, deviation: float, probability: float, generator: torch.Generator) -> Tensor:
+    """Float32 (n, features) rows with independent Gaussian noise added to every feature, or as they are.
+
+    Args:
+        rows: float32 (n, features) of standardised features, on any device.
+        deviation: standard deviation of the noise, in standard deviations of a feature.
+        probability: that there is noise; one coin for all rows.
+        generator: the CPU generator that coin and noise are drawn from, so that all devices see the same.
+    """
+    with drawing_from(generator):
+        if torch.rand(()) < probability:
+            return rows + deviation * torch.randn(rows.shape).to(rows.device)
+    return rows
+
+
+@dataclass(frozen=True)
+class ViewLearnerConfig(ViewConfig, TrainingConfig):
+    """Views, optimizer and encoder; each method gives its own defaults."""
+
+    learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
+    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
+
+
+class ViewLearner(GradientTrainedMethod):
+    """A method whose training steps see random views of the images.
+
+    Attributes:
+        views: draws them.
+    """
+
+    config: ViewLearnerConfig
+    takes_tables = True
+
+    def __init__(self, config: ViewLearnerConfig | None = None) -> None:
+        super().__init__(config)
+        self.views = RandomViews(self.config)
+
+    def check(self, info: DatasetInfo) -> None:
+        """Refuse an encoder, a size of views or colour augmentation that the images do not fit."""
+        super().check(info)
+        check_encoder(self.config.encoder, info, self.name)
+        if not info.is_table:
+            self._check_size(info)
+            self._check_colours(info)
+
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """Adam over everything."""
+        return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
+
+    def _check_size(self, info: DatasetInfo) -> None:
+        """Refuse views of another size than the images, where the encoder is built for one size."""
+        (height, width), encoder, crop = info.image_shape[1:], self.config.encoder, self.config.crop_size
+        if crop and ENCODERS[encoder].inputs is not IMAGES and (crop, crop) != (height, width):
+            raise UserError(
+                f"{self.name}.encoder = {encoder} is built for the images' own {height} x {width}, but "
+                f"{self.name}.crop_size is {crop}; set it to {height} or 0, or choose another encoder."
+            )
+
+    def _check_colours(self, info: DatasetInfo) -> None:
+        """Refuse colour augmentation of grey images."""
+        if info.image_shape[0] != 3 and (self.config.saturation or self.config.hue or self.config.grey):
+            raise UserError(
+                f"{info.name} has grey images, which have no colours to change: "
+                f"set {self.name}.saturation, {self.name}.hue and {self.name}.grey to 0."
+            )

@@ -1,0 +1,176 @@
+"""Vectors from elsewhere: a finished cell's own give its scores, and what cannot be is refused in a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import cabench
+from cabench.data.dataset import SPACES
+from cabench.errors import UserError
+from cabench.experiment.record import Record
+from cabench.experiment.store import ResultsStore
+
+Arrays = dict[str, np.ndarray]
+POPULATIONS = ("background", "target")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Record:
+    """The record of a trained cell; its folder is below `provenance["results"]`."""
+    folder = tmp_path_factory.mktemp("results")
+    (record,) = cabench.run("sepclr", "planted", 1, "smoke", folder, controls=False, sets=["planted.repeats=1"]).records
+    return dataclasses.replace(record, provenance={**record.provenance, "results": folder})
+
+
+@pytest.fixture(scope="module")
+def vectors(finished: Record) -> Arrays:
+    """The vectors that the cell keeps, as somebody would write them who had computed them elsewhere."""
+    with h5py.File(finished.folder(finished.provenance["results"]) / "representations.h5", "r") as stored:
+        arrays = {
+            f"{split}_{space}": np.concatenate([stored[f"{split}/{name}/{space}"][:] for name in POPULATIONS])
+            for split in ("train", "test")
+            for space in SPACES
+        }
+    return {**arrays, "content_sha256": np.array(finished.dataset["content_sha256"])}
+
+
+@pytest.fixture
+def score(tmp_path: Path) -> Callable[..., Record]:
+    def call(arrays: Arrays, name: str = "ours", **others: object) -> Record:
+        sets = ["planted.repeats=1"]
+        return cabench.score(arrays, "planted", name, profile="smoke", results=tmp_path, sets=sets, **others)
+
+    return call
+
+
+def test_the_vectors_of_a_finished_cell_give_its_scores_exactly(finished, vectors, score, tmp_path) -> None:
+    record = score(vectors)
+    assert record.scores == finished.scores
+    assert record.separation_gap == finished.separation_gap
+    assert record.unmeasured == finished.unmeasured
+    folder = record.folder(tmp_path)
+    assert {"record.json", "representations.h5", "maps.json", "pictures.png"} <= {p.name for p in folder.iterdir()}
+    assert ResultsStore(tmp_path).records() == [record]
+    assert (record.method["label"], record.method["origin"]) == ("ours", "vectors")
+
+
+def test_a_file_gives_what_arrays_give(vectors, score, tmp_path) -> None:
+    np.savez(tmp_path / "vectors.npz", **vectors)
+    assert score(tmp_path / "vectors.npz").scores == score(vectors, "theirs").scores
+
+
+def test_the_same_vectors_again_are_found_done_and_others_need_another_seed(vectors, score) -> None:
+    first = score(vectors)
+    assert score(vectors) == first
+    others = {**vectors, "test_salient": vectors["test_salient"] + 1}
+    with pytest.raises(UserError, match="has a record of other vectors; choose another name or seed, or use --force"):
+        score(others)
+    assert score(others, seed=1).key != first.key
+    assert score(others, force=True).key == first.key
+
+
+@pytest.mark.parametrize("missing", SPACES)
+def test_one_space_alone_is_scored_without_the_other(finished, vectors, score, missing) -> None:
+    record = score({name: array for name, array in vectors.items() if not name.endswith(missing)})
+    (there,) = set(SPACES) - {missing}
+    assert {s for s in record.scores if s.space == there and s.attribute != "other_space"} == {
+        s for s in finished.scores if s.space == there and s.attribute != "other_space"
+    }
+    assert {s.space for s in record.scores} == {there}
+    assert record.separation_gap is None
+    assert all(f"no {missing} vectors were given" in u.reason for u in record.unmeasured if u.space == missing)
+
+
+def test_evaluation_again_keeps_what_was_scored(vectors, score, tmp_path, cabench_here) -> None:
+    record = score(vectors)
+    said = cabench_here("evaluate", "--results", str(tmp_path))
+    assert said.returncode == 0, said.stderr
+    assert ResultsStore(tmp_path).records() == [record]
+
+
+def changed(name: str, change: Callable[[np.ndarray], object]) -> Callable[[Arrays], Arrays]:
+    return lambda arrays: {**arrays, name: change(arrays[name])}
+
+
+def without(*names: str) -> Callable[[Arrays], Arrays]:
+    return lambda arrays: {name: array for name, array in arrays.items() if name not in names}
+
+
+def with_nan(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array[7, 1] = np.nan
+    return array
+
+
+WRONG = {
+    "too few rows": (changed("train_common", lambda a: a[:-3]), r"train_common has \d+ rows, but the train split \d+"),
+    "targets alone": (changed("test_salient", lambda a: a[len(a) // 2 :]), "that is one population alone"),
+    "one dimension": (
+        changed("test_common", np.ravel),
+        r"test_common is float32 of shape \(\d+,\); wanted are numbers",
+    ),
+    "text": (changed("test_common", lambda a: a.astype(str)), "test_common is <U.* wanted are numbers"),
+    "not finite": (changed("train_salient", with_nan), "train_salient holds a value in row 7 that is no finite"),
+    "other columns": (
+        changed("test_common", lambda a: a[:, :-1]),
+        "Of common vectors, train has .* encode both splits",
+    ),
+    "one split": (without("test_common"), "Of common vectors, train has .* and test none"),
+    "no space": (
+        without("train_common", "test_common", "train_salient", "test_salient"),
+        "There are no train vectors; give common vectors, salient ones or both",
+    ),
+    "a misspelt array": (lambda a: {**a, "train_comon": a["train_common"]}, "did you mean 'train_common'"),
+    "no content hash": (without("content_sha256"), "do not say which data they are of; add content_sha256"),
+    "other data": (changed("content_sha256", lambda a: np.array("0" * 64)), "are of data with the content 00000000"),
+    "no hash": (changed("content_sha256", lambda a: np.arange(3)), "that no hash names"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_vectors_are_refused_in_a_sentence_and_leave_nothing(vectors, score, tmp_path, case) -> None:
+    change, words = WRONG[case]
+    with pytest.raises(UserError, match=words):
+        score(change(vectors))
+    assert ResultsStore(tmp_path).records() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("sepclr", "is the name of a method here"), ("../up", "use letters"), ("", "use letters")]
+)
+def test_a_name_must_be_free_and_a_name(vectors, score, name, words) -> None:
+    with pytest.raises(UserError, match=words):
+        score(vectors, name)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"{}", b"\x93NUMPY\x01\x00v\x00{'descr'"])
+def test_a_file_that_is_no_npz_is_refused(score, tmp_path, content) -> None:
+    path = tmp_path / "vectors.npz"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"vectors\.npz is no \.npz file of plain arrays"):
+        score(path)
+
+
+def test_objects_are_never_loaded(vectors, score, tmp_path) -> None:
+    np.savez(tmp_path / "vectors.npz", **{**vectors, "train_common": np.array([print], dtype=object)})
+    with pytest.raises(UserError, match=r"is no \.npz file of plain arrays"):
+        score(tmp_path / "vectors.npz")
+
+
+def test_the_command_scores_and_says_where(vectors, tmp_path, cabench_here) -> None:
+    np.savez(tmp_path / "vectors.npz", **{n: a for n, a in vectors.items() if n != "content_sha256"})
+    common = ("score", str(tmp_path / "vectors.npz"), "--dataset", "planted", "--name", "ours", "--profile", "smoke")
+    common = (*common, "--set", "planted.repeats=1", "--results", str(tmp_path / "runs"))
+    refused = cabench_here(*common)
+    assert refused.returncode == 2
+    assert "add content_sha256" in refused.stderr
+    done = cabench_here(*common, "--content-sha256", str(vectors["content_sha256"]))
+    assert done.returncode == 0, done.stderr
+    assert "ours †" in done.stdout
+    assert "Recorded in" in done.stderr
