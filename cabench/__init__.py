@@ -1,7 +1,7 @@
 """Contrastive analysis under one interface: the same splits, probes and seeds for every method.
 
-What a method or a data set needs is here by name; it is imported when it is first used, so that `import cabench` alone
-loads neither torch nor anything else that is slow.
+What a user, a method or a data set needs is here by name; it is imported when it is first used, so that
+`import cabench` alone loads neither torch nor anything else that is slow.
 """
 
 from importlib import import_module as _import_module
@@ -9,81 +9,51 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cabench.api import LoadedDataset, Results, evaluate, load_dataset, run, score
-    from cabench.config import Settings, setting
-    from cabench.context import FitContext
-    from cabench.data.builder import DatasetBuilder
-    from cabench.data.dataset import Attribute, ContrastiveDataset, DataForm, DatasetInfo, Population
-    from cabench.data.importing.arrays import Examples, write_arrays
-    from cabench.errors import UserError
-    from cabench.evaluation.vectors import Vectors
-    from cabench.method import ContrastiveAnalysisMethod, Generative, NetworkMethod, Representation
-    from cabench.saving import load_method, save_method
-    from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
+    from cabench.api import LoadedDataset as LoadedDataset
+    from cabench.api import Results as Results
+    from cabench.api import evaluate as evaluate
+    from cabench.api import load_dataset as load_dataset
+    from cabench.api import run as run
+    from cabench.api import score as score
+    from cabench.config import Settings as Settings
+    from cabench.config import setting as setting
+    from cabench.context import FitContext as FitContext
+    from cabench.data.builder import DatasetBuilder as DatasetBuilder
+    from cabench.data.dataset import Attribute as Attribute
+    from cabench.data.dataset import ContrastiveDataset as ContrastiveDataset
+    from cabench.data.dataset import DataForm as DataForm
+    from cabench.data.dataset import DatasetInfo as DatasetInfo
+    from cabench.data.dataset import Population as Population
+    from cabench.data.importing.arrays import Examples as Examples
+    from cabench.data.importing.arrays import write_arrays as write_arrays
+    from cabench.errors import UserError as UserError
+    from cabench.evaluation.vectors import Vectors as Vectors
+    from cabench.method import ContrastiveAnalysisMethod as ContrastiveAnalysisMethod
+    from cabench.method import Generative as Generative
+    from cabench.method import NetworkMethod as NetworkMethod
+    from cabench.method import Representation as Representation
+    from cabench.saving import load_method as load_method
+    from cabench.saving import save_method as save_method
+    from cabench.training import Batch as Batch
+    from cabench.training import GradientTrainedMethod as GradientTrainedMethod
+    from cabench.training import TrainingConfig as TrainingConfig
+    from cabench.training import descend as descend
 
-_MODULES = {
-    "LoadedDataset": "api",
-    "Results": "api",
-    "Vectors": "evaluation.vectors",
-    "evaluate": "api",
-    "load_dataset": "api",
-    "run": "api",
-    "score": "api",
-    "Attribute": "data.dataset",
-    "Batch": "training",
-    "ContrastiveAnalysisMethod": "method",
-    "ContrastiveDataset": "data.dataset",
-    "DataForm": "data.dataset",
-    "DatasetBuilder": "data.builder",
-    "DatasetInfo": "data.dataset",
-    "Examples": "data.importing.arrays",
-    "FitContext": "context",
-    "Generative": "method",
-    "GradientTrainedMethod": "training",
-    "NetworkMethod": "method",
-    "Population": "data.dataset",
-    "Representation": "method",
-    "TrainingConfig": "training",
-    "UserError": "errors",
-    "descend": "training",
-    "load_method": "saving",
-    "save_method": "saving",
-    "Settings": "config",
-    "setting": "config",
-    "write_arrays": "data.importing.arrays",
+_NAMES = {
+    "api": "LoadedDataset Results evaluate load_dataset run score",
+    "config": "Settings setting",
+    "context": "FitContext",
+    "data.builder": "DatasetBuilder",
+    "data.dataset": "Attribute ContrastiveDataset DataForm DatasetInfo Population",
+    "data.importing.arrays": "Examples write_arrays",
+    "errors": "UserError",
+    "evaluation.vectors": "Vectors",
+    "method": "ContrastiveAnalysisMethod Generative NetworkMethod Representation",
+    "saving": "load_method save_method",
+    "training": "Batch GradientTrainedMethod TrainingConfig descend",
 }
-
-__all__ = [
-    "Attribute",
-    "Batch",
-    "ContrastiveAnalysisMethod",
-    "ContrastiveDataset",
-    "DataForm",
-    "DatasetBuilder",
-    "DatasetInfo",
-    "Examples",
-    "FitContext",
-    "Generative",
-    "GradientTrainedMethod",
-    "LoadedDataset",
-    "NetworkMethod",
-    "Population",
-    "Representation",
-    "Results",
-    "Settings",
-    "TrainingConfig",
-    "UserError",
-    "Vectors",
-    "descend",
-    "evaluate",
-    "load_dataset",
-    "load_method",
-    "run",
-    "save_method",
-    "score",
-    "setting",
-    "write_arrays",
-]
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted(_MODULES)
 
 # A wheel holds `methods` and `datasets` in this folder; a checkout keeps them beside it, where contributors work.
 # There they are found as namespace packages: neither has an __init__.py, so that a checkout on sys.path never hides

@@ -24,8 +24,8 @@ from cabench.experiment.provenance import now, provenance
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.files.names import is_name
+from cabench.pictures.cell_picture import cell_picture
 from cabench.pictures.maps import maps
-from cabench.pictures.neighbours import neighbour_grid
 from cabench.profiles import Profile
 
 CONTENT = "content_sha256"
@@ -131,11 +131,7 @@ def _record(
     started = now()
     measured, probe_s = measure(train, test, data.info.attributes)
     store.write_representations(cell, train, test, data.read_all_rows())
-    pictures = None
-    if not data.info.is_table:
-        images = data.read("test")
-        pictures = neighbour_grid(images.background.images, images.target.images, test)
-    store.write_views(cell, pictures, maps(test, data.info.attributes))
+    store.write_views(cell, cell_picture(data.read("test"), test), maps(test, data.info.attributes))
     record = Record.of(
         cell,
         "ok",

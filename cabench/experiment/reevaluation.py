@@ -16,8 +16,8 @@ from cabench.experiment.identity import current_evaluation
 from cabench.experiment.measuring import measure
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
+from cabench.pictures.cell_picture import cell_picture
 from cabench.pictures.maps import maps
-from cabench.pictures.neighbours import neighbour_grid
 
 PATIENCE_S = 600.0  # for another process that evaluates the same record
 
@@ -111,10 +111,7 @@ class Reevaluation:
             names += [name for name in record.protocols if name in PROTOCOLS and name not in names]
         added = {name: protocol_scores(name, file.info.name, train, test, attributes) for name in names}
         renewed = replace(renewed, protocols={**renewed.protocols, **added})
-        pictures = None
-        if not file.info.is_table and not self.store.has_pictures(record):
-            images = file.read("test")
-            pictures = neighbour_grid(images.background.images, images.target.images, test)
+        pictures = None if self.store.has_pictures(record) else cell_picture(file.read("test"), test)
         self.store.write_views(record, pictures, maps(test, attributes))
         # The record comes last: once it is there, nothing would make what were missing beside it.
         if renewed.key != record.key:

@@ -12,11 +12,9 @@ from typing import Any, Literal
 
 import torch
 from filelock import Timeout
-from PIL import Image
-from torch import Tensor
 
 from cabench.context import FitContext, FitCost, Randomness
-from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population, as_float
+from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.errors import StopRequested, UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.cell import Cell
@@ -31,13 +29,10 @@ from cabench.files.atomic import StorageError
 from cabench.files.names import printable
 from cabench.hardening.deaths import MOST_DEATHS, ProcessDiedError, deaths_at, describe_deaths, noting_death
 from cabench.hardening.journal import Journal
-from cabench.method import ContrastiveAnalysisMethod, Generative
-from cabench.pictures.generation import picture_grid
+from cabench.method import ContrastiveAnalysisMethod
+from cabench.pictures.cell_picture import cell_picture
 from cabench.pictures.maps import maps
-from cabench.pictures.neighbours import neighbour_grid
 from cabench.saving import MODEL, save_method
-
-PICTURES = 8  # of either population, in the grid of a method with a decoder
 
 
 @dataclass(frozen=True)
@@ -110,8 +105,7 @@ class Runner:
                 # Another process may have finished the cell since it was looked at.
                 if self._is_done(task):
                     return self._load(cell)
-                if first_round and (deaths := deaths_at(self._folder(cell))):
-                    self.reporter.say(f"{task.title}: comes last, because {describe_deaths(deaths)} died at it")
+                if first_round and self._comes_last(task):
                     return None
                 self.reporter.started(cell.title, task.number, task.count)
                 return self._compute(task)
@@ -125,6 +119,13 @@ class Runner:
         if not (state == "done" or (state == "failed" and task.has_ended)):
             return False
         return task.replaces is None or task.replaces != self.store.stamp(task.cell.identity)
+
+    def _comes_last(self, task: _Task) -> bool:
+        """Whether a process died at the cell: it may end this one as well, so that the other cells come first."""
+        deaths = deaths_at(self._folder(task.cell.identity))
+        if deaths:
+            self.reporter.say(f"{task.title}: comes last, because {describe_deaths(deaths)} died at it")
+        return deaths > 0
 
     def _load(self, cell: Identity) -> Record:
         """The record of a cell that ended. Profiles share cells; it shows under the one that is asked for now."""
@@ -204,7 +205,7 @@ class Runner:
         self.store.write_representations(identity, encoded_train, encoded_test, cell.data.read_all_rows())
         self._keep(method, identity, info)
         measured, probe_s = measure(encoded_train, encoded_test, info.attributes)
-        self.store.write_views(identity, _pictures(method, test, encoded_test), maps(encoded_test, info.attributes))
+        self.store.write_views(identity, cell_picture(test, encoded_test, method), maps(encoded_test, info.attributes))
         return attempt.succeeded(measured, probe_s, method.parameter_count())
 
     def _keep(self, method: ContrastiveAnalysisMethod, cell: Identity, info: DatasetInfo) -> None:
@@ -293,20 +294,3 @@ def _message(error: BaseException) -> str:
         return printable(str(error))
     except Exception as broken:
         return f"(it cannot say what happened: {type(broken).__name__})"
-
-
-def _pictures(method: ContrastiveAnalysisMethod, test: ContrastiveDataset, encoded: EncodedSplit) -> Image.Image | None:
-    """What a method with a decoder makes of some images; of any other, which images it holds to be alike.
-
-    A table has no pictures.
-    """
-    if test.info.is_table:
-        return None
-    if isinstance(method, Generative):
-        return picture_grid(method, _some(test.background), _some(test.target))
-    return neighbour_grid(test.background.images, test.target.images, encoded)
-
-
-def _some(population: Population) -> Tensor:
-    """A few images from all over a population, as floats."""
-    return as_float(population.images[:: max(1, len(population) // PICTURES)][:PICTURES])
