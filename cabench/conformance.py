@@ -1,106 +1,110 @@
 """The conformance suite: what every method must do, whoever wrote it.
 
 Each check is a function of a `Subject`; it raises AssertionError with what went wrong, or `NotApplicable` with the
-reason. The project's own tests run every check on every method, and `cabench check-method` runs the same.
+reason. `CHECKS` lists them, with the checks that each rests on. The project's own tests run every check on every
+method; `cabench check-method` and `check` run the same on one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cabench.config import Settings
-from cabench.context import FitContext, Randomness
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.discovery import plugins
 from cabench.errors import StopRequested
-from cabench.experiment.request import ResolvedProfile, check_method
+from cabench.experiment.request import MethodLike
 from cabench.hardening.stopping import StopFlag
 from cabench.method import ContrastiveAnalysisMethod, Generative, NetworkMethod, Representation
 from cabench.saving import load_method, save_method
+from cabench.subject import CPU, IMAGES, Subject, context, load_subject
 from cabench.training import GradientTrainedMethod
 
-IMAGES = 24  # of each population, encoded by most checks
 MID_EPOCH = 0.7  # of the training: within an epoch, whether there are one, two or three
-CPU = torch.device("cpu")
 
 
 class NotApplicable(Exception):  # noqa: N818 - an answer, not an error
     """The check does not concern this kind of method."""
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A method under test, and images to test it on.
+class Finding(NamedTuple):
+    """What one check says of a method. `str()` gives it as one line.
 
     Attributes:
-        kind: the method's class.
-        config: the configuration to test; one that trains in seconds.
-        data: a small training split that the method accepts.
+        title: what must hold, in words.
+        outcome: "skipped" where the check does not concern the method, or rests on one that failed.
+        reason: why it was skipped, or what went wrong; empty where the check passed.
     """
 
-    kind: type[ContrastiveAnalysisMethod]
-    config: Settings
-    data: ContrastiveDataset
+    title: str
+    outcome: Literal["passed", "skipped", "FAILED"]
+    reason: str = ""
 
-    def new(self) -> ContrastiveAnalysisMethod:
-        """A method that has not been fitted."""
-        return self.kind(self.config)
-
-    def fitted(self, data: ContrastiveDataset | None = None) -> ContrastiveAnalysisMethod:
-        """A method freshly fitted on `data`, else on the subject's own."""
-        method = self.new()
-        method.fit(data or self.data, context())
-        return method
-
-    @cached_property
-    def usual(self) -> ContrastiveAnalysisMethod:
-        """A method fitted on the subject's own data, for all checks that only look at it."""
-        return self.fitted()
-
-    def images(self) -> Tensor:
-        """A few images of both populations, float32 in [0, 1]; rows of a table as they are."""
-        return as_float(torch.cat([self.data.background.images[:IMAGES], self.data.target.images[:IMAGES]]))
+    def __str__(self) -> str:
+        return f"{self.outcome:<8} {self.title}" + (f": {self.reason}" if self.reason else "")
 
 
-def load_subject(name: str, sets: Sequence[str] = ()) -> Subject:
-    """A method by name, in the smoke profile's configuration, with that profile's default data set.
+def check(method: MethodLike, sets: Sequence[str] = ()) -> list[Finding]:
+    """What all checks say of a method.
 
     Args:
-        name: a method's name.
-        sets: changes of its configuration, such as "mine.epochs=3".
+        method: as of `load_subject`.
+        sets: as of `load_subject`.
 
     Raises:
-        UserError: for an unknown method, or one that does not take the data set.
+        UserError: as `load_subject` does.
     """
-    resolved = ResolvedProfile.read("smoke", sets, [name])
-    (dataset,) = resolved.profile.defaults["datasets"]
-    method = resolved.method(name, dataset)
-    file = resolved.dataset(dataset).obtain(None)
-    check_method(method, file.info)
-    return Subject(type(method), method.config, file.read("train"))
+    return list(findings(load_subject(method, sets)))
 
 
-def context(**changes: object) -> FitContext:
-    """A context on the CPU in float32 with the random streams of seed 0, and with some fields changed."""
-    plain = FitContext(device=CPU, precision="fp32", randomness=Randomness(0, "conformance", CPU))
-    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+def findings(subject: Subject) -> Iterator[Finding]:
+    """The finding of each check in turn. A check that rests on a failed one is skipped, as it would blame another."""
+    faults: dict[Check, str] = {}  # of checks that failed or were skipped for it: the title of the one that failed
+    for check, grounds in CHECKS.items():
+        fault = next((faults[ground] for ground in grounds if ground in faults), None)
+        if fault is not None:
+            faults[check] = fault
+            yield Finding(title(check), "skipped", f"rests on {fault!r}, which failed")
+            continue
+        try:
+            check(subject)
+            yield Finding(title(check), "passed")
+        except NotApplicable as reason:
+            yield Finding(title(check), "skipped", str(reason))
+        except Exception as error:  # whatever a method raises is a finding
+            faults[check] = title(check)
+            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            yield Finding(title(check), "FAILED", f"{kind}{error}")
+
+
+def title(check: Check) -> str:
+    """What a check asks for, in words."""
+    return check.__name__.removeprefix("check_").replace("_", " ")
+
+
+def check_fitting_works(subject: Subject) -> None:
+    """`fit` learns from the training images without an error."""
+    subject.usual  # noqa: B018 - it is fitted here and kept
 
 
 def check_representation_has_the_right_form(subject: Subject) -> None:
-    """Both vectors are finite float32 matrices with one row an image, and never one column less in a second call."""
+    """Both vectors are finite float32 matrices with one row an image."""
     images = subject.images()
-    for name, vectors in subject.usual.encode(images)._asdict().items():
+    representation = subject.usual.encode(images)
+    assert isinstance(representation, Representation), (
+        f"encode gives {type(representation).__name__}, not cabench.Representation(common, salient)"
+    )
+    for name, vectors in representation._asdict().items():
         assert vectors.dtype == torch.float32, f"{name} is {vectors.dtype}, not float32"
         assert vectors.ndim == 2, f"{name} has shape {tuple(vectors.shape)}, not (n, d)"
         assert len(vectors) == len(images), f"{name} has {len(vectors)} rows for {len(images)} images"
@@ -122,25 +126,23 @@ def check_encoding_is_in_eval_mode(subject: Subject) -> None:
     together, alone = method.encode(images), method.encode(images[:2])
     turned = method.encode(images.flip(0))
     for name, vectors in together._asdict().items():
-        # Convolutions of another batch size may add up in another order.
-        torch.testing.assert_close(getattr(alone, name), vectors[:2], rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(getattr(turned, name), vectors.flip(0), rtol=1e-3, atol=1e-4)
-    if isinstance(method, NetworkMethod):
-        for mode in (False, True):
-            method.network.train(mode)
-            method.encode(images)
-            assert method.network.training is mode, "encode changes the network's training mode"
+        depends = f"the {name} vector of an image depends on the images encoded with it"
+        _assert_close(getattr(alone, name), vectors[:2], depends)
+        _assert_close(getattr(turned, name), vectors.flip(0), f"{depends}, or on its place among them")
+    _assert_mode_stays(method, lambda: method.encode(images), "encode")
 
 
 def check_fitting_is_deterministic(subject: Subject) -> None:
-    """The same seed gives the same vectors, whatever state the global generator is in; and that state is left alone."""
+    """The same seed gives the same vectors, whatever state global generators are in; and that state is left alone."""
     torch.manual_seed(1)
     first = subject.fitted().encode(subject.images())
     torch.manual_seed(2)
-    before = torch.get_rng_state()
+    before = _global_generators()
     second = subject.fitted().encode(subject.images())
-    assert torch.equal(torch.get_rng_state(), before), "fit or encode draws from torch's global generator"
-    _assert_equal(first, second, "a second fit with the same seed")
+    advice = "draw from context.randomness alone, as in torch.rand(n, generator=context.randomness.noise)"
+    for name, state in _global_generators().items():
+        assert state == before[name], f"fit or encode uses the global random generator of {name}; {advice}"
+    _assert_equal(first, second, "a second fit with the same seed", advice)
 
 
 def check_saving_and_loading(subject: Subject) -> None:
@@ -173,9 +175,7 @@ def check_training_lowers_the_loss(subject: Subject) -> None:
     """A small batch seen again and again is learned: the loss falls by a tenth of its size or more."""
     method = _gradient_trained(subject)
     half = 16
-    few = subject.data._replace(
-        background=_first(subject.data.background, half), target=_first(subject.data.target, half)
-    )
+    few = _both(subject.data, lambda part: _rows(part, part.images[:half], slice(half)))
     config = dataclasses.replace(method.config, batch_size=2 * half, epochs=60)
     with tempfile.TemporaryDirectory() as folder:
         subject.kind(config).fit(few, context(folder=Path(folder)))
@@ -194,24 +194,21 @@ def check_images_are_told_apart(subject: Subject) -> None:
 
 def check_background_images_matter(subject: Subject) -> None:
     """Other background images give other vectors of the same targets, unless the method is a control that says not."""
-    other = subject.fitted(subject.data._replace(background=_upside_down(subject.data.background)))
+    other = subject.data._replace(background=_upside_down(subject.data.background))
     _assert_influence(subject, other, subject.data.target, "background", "target")
 
 
 def check_target_images_matter(subject: Subject) -> None:
     """Other target images give other vectors of the same backgrounds, unless the method is a control that says not."""
-    other = subject.fitted(subject.data._replace(target=_upside_down(subject.data.target)))
+    other = subject.data._replace(target=_upside_down(subject.data.target))
     _assert_influence(subject, other, subject.data.background, "target", "background")
 
 
 def check_learning_from_attributes_is_said(subject: Subject) -> None:
     """Other attributes of the training images change the representation if, and only if, `supervised` says so."""
-    data = subject.data
-    mixed = data._replace(
-        background=_with_mixed_attributes(data.background), target=_with_mixed_attributes(data.target)
-    )
-    usual, other = (method.encode(subject.images()) for method in (subject.usual, subject.fitted(mixed)))
-    same = all(torch.equal(a, b) for a, b in zip(usual, other, strict=True))
+    order = np.random.default_rng(0).permutation
+    mixed = _both(subject.data, lambda part: _rows(part, part.images, order(len(part))))
+    same = _same(subject.usual, subject.fitted(mixed), subject.images())
     if subject.kind.supervised:
         assert not same, "the method says that it learns from attributes, but they change nothing"
     else:
@@ -252,30 +249,28 @@ def check_decoding_gives_images(subject: Subject) -> None:
         assert decoded.max() <= 1, f"decoded values go up to {decoded.max()}"
     assert torch.equal(decoded, method.decode(encoded)), "a second call of decode gives other images"
     first = method.decode(Representation(*(vectors[:2] for vectors in encoded)))
-    # Convolutions of another batch size may add up in another order.
-    torch.testing.assert_close(first, decoded[:2], rtol=1e-3, atol=1e-4, msg="decode depends on the rest of the batch")
-    if isinstance(method, NetworkMethod):
-        for mode in (False, True):
-            method.network.train(mode)
-            method.decode(encoded)
-            assert method.network.training is mode, "decode changes the network's training mode"
+    _assert_close(first, decoded[:2], "decode depends on the rest of the batch")
+    _assert_mode_stays(method, lambda: method.decode(encoded), "decode")
 
 
-CHECKS: tuple[Callable[[Subject], None], ...] = (
-    check_representation_has_the_right_form,
-    check_encoding_is_deterministic,
-    check_encoding_is_in_eval_mode,
-    check_fitting_is_deterministic,
-    check_saving_and_loading,
-    check_every_parameter_moves,
-    check_training_lowers_the_loss,
-    check_images_are_told_apart,
-    check_background_images_matter,
-    check_target_images_matter,
-    check_learning_from_attributes_is_said,
-    check_resuming_continues_exactly,
-    check_decoding_gives_images,
-)
+Check = Callable[[Subject], None]
+CHECKS: dict[Check, tuple[Check, ...]] = {
+    check_fitting_works: (),
+    check_representation_has_the_right_form: (check_fitting_works,),
+    check_encoding_is_deterministic: (check_representation_has_the_right_form,),
+    check_encoding_is_in_eval_mode: (check_encoding_is_deterministic,),
+    check_fitting_is_deterministic: (check_encoding_is_deterministic,),
+    check_saving_and_loading: (check_encoding_is_deterministic,),
+    check_every_parameter_moves: (check_fitting_is_deterministic,),
+    check_training_lowers_the_loss: (check_every_parameter_moves,),
+    check_images_are_told_apart: (check_every_parameter_moves,),
+    check_background_images_matter: (check_images_are_told_apart,),
+    check_target_images_matter: (check_images_are_told_apart,),
+    check_learning_from_attributes_is_said: (check_images_are_told_apart,),
+    check_resuming_continues_exactly: (check_fitting_is_deterministic,),
+    check_decoding_gives_images: (check_representation_has_the_right_form,),
+}
+"""All checks in order, each with what it rests on: where that fails, directly or further down, it is skipped."""
 
 
 class _StopsAt:
@@ -295,6 +290,15 @@ def _gradient_trained(subject: Subject) -> GradientTrainedMethod:
     return method
 
 
+def _both(data: ContrastiveDataset, change: Callable[[Population], Population]) -> ContrastiveDataset:
+    return data._replace(background=change(data.background), target=change(data.target))
+
+
+def _rows(population: Population, images: Tensor, rows: slice | np.ndarray) -> Population:
+    """Images with the attributes of the given rows."""
+    return Population(images, {name: values[rows] for name, values in population.attributes.items()})
+
+
 def _upside_down(population: Population) -> Population:
     """Inverted, and upside down as well: a method may rest on covariances alone, which inverting leaves as they are.
 
@@ -306,30 +310,46 @@ def _upside_down(population: Population) -> Population:
 
 
 def _assert_influence(
-    subject: Subject, other: ContrastiveAnalysisMethod, shown: Population, changed: str, encoded: str
+    subject: Subject, other: ContrastiveDataset, shown: Population, changed: str, encoded: str
 ) -> None:
     """A method fitted on other images of one population represents images of the other one differently."""
-    images = as_float(shown.images[:IMAGES])
-    same = all(torch.equal(a, b) for a, b in zip(subject.usual.encode(images), other.encode(images), strict=True))
+    same = _same(subject.usual, subject.fitted(other), as_float(shown.images[:IMAGES]))
     if subject.kind.learns:
         assert not same, f"{changed} images do not influence the representation of {encoded} images"
     else:
         assert same, "the method says that it does not learn, but its representation depends on the images"
 
 
-def _first(population: Population, count: int) -> Population:
-    return Population(population.images[:count], {name: v[:count] for name, v in population.attributes.items()})
+def _same(one: ContrastiveAnalysisMethod, other: ContrastiveAnalysisMethod, images: Tensor) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.encode(images), other.encode(images), strict=True))
 
 
-def _with_mixed_attributes(population: Population) -> Population:
-    order = np.random.default_rng(0).permutation(len(population))
-    return Population(population.images, {name: values[order] for name, values in population.attributes.items()})
+def _assert_equal(expected: Representation, found: Representation, what: str, advice: str = "") -> None:
+    for name in Representation._fields:
+        same = torch.equal(getattr(expected, name), getattr(found, name))
+        assert same, f"{what} gives another {name} vector" + (f"; {advice}" if advice else "")
+
+
+def _assert_close(found: Tensor, expected: Tensor, message: str) -> None:
+    # Convolutions of another batch size may add up in another order.
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4, msg=message)
+
+
+def _assert_mode_stays(method: ContrastiveAnalysisMethod, call: Callable[[], object], name: str) -> None:
+    if isinstance(method, NetworkMethod):
+        for mode in (False, True):
+            method.network.train(mode)
+            call()
+            assert method.network.training is mode, f"{name} changes the network's training mode"
+
+
+def _global_generators() -> dict[str, object]:
+    """The state of each global generator, by the library it belongs to."""
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002 - the state that methods must leave alone
+    return {"torch": torch.get_rng_state().tolist(), "NumPy": repr(numpy), "Python": random.getstate()}
 
 
 def _totals(log: Path) -> list[float]:
-    return [json.loads(line)["terms"]["total"] for line in log.read_text(encoding="utf-8").splitlines()]
-
-
-def _assert_equal(expected: Representation, found: Representation, what: str) -> None:
-    for name in Representation._fields:
-        assert torch.equal(getattr(expected, name), getattr(found, name)), f"{what} gives another {name} vector"
+    terms = [json.loads(line)["terms"] for line in log.read_text(encoding="utf-8").splitlines()]
+    assert all("total" in of_epoch for of_epoch in terms), "training_step gives no loss term called 'total'"
+    return [of_epoch["total"] for of_epoch in terms]

@@ -90,7 +90,7 @@ def data_import(
 
 @app.command("verify")
 def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, data_root: DataRoot = None) -> None:
-    """Check everything that a data set file must keep to. One that is not there yet is built first."""
+    """Check a data set file against every rule of its format. One that is not there yet is built first."""
     from cabench.data.checks import check_file
     from cabench.hardening.trial import try_reading
 

@@ -20,24 +20,19 @@ class Listing(StrEnum):
 
 
 def check_method(
-    name: Annotated[str, typer.Argument(help="A method's name; see `cabench list methods`.")],
+    method: Annotated[
+        str, typer.Argument(help="A method's name, or its file: mine.py, mine.py:MyMethod where it holds several.")
+    ],
     sets: Sets = None,
 ) -> None:
     """Run the conformance suite on one method, with the configuration of the smoke profile."""
-    from cabench.conformance import CHECKS, NotApplicable, load_subject
+    from cabench.conformance import findings
+    from cabench.subject import load_subject
 
-    subject = load_subject(name, sets or [])
-    failed = 0
-    for check in CHECKS:
-        title = check.__name__.removeprefix("check_").replace("_", " ")
-        try:
-            check(subject)
-            typer.echo(f"passed   {title}")
-        except NotApplicable as reason:
-            typer.echo(printable(f"skipped  {title}: {reason}"))
-        except Exception as error:  # whatever a method raises is a finding
-            failed += 1
-            typer.echo(printable(f"FAILED   {title}: {type(error).__name__}: {error}"))
+    failed = False
+    for finding in findings(load_subject(method, sets or [])):
+        typer.echo(printable(str(finding)))
+        failed |= finding.outcome == "FAILED"
     if failed:
         raise typer.Exit(1)
 

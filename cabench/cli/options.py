@@ -91,7 +91,7 @@ def say_all(reasons: Sequence[str], prefix: str = "") -> None:
 
 
 def columns(rows: Sequence[tuple[str, str]]) -> None:
-    """Print two columns, of which the second goes on below itself where a line would be too long."""
+    """Print two columns. Where a line would be too long, the second goes on below itself."""
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         lines = textwrap.wrap(printable(text), LINE - width - 2, break_long_words=False, break_on_hyphens=False) or [""]

@@ -24,5 +24,5 @@ class Cell:
     data: DatasetFile
 
     def new_method(self) -> ContrastiveAnalysisMethod:
-        """A method to fit, which goes when its cell is done: a grid of many cells holds one network at a time."""
+        """A fresh method to fit. It is dropped with its cell, so that a long run holds one network at a time."""
         return type(self.method)(self.method.config)

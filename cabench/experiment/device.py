@@ -33,8 +33,8 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     """The precision behind "auto", "fp32" or "bf16"; "auto" takes bf16 on GPUs that compute it natively, else fp32.
 
     On the small networks of the quick profile two AVX512-bf16 cores gained 15 % from bf16 (sepclr in batches of 256:
-    2,097 images/s in fp32, 2,400 in bf16, 20 steps), too little to give up that records of different processors share
-    their keys.
+    2,097 images/s in fp32, 2,400 in bf16, 20 steps). That is too little to give records of different processors
+    different keys.
 
     Raises:
         UserError: for another name.

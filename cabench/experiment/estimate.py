@@ -1,4 +1,4 @@
-"""How long cells will take, told from finished ones of their kind."""
+"""How long cells will take, judged by finished ones of their kind."""
 
 from __future__ import annotations
 

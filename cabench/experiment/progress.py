@@ -1,4 +1,4 @@
-"""Telling how far a run or a download is, on stderr: a live display on a terminal, plain lines when piped."""
+"""How far a run or a download is, told on stderr: a live display on a terminal, plain lines when piped."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PlainReporter(RunReporter):
 
 
 class LiveReporter(RunReporter):
-    """A bar for the cell under way, which gives way to one line when it is over."""
+    """A bar for the cell under way; one line replaces it when the cell is over."""
 
     def started(self, title: str, number: int, count: int) -> None:
         """See `RunReporter`."""

@@ -34,7 +34,7 @@ class ErrorEntry(TypedDict):
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, kw_only=True)
 class Record(Identity):
-    """What became of one cell; the fields are those of `record.json`, and their types what a file is checked against.
+    """What became of one cell. The fields are those of `record.json`; a file is checked against their types.
 
     Attributes:
         status: "ok" or "failed".
@@ -43,7 +43,7 @@ class Record(Identity):
         cost: train_s, compile_s, probe_s, images_per_s, steps, images_seen, parameters, peak_memory_gib.
         provenance: versions, commit, hardware, start and end.
         error: None, or type, message, traceback, step and last_terms.
-        unmeasured: the scores that have no meaning on these images, and why.
+        unmeasured: the scores that cannot be computed on these images, and why.
         dimension_r2: by salient attribute, what each dimension of the salient space shares with it; see
             `cabench.evaluation.dimension_r2`.
         protocols: by name of a paper's own protocol, the scores under it; see `cabench.evaluation.protocols`.
@@ -95,7 +95,7 @@ class Record(Identity):
 
 
 def _is_newer(path: Path) -> bool:
-    """Whether a file that is no record of this schema says that it follows a later one."""
+    """Whether a file says that it follows a later schema than this one."""
     try:
         return bool(read_json(path, dict[str, Any])["schema"] > SCHEMA)
     except (OSError, ValueError, TypeError, KeyError):
@@ -103,14 +103,14 @@ def _is_newer(path: Path) -> bool:
 
 
 def _check(record: Record) -> None:
-    """Raise ValueError for what types do not say: above all, names make the folder that a record is kept in."""
+    """Raise ValueError for what types cannot say. Names matter most: they make the folder of a record."""
     if record.schema != SCHEMA:
         raise ValueError(f"schema {record.schema}, expected {SCHEMA}")
     for label in (record.method["label"], record.dataset["label"]):
         if not is_name(label):
             raise ValueError(f"{label!r} is no name for a method or data set")
     if not re.fullmatch("[0-9a-f]{64}", record.key) or record.seed < 0:
-        raise ValueError("key or seed is none")
+        raise ValueError("its key or seed is not valid")
     if record.status == "ok":
         missing = {"parameters", "images_seen", "train_s"} - set(record.cost)
         if record.separation_gap is None or missing:

@@ -1,4 +1,4 @@
-"""Evaluates what finished cells left, without training: under a newer evaluation, or a paper's own protocol."""
+"""Measures finished cells anew from their vectors, without training: by a newer evaluation or a paper's protocol."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Reevaluation:
     Attributes:
         store: the results folder.
         data_root: the user's folder of raw data, for data sets that are not in the cache.
-        protocols: names of papers' protocols to add the scores of, to records of the data sets that they are for.
+        protocols: names of papers' own protocols. Records of the data sets that these are for get their scores.
         say: told of every record that is renewed.
     """
 
@@ -42,7 +42,7 @@ class Reevaluation:
         """Evaluate what is out of date or lacks a protocol, and write it.
 
         Returns:
-            The records as they are now, and for each that could not be evaluated, and is left as it was, the reason.
+            The records as they are now, and why some could not be evaluated; these stay as they were.
 
         Raises:
             UserError: for a protocol that does not exist or fits none of the data sets, before any work starts; when
@@ -63,7 +63,7 @@ class Reevaluation:
                 self.say(f"[{number}/{len(records)}] {record.title}: evaluated")
             except Timeout:
                 current.append(record)
-                failures.append(f"{record.title}: another process works on its cell; evaluate again when that ended.")
+                failures.append(f"{record.title}: another process works on its cell; evaluate again once it has ended.")
             except (UserError, ValueError) as error:  # ValueError: representations that are not finite
                 current.append(record)
                 failures.append(f"{record.title}: {error}")
@@ -113,7 +113,7 @@ class Reevaluation:
         renewed = replace(renewed, protocols={**renewed.protocols, **added})
         pictures = None if self.store.has_pictures(record) else cell_picture(file.read("test"), test)
         self.store.write_views(record, pictures, maps(test, attributes))
-        # The record comes last: once it is there, nothing would make what were missing beside it.
+        # The record comes last: once it is there, nothing would make a file that is missing beside it.
         if renewed.key != record.key:
             self.store.move(record, renewed)
         else:

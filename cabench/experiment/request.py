@@ -140,8 +140,7 @@ class ResolvedProfile:
             The profile with them, and the labels of all data sets, in order.
 
         Raises:
-            UserError: for a file that cannot be read, or is called like another data set or a method, or as
-                nothing may be called.
+            UserError: for a file that cannot be read, or whose name is taken or not allowed.
         """
         labels, variants = [], dict(self.profile.dataset_variants)
         for name in names:
@@ -150,7 +149,7 @@ class ResolvedProfile:
                 continue
             label = Path(name).stem
             if not is_name(label):
-                raise UserError(f"The file {name} must be called by letters, digits, _ and -; rename it.")
+                raise UserError(f"The name of the file {name} may hold letters, digits, _ and - alone; rename it.")
             base = OWN_TABLE if DatasetFile.open_from_elsewhere(Path(name)).info.is_table else OWN_IMAGES
             variant = Variant(base, {"path": str(Path(name).resolve())})
             taken = label == ALL or label in discovery.plugins("datasets") or label in discovery.plugins("methods")

@@ -49,7 +49,7 @@ def swap(method: Generative, common_of: Tensor, salient_of: Tensor) -> Tensor:
 
 
 def remove_salient(method: Generative, images: Tensor) -> Tensor:
-    """Images decoded from their own common vectors and salient vectors of zeros: what a background image has.
+    """Images decoded from their own common vectors, with zeros as salient vectors: made into background images.
 
     Args:
         method: a fitted method.

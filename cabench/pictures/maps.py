@@ -1,4 +1,4 @@
-"""What can be looked at of any cell: maps of both spaces, and the nearest neighbours of test images in either."""
+"""Maps of both spaces of any cell: where its test images lie."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.probes import Scaling
 
 MAPPED = 200  # images of either population
-PICTURES = 8  # of either population
-NEIGHBOURS = 2
 
 
 def maps(test: EncodedSplit, attributes: Sequence[Attribute]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The test images that lie nearest to some in either space, as a picture."""
+"""A picture of some test images and of those that lie nearest to them in either space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEIGHBOURS = 2
 def neighbour_grid(background: Tensor, target: Tensor, test: EncodedSplit) -> Image.Image:
     """Target test images, and below each the images nearest to it in the common and in the salient space.
 
-    A common space that holds only what is common shows neighbours that share it, and nothing else, with the image.
+    Where the common space holds what is common and nothing else, neighbours share that with the image and nothing else.
 
     Args:
         background: uint8 (n, channels, height, width), in the order of `test`.

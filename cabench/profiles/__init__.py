@@ -17,7 +17,7 @@ cifar_fashion = "cifar_mnist"
 method = "sepclr"           # or: dataset = "dsprites"
 epochs = 3
 
-Built-in files whose name starts with an underscore are there to be extended and are not listed.
+Built-in files whose name starts with an underscore are not listed: other profiles extend them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Profile:
         every_method: fields of every method whose configuration has them.
         methods: fields by method name.
         on: fields by data set and method.
-        like: the data set whose fields `on` also count on a data set, by name.
+        like: by data set, another one whose fields in `on` hold there too.
         method_variants: by name.
         dataset_variants: by name.
     """
@@ -83,7 +83,7 @@ class Profile:
         """The method behind a label and the fields that this profile sets for it on a data set.
 
         Later ones win: the method's own, those on the data set, the variant's, those of the variant on the data set.
-        On a data set that is like another, that one's come first.
+        On a data set that is like another, the other's fields are laid first, below its own.
         """
         variant = self.method_variants.get(label, Variant(label, {}))
         dataset = self.dataset_variants.get(dataset_label, Variant(dataset_label, {})).base
