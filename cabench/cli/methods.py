@@ -26,8 +26,7 @@ def check_method(
     sets: Sets = None,
 ) -> None:
     """Run the conformance suite on one method, with the configuration of the smoke profile."""
-    from cabench.conformance import findings
-    from cabench.subject import load_subject
+    from cabench.conformance import findings, load_subject
 
     failed = False
     for finding in findings(load_subject(method, sets or [])):

@@ -103,10 +103,10 @@ main()
     ("kind", "place"),
     [
         (signal.SIGTERM, "cabench.data.builder._write"),
-        (signal.SIGTERM, "cabench.experiment.runner._encode"),
-        (signal.SIGTERM, "cabench.experiment.runner.evaluate"),
+        (signal.SIGTERM, "cabench.experiment.runner.encode_images"),
+        (signal.SIGTERM, "cabench.experiment.runner.measure"),
         (signal.SIGTERM, "cabench.experiment.store.write_text"),
-        (signal.SIGINT, "cabench.experiment.runner.evaluate"),
+        (signal.SIGINT, "cabench.experiment.runner.measure"),
     ],
 )
 def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(tmp_path, start_python, kind, place):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cabench import conformance
 from cabench.config import ConfigError
+from cabench.conformance import checks as conformance
 from cabench.conformance import context
 from cabench.errors import UserError
 from cabench.method import Representation

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from cabench import conformance
+from cabench.conformance import checks as conformance
 from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.sepclr import SepCLR, SepCLRConfig

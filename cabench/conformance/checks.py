@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cabench.conformance.subject import CPU, IMAGES, Subject, context, load_subject
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.discovery import plugins
 from cabench.errors import StopRequested
@@ -27,7 +28,6 @@ from cabench.experiment.request import MethodLike
 from cabench.hardening.stopping import StopFlag
 from cabench.method import ContrastiveAnalysisMethod, Generative, NetworkMethod, Representation
 from cabench.saving import load_method, save_method
-from cabench.subject import CPU, IMAGES, Subject, context, load_subject
 from cabench.training import GradientTrainedMethod
 
 MID_EPOCH = 0.7  # of the training: within an epoch, whether there are one, two or three

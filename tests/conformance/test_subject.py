@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cabench.conformance.subject import load_subject
 from cabench.methods.pca import PCA
-from cabench.subject import load_subject
 
 HEAD = """
 from dataclasses import dataclass

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from cabench import conformance
 from cabench.config import setting
 from cabench.conformance import CHECKS, Finding, check, findings, title
+from cabench.conformance import checks as conformance
+from cabench.conformance.subject import Subject, load_subject
 from cabench.data.dataset import as_float
 from cabench.errors import UserError
 from cabench.method import Generative, Representation
-from cabench.subject import Subject, load_subject
 from cabench.training import GradientTrainedMethod, TrainingConfig, descend
 
 
