@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cabench.data.dataset import Attribute, Space
+from cabench.data.dataset import SPACES, Attribute, Space
 from cabench.evaluation.score import PopulationName
 
 
@@ -15,7 +15,7 @@ class EncodedPopulation(NamedTuple):
     """Representations of one population of one split, with its attributes.
 
     Attributes:
-        spaces: float32 (n, d) by space.
+        spaces: float32 (n, d) by space; vectors from elsewhere may lack one.
         attributes: (n,) by name, as in `cabench.data.dataset.Population`.
     """
 
@@ -28,6 +28,11 @@ class EncodedSplit(NamedTuple):
 
     background: EncodedPopulation
     target: EncodedPopulation
+
+    @property
+    def spaces(self) -> list[Space]:
+        """The spaces that there are vectors of, in the order of `SPACES`."""
+        return [space for space in SPACES if space in self.target.spaces]
 
     def features(self, space: Space) -> np.ndarray:
         """Float64 (n, d): the vectors of one space, background images first."""

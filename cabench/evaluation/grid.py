@@ -13,16 +13,11 @@ from functools import partial
 import numpy as np
 
 from cabench.data.dataset import FEWEST_ROWS, IS_TARGET, SPACES, Attribute, Space
-from cabench.evaluation.accuracy import accuracy
-from cabench.evaluation.auc import auc
-from cabench.evaluation.balanced_accuracy import balanced_accuracy
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.measurement import Measurement
 from cabench.evaluation.neighbours import class_neighbours, real_neighbours
+from cabench.evaluation.probe_metrics import accuracy, auc, balanced_accuracy, r2
 from cabench.evaluation.probes import Probe, ProbeConfig, class_probe, real_probe
-from cabench.evaluation.r2 import r2
-from cabench.evaluation.score import PopulationName, Score
-from cabench.evaluation.scoring import Place, Scoring
+from cabench.evaluation.score import Measurement, Place, PopulationName, Score, Scoring
 
 MAIN_METRICS = ("balanced_accuracy", "r2", "auc")  # one a linear probe: what the separation gap averages
 

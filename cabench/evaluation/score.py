@@ -1,9 +1,10 @@
-"""One score of a cell, and what stands in its place where it has no meaning."""
+"""Scores: what a metric gives, where in the grid it stands, and what stands in its place where it has no meaning."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from pydantic import ConfigDict, with_config
 
@@ -12,6 +13,28 @@ from cabench.data.dataset import Space
 PopulationName = Literal["target", "background", "all"]
 
 _nothing_else = with_config(ConfigDict(extra="forbid"))
+
+
+class NotMeasurableError(ValueError):
+    """A metric has no meaning on the rows that it was given. The message says why, as a clause."""
+
+
+class Measurement(NamedTuple):
+    """One metric on one set of images.
+
+    Attributes:
+        value: the metric.
+        chance: what is reached without information on the same labels.
+        standard_error: of `value`, over the draw of the test images; None where the metric has none.
+        p_value: how often `value` or more is reached without information; None where that was not tested.
+        perfect: what is reached with all the information there is.
+    """
+
+    value: float
+    chance: float
+    standard_error: float | None
+    p_value: float | None = None
+    perfect: float = 1.0
 
 
 @_nothing_else
@@ -71,3 +94,72 @@ class Unmeasured:
     population: PopulationName
     metric: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the grid a score stands; the fields are those of `Score`."""
+
+    space: Space
+    attribute: str
+    attribute_space: Space
+    population: PopulationName
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The scores of one cell, as they come.
+
+    Attributes:
+        scores: what was measured.
+        unmeasured: what has no meaning on these images.
+    """
+
+    scores: list[Score] = field(default_factory=list)
+    unmeasured: list[Unmeasured] = field(default_factory=list)
+
+    def measure(
+        self,
+        place: Place,
+        metric: str,
+        measure: Callable[[], Measurement],
+        n_test: int,
+        n_train: int = 0,
+        converged: bool = True,
+    ) -> None:
+        """Add what `measure` gives, or the reason why it gives nothing.
+
+        Args:
+            place: where the score stands.
+            metric: its name.
+            measure: called here.
+            n_test: images that are scored.
+            n_train: images that were fitted on.
+            converged: whether the solver of the fit reached its tolerance.
+        """
+        try:
+            measured = measure()
+        except NotMeasurableError as reason:
+            self.skip(place, metric, str(reason))
+            return
+        self.scores.append(
+            Score(
+                space=place.space,
+                attribute=place.attribute,
+                attribute_space=place.attribute_space,
+                population=place.population,
+                metric=metric,
+                value=measured.value,
+                chance=measured.chance,
+                ideal=measured.perfect if place.space == place.attribute_space else measured.chance,
+                standard_error=measured.standard_error,
+                n_train=n_train,
+                n_test=n_test,
+                converged=converged,
+                p_value=measured.p_value,
+            )
+        )
+
+    def skip(self, place: Place, metric: str, reason: str) -> None:
+        """Add a reason, given as a clause, why there is no such score."""
+        self.unmeasured.append(Unmeasured(place.space, place.attribute, place.population, metric, reason))

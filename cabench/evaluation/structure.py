@@ -11,16 +11,11 @@ from functools import cache, partial
 import numpy as np
 
 from cabench.data.dataset import FEWEST_ROWS, IS_TARGET, SPACES, Attribute
-from cabench.evaluation.clusters import cluster_scores
-from cabench.evaluation.dci import dci
-from cabench.evaluation.dependence import hsic, space_r2
-from cabench.evaluation.dimension_r2 import dimension_r2
+from cabench.evaluation.disentanglement import dci, dimension_r2, mig
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.mig import mig
-from cabench.evaluation.norm_ratio import norm_ratio
 from cabench.evaluation.probes import ProbeConfig
-from cabench.evaluation.scoring import Place, Scoring
-from cabench.evaluation.silhouette import silhouette
+from cabench.evaluation.score import Place, Scoring
+from cabench.evaluation.shape_metrics import cluster_scores, hsic, norm_ratio, silhouette, space_r2
 
 OTHER_SPACE = "other_space"
 SALIENT_ATTRIBUTES = "salient_attributes"

@@ -15,8 +15,7 @@ from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.grid import score_grid, separation_gap
 from cabench.evaluation.neighbours import NEIGHBOURS
 from cabench.evaluation.probes import ProbeConfig
-from cabench.evaluation.score import Score, Unmeasured
-from cabench.evaluation.scoring import Scoring
+from cabench.evaluation.score import Score, Scoring, Unmeasured
 
 CONFIG = ProbeConfig()
 MAIN = ("balanced_accuracy", "r2", "auc")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cabench.evaluation.measurement import Measurement, NotMeasurableError
-from cabench.evaluation.score import Score, Unmeasured
-from cabench.evaluation.scoring import Place, Scoring
+from cabench.evaluation.score import Measurement, NotMeasurableError, Place, Score, Scoring, Unmeasured
 
 WANTED = Place("salient", "kind", "salient", "target")
 LEAK = Place("common", "kind", "salient", "target")
