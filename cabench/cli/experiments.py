@@ -145,10 +145,11 @@ def gate(
     """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared."""
     from cabench.experiment.request import parse_seeds
     from cabench.gate.baseline import Baseline
-    from cabench.gate.gate import check, new_baseline, read_results
-    from cabench.gate.junit import junit as as_junit
-    from cabench.gate.markdown import markdown as as_markdown
-    from cabench.gate.text import changes_text, text
+    from cabench.gate.gate import check, new_baseline
+    from cabench.gate.layout import changes_text, text
+    from cabench.gate.layout import junit as as_junit
+    from cabench.gate.layout import markdown as as_markdown
+    from cabench.gate.selection import read_results
     from cabench.report.output import write_report
 
     records, unreadable = read_results(results)

@@ -145,14 +145,14 @@ def spread(values: Sequence[float]) -> Spread:
 def sections(records: Sequence[Record]) -> list[Section]:
     """The records by data set, profile and precision; within each by method and configuration."""
     records = sorted(records, key=lambda record: record.key)
-    groups = _group(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
+    groups = grouped(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
     return [_section(groups[key]) for key in sorted(groups)]
 
 
 def _section(records: Sequence[Record]) -> Section:
     rows: list[Row] = []
-    for same_label in _group(records, lambda r: r.method["label"]).values():
-        groups = list(_group(same_label, lambda record: record.computation).values())
+    for same_label in grouped(records, lambda r: r.method["label"]).values():
+        groups = list(grouped(same_label, lambda record: record.computation).values())
         rows += [_row(group, groups) for group in groups]
     rows.sort(key=_rank)
     first = records[0]
@@ -214,7 +214,7 @@ def _informed(score: Score) -> float:
     return max(0.0, (score.value - score.chance) / (1 - score.chance)) if score.chance < 1 else 0.0
 
 
-def _group(records: Sequence[Record], key: Callable[[Record], _Key]) -> dict[_Key, list[Record]]:
+def grouped(records: Sequence[Record], key: Callable[[Record], _Key]) -> dict[_Key, list[Record]]:
     """Records by key, in the order in which each key first occurs."""
     groups: dict[_Key, list[Record]] = {}
     for record in records:
