@@ -99,8 +99,7 @@ def report(
     from cabench.experiment.store import ResultsStore
     from cabench.report.html import html_page
     from cabench.report.latex import latex
-    from cabench.report.markdown import markdown, markdown_summary
-    from cabench.report.output import write_report
+    from cabench.report.markdown import markdown, markdown_summary, write_report
     from cabench.report.published import read_published
     from cabench.report.tidy_csv import tidy_csv
 
@@ -150,7 +149,7 @@ def gate(
     from cabench.gate.layout import junit as as_junit
     from cabench.gate.layout import markdown as as_markdown
     from cabench.gate.selection import read_results
-    from cabench.report.output import write_report
+    from cabench.report.markdown import write_report
 
     records, unreadable = read_results(results)
     if baseline.exists() or not update:

@@ -14,9 +14,8 @@ import numpy as np
 
 from cabench.data.dataset import FEWEST_ROWS, IS_TARGET, SPACES, Attribute, Space
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.neighbours import class_neighbours, real_neighbours
 from cabench.evaluation.probe_metrics import accuracy, auc, balanced_accuracy, r2
-from cabench.evaluation.probes import Probe, ProbeConfig, class_probe, real_probe
+from cabench.evaluation.probes import Probe, ProbeConfig, class_neighbours, class_probe, real_neighbours, real_probe
 from cabench.evaluation.score import Measurement, Place, PopulationName, Score, Scoring
 
 MAIN_METRICS = ("balanced_accuracy", "r2", "auc")  # one a linear probe: what the separation gap averages
@@ -93,12 +92,8 @@ def _predicted(
 
 def _tell_target(scoring: Scoring, train: EncodedSplit, test: EncodedSplit, space: Space, config: ProbeConfig) -> None:
     place = Place(space, IS_TARGET, "salient", "all")
-    features, is_target, tested, truth = (
-        train.features(space),
-        train.is_target(),
-        test.features(space),
-        test.is_target(),
-    )
+    features, is_target = train.features(space), train.is_target()
+    tested, truth = test.features(space), test.is_target()
     if reason := _unfit(is_target):
         for metric in ("auc", "knn_auc"):
             scoring.skip(place, metric, reason)

@@ -16,6 +16,7 @@ from cabench.experiment.record import Record
 from cabench.files.names import printable
 
 _Key = TypeVar("_Key")
+_Item = TypeVar("_Item")
 
 
 class Column(NamedTuple):
@@ -214,9 +215,9 @@ def _informed(score: Score) -> float:
     return max(0.0, (score.value - score.chance) / (1 - score.chance)) if score.chance < 1 else 0.0
 
 
-def grouped(records: Sequence[Record], key: Callable[[Record], _Key]) -> dict[_Key, list[Record]]:
-    """Records by key, in the order in which each key first occurs."""
-    groups: dict[_Key, list[Record]] = {}
-    for record in records:
-        groups.setdefault(key(record), []).append(record)
+def grouped(items: Sequence[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[_Item]]:
+    """Records, or other things, by key, in the order in which each key first occurs."""
+    groups: dict[_Key, list[_Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups

@@ -31,8 +31,7 @@ from cabench.gate.layout import text as gate_text
 from cabench.hardening.deaths import deaths_at
 from cabench.report.html import html_page
 from cabench.report.latex import latex
-from cabench.report.markdown import markdown, markdown_summary
-from cabench.report.output import END, START, write_report
+from cabench.report.markdown import END, START, markdown, markdown_summary, write_report
 from cabench.report.published import COLUMNS, read_published
 from cabench.report.tidy_csv import tidy_csv
 
