@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -118,30 +119,19 @@ class Scoring:
     scores: list[Score] = field(default_factory=list)
     unmeasured: list[Unmeasured] = field(default_factory=list)
 
-    def measure(
-        self,
-        place: Place,
-        metric: str,
-        measure: Callable[[], Measurement],
-        n_test: int,
-        n_train: int = 0,
-        converged: bool = True,
+    def add(
+        self, place: Place, metric: str, measured: Measurement, n_test: int, n_train: int = 0, converged: bool = True
     ) -> None:
-        """Add what `measure` gives, or the reason why it gives nothing.
+        """Add a score.
 
         Args:
-            place: where the score stands.
+            place: where it stands.
             metric: its name.
-            measure: called here.
-            n_test: images that are scored.
+            measured: what the metric gave.
+            n_test: images that were scored.
             n_train: images that were fitted on.
             converged: whether the solver of the fit reached its tolerance.
         """
-        try:
-            measured = measure()
-        except NotMeasurableError as reason:
-            self.skip(place, metric, str(reason))
-            return
         self.scores.append(
             Score(
                 space=place.space,
@@ -160,6 +150,27 @@ class Scoring:
             )
         )
 
-    def skip(self, place: Place, metric: str, reason: str) -> None:
-        """Add a reason, given as a clause, why there is no such score."""
-        self.unmeasured.append(Unmeasured(place.space, place.attribute, place.population, metric, reason))
+    def measure(
+        self,
+        place: Place,
+        metric: str,
+        measure: Callable[[], Measurement],
+        n_test: int,
+        n_train: int = 0,
+        converged: bool = True,
+    ) -> None:
+        """Add what `measure` gives, or the reason why it gives nothing; see `add`."""
+        with self.skipping([place], [metric]):
+            self.add(place, metric, measure(), n_test, n_train, converged)
+
+    @contextmanager
+    def skipping(self, places: Iterable[Place], metrics: Sequence[str]) -> Iterator[None]:
+        """Add the reason of a NotMeasurableError that is raised inside, for each of the places and metrics."""
+        try:
+            yield
+        except NotMeasurableError as reason:
+            self.unmeasured.extend(
+                Unmeasured(place.space, place.attribute, place.population, metric, str(reason))
+                for place in places
+                for metric in metrics
+            )

@@ -354,7 +354,7 @@ def nearest(features: np.ndarray, fresh: np.ndarray) -> np.ndarray:
 
 
 class TestNeighbours:
-    """The nearest-neighbour probe against distances computed in full, and where it sees what a linear probe does not."""
+    """The nearest-neighbour probe against distances in full, and where it sees what a linear probe does not."""
 
     def test_class_is_the_most_frequent_among_the_20_nearest_and_the_first_of_equals(self) -> None:
         features, fresh, labels = data(0)
