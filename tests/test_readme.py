@@ -15,8 +15,7 @@ from cabench.experiment.plan import resolve
 from cabench.experiment.request import Request, check_profile
 from cabench.experiment.store import ResultsStore
 from cabench.profiles import load_profile, profile_names
-from cabench.report.markdown import markdown, markdown_summary
-from cabench.report.output import END, START, write_report
+from cabench.report.markdown import END, START, markdown, markdown_summary, write_report
 from cabench.report.published import read_published
 
 CHECKOUT = Path(cabench.__file__).parent.parent

@@ -104,8 +104,7 @@ def report(
     from cabench.experiment.store import ResultsStore
     from cabench.report.html import html_page
     from cabench.report.latex import latex
-    from cabench.report.markdown import markdown, markdown_summary
-    from cabench.report.output import write_report
+    from cabench.report.markdown import markdown, markdown_summary, write_report
     from cabench.report.published import read_published
     from cabench.report.tidy_csv import tidy_csv
 
@@ -150,11 +149,12 @@ def gate(
     """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared."""
     from cabench.experiment.request import parse_seeds
     from cabench.gate.baseline import Baseline
-    from cabench.gate.gate import check, new_baseline, read_results
-    from cabench.gate.junit import junit as as_junit
-    from cabench.gate.markdown import markdown as as_markdown
-    from cabench.gate.text import changes_text, text
-    from cabench.report.output import write_report
+    from cabench.gate.gate import check, new_baseline
+    from cabench.gate.layout import changes_text, text
+    from cabench.gate.layout import junit as as_junit
+    from cabench.gate.layout import markdown as as_markdown
+    from cabench.gate.selection import read_results
+    from cabench.report.markdown import write_report
 
     records, unreadable = read_results(results)
     if baseline.exists() or not update:

@@ -12,8 +12,7 @@ from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.grid import score_grid
 from cabench.evaluation.probes import ProbeConfig
-from cabench.evaluation.score import Score, Unmeasured
-from cabench.evaluation.scoring import Scoring
+from cabench.evaluation.score import Score, Scoring, Unmeasured
 from cabench.evaluation.structure import dimensions, score_structure
 
 VERSION = 2  # raised whenever a change may change a score
@@ -34,10 +33,12 @@ def evaluate(
 ) -> Measured:
     """All scores of one cell: the probe grid, then what the shape of the spaces tells.
 
+    Vectors from elsewhere may lack one of the two spaces: what needs it is unmeasured.
+
     Raises:
-        ValueError: when a representation is not finite.
+        ValueError: when a representation is not finite, or its populations are not all of the same spaces.
     """
-    _check_finite(train, test)
+    _check(train, test)
     scoring = Scoring()
     # One thread: these products are too small to share (on two cores the probes of one cell, 8,000 images in 32
     # dimensions, took 15 s with two threads and 3 s with one), and sums do not depend on the number of cores.
@@ -47,9 +48,11 @@ def evaluate(
         return Measured(tuple(scoring.scores), tuple(scoring.unmeasured), dimensions(test, attributes))
 
 
-def _check_finite(*splits: EncodedSplit) -> None:
-    for split in splits:
-        for part in split:
-            for space, features in part.spaces.items():
-                if not np.isfinite(features).all():
-                    raise ValueError(f"The {space} representation holds values that are not finite.")
+def _check(*splits: EncodedSplit) -> None:
+    parts = [part for split in splits for part in split]
+    if not parts[0].spaces or any(part.spaces.keys() != parts[0].spaces.keys() for part in parts):
+        raise ValueError("Every population needs vectors of the same spaces: common, salient or both.")
+    for part in parts:
+        for space, features in part.spaces.items():
+            if not np.isfinite(features).all():
+                raise ValueError(f"The {space} representation holds values that are not finite.")

@@ -13,16 +13,10 @@ from functools import partial
 import numpy as np
 
 from cabench.data.dataset import FEWEST_ROWS, IS_TARGET, SPACES, Attribute, Space
-from cabench.evaluation.accuracy import accuracy
-from cabench.evaluation.auc import auc
-from cabench.evaluation.balanced_accuracy import balanced_accuracy
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.measurement import Measurement
-from cabench.evaluation.neighbours import class_neighbours, real_neighbours
-from cabench.evaluation.probes import Probe, ProbeConfig, class_probe, real_probe
-from cabench.evaluation.r2 import r2
-from cabench.evaluation.score import PopulationName, Score
-from cabench.evaluation.scoring import Place, Scoring
+from cabench.evaluation.probe_metrics import accuracy, auc, balanced_accuracy, r2
+from cabench.evaluation.probes import Probe, ProbeConfig, class_neighbours, class_probe, real_neighbours, real_probe
+from cabench.evaluation.score import Measurement, NotMeasurableError, Place, PopulationName, Score, Scoring
 
 MAIN_METRICS = ("balanced_accuracy", "r2", "auc")  # one a linear probe: what the separation gap averages
 
@@ -44,16 +38,20 @@ def score_grid(
         _tell_target(scoring, train, test, space, config)
 
 
-def separation_gap(scores: Sequence[Score]) -> float:
+def separation_gap(scores: Sequence[Score]) -> float | None:
     """Mean of |value - ideal| over the linear probes' balanced accuracies, R² and AUC; 0 is perfect separation.
+
+    None where only one of the two spaces was probed.
 
     Raises:
         ValueError: where there is no such score.
     """
-    gaps = [abs(score.value - score.ideal) for score in scores if score.metric in MAIN_METRICS]
-    if not gaps:
+    main = [score for score in scores if score.metric in MAIN_METRICS]
+    if not main:
         raise ValueError("No attribute could be probed: there are too few images of each value.")
-    return float(np.mean(gaps))
+    if len({score.space for score in main}) < len(SPACES):
+        return None
+    return float(np.mean([abs(score.value - score.ideal) for score in main]))
 
 
 def _score_attribute(
@@ -64,30 +62,26 @@ def _score_attribute(
     metrics = _CLASS_METRICS if is_class else _REAL_METRICS
     neighbours_metric = "knn_balanced_accuracy" if is_class else "knn_r2"
     places = {name: Place(space, attribute.name, attribute.space, name) for name in populations}
-    features, values = train.rows(attribute, space, populations)
-    if reason := _unfit(values):
-        for place in places.values():
-            for name in (*metrics, neighbours_metric):
-                scoring.skip(place, name, reason)
-        return
-    linear = (class_probe if is_class else real_probe)(features, values, config)
-    nearest = (class_neighbours if is_class else real_neighbours)(features, values)
-    for population, place in places.items():
-        tested, truth = test.rows(attribute, space, (population,))
-        for name, metric in metrics.items():
-            measure = partial(_predicted, metric, linear, tested, truth)
-            scoring.measure(place, name, measure, len(truth), len(values), linear.converged)
-        measure = partial(_predicted, next(iter(metrics.values())), nearest, tested, truth)
-        scoring.measure(place, neighbours_metric, measure, len(truth), len(values))
+    with scoring.skipping(places.values(), (*metrics, neighbours_metric)):
+        features, values = train.rows(attribute, space, populations)
+        _check_values(values)
+        linear = (class_probe if is_class else real_probe)(features, values, config)
+        nearest = (class_neighbours if is_class else real_neighbours)(features, values)
+        for population, place in places.items():
+            tested, truth = test.rows(attribute, space, (population,))
+            for name, metric in metrics.items():
+                measure = partial(_predicted, metric, linear, tested, truth)
+                scoring.measure(place, name, measure, len(truth), len(values), linear.converged)
+            measure = partial(_predicted, next(iter(metrics.values())), nearest, tested, truth)
+            scoring.measure(place, neighbours_metric, measure, len(truth), len(values))
 
 
-def _unfit(values: np.ndarray) -> str:
-    """Why no probe can be fitted to these values; empty where one can."""
+def _check_values(values: np.ndarray) -> None:
+    """Raise NotMeasurableError where no probe can be fitted to these values."""
     if len(values) < FEWEST_ROWS:
-        return f"only {len(values)} training images define it; {FEWEST_ROWS} are needed"
+        raise NotMeasurableError(f"only {len(values)} training images define it; {FEWEST_ROWS} are needed")
     if len(np.unique(values)) < 2:
-        return "all training values are equal"
-    return ""
+        raise NotMeasurableError("all training values are equal")
 
 
 def _predicted(
@@ -98,22 +92,14 @@ def _predicted(
 
 def _tell_target(scoring: Scoring, train: EncodedSplit, test: EncodedSplit, space: Space, config: ProbeConfig) -> None:
     place = Place(space, IS_TARGET, "salient", "all")
-    features, is_target, tested, truth = (
-        train.features(space),
-        train.is_target(),
-        test.features(space),
-        test.is_target(),
-    )
-    if reason := _unfit(is_target):
-        for metric in ("auc", "knn_auc"):
-            scoring.skip(place, metric, reason)
-        return
-    for metric, probe in (
-        ("auc", class_probe(features, is_target, config)),
-        ("knn_auc", class_neighbours(features, is_target)),
-    ):
-        measure = partial(_ranked, probe, tested, truth)
-        scoring.measure(place, metric, measure, len(truth), len(is_target), probe.converged)
+    is_target, truth = train.is_target(), test.is_target()
+    with scoring.skipping([place], ("auc", "knn_auc")):
+        features, tested = train.features(space), test.features(space)
+        _check_values(is_target)
+        for metric, fit in (("auc", partial(class_probe, config=config)), ("knn_auc", class_neighbours)):
+            probe = fit(features, is_target)
+            measure = partial(_ranked, probe, tested, truth)
+            scoring.measure(place, metric, measure, len(truth), len(is_target), probe.converged)
 
 
 def _ranked(probe: Probe, features: np.ndarray, is_target: np.ndarray) -> Measurement:

@@ -1,21 +1,30 @@
-"""Linear probes: how well an attribute can be read off a representation by a linear model.
+"""Probes: how well an attribute can be read off a representation, by a linear model or from the nearest images.
 
-Features are standardised by their mean and standard deviation over the probe's training rows. The penalty is chosen by
-cross-validation on the training rows alone: the held-out log-likelihood of five stratified folds for classes, the
-leave-one-out squared error, in closed form, for real values.
+Features are standardised by their mean and standard deviation over the probe's training rows. A linear probe's penalty
+is chosen by cross-validation on the training rows alone: the held-out log-likelihood of five stratified folds for
+classes, the leave-one-out squared error, in closed form, for real values.
+
+A nearest-neighbour probe asks for no linear form, so that it tells whether what a linear probe does not find is absent
+or only bent. It takes the 20 nearest training images; distances are Euclidean, neighbours count alike, and which of
+equally near rows are taken does not depend on their order in the data set. (Cover and Hart, IEEE Transactions on
+Information Theory 1967; k = 20 as is usual for representations, Wu et al., CVPR 2018.)
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from cabench.config import Settings, setting
 from cabench.evaluation.logistic import Softmax, softmax_path
+
+NEIGHBOURS = 20
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,36 @@ def real_probe(features: np.ndarray, values: np.ndarray, config: ProbeConfig) ->
     return Probe(lambda rows: model.predict(scaling(rows)), None, float(model.alpha_ / len(values)), True)
 
 
+def class_neighbours(features: np.ndarray, labels: np.ndarray) -> Probe:
+    """The most frequent class among the nearest rows; the first of equally frequent ones.
+
+    Args:
+        features: float64 (n, d).
+        labels: int64 or bool (n,). `decide` of the probe gives the share of the last class among the neighbours.
+    """
+    scaling = Scaling.of(features)
+    order = _shuffled(len(labels))
+    model = KNeighborsClassifier(min(NEIGHBOURS, len(labels)), algorithm="brute")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes")  # rare classes are classes all the same
+        model.fit(scaling(features)[order], labels[order])
+    return Probe(
+        predict=lambda rows: model.predict(scaling(rows)),
+        decide=lambda rows: model.predict_proba(scaling(rows))[:, -1],
+        penalty=0.0,
+        converged=True,
+    )
+
+
+def real_neighbours(features: np.ndarray, values: np.ndarray) -> Probe:
+    """The mean of float64 `values` (n,) over the nearest of float64 `features` (n, d)."""
+    scaling = Scaling.of(features)
+    order = _shuffled(len(values))
+    model = KNeighborsRegressor(min(NEIGHBOURS, len(values)), algorithm="brute")
+    model.fit(scaling(features)[order], values[order])
+    return Probe(lambda rows: model.predict(scaling(rows)), None, 0.0, True)
+
+
 def _held_out_losses(
     features: np.ndarray, labels: np.ndarray, config: ProbeConfig, path: list[Softmax]
 ) -> tuple[np.ndarray, bool]:
@@ -135,3 +174,8 @@ def _stratified_folds(labels: np.ndarray, folds: int) -> np.ndarray:
     assigned = np.empty(len(labels), dtype=np.int64)
     assigned[by_class] = np.arange(len(labels)) % folds
     return assigned
+
+
+def _shuffled(n: int) -> np.ndarray:
+    """Int64 (n,): the order in which rows are kept. The first of equally near ones are neighbours."""
+    return np.random.default_rng(0).permutation(n)

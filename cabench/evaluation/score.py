@@ -1,9 +1,11 @@
-"""One score of a cell, and what stands in its place where it has no meaning."""
+"""Scores: what a metric gives, where in the grid it stands, and what stands in its place where it has no meaning."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from pydantic import ConfigDict, with_config
 
@@ -12,6 +14,28 @@ from cabench.data.dataset import Space
 PopulationName = Literal["target", "background", "all"]
 
 _nothing_else = with_config(ConfigDict(extra="forbid"))
+
+
+class NotMeasurableError(ValueError):
+    """A metric has no meaning on the rows that it was given. The message says why, as a clause."""
+
+
+class Measurement(NamedTuple):
+    """One metric on one set of images.
+
+    Attributes:
+        value: the metric.
+        chance: what is reached without information on the same labels.
+        standard_error: of `value`, over the draw of the test images; None where the metric has none.
+        p_value: how often `value` or more is reached without information; None where that was not tested.
+        perfect: what is reached with all the information there is.
+    """
+
+    value: float
+    chance: float
+    standard_error: float | None
+    p_value: float | None = None
+    perfect: float = 1.0
 
 
 @_nothing_else
@@ -71,3 +95,82 @@ class Unmeasured:
     population: PopulationName
     metric: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the grid a score stands; the fields are those of `Score`."""
+
+    space: Space
+    attribute: str
+    attribute_space: Space
+    population: PopulationName
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The scores of one cell, as they come.
+
+    Attributes:
+        scores: what was measured.
+        unmeasured: what has no meaning on these images.
+    """
+
+    scores: list[Score] = field(default_factory=list)
+    unmeasured: list[Unmeasured] = field(default_factory=list)
+
+    def add(
+        self, place: Place, metric: str, measured: Measurement, n_test: int, n_train: int = 0, converged: bool = True
+    ) -> None:
+        """Add a score.
+
+        Args:
+            place: where it stands.
+            metric: its name.
+            measured: what the metric gave.
+            n_test: images that were scored.
+            n_train: images that were fitted on.
+            converged: whether the solver of the fit reached its tolerance.
+        """
+        self.scores.append(
+            Score(
+                space=place.space,
+                attribute=place.attribute,
+                attribute_space=place.attribute_space,
+                population=place.population,
+                metric=metric,
+                value=measured.value,
+                chance=measured.chance,
+                ideal=measured.perfect if place.space == place.attribute_space else measured.chance,
+                standard_error=measured.standard_error,
+                n_train=n_train,
+                n_test=n_test,
+                converged=converged,
+                p_value=measured.p_value,
+            )
+        )
+
+    def measure(
+        self,
+        place: Place,
+        metric: str,
+        measure: Callable[[], Measurement],
+        n_test: int,
+        n_train: int = 0,
+        converged: bool = True,
+    ) -> None:
+        """Add what `measure` gives, or the reason why it gives nothing; see `add`."""
+        with self.skipping([place], [metric]):
+            self.add(place, metric, measure(), n_test, n_train, converged)
+
+    @contextmanager
+    def skipping(self, places: Iterable[Place], metrics: Sequence[str]) -> Iterator[None]:
+        """Add the reason of a NotMeasurableError that is raised inside, for each of the places and metrics."""
+        try:
+            yield
+        except NotMeasurableError as reason:
+            self.unmeasured.extend(
+                Unmeasured(place.space, place.attribute, place.population, metric, str(reason))
+                for place in places
+                for metric in metrics
+            )

@@ -9,9 +9,9 @@ number of comparisons dearer for all the others.
 
     baseline.py    the file of what there was
     selection.py   which records stand for the code as it is now
-    compare.py     the statistics: pure functions of numbers
-    speed.py       throughput on the same hardware
+    losses.py      the statistics: pure functions of numbers
     gate.py        all of it put together: what got worse, what cannot be compared
-    wording.py     what is said of it; text.py, markdown.py and junit.py lay that out
+    wording.py     what is said of it
+    layout.py      as text, Markdown or JUnit XML
     plugin.py      the fixture `cabench_gate` of pytest
 """

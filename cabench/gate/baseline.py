@@ -16,29 +16,89 @@ among the others, with the ideal 0. Written by `cabench gate --update` and commi
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import ConfigDict, Field, StringConstraints, with_config
+from typing_extensions import TypedDict
 
 from cabench.errors import UserError
 from cabench.evaluation.grid import MAIN_METRICS
 from cabench.experiment.record import Record
 from cabench.files.atomic import write_text
 from cabench.files.json import read_json
-from cabench.gate.speed import Hardware, Speeds, speeds_of
-from cabench.report.summary import Column, column_of, distance, separation_gap_of
+from cabench.report.summary import Column, column_of, distance
 
 SCHEMA = 1
 SEPARATION_GAP = Column("all attributes", "common", "all", "separation_gap", "common")
+SHORTEST_S = 5.0  # of a training whose throughput is kept: starting up is much of a shorter one
 
-_METHOD = {"name": str, "label": str, "version": int, "config": dict}
-_DATASET = {"name": str, "label": str, "builder_version": int, "content_sha256": str}
-_EVALUATION = {"version": int, "config": dict}
+_exactly = with_config(ConfigDict(extra="forbid"))
+_Seed = Annotated[str, StringConstraints(pattern="^(0|[1-9][0-9]{0,17})$")]
 
 
-class Place(NamedTuple):
+@_exactly
+class _Method(TypedDict):
+    name: str
+    label: str
+    version: int
+    config: dict[str, Any]
+
+
+@_exactly
+class _Dataset(TypedDict):
+    name: str
+    label: str
+    builder_version: int
+    content_sha256: str
+
+
+@_exactly
+class _Evaluation(TypedDict):
+    version: int
+    config: dict[str, Any]
+
+
+@_exactly
+class _Speeds(TypedDict):
+    device: str
+    gpu: str | None
+    cpu: str | None
+    threads: int
+    images_per_s: Annotated[dict[_Seed, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+
+
+@_exactly
+class _Metric(TypedDict):
+    attribute: str
+    attribute_space: str
+    population: str
+    metric: str
+    space: str
+    ideal: float
+    values: Annotated[dict[_Seed, float], Field(min_length=1)]
+
+
+@_exactly
+class _Cell(TypedDict):
+    method: _Method
+    dataset: _Dataset
+    evaluation: _Evaluation
+    profile: str
+    precision: str
+    speeds: list[_Speeds]
+    metrics: Annotated[list[_Metric], Field(min_length=1)]
+
+
+@_exactly
+class _File(TypedDict):
+    schema: Literal[1]
+    cells: Annotated[list[_Cell], Field(min_length=1)]
+
+
+class GroupName(NamedTuple):
     """What makes two cell groups the same one on both sides of a comparison."""
 
     dataset: str
@@ -46,10 +106,24 @@ class Place(NamedTuple):
     profile: str
     precision: str
 
+    @classmethod
+    def of(cls, record: Record) -> GroupName:
+        """That of the group that a record belongs to."""
+        return cls(record.dataset["label"], record.method["label"], record.profile, record.precision)
+
     @property
     def title(self) -> str:
         """A name for messages."""
         return f"{self.dataset} / {self.method} ({self.profile}, {self.precision})"
+
+
+class Hardware(NamedTuple):
+    """What must be equal for throughputs to be compared; `device` is "cpu" or "cuda"."""
+
+    device: str
+    gpu: str | None
+    cpu: str | None
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +153,7 @@ class CellGroup:
         evaluation: version and config.
         profile: the profile's name.
         precision: "fp32" or "bf16".
-        speeds: throughput by hardware.
+        speeds: images a second of the training loop, by hardware and seed.
         metrics: the gated ones, by column, each with one seed or more.
     """
 
@@ -88,13 +162,13 @@ class CellGroup:
     evaluation: Mapping[str, Any]
     profile: str
     precision: str
-    speeds: Speeds
+    speeds: Mapping[Hardware, Mapping[int, float]]
     metrics: Mapping[Column, Metric]
 
     @property
-    def place(self) -> Place:
-        """Where it stands."""
-        return Place(self.dataset["label"], self.method["label"], self.profile, self.precision)
+    def name(self) -> GroupName:
+        """Its name, which is the same on both sides."""
+        return GroupName(self.dataset["label"], self.method["label"], self.profile, self.precision)
 
     @property
     def seeds(self) -> list[int]:
@@ -106,23 +180,35 @@ class CellGroup:
         """What records of one computation, one a seed, that all ended well, come to."""
         first = records[0]
         return cls(
-            method=_chosen(first.method, _METHOD),
-            dataset=_chosen(first.dataset, _DATASET),
-            evaluation=_chosen(first.evaluation, _EVALUATION),
-            profile=first.profile,
-            precision=first.precision,
-            speeds=speeds_of(records),
-            metrics=_metrics(records),
+            _chosen(first.method, _Method),
+            _chosen(first.dataset, _Dataset),
+            _chosen(first.evaluation, _Evaluation),
+            first.profile,
+            first.precision,
+            _speeds(records),
+            _metrics(records),
         )
 
 
-def _chosen(entry: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {name: entry[name] for name in names}
+def _chosen(entry: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    return {name: entry[name] for name in kind.__annotations__}
+
+
+def _speeds(records: Sequence[Record]) -> dict[Hardware, dict[int, float]]:
+    """The throughput of records that say where they were computed and took long enough."""
+    found: dict[Hardware, dict[int, float]] = {}
+    for record in records:
+        where, speed = record.provenance, record.cost.get("images_per_s", 0.0)
+        if record.cost.get("train_s", 0.0) >= SHORTEST_S and speed > 0 and "threads" in where:
+            device = str(where.get("device")).partition(":")[0]
+            hardware = Hardware(device, where.get("gpu"), where.get("cpu"), where["threads"])
+            found.setdefault(hardware, {})[record.seed] = speed
+    return found
 
 
 def _metrics(records: Sequence[Record]) -> dict[Column, Metric]:
-    gaps = {record.seed: separation_gap_of(record) for record in records}
-    metrics = {SEPARATION_GAP: Metric(0.0, gaps)}
+    gaps = {record.seed: record.separation_gap for record in records if record.separation_gap is not None}
+    metrics = {SEPARATION_GAP: Metric(0.0, gaps)} if gaps else {}
     found: dict[Column, dict[int, float]] = {}
     ideals: dict[Column, float] = {}
     for record in records:
@@ -135,9 +221,9 @@ def _metrics(records: Sequence[Record]) -> dict[Column, Metric]:
 
 @dataclass(frozen=True)
 class Baseline:
-    """All cell groups of a baseline, by where they stand."""
+    """All cell groups of a baseline, by name."""
 
-    groups: Mapping[Place, CellGroup]
+    groups: Mapping[GroupName, CellGroup]
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all.
@@ -146,7 +232,7 @@ class Baseline:
             UserError: when that is not possible, or a value is not finite.
         """
         try:
-            cells = [_as_json(self.groups[place]) for place in sorted(self.groups)]
+            cells = [_as_json(self.groups[name]) for name in sorted(self.groups)]
             write_text(path, _laid_out({"schema": SCHEMA, "cells": cells}, 4) + "\n")
         except (OSError, ValueError) as error:
             raise UserError(f"The baseline cannot be written to {path} ({error}).") from error
@@ -163,16 +249,10 @@ class Baseline:
                 f"There is no baseline {path}; `cabench gate --baseline {path} --update` makes one from the results."
             )
         try:
-            content = read_json(path, dict[str, Any])
-            _require(content, {"schema": int, "cells": list}, "the file")
-            if content["schema"] != SCHEMA:
-                raise ValueError(f"schema {content['schema']}, expected {SCHEMA}")
-            groups = [_group(cell) for cell in content["cells"]]
-            if not groups:
-                raise ValueError("it has no cells")
-            if len({group.place for group in groups}) < len(groups):
+            groups = [_group(cell) for cell in read_json(path, _File)["cells"]]
+            if len({group.name for group in groups}) < len(groups):
                 raise ValueError("a cell stands in it twice")
-            return cls({group.place: group for group in groups})
+            return cls({group.name: group for group in groups})
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{path} is not a baseline of cabench ({error}); restore it, or delete it and write one with --update."
@@ -211,51 +291,18 @@ def _laid_out(value: object, levels: int, indent: str = "") -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _group(cell: object) -> CellGroup:
-    kinds = {"method": dict, "dataset": dict, "evaluation": dict, "profile": str, "precision": str}
-    entry = _require(cell, {**kinds, "speeds": list, "metrics": list}, "a cell")
-    for name, keys in (("method", _METHOD), ("dataset", _DATASET), ("evaluation", _EVALUATION)):
-        _require(entry[name], keys, name)
-    speeds = {}
-    for item in entry["speeds"]:
-        _require(
-            item, {"device": str, "threads": int, "gpu": str | None, "cpu": str | None, "images_per_s": dict}, "speeds"
-        )
-        hardware = Hardware(*(item[name] for name in Hardware._fields))
-        if hardware in speeds:
-            raise ValueError("a cell names the same hardware twice")
-        speeds[hardware] = _by_seed(item["images_per_s"])
-        if min(speeds[hardware].values()) <= 0:
-            raise ValueError("images_per_s must be above 0")
-    metrics = {}
-    for item in entry["metrics"]:
-        _require(item, {**dict.fromkeys(Column._fields, str), "ideal": int | float, "values": dict}, "metrics")
-        column = Column(*(item[name] for name in Column._fields))
-        if column in metrics:
-            raise ValueError("a cell has a metric twice")
-        metrics[column] = Metric(_number(item["ideal"]), _by_seed(item["values"]))
-    if not metrics:
-        raise ValueError("a cell has no metrics")
-    return CellGroup(**{**entry, "speeds": speeds, "metrics": metrics})
+def _group(cell: _Cell) -> CellGroup:
+    speeds = {_named(Hardware, item): _by_seed(item["images_per_s"]) for item in cell["speeds"]}
+    metrics = {_named(Column, item): Metric(item["ideal"], _by_seed(item["values"])) for item in cell["metrics"]}
+    if len(speeds) < len(cell["speeds"]) or len(metrics) < len(cell["metrics"]):
+        raise ValueError("a cell has the same metric or hardware twice")
+    return CellGroup(**{**cell, "speeds": speeds, "metrics": metrics})  # type: ignore[arg-type]
 
 
-def _require(value: object, kinds: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A JSON object with exactly these entries, each of its kind."""
-    if not isinstance(value, dict) or set(value) != set(kinds):
-        raise ValueError(f"{where} must have the entries {', '.join(kinds)}")
-    for name, kind in kinds.items():
-        if not isinstance(value[name], kind) or isinstance(value[name], bool):
-            raise ValueError(f"{name} of {where} is of a wrong kind")
-    return value
+def _named(kind: Any, item: Mapping[str, Any]) -> Any:
+    """The named tuple whose fields are among the entries of a JSON object."""
+    return kind(*(item[name] for name in kind._fields))
 
 
-def _by_seed(values: Mapping[str, object]) -> dict[int, float]:
-    if not values or not all(re.fullmatch("0|[1-9][0-9]{0,17}", seed) for seed in values):
-        raise ValueError("values must be given by seed, such as 0, for one seed or more")
-    return {int(seed): _number(value) for seed, value in values.items()}
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError(f"{value!r} is no number")
-    return float(value)
+def _by_seed(values: Mapping[str, float]) -> dict[int, float]:
+    return {int(seed): value for seed, value in values.items()}

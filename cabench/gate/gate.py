@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from statistics import median
+from types import MappingProxyType
+from typing import NamedTuple
 
 from cabench.errors import UserError
 from cabench.experiment.provenance import commit
 from cabench.experiment.record import Record
-from cabench.experiment.store import ResultsStore
-from cabench.gate.baseline import Baseline, CellGroup, Metric, Place
-from cabench.gate.compare import EFFECT, LEVEL, Comparisons, Pair, Result, Verdict, compare
-from cabench.gate.selection import by_place, select
-from cabench.gate.speed import WORTH_SAYING, changes
+from cabench.gate.baseline import Baseline, CellGroup, GroupName, Metric
+from cabench.gate.losses import EFFECT, LEVEL, Judgement, Pair, Result, Verdict, judge
+from cabench.gate.selection import by_group, select
 from cabench.report.summary import Column
 
 RESULTS = "results folder"
+WORTH_SAYING = 0.3  # of the throughput, lost on the same hardware
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class Finding:
     """One metric of one cell group on both sides.
 
     Attributes:
-        place: the cell group.
+        group: the cell group.
         column: the metric.
         old: the baseline's values.
         new: the results' values.
         result: what the comparison came to.
     """
 
-    place: Place
+    group: GroupName
     column: Column
     old: Metric
     new: Metric
@@ -65,7 +66,7 @@ class Outcome:
         findings: every metric that could be compared, in the order of the baseline.
         problems: in the same order.
         notes: sentences on what a reader should know and the gate does not fail for.
-        comparisons: the statistics of the table.
+        judgement: the statistics of the table.
         level: the false-alarm rate.
         effect: the loss that must be exceeded.
     """
@@ -73,7 +74,7 @@ class Outcome:
     findings: tuple[Finding, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
-    comparisons: Comparisons
+    judgement: Judgement
     level: float
     effect: float
 
@@ -87,18 +88,6 @@ class Outcome:
         """The metrics that the gate fails for, largest loss first."""
         failing = [finding for finding in self.findings if finding.fails]
         return sorted(failing, key=lambda finding: -finding.result.loss)
-
-
-def read_results(results: Path) -> tuple[list[Record], list[str]]:
-    """All records of a results folder that can be read, and why others cannot.
-
-    Raises:
-        UserError: when there is no such folder, or it has no records.
-    """
-    records, unreadable = ResultsStore(results).readable_records() if results.is_dir() else ([], [])
-    if not (records or unreadable):
-        raise UserError(f"There are no records in {results}; name a folder with --results or start with `cabench run`.")
-    return records, unreadable
 
 
 def check(
@@ -131,38 +120,21 @@ def check(
         raise UserError(f"--effect {effect} is not allowed; it must be a fraction of at least 0, such as {EFFECT}.")
     if max_slowdown is not None and not 0 <= max_slowdown < 1:
         raise UserError(f"--max-slowdown {max_slowdown} is not allowed; it must be from 0 and below 1, such as 0.2.")
-    found = by_place(records)
+    found = by_group(records)
     problems = [Problem(RESULTS, reason.rstrip(".")) for reason in unreadable]
     notes: list[str] = []
-    both: dict[tuple[Place, Column], tuple[Metric, Metric]] = {}
-    pairs: dict[tuple[Place, Column], Pair] = {}
-    for place, old in baseline.groups.items():
-        if place not in found:
-            problems.append(Problem(place.title, "it is in the baseline but not in the results; run it, or --update"))
-            continue
-        selected = select(found[place], old)
-        problems += [Problem(place.title, text) for text in selected.problems]
-        if (new := selected.group) is None:
-            continue
-        if reason := _incomparable(old, new):
-            problems.append(Problem(place.title, reason))
-            continue
-        notes += _deliberate(old, new)
-        slower, said = _throughput(old, new, max_slowdown)
-        problems += [Problem(place.title, text) for text in slower]
-        notes += said
-        problems += [Problem(place.title, text) for text in _missing(old, found[place], seeds)]
-        problems += [Problem(place.title, text) for text in _unmeasured(old, new, found[place])]
-        problems += [Problem(place.title, text) for text in _other_ideals(old, new)]
-        shared = {
-            column: (metric, new.metrics[column]) for column, metric in old.metrics.items() if column in new.metrics
-        }
-        both |= {(place, column): metrics for column, metrics in shared.items()}
-        pairs |= {(place, column): pair for column, pair in _pairs(shared).items()}
-    comparisons = compare(pairs, level, effect)
-    findings = [Finding(*key, *both[key], comparisons.results[key]) for key in pairs]
+    both: dict[tuple[GroupName, Column], tuple[Metric, Metric]] = {}
+    pairs: dict[tuple[GroupName, Column], Pair] = {}
+    for name, old in baseline.groups.items():
+        there = _there(old, found.get(name, []), seeds, max_slowdown)
+        problems += [Problem(name.title, text) for text in there.problems]
+        notes += [f"{name.title}: {text}." for text in there.notes]
+        both |= {(name, column): metrics for column, metrics in there.metrics.items()}
+        pairs |= {(name, column): pair for column, pair in _pairs(there.metrics).items()}
+    judgement = judge(pairs, level, effect)
+    findings = [Finding(*key, *both[key], judgement.results[key]) for key in pairs]
     notes += _beside(baseline, found) + _other_commit(records)
-    return Outcome(tuple(findings), tuple(problems), tuple(notes), comparisons, level, effect)
+    return Outcome(tuple(findings), tuple(problems), tuple(notes), judgement, level, effect)
 
 
 def new_baseline(records: Sequence[Record], unreadable: Sequence[str] = ()) -> Baseline:
@@ -174,55 +146,83 @@ def new_baseline(records: Sequence[Record], unreadable: Sequence[str] = ()) -> B
     for reason in unreadable:
         raise UserError(f"No baseline was written: {reason}")
     groups = {}
-    for place, there in by_place(records).items():
+    for name, there in by_group(records).items():
         selected = select(there)
         if selected.problems or selected.group is None:
-            raise UserError(f"No baseline was written: {place.title}: {'; '.join(selected.problems)}.")
-        groups[place] = selected.group
+            raise UserError(f"No baseline was written: {name.title}: {'; '.join(selected.problems)}.")
+        groups[name] = selected.group
     return Baseline(groups)
+
+
+class _There(NamedTuple):
+    """What the results have of one cell group of the baseline: problems and notes as clauses, both sides' metrics."""
+
+    problems: Sequence[str]
+    notes: Sequence[str] = ()
+    metrics: Mapping[Column, tuple[Metric, Metric]] = MappingProxyType({})
+
+
+def _there(
+    old: CellGroup, records: Sequence[Record], seeds: Sequence[int] | None, max_slowdown: float | None
+) -> _There:
+    if not records:
+        return _There(["it is in the baseline but not in the results; run it, or --update"])
+    new, problems = (selected := select(records, old)).group, list(selected.problems)
+    if new is None:
+        return _There(problems)
+    if reason := _incomparable(old, new):
+        return _There([*problems, reason])
+    slower, said = _throughput(old, new, max_slowdown)
+    problems += [*slower, *_missing(old, records, seeds), *_unmeasured(old, new, records), *_other_ideals(old, new)]
+    shared = {column: (metric, new.metrics[column]) for column, metric in old.metrics.items() if column in new.metrics}
+    return _There(problems, [*_deliberate(old, new), *said], shared)
 
 
 def _incomparable(old: CellGroup, new: CellGroup) -> str:
     """Why two groups measure different things, as a clause; empty where they do not."""
     if old.dataset["content_sha256"] != new.dataset["content_sha256"]:
         contents = [group.dataset["content_sha256"][:8] for group in (old, new)]
-        return "its data are others (content {} in the baseline, {} now); --update once that is meant".format(*contents)
+        return "its data changed (content {} in the baseline, {} now); run --update if intended".format(*contents)
     if old.evaluation != new.evaluation:
         versions = [group.evaluation["version"] for group in (old, new)]
         return (
-            "it is measured in another way (evaluation version {} in the baseline, {} now); measure the old code "
-            "with `cabench evaluate`, or --update".format(*versions)
+            "the evaluation changed (version {} in the baseline, {} now); measure the old records anew with "
+            "`cabench evaluate`, or run --update if intended".format(*versions)
         )
     return ""
 
 
 def _deliberate(old: CellGroup, new: CellGroup) -> list[str]:
-    """Changes that somebody meant; their effect is what the gate is for."""
+    """Changes that somebody meant, as clauses; their effect is what the gate is for."""
     notes = []
     versions = [group.method["version"] for group in (old, new)]
     if versions[0] != versions[1]:
-        notes.append(f"{old.place.title}: method version {versions[0]} in the baseline, {versions[1]} now.")
+        notes.append(f"method version {versions[0]} in the baseline, {versions[1]} now")
     then, now = old.method["config"], new.method["config"]
     for name in sorted({*then, *now}):
         if then.get(name) != now.get(name) or (name in then) != (name in now):
-            notes.append(f"{old.place.title}: {name} = {then.get(name)} in the baseline, {now.get(name)} now.")
+            notes.append(f"{name} = {then.get(name)} in the baseline, {now.get(name)} now")
     return notes
 
 
 def _throughput(old: CellGroup, new: CellGroup, allowed: float | None) -> tuple[list[str], list[str]]:
-    """Slowdowns beyond what is allowed, as clauses; and what else there is to say, as sentences."""
-    if not (old.speeds and new.speeds):
-        return [], []
-    found = changes(old.speeds, new.speeds)
-    if not found:
-        return [], [f"{old.place.title}: throughput is not compared, it ran on other hardware or other threads."]
-    slower = [
-        f"it trains {change.slowdown:.0%} slower on the same hardware ({change.old:,.0f} images/s in the baseline, "
-        f"{change.new:,.0f} now)"
-        for change in found
-        if change.slowdown > (WORTH_SAYING if allowed is None else allowed)
-    ]
-    return ([], [f"{old.place.title}: {text}." for text in slower]) if allowed is None else (slower, [])
+    """Slowdowns beyond what is allowed, and what else there is to say, as clauses.
+
+    Compared are medians over seeds, on the same hardware. They fail nothing unless that is asked for: machines are
+    shared.
+    """
+    shared = [hardware for hardware in old.speeds if hardware in new.speeds]
+    if old.speeds and new.speeds and not shared:
+        return [], ["throughput is not compared, it ran on other hardware or other threads"]
+    slower = []
+    for hardware in shared:
+        then, now = (median(side.speeds[hardware].values()) for side in (old, new))
+        if 1 - now / then > (WORTH_SAYING if allowed is None else allowed):
+            slower.append(
+                f"it trains {1 - now / then:.0%} slower on the same hardware ({then:,.0f} images/s in the baseline, "
+                f"{now:,.0f} now)"
+            )
+    return ([], slower) if allowed is None else (slower, [])
 
 
 def _missing(old: CellGroup, records: Sequence[Record], seeds: Sequence[int] | None) -> list[str]:
@@ -265,7 +265,7 @@ def _unmeasured(old: CellGroup, new: CellGroup, records: Sequence[Record]) -> li
     return clauses
 
 
-def _pairs(shared: dict[Column, tuple[Metric, Metric]]) -> dict[Column, Pair]:
+def _pairs(shared: Mapping[Column, tuple[Metric, Metric]]) -> dict[Column, Pair]:
     """Both sides of every metric of one cell group, as distances from the ideal."""
     distances = {column: (old.distances(column), new.distances(column)) for column, (old, new) in shared.items()}
     sides = [side for pair in distances.values() for side in pair]
@@ -278,8 +278,8 @@ def _is_unchanged(old: Metric, new: Metric) -> bool:
     return all(old.values.get(seed) == value for seed, value in new.values.items())
 
 
-def _beside(baseline: Baseline, found: dict[Place, list[Record]]) -> list[str]:
-    others = [place.title for place in found if place not in baseline.groups]
+def _beside(baseline: Baseline, found: Mapping[GroupName, Sequence[Record]]) -> list[str]:
+    others = [name.title for name in found if name not in baseline.groups]
     return [f"Not in the baseline, and not compared: {', '.join(others)}."] if others else []
 
 

@@ -41,8 +41,9 @@ def cabench_gate(request: pytest.FixtureRequest) -> Gate:
         __tracebackhide__ = True
         from cabench.experiment.request import parse_seeds
         from cabench.gate.baseline import Baseline
-        from cabench.gate.gate import check, read_results
-        from cabench.gate.text import text
+        from cabench.gate.gate import check
+        from cabench.gate.layout import text
+        from cabench.gate.selection import read_results
 
         root = request.config.rootpath
         then = Baseline.read(root / baseline)

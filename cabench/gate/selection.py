@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from cabench.errors import UserError
 from cabench.evaluation.grid import MAIN_METRICS
 from cabench.experiment.record import Record
-from cabench.files.json import canonical_json
-from cabench.gate.baseline import CellGroup, Place
-from cabench.report.summary import separation_gap_of
+from cabench.experiment.store import ResultsStore
+from cabench.gate.baseline import CellGroup, GroupName
+from cabench.report.summary import grouped
 
 
 @dataclass(frozen=True)
 class Selected:
-    """What a results folder has for one place of a baseline.
+    """What a results folder has of one cell group.
 
     Attributes:
         group: the metrics of the current records that ended well; None where there are none.
@@ -26,40 +28,46 @@ class Selected:
     problems: tuple[str, ...] = ()
 
 
-def by_place(records: Sequence[Record]) -> dict[Place, list[Record]]:
-    """Records by where they stand."""
-    found: dict[Place, list[Record]] = {}
-    for record in records:
-        place = Place(record.dataset["label"], record.method["label"], record.profile, record.precision)
-        found.setdefault(place, []).append(record)
-    return found
+def read_results(results: Path) -> tuple[list[Record], list[str]]:
+    """All records of a results folder that can be read, and why others cannot.
+
+    Raises:
+        UserError: when there is no such folder, or it has no records.
+    """
+    records, unreadable = ResultsStore(results).readable_records() if results.is_dir() else ([], [])
+    if not (records or unreadable):
+        raise UserError(f"There are no records in {results}; name a folder with --results or start with `cabench run`.")
+    return records, unreadable
+
+
+def by_group(records: Sequence[Record]) -> dict[GroupName, list[Record]]:
+    """Records by the cell group that they belong to."""
+    return grouped(records, GroupName.of)
 
 
 def select(records: Sequence[Record], like: CellGroup | None = None) -> Selected:
-    """The current records of one place.
+    """The current records of one cell group.
 
     Records of other versions than the installed ones are left aside where there are current ones. Where the current
     ones are of several configurations or data contents, those of `like` are taken.
 
     Args:
-        records: all of one place, at least one.
-        like: the baseline's group at the place.
+        records: all of one cell group, at least one.
+        like: the baseline's form of it.
     """
     current = [record for record in records if not record.is_stale()]
     if not current:
         return Selected(None, (f"its records are of older versions ({_versions(records)}); run it again",))
-    computations: dict[str, list[Record]] = {}
-    for record in current:
-        computation = _computation(record.method["config"], record.dataset["content_sha256"])
-        computations.setdefault(computation, []).append(record)
-    wanted = _computation(like.method["config"], like.dataset["content_sha256"]) if like else ""
-    if len(computations) > 1 and wanted not in computations:
+    computations = list(grouped(current, lambda record: record.computation).values())
+    if len(computations) > 1 and like:
+        computations = [found for found in computations if _is_like(found[0], like)] or computations
+    if len(computations) > 1:
         problem = (
             f"the results hold {len(computations)} configurations or data contents of it; "
             "keep one of them, or give the run a results folder of its own"
         )
         return Selected(None, (problem,))
-    chosen = computations.get(wanted) or next(iter(computations.values()))
+    chosen = computations[0]
     if len({record.seed for record in chosen}) < len(chosen):
         return Selected(None, ("the results hold two records of one seed; keep the one that was computed last",))
     problems = {record.seed: problem for record in chosen if (problem := _problem(record))}
@@ -68,16 +76,18 @@ def select(records: Sequence[Record], like: CellGroup | None = None) -> Selected
     return Selected(CellGroup.of(sound) if sound else None, said)
 
 
+def _is_like(record: Record, group: CellGroup) -> bool:
+    """Whether a record has the configuration and the data of a baseline's group, whatever the versions."""
+    sides = [(side.method["config"], side.dataset["content_sha256"]) for side in (record, group)]
+    return sides[0] == sides[1]
+
+
 def _problem(record: Record) -> str:
     """What is wrong with a record, as the end of a clause; empty where nothing is."""
     if record.status == "failed":
         return f"failed ({record.error['message'] if record.error else 'no cause recorded'})"
-    values = [separation_gap_of(record), *(s.value for s in record.scores if s.metric in MAIN_METRICS)]
+    values = [record.separation_gap or 0.0, *(s.value for s in record.scores if s.metric in MAIN_METRICS)]
     return "" if all(map(math.isfinite, values)) else "has scores that are no finite numbers"
-
-
-def _computation(config: Mapping[str, object], content: str) -> str:
-    return canonical_json([config, content])
 
 
 def _versions(records: Sequence[Record]) -> str:

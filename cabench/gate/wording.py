@@ -1,4 +1,4 @@
-"""What is said of an outcome, in words and figures. How it is laid out is for text, Markdown and JUnit XML."""
+"""What is said of an outcome, in words and figures. `cabench.gate.layout` lays it out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cabench.gate.baseline import SEPARATION_GAP, Metric
-from cabench.gate.compare import Verdict
 from cabench.gate.gate import Finding, Outcome
+from cabench.gate.losses import Verdict
 from cabench.report.summary import Column
 from cabench.report.tables import attribute_title
 
@@ -45,7 +45,7 @@ def line(finding: Finding) -> tuple[str, ...]:
     """A finding as a table's line, under `HEADERS`. Scores are in percent."""
     column, result = finding.column, finding.result
     return (
-        finding.place.title,
+        finding.group.title,
         metric_title(column),
         _number(column, finding.new.ideal),
         _over_seeds(column, finding.old),
@@ -60,7 +60,7 @@ def sentence(finding: Finding, outcome: Outcome) -> str:
     """Which metric, how much, and why it counts."""
     column, seeds = finding.column, [len(metric.values) for metric in (finding.old, finding.new)]
     return (
-        f"{finding.place.title}: {_meaning(column)}. {metric_title(column)} went from "
+        f"{finding.group.title}: {_meaning(column)}. {metric_title(column)} went from "
         f"{_over_seeds(column, finding.old)} ({_count(seeds[0], 'seed')}) to {_over_seeds(column, finding.new)} "
         f"({_count(seeds[1], 'seed')}), a loss of {_amount(column, finding.result.loss)}. {_reason(finding, outcome)}"
     )
@@ -77,14 +77,14 @@ def failure_sentences(outcome: Outcome) -> list[str]:
 def cell_lines(outcome: Outcome) -> list[tuple[str, ...]]:
     """A line for each cell group that was compared, under `CELL_HEADERS`."""
     lines: list[tuple[str, ...]] = []
-    for place in dict.fromkeys(finding.place for finding in outcome.findings):
-        there = [finding for finding in outcome.findings if finding.place == place]
+    for group in dict.fromkeys(finding.group for finding in outcome.findings):
+        there = [finding for finding in outcome.findings if finding.group == group]
         largest = max(there, key=lambda finding: finding.result.loss)
         unchanged = sum(finding.result.verdict is Verdict.SAME for finding in there)
         loss = f"{_amount(largest.column, largest.result.loss)} ({metric_title(largest.column)})"
         lines.append(
             (
-                place.title,
+                group.title,
                 _seeds([finding.old for finding in there]),
                 _seeds([finding.new for finding in there]),
                 str(len(there)),
@@ -100,7 +100,7 @@ def method_of_testing(outcome: Outcome) -> str:
     """What was tested, at which rate, and what it could have found; empty where nothing was compared."""
     if not outcome.findings:
         return ""
-    found = outcome.comparisons
+    found = outcome.judgement
     same = sum(finding.result.verdict is Verdict.SAME for finding in outcome.findings)
     said = [f"Of {_count(len(outcome.findings), 'metric')}, {same} are the baseline's to the last bit."]
     if found.tests:
@@ -142,7 +142,7 @@ def _reason(finding: Finding, outcome: Outcome) -> str:
         )
     if result.p_value is None:
         return "It counts, as no seed changes what this method scores: nothing of it is chance."
-    tests = _count(outcome.comparisons.tests, "test")
+    tests = _count(outcome.judgement.tests, "test")
     return (
         f"It counts: a loss of more than {_amount(column, outcome.effect)} is shown "
         f"(p {_probability(result.p_value, relation=True)}, corrected for {tests}, below {outcome.level:g})."

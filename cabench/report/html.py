@@ -35,13 +35,11 @@ from cabench.report.charts import (
     scatter,
     strip,
 )
-from cabench.report.comparison import takes_part
-from cabench.report.conclusions import conclusion, ranking_sentence
-from cabench.report.notes import notes, origin, problems
+from cabench.report.comparison import rankings, takes_part
+from cabench.report.notes import conclusion, notes, origin, problems, ranking_sentence
 from cabench.report.published import Published, beside_published
-from cabench.report.ranking import rankings
 from cabench.report.summary import Row, Section, leaked_of, sections, separation_gap_of, wanted_of
-from cabench.report.tables import Cell, Header, Table, attribute_title, further_tables, overview, probe_tables
+from cabench.report.tables import Entry, Header, Table, attribute_title, further_tables, overview, probe_tables
 
 WIDEST_PICTURE = 660  # pixels, which the grids of `cabench.pictures` need; wider ones are made smaller
 MOST_EPOCHS = 200  # points of a curve
@@ -275,7 +273,7 @@ def _provenance(row: Row, record: Record) -> dict[str, Any]:
     }
 
 
-def _strip(cell: Cell, table: Table, column: int) -> Markup:
+def _strip(cell: Entry, table: Table, column: int) -> Markup:
     """The dots of one cell on the scale of its column."""
     if len(cell.values) < 2:
         return Markup("")
@@ -283,7 +281,7 @@ def _strip(cell: Cell, table: Table, column: int) -> Markup:
     return Markup(strip(cell.values, _half_width(cell), (min(reach), max(reach))))
 
 
-def _reach(cell: Cell) -> list[float]:
+def _reach(cell: Entry) -> list[float]:
     """All that is drawn of a cell: its values, and the ends of its interval."""
     if not cell.values:
         return []
@@ -291,7 +289,7 @@ def _reach(cell: Cell) -> list[float]:
     return [*cell.values, mean - half_width, mean + half_width]
 
 
-def _half_width(cell: Cell) -> float | None:
+def _half_width(cell: Entry) -> float | None:
     return float(cell.interval.replace(",", "")) if cell.interval else None
 
 

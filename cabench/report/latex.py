@@ -10,7 +10,7 @@ from cabench.files.names import printable
 from cabench.report.notes import notes, origin
 from cabench.report.published import Published, beside_published
 from cabench.report.summary import Section, sections
-from cabench.report.tables import Cell, Header, Line, Mark, Table, further_tables, overview, probe_tables
+from cabench.report.tables import Entry, Header, Line, Mark, Table, further_tables, overview, probe_tables
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -84,7 +84,7 @@ def _line(line: Line) -> str:
     return _row(name, *map(_cell, line.cells))
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Entry) -> str:
     interval = f" $\\pm$ {cell.interval}" if cell.interval else ""
     return _MARKED[cell.mark].format(escape(cell.text) + interval)
 

@@ -16,9 +16,8 @@ from cabench.data.dataset import SPACES
 from cabench.errors import UserError
 from cabench.evaluation.protocols import PROTOCOLS
 from cabench.evaluation.score import Score
-from cabench.experiment.record import Record
-from cabench.report.summary import Row, Section, spread
-from cabench.report.tables import NO_SCORE, Cell, Header, Line, Table, attribute_title, number
+from cabench.report.summary import Row, Section
+from cabench.report.tables import NO_SCORE, Entry, Header, Line, Table, attribute_title, entry, number
 
 COLUMNS = ("dataset", "protocol", "method", "space", "attribute", "metric", "value", "spread", "source")
 
@@ -42,7 +41,7 @@ class Published(NamedTuple):
     source: str
 
 
-class _Place(NamedTuple):
+class _Heading(NamedTuple):
     space: str
     attribute: str
     metric: str
@@ -96,24 +95,24 @@ def _fraction(path: Path, line: int, name: str, text: str) -> float | None:
 def _table(section: Section, protocol: str, published: Sequence[Published]) -> Table:
     rows = [row for row in section.rows if any(protocol in record.protocols for record in row.records)]
     scores = [score for row in rows for record in row.records for score in record.protocols.get(protocol, ())]
-    examples = {_place(score): score for score in reversed(scores)}
-    places = list(dict.fromkeys(_place(score) for score in scores))
+    examples = {_heading(score): score for score in reversed(scores)}
+    headings = list(dict.fromkeys(_heading(score) for score in scores))
     figures = [item for item in published if (item.dataset, item.protocol) == (section.dataset, protocol)]
-    lines = [Line(row.name, row.stale, tuple(_ours(row, protocol, place) for place in places)) for row in rows]
+    lines = [Line(row.name, row.stale, tuple(_ours(row, protocol, heading) for heading in headings)) for row in rows]
     for method, source in dict.fromkeys((item.method, item.source) for item in figures):
-        by_place = {
-            _Place(item.space, item.attribute, item.metric): item
+        by_heading = {
+            _Heading(item.space, item.attribute, item.metric): item
             for item in figures
             if (item.method, item.source) == (method, source)
         }
-        lines.append(Line(f"{method}, as printed in {source}", False, tuple(_theirs(by_place, p) for p in places)))
-    chances = tuple(number(100 * examples[place].chance, 1) for place in places)
+        lines.append(Line(f"{method}, as printed in {source}", False, tuple(_theirs(by_heading, p) for p in headings)))
+    chances = tuple(number(100 * examples[heading].chance, 1) for heading in headings)
     title = f"Under the protocol of {PROTOCOLS[protocol].title}" if protocol in PROTOCOLS else protocol
-    return Table(title, tuple(_header(examples[place]) for place in places), tuple(lines), {"chance": chances})
+    return Table(title, tuple(_header(examples[heading]) for heading in headings), tuple(lines), {"chance": chances})
 
 
-def _place(score: Score) -> _Place:
-    return _Place(score.space, score.attribute, score.metric)
+def _heading(score: Score) -> _Heading:
+    return _Heading(score.space, score.attribute, score.metric)
 
 
 def _header(score: Score) -> Header:
@@ -121,24 +120,14 @@ def _header(score: Score) -> Header:
     return Header(title, score.space, "↑" if score.space == score.attribute_space else "↓")
 
 
-def _ours(row: Row, protocol: str, place: _Place) -> Cell:
-    values = [value for record in row.records if (value := _value(record, protocol, place)) is not None]
-    if not values:
-        return Cell(NO_SCORE)
-    over_seeds = spread(values)
-    half = over_seeds.half_width
-    shown = tuple(100 * value for value in values)
-    return Cell(number(100 * over_seeds.mean, 1), "" if half is None else number(100 * half, 1), values=shown)
+def _ours(row: Row, protocol: str, heading: _Heading) -> Entry:
+    scores = (score for record in row.records for score in record.protocols.get(protocol, ()))
+    return entry([100 * score.value for score in scores if _heading(score) == heading], 1)
 
 
-def _value(record: Record, protocol: str, place: _Place) -> float | None:
-    scores = record.protocols.get(protocol, ())
-    return next((score.value for score in scores if _place(score) == place), None)
-
-
-def _theirs(figures: dict[_Place, Published], place: _Place) -> Cell:
-    if place not in figures:
-        return Cell(NO_SCORE)
-    found = figures[place]
+def _theirs(figures: dict[_Heading, Published], heading: _Heading) -> Entry:
+    if heading not in figures:
+        return Entry(NO_SCORE)
+    found = figures[heading]
     spread_text = "" if found.spread is None else number(100 * found.spread, 1)
-    return Cell(number(100 * found.value, 1), spread_text, values=(100 * found.value,))
+    return Entry(number(100 * found.value, 1), spread_text, values=(100 * found.value,))

@@ -16,6 +16,7 @@ from cabench.experiment.record import Record
 from cabench.files.names import printable
 
 _Key = TypeVar("_Key")
+_Item = TypeVar("_Item")
 
 
 class Column(NamedTuple):
@@ -145,14 +146,14 @@ def spread(values: Sequence[float]) -> Spread:
 def sections(records: Sequence[Record]) -> list[Section]:
     """The records by data set, profile and precision; within each by method and configuration."""
     records = sorted(records, key=lambda record: record.key)
-    groups = _group(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
+    groups = grouped(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
     return [_section(groups[key]) for key in sorted(groups)]
 
 
 def _section(records: Sequence[Record]) -> Section:
     rows: list[Row] = []
-    for same_label in _group(records, lambda r: r.method["label"]).values():
-        groups = list(_group(same_label, lambda record: record.computation).values())
+    for same_label in grouped(records, lambda r: r.method["label"]).values():
+        groups = list(grouped(same_label, lambda record: record.computation).values())
         rows += [_row(group, groups) for group in groups]
     rows.sort(key=_rank)
     first = records[0]
@@ -214,9 +215,9 @@ def _informed(score: Score) -> float:
     return max(0.0, (score.value - score.chance) / (1 - score.chance)) if score.chance < 1 else 0.0
 
 
-def _group(records: Sequence[Record], key: Callable[[Record], _Key]) -> dict[_Key, list[Record]]:
-    """Records by key, in the order in which each key first occurs."""
-    groups: dict[_Key, list[Record]] = {}
-    for record in records:
-        groups.setdefault(key(record), []).append(record)
+def grouped(items: Sequence[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[_Item]]:
+    """Records, or other things, by key, in the order in which each key first occurs."""
+    groups: dict[_Key, list[_Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
     return groups

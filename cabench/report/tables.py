@@ -37,7 +37,7 @@ class Mark(Enum):
     CLOSE = "not shown to be worse than the best"
 
 
-class Cell(NamedTuple):
+class Entry(NamedTuple):
     """One entry of a table.
 
     Attributes:
@@ -78,7 +78,7 @@ class Line(NamedTuple):
 
     name: str
     stale: bool
-    cells: tuple[Cell, ...]
+    cells: tuple[Entry, ...]
 
 
 class Table(NamedTuple):
@@ -141,8 +141,8 @@ def overview(section: Section) -> Table:
         (Header("", "leaked", DOWN), leaked_of, leaked_of, _PERCENT),
     ]
     costs = [("parameters", "parameters", 0), ("images seen", "images_seen", 0), ("training (s)", "train_s", 1)]
-    columns = [_quantity_cells(section, *parts[1:]) for parts in scored]
-    columns += [_score_cells(section, column) for column in told]
+    columns = [_quantity_entries(section, *parts[1:]) for parts in scored]
+    columns += [_score_entries(section, column) for column in told]
     columns += [[_cost(row, name, digits) for row in section.rows] for _, name, digits in costs]
     columns.append([_seeds(row) for row in section.rows])
     headers = [parts[0] for parts in scored] + [_header(column) for column in told]
@@ -194,6 +194,15 @@ def number(value: float, digits: int) -> str:
     return f"{value:,.{digits}f}"
 
 
+def entry(values: Sequence[float], digits: int, mark: Mark = Mark.NONE, cut: bool = False) -> Entry:
+    """The mean of values, one a seed, and its interval; a mean below 0 is shown as 0 where it is to be `cut`."""
+    if not values:
+        return Entry(NO_SCORE)
+    mean, half_width, _ = spread(values)
+    interval = "" if half_width is None else number(half_width, digits)
+    return Entry(number(max(0.0, mean) if cut else mean, digits), interval, mark, tuple(values))
+
+
 def _score_table(section: Section, title: str, columns: Sequence[Column]) -> Table:
     ordered = _wanted_first(columns)
     yardsticks = {
@@ -201,7 +210,7 @@ def _score_table(section: Section, title: str, columns: Sequence[Column]) -> Tab
         "ideal": tuple(_shared(section, column, lambda score: score.ideal) for column in ordered),
     }
     headers = [_header(column) for column in ordered]
-    cells = [_score_cells(section, column) for column in ordered]
+    cells = [_score_entries(section, column) for column in ordered]
     for column in ordered:
         if column.metric == "hsic":
             headers.append(Header("HSIC of the two spaces", "largest p", ""))
@@ -221,7 +230,7 @@ def _table(
     section: Section,
     title: str,
     headers: Sequence[Header],
-    columns: Sequence[Sequence[Cell]],
+    columns: Sequence[Sequence[Entry]],
     yardsticks: dict[str, tuple[str, ...]],
 ) -> Table:
     cells = list(zip(*columns, strict=True)) if columns else [()] * len(section.rows)
@@ -229,36 +238,22 @@ def _table(
     return Table(title, tuple(headers), lines, yardsticks)
 
 
-def _score_cells(section: Section, column: Column) -> list[Cell]:
-    def values(row: Row) -> list[float]:
-        return row.values(column)
-
-    return _cells(section, values, comparison_of(section, column), _kind(column))
+def _score_entries(section: Section, column: Column) -> list[Entry]:
+    kind, found = _kind(column), comparison_of(section, column)
+    return [_over_seeds(row, row.values(column), found, kind) for row in section.rows]
 
 
-def _quantity_cells(
+def _quantity_entries(
     section: Section, quantity: Callable[[Record], float], distance: Quantity, kind: _Kind
-) -> list[Cell]:
-    def values(row: Row) -> list[float]:
-        return [quantity(record) for record in row.records]
-
-    return _cells(section, values, compare(section.rows, distance), kind)
+) -> list[Entry]:
+    found = compare(section.rows, distance)
+    return [_over_seeds(row, [quantity(r) for r in row.records], found, kind) for row in section.rows]
 
 
-def _cells(
-    section: Section, values_of: Callable[[Row], list[float]], found: Comparison | None, kind: _Kind
-) -> list[Cell]:
-    cells = []
-    for row in section.rows:
-        values = tuple(kind.factor * value for value in values_of(row))
-        if not values:
-            cells.append(Cell("FAIL" if row.failures and not row.records else NO_SCORE))
-            continue
-        mean, half_width, _ = spread(values)
-        text = number(max(0.0, mean) if kind.cut else mean, kind.digits)
-        interval = "" if half_width is None else number(half_width, kind.digits)
-        cells.append(Cell(text, interval, _mark(row, found), values))
-    return cells
+def _over_seeds(row: Row, values: Sequence[float], found: Comparison | None, kind: _Kind) -> Entry:
+    if not values and row.failures and not row.records:
+        return Entry("FAIL")
+    return entry([kind.factor * value for value in values], kind.digits, _mark(row, found), kind.cut)
 
 
 def _mark(row: Row, found: Comparison | None) -> Mark:
@@ -279,23 +274,23 @@ def _distance(column: Column) -> Quantity:
     return of
 
 
-def _largest_p(row: Row, column: Column) -> Cell:
+def _largest_p(row: Row, column: Column) -> Entry:
     """The largest p-value over the seeds: below 0.05, the spaces are shown to depend on each other under every seed."""
     scores = [score for record in row.records if (score := find(record, column)) is not None]
     p_values = tuple(score.p_value for score in scores if score.p_value is not None)
-    return Cell(number(max(p_values), 3), values=(max(p_values),)) if p_values else Cell(NO_SCORE)
+    return Entry(number(max(p_values), 3), values=(max(p_values),)) if p_values else Entry(NO_SCORE)
 
 
-def _cost(row: Row, name: str, digits: int) -> Cell:
+def _cost(row: Row, name: str, digits: int) -> Entry:
     if not row.records:
-        return Cell(NO_SCORE)
+        return Entry(NO_SCORE)
     values = tuple(float(record.cost[name]) for record in row.records)
-    return Cell(number(spread(values).mean, digits), values=values)
+    return Entry(number(spread(values).mean, digits), values=values)
 
 
-def _seeds(row: Row) -> Cell:
+def _seeds(row: Row) -> Entry:
     count = len(row.records)
-    return Cell(f"{count}" + (f", {len(row.failures)} FAILED" if row.failures else ""), values=(float(count),))
+    return Entry(f"{count}" + (f", {len(row.failures)} FAILED" if row.failures else ""), values=(float(count),))
 
 
 def _kind(column: Column) -> _Kind:

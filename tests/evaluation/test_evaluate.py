@@ -13,6 +13,7 @@ from cabench.data.dataset import Attribute
 from cabench.evaluation import evaluate as evaluate_module
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.evaluate import Measured, evaluate
+from cabench.evaluation.grid import separation_gap
 from cabench.evaluation.probes import ProbeConfig
 
 CONFIG = ProbeConfig()
@@ -340,3 +341,33 @@ class TestDegeneratePopulations:
         assert ("auc" in reasons) == (backgrounds + targets < 10 or min(backgrounds, targets) == 0)
         # What fits nothing needs no training images.
         assert not {"norm_ratio", "silhouette", "hsic", "kmeans_ari", "mig", "dci_completeness"} & set(reasons)
+
+
+class TestOneSpace:
+    """Vectors from elsewhere may lack a space: what needs it is unmeasured, all else is as with both."""
+
+    @pytest.mark.parametrize(("given", "missing"), [("common", "salient"), ("salient", "common")])
+    def test_the_space_that_is_there_is_scored_as_ever(self, noise: MakeSplit, attributes, given, missing) -> None:
+        def one_space(split: EncodedSplit) -> EncodedSplit:
+            return EncodedSplit(*(part._replace(spaces={given: part.spaces[given]}) for part in split))
+
+        train, test = noise(0), noise(1)
+        both, one = evaluate(train, test, attributes), evaluate(one_space(train), one_space(test), attributes)
+
+        crossing = {"hsic", "space_r2"}
+        expected = [s for s in both.scores if s.space == given and s.metric not in crossing]
+        assert list(one.scores) == expected
+        lost = [s for s in both.scores if s not in expected]
+        assert {(s.space, s.attribute, s.population, s.metric) for s in lost} == {
+            (item.space, item.attribute, item.population, item.metric) for item in one.unmeasured
+        }
+        assert {item.reason for item in one.unmeasured} == {f"no {missing} vectors were given"}
+        assert one.dimension_r2 == (both.dimension_r2 if given == "salient" else {})
+        assert separation_gap(one.scores) is None
+
+    def test_populations_of_different_spaces_are_refused(self, noise: MakeSplit, attributes) -> None:
+        split = noise(0)
+        lacking = split._replace(target=split.target._replace(spaces={"common": split.target.spaces["common"]}))
+
+        with pytest.raises(ValueError, match="the same spaces"):
+            evaluate(split, lacking, attributes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -13,10 +14,8 @@ from scipy.stats import norm
 from cabench.data.dataset import FEWEST_ROWS, Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.grid import score_grid, separation_gap
-from cabench.evaluation.neighbours import NEIGHBOURS
-from cabench.evaluation.probes import ProbeConfig
-from cabench.evaluation.score import Score, Unmeasured
-from cabench.evaluation.scoring import Scoring
+from cabench.evaluation.probes import NEIGHBOURS, ProbeConfig
+from cabench.evaluation.score import Score, Scoring, Unmeasured
 
 CONFIG = ProbeConfig()
 MAIN = ("balanced_accuracy", "r2", "auc")
@@ -514,20 +513,28 @@ class TestUnmeasured:
         assert {item.reason for item in scoring.unmeasured} == {reason}
 
 
+def in_both_spaces(*scores: Score) -> list[Score]:
+    """The scores, and the same ones of the other space."""
+    return [*scores, *(dataclasses.replace(score, space="salient") for score in scores)]
+
+
 class TestSeparationGap:
     def test_is_the_mean_distance_to_the_ideals(self) -> None:
         scores = [score(0.9, 1.0), score(0.5, 0.25), score(-0.2, 0.0, "r2"), score(0.4, 0.5, "auc")]
 
-        assert separation_gap(scores) == pytest.approx((0.1 + 0.25 + 0.2 + 0.1) / 4)
+        assert separation_gap(in_both_spaces(*scores)) == pytest.approx((0.1 + 0.25 + 0.2 + 0.1) / 4)
 
     @pytest.mark.parametrize("metric", ["accuracy", "knn_balanced_accuracy", "knn_r2", "knn_auc", "silhouette", "hsic"])
     def test_leaves_out_all_but_one_metric_of_each_linear_probe(self, metric: str) -> None:
-        assert separation_gap([score(0.9, 1.0), score(0.1, 1.0, metric)]) == pytest.approx(0.1)
+        assert separation_gap(in_both_spaces(score(0.9, 1.0), score(0.1, 1.0, metric))) == pytest.approx(0.1)
 
     def test_has_no_meaning_without_scores(self) -> None:
         with pytest.raises(ValueError, match="No attribute could be probed"):
             separation_gap([score(0.1, 1.0, "accuracy")])
 
     def test_is_zero_at_the_ideals_and_one_at_the_opposite(self) -> None:
-        assert separation_gap([score(1.0, 1.0), score(0.25, 0.25)]) == 0.0
-        assert separation_gap([score(0.0, 1.0), score(1.0, 0.0, "r2")]) == 1.0
+        assert separation_gap(in_both_spaces(score(1.0, 1.0), score(0.25, 0.25))) == 0.0
+        assert separation_gap(in_both_spaces(score(0.0, 1.0), score(1.0, 0.0, "r2"))) == 1.0
+
+    def test_there_is_none_where_one_space_was_probed(self) -> None:
+        assert separation_gap([score(0.9, 1.0)]) is None

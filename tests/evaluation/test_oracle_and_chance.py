@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from cabench.evaluation.neighbours import NEIGHBOURS
+from cabench.evaluation.probes import NEIGHBOURS
 from cabench.evaluation.score import Score
 from cabench.experiment.plan import resolve
 from cabench.experiment.progress import make_reporter

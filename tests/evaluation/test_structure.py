@@ -10,8 +10,7 @@ import pytest
 from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.probes import ProbeConfig
-from cabench.evaluation.score import Score
-from cabench.evaluation.scoring import Scoring
+from cabench.evaluation.score import Score, Scoring
 from cabench.evaluation.structure import defined_everywhere, dimensions, score_structure
 
 CONFIG = ProbeConfig()

@@ -25,15 +25,13 @@ from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.gate.baseline import Baseline
 from cabench.gate.gate import check, new_baseline
-from cabench.gate.junit import junit
-from cabench.gate.markdown import markdown as gate_markdown
-from cabench.gate.text import changes_text
-from cabench.gate.text import text as gate_text
+from cabench.gate.layout import changes_text, junit
+from cabench.gate.layout import markdown as gate_markdown
+from cabench.gate.layout import text as gate_text
 from cabench.hardening.deaths import deaths_at
 from cabench.report.html import html_page
 from cabench.report.latex import latex
-from cabench.report.markdown import markdown, markdown_summary
-from cabench.report.output import END, START, write_report
+from cabench.report.markdown import END, START, markdown, markdown_summary, write_report
 from cabench.report.published import COLUMNS, read_published
 from cabench.report.tidy_csv import tidy_csv
 

@@ -85,27 +85,27 @@ def changed(path: Path, *place: str | int, value: object) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        (("schema",), 2, "schema 2, expected 1"),
-        (("cells",), [], "no cells"),
-        (("cells",), {}, "cells of the file is of a wrong kind"),
-        (("cells", 0), 3, "a cell must have the entries"),
-        (("cells", 0, "method"), "pca", "method of a cell is of a wrong kind"),
-        (("cells", 0, "method", "version"), True, "version of method is of a wrong kind"),
-        (("cells", 0, "dataset", "label"), ..., "dataset must have the entries"),
-        (("cells", 0, "metrics"), [], "a cell has no metrics"),
+        (("schema",), 2, "schema: Input should be 1"),
+        (("cells",), [], "cells: List should have at least 1 item"),
+        (("cells",), {}, "cells: Input should be a valid array"),
+        (("cells", 0), 3, "cells.0: Input should be an object"),
+        (("cells", 0, "method"), "pca", "cells.0.method: Input should be an object"),
+        (("cells", 0, "method", "version"), True, "cells.0.method.version: Input should be a valid integer"),
+        (("cells", 0, "dataset", "label"), ..., "cells.0.dataset.label: Field required"),
+        (("cells", 0, "metrics"), [], "cells.0.metrics: List should have at least 1 item"),
         (("cells", 0, "metrics", 0, "ideal"), float("nan"), "the number NaN"),
-        (("cells", 0, "metrics", 0, "values"), {}, "for one seed or more"),
-        (("cells", 0, "metrics", 0, "values"), {"first": 1.0}, "by seed, such as 0"),
-        (("cells", 0, "metrics", 0, "values"), {"0": "0.9"}, "'0.9' is no number"),
+        (("cells", 0, "metrics", 0, "values"), {}, "values: Dictionary should have at least 1 item"),
+        (("cells", 0, "metrics", 0, "values"), {"first": 1.0}, "values.first.[key]: String should match pattern"),
+        (("cells", 0, "metrics", 0, "values"), {"0": "0.9"}, "values.0: Input should be a valid number"),
         (("cells", 0, "metrics", 0, "values"), {"0": 10**400}, "more than 64 bits"),
         (("cells", 0, "metrics", 0, "values"), {"0": 1e200}, "the number 1e+200"),
-        (("cells", 0, "metrics", 0, "values"), {"0": True}, "True is no number"),
+        (("cells", 0, "metrics", 0, "values"), {"0": True}, "values.0: Input should be a valid number"),
         *(
-            (("cells", 0, "metrics", 0, "values"), {seed: 0.9}, "by seed, such as 0")
+            (("cells", 0, "metrics", 0, "values"), {seed: 0.9}, "[key]: String should match pattern")
             for seed in ("00", "-1", "٣", "9" * 99)
         ),
-        (("cells", 0, "speeds", 0, "images_per_s"), {"0": 0.0}, "above 0"),
-        (("cells", 0, "speeds", 0, "threads"), "one", "threads of speeds is of a wrong kind"),
+        (("cells", 0, "speeds", 0, "images_per_s"), {"0": 0.0}, "images_per_s.0: Input should be greater than 0"),
+        (("cells", 0, "speeds", 0, "threads"), "one", "cells.0.speeds.0.threads: Input should be a valid integer"),
     ],
 )
 def test_a_file_that_is_not_a_baseline_is_refused_in_one_sentence(written, place, value, said):

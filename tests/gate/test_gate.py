@@ -15,8 +15,8 @@ from cabench.experiment.identity import current_evaluation
 from cabench.experiment.provenance import commit
 from cabench.experiment.record import Record
 from cabench.gate.baseline import Baseline
-from cabench.gate.compare import Verdict
 from cabench.gate.gate import Outcome, check, new_baseline
+from cabench.gate.losses import Verdict
 
 SCORES = {
     "shape": [0.90, 0.91, 0.92],
@@ -126,7 +126,7 @@ def test_a_method_that_no_seed_changes_is_compared_exactly(make_records):
     outcome = check(new_baseline(make_records(then)), make_records(now))
 
     assert failing(outcome) == [("shape", "salient")]
-    assert outcome.comparisons.tests == 0
+    assert outcome.judgement.tests == 0
 
 
 def test_a_single_seed_on_each_side_says_that_it_cannot_be_tested(make_records):
@@ -210,7 +210,7 @@ def test_of_several_configurations_the_baselines_is_taken(baseline, make_records
 def test_other_data_cannot_be_compared(baseline, make_records):
     outcome = check(baseline, make_records(SCORES, GAPS, dataset__content_sha256="cd" * 32))
 
-    assert texts(outcome).startswith("its data are others (content abababab in the baseline, cdcdcdcd now)")
+    assert texts(outcome).startswith("its data changed (content abababab in the baseline, cdcdcdcd now)")
     assert outcome.findings == ()
 
 
@@ -220,7 +220,7 @@ def test_another_evaluation_cannot_be_compared(baseline, records):
 
     outcome = check(older, records)
 
-    assert "measured in another way" in texts(outcome)
+    assert "the evaluation changed (version 1 in the baseline" in texts(outcome)
     assert outcome.findings == ()
 
 

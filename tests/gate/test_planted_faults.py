@@ -62,8 +62,8 @@ def faulty(tmp_path: Path, cabench) -> Callable[..., subprocess.CompletedProcess
         ),
         pytest.param(
             ROWS,
-            "np.concatenate([part.spaces[space] for part in parts])",
-            'np.concatenate([part.spaces["salient" if space == "common" else "common"] for part in parts])',
+            "np.concatenate([part.vectors(space) for part in parts])",
+            'np.concatenate([part.vectors("salient" if space == "common" else "common") for part in parts])',
             "common level, common space, R²",
             id="the wrong space probed",
         ),

@@ -16,7 +16,7 @@ from cabench.experiment.record import Record
 from cabench.report.markdown import markdown
 from cabench.report.published import COLUMNS, Published, beside_published, read_published
 from cabench.report.summary import sections
-from cabench.report.tables import NO_SCORE, Cell, Header, Line, Table
+from cabench.report.tables import NO_SCORE, Entry, Header, Line, Table
 
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]
@@ -62,7 +62,7 @@ def only_table(records: Sequence[Record], *figures: Published) -> Table:
     return table
 
 
-def shown(line: Line) -> tuple[Cell, ...]:
+def shown(line: Line) -> tuple[Entry, ...]:
     """A line's cells as readers see them."""
     return tuple(cell._replace(values=()) for cell in line.cells)
 
@@ -172,8 +172,8 @@ class TestBeside:
         assert table.title == "Under the protocol of SepCLR (Louiset et al., ICLR 2024)"
         assert table.headers == (Header("digit (accuracy)", "common", "↓"), Header("digit (accuracy)", "salient", "↑"))
         assert [(line.name, shown(line)) for line in table.lines] == [
-            ("pca", (Cell("20.0", "0.0"), Cell("92.0", f"{half:.1f}"))),
-            ("mmcvae, as printed in Table 1", (Cell(NO_SCORE), Cell("95.0", "1.0"))),
+            ("pca", (Entry("20.0", "0.0"), Entry("92.0", f"{half:.1f}"))),
+            ("mmcvae, as printed in Table 1", (Entry(NO_SCORE), Entry("95.0", "1.0"))),
         ]
         assert table.yardsticks == {"chance": ("12.0", "12.0")}
 
@@ -193,7 +193,7 @@ class TestBeside:
     ) -> None:
         theirs = only_table(ours, FIGURE._replace(**change)).lines[-1]
 
-        assert theirs.cells[1] == Cell(NO_SCORE)
+        assert theirs.cells[1] == Entry(NO_SCORE)
 
     def test_records_without_a_protocol_have_no_such_table(self, make_record: MakeRecord) -> None:
         assert tables([make_record(dataset__label="cifar_mnist")], FIGURE) == []
@@ -217,8 +217,8 @@ class TestBeside:
         table = only_table(ours, FIGURE, common, FIGURE._replace(source="Table 9", value=0.7))
 
         assert [(line.name, shown(line)) for line in table.lines[1:]] == [
-            ("mmcvae, as printed in Table 1", (Cell("30.0"), Cell("95.0", "1.0"))),
-            ("mmcvae, as printed in Table 9", (Cell(NO_SCORE), Cell("70.0", "1.0"))),
+            ("mmcvae, as printed in Table 1", (Entry("30.0"), Entry("95.0", "1.0"))),
+            ("mmcvae, as printed in Table 9", (Entry(NO_SCORE), Entry("70.0", "1.0"))),
         ]
 
     def test_stale_records_say_so(self, ours: list[Record]) -> None:

@@ -15,7 +15,7 @@ from cabench.experiment.record import Record
 from cabench.report.summary import Column, Section, sections
 from cabench.report.tables import (
     NO_SCORE,
-    Cell,
+    Entry,
     Header,
     Mark,
     Table,
@@ -39,7 +39,7 @@ def salient_table(records: Sequence[Record]) -> Table:
     return next(table for table in probe_tables(only_section(records)) if table.title.startswith("Salient"))
 
 
-def column(table: Table, header: Header) -> dict[str, Cell]:
+def column(table: Table, header: Header) -> dict[str, Entry]:
     """A column's cells by the names of current rows."""
     index = table.headers.index(header)
     return {line.name: line.cells[index] for line in table.lines if not line.stale}
@@ -64,14 +64,14 @@ class TestNumbers:
         assert cell.values == pytest.approx((80, 90, 95))
 
     def test_one_seed_has_no_interval(self, make_record: MakeRecord) -> None:
-        assert column(salient_table([make_record(value=0.8)]), WANTED)["pca"] == Cell("80.0", values=(80.0,))
+        assert column(salient_table([make_record(value=0.8)]), WANTED)["pca"] == Entry("80.0", values=(80.0,))
 
     def test_r2_below_zero_is_cut_in_the_mean_but_not_in_the_seeds(
         self, make_score: MakeScore, make_record: MakeRecord
     ) -> None:
         table = salient_table([make_record(scores=(make_score(value=-0.4, metric="r2"),))])
 
-        assert column(table, WANTED)["pca"] == Cell("0.0", values=(-40.0,))
+        assert column(table, WANTED)["pca"] == Entry("0.0", values=(-40.0,))
 
     def test_wanted_and_leaked_are_parts_of_the_way_from_chance(
         self, make_score: MakeScore, make_record: MakeRecord
@@ -97,12 +97,12 @@ class TestNumbers:
     def test_a_probe_that_a_method_lacks_has_no_score(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         records = [make_record(gap=0.1), make_record(gap=0.2, method__label="b", scores=(make_score("common"),))]
 
-        assert column(salient_table(records), WANTED)["b"] == Cell(NO_SCORE)
+        assert column(salient_table(records), WANTED)["b"] == Entry(NO_SCORE)
 
     def test_a_probe_that_only_later_seeds_have_is_shown(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         table = salient_table([make_record(0, scores=(make_score("common"),)), make_record(1, value=0.8)])
 
-        assert column(table, WANTED)["pca"] == Cell("80.0", values=(80.0,))
+        assert column(table, WANTED)["pca"] == Entry("80.0", values=(80.0,))
 
 
 class TestHeaders:
@@ -152,7 +152,7 @@ class TestHeaders:
         assert table.headers[0] == Header(*header)
         in_percent = score["metric"].startswith("knn")
         assert table.lines[0].cells[:1] == (
-            Cell("25.0" if in_percent else "0.250", values=(25.0 if in_percent else 0.25,)),
+            Entry("25.0" if in_percent else "0.250", values=(25.0 if in_percent else 0.25,)),
         )
 
     def test_no_headers_of_a_table_are_alike(self, make_score: MakeScore, make_record: MakeRecord) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cabench.evaluation.measurement import Measurement, NotMeasurableError
-from cabench.evaluation.score import Score, Unmeasured
-from cabench.evaluation.scoring import Place, Scoring
+from cabench.evaluation.score import Measurement, NotMeasurableError, Place, Score, Scoring, Unmeasured
 
 WANTED = Place("salient", "kind", "salient", "target")
 LEAK = Place("common", "kind", "salient", "target")
@@ -60,6 +58,18 @@ def test_any_other_error_is_not_swallowed() -> None:
 
 
 def test_two_scorings_share_nothing() -> None:
-    Scoring().skip(WANTED, "r2", "too few")
+    with Scoring().skipping([WANTED], ["r2"]):
+        raise NotMeasurableError("too few")
 
     assert Scoring().unmeasured == []
+
+
+def test_a_reason_stands_for_each_of_the_places_and_metrics() -> None:
+    scoring = Scoring()
+
+    with scoring.skipping([WANTED, LEAK], ["r2", "knn_r2"]):
+        raise NotMeasurableError("too few")
+
+    expected = [(space, metric) for space in ("salient", "common") for metric in ("r2", "knn_r2")]
+    assert [(item.space, item.metric) for item in scoring.unmeasured] == expected
+    assert {item.reason for item in scoring.unmeasured} == {"too few"}

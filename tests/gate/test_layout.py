@@ -8,9 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from cabench.gate.gate import Outcome, check, new_baseline
-from cabench.gate.junit import junit
-from cabench.gate.markdown import markdown
-from cabench.gate.text import changes_text, text
+from cabench.gate.layout import changes_text, junit, markdown, text
 
 THEN = {"shape": [0.90, 0.91, 0.92], "shape leak": [0.50, 0.49, 0.51]}
 NOW = {"shape": [0.80, 0.81, 0.82], "shape leak": [0.50, 0.49, 0.51]}

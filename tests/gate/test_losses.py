@@ -11,7 +11,7 @@ import pytest
 from scipy import special, stats
 
 from cabench.experiment.store import ResultsStore
-from cabench.gate.compare import EFFECT, LEVEL, SMALLEST_SPREAD, Pair, Verdict, compare, usual_spread
+from cabench.gate.losses import EFFECT, LEVEL, SMALLEST_SPREAD, Pair, Verdict, judge, usual_spread
 from cabench.report.summary import sections
 
 POINT = 0.01
@@ -80,7 +80,7 @@ def pairs(old: np.ndarray, new: np.ndarray) -> dict[int, Pair]:
 
 
 def is_worse(old: np.ndarray, new: np.ndarray) -> list[int]:
-    found = compare(pairs(old, new)).results
+    found = judge(pairs(old, new)).results
     return [index for index, result in found.items() if result.verdict is Verdict.WORSE]
 
 
@@ -135,7 +135,7 @@ def test_what_is_said_to_be_detectable_is_found_with_the_probability_stated(seed
     found, stated = 0, []
     for _ in range(COMPARISONS):
         old, new = (POINT * generator.normal(size=(METRICS, seeds)) for _ in range(2))
-        stated.append(compare(pairs(old, new)).detectable)
+        stated.append(judge(pairs(old, new)).detectable)
         new[7] += stated[-1]
         found += 7 in is_worse(old, new)
 
@@ -183,7 +183,7 @@ def test_metrics_that_spread_alike_are_tested_with_their_common_variance() -> No
     t = (new[7].mean() - old[7].mean() - EFFECT) / np.sqrt(pooled * 2 / 3)
 
     assert usual.variance == pytest.approx(pooled)
-    assert compare(pairs(old, new)).results[7].p_value == pytest.approx(METRICS * stats.t.sf(t, 4 * METRICS))
+    assert judge(pairs(old, new)).results[7].p_value == pytest.approx(METRICS * stats.t.sf(t, 4 * METRICS))
 
 
 def test_variance_and_degrees_of_freedom_are_those_of_the_formula() -> None:
@@ -203,14 +203,14 @@ def test_variance_and_degrees_of_freedom_are_those_of_the_formula() -> None:
     is_wild = own > usual.variance * stats.f.isf(0.01, 4, usual.weight)
     drawn, wild = (int(np.flatnonzero(kind)[0]) for kind in (~is_wild, is_wild))
     new[drawn] += 1.0  # the smallest p-value by far, and the same variance
-    found = compare(pairs(old, new))
+    found = judge(pairs(old, new))
     variance = (usual.weight * usual.variance + 4 * own[drawn]) / (usual.weight + 4)
     assert found.results[drawn].p_value == pytest.approx(p_value(drawn, variance, usual.weight + 4))
     assert found.usual_spread == pytest.approx(np.sqrt(usual.variance))
 
     new[drawn] -= 1.0
     new[wild] += 10.0
-    assert compare(pairs(old, new)).results[wild].p_value == pytest.approx(p_value(wild, own[wild], 4))
+    assert judge(pairs(old, new)).results[wild].p_value == pytest.approx(p_value(wild, own[wild], 4))
 
 
 class TestDegenerate:
@@ -221,19 +221,19 @@ class TestDegenerate:
         return {f"other {i}": Pair(*(POINT * generator.normal(size=(2, 3))).tolist()) for i in range(10)}
 
     def test_equal_values_are_no_change_and_are_not_tested(self) -> None:
-        found = compare({"a": Pair(self.spread, self.spread, unchanged=True)})
+        found = judge({"a": Pair(self.spread, self.spread, unchanged=True)})
 
         assert (found.results["a"].verdict, found.results["a"].p_value, found.tests) == (Verdict.SAME, None, 0)
 
     @pytest.mark.parametrize(("loss", "verdict"), [(0.004, Verdict.HELD), (0.006, Verdict.WORSE)])
     def test_a_method_that_no_seed_changes_is_compared_exactly(self, loss: float, verdict: Verdict) -> None:
-        found = compare({"a": Pair([0.1] * 3, [0.1 + loss] * 2, exact=True), **self.others()})
+        found = judge({"a": Pair([0.1] * 3, [0.1 + loss] * 2, exact=True), **self.others()})
 
         assert (found.results["a"].verdict, found.tests) == (verdict, 10)
 
     @pytest.mark.parametrize(("loss", "verdict"), [(0.02, Verdict.HELD), (0.2, Verdict.WORSE)])
     def test_one_seed_on_each_side_rests_on_the_spread_of_the_others(self, loss: float, verdict: Verdict) -> None:
-        found = compare({"a": Pair([0.1], [0.1 + loss]), **self.others()})
+        found = judge({"a": Pair([0.1], [0.1 + loss]), **self.others()})
 
         assert found.results["a"].verdict is verdict
 
@@ -241,28 +241,28 @@ class TestDegenerate:
         ("loss", "verdict"), [(-0.3, Verdict.HELD), (0.004, Verdict.HELD), (0.3, Verdict.UNTESTED)]
     )
     def test_one_seed_on_each_side_of_all_metrics_cannot_be_tested(self, loss: float, verdict: Verdict) -> None:
-        found = compare({name: Pair([0.1], [0.1 + loss]) for name in "ab"})
+        found = judge({name: Pair([0.1], [0.1 + loss]) for name in "ab"})
 
         assert [found.results[name].verdict for name in "ab"] == [verdict] * 2
         assert (found.tests, found.usual_spread, found.detectable) == (0, None, None)
 
     def test_a_single_metric_is_tested_by_its_own_spread(self) -> None:
         new = [value + 0.04 for value in self.spread]
-        found = compare({"a": Pair(self.spread, new)})
+        found = judge({"a": Pair(self.spread, new)})
 
         expected = stats.ttest_ind(np.array(new) - EFFECT, self.spread, alternative="greater").pvalue
         assert found.results["a"].p_value == pytest.approx(expected)
 
     def test_metrics_without_spread_are_not_taken_for_certain(self) -> None:
         # Three seeds at a ceiling on both sides, of a method whose other metrics vary.
-        found = compare({"a": Pair([0.0] * 3, [0.006] * 3), **self.others()})
+        found = judge({"a": Pair([0.0] * 3, [0.006] * 3), **self.others()})
 
         assert found.results["a"].verdict is Verdict.HELD
 
     def test_unequal_numbers_of_seeds(self) -> None:
-        found = compare({"a": Pair([0.1] * 8, [0.4]), **self.others()})
+        found = judge({"a": Pair([0.1] * 8, [0.4]), **self.others()})
 
         assert found.results["a"].verdict is Verdict.WORSE
 
     def test_no_metrics(self) -> None:
-        assert compare({}).results == {}
+        assert judge({}).results == {}
