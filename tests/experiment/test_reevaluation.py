@@ -488,7 +488,7 @@ def test_records_that_another_process_has_renewed_meanwhile_are_taken_as_they_ar
     update(outdated)
     now = {record.seed: record for record in results.records()}
     before = files(outdated)
-    monkeypatch.setattr("cabench.experiment.reevaluation.evaluate", lambda *_: pytest.fail("evaluated twice"))
+    monkeypatch.setattr("cabench.experiment.reevaluation.measure", lambda *_: pytest.fail("evaluated twice"))
     records, failures = Reevaluation(results, None, [], lambda text: None).bring_up_to_date(seen)
     assert failures == []
     assert {record.seed: record for record in records} == now
