@@ -14,7 +14,7 @@ photographs in both splits, as there, for CelebA's identities are not read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +29,12 @@ from cabench.data.dataset import Attribute
 from cabench.data.sources import Source
 from cabench.data.split import held_out
 from cabench.data.writing import DatasetWriter
-from cabench.datasets.sources import celeba
-from cabench.datasets.sources.image_files import open_images
-from cabench.datasets.sources.image_rows import write_rows
-from cabench.datasets.sources.label_tables import check_files
+from cabench.datasets.sources.download import not_found
+from cabench.datasets.sources.image_files import open_images, write_rows
+from cabench.datasets.sources.label_tables import check, check_files, numbers, read_csv, require_columns, unreadable
 
+TITLE = "CelebA"
+IMAGE_SIZE = (178, 218)  # width, height
 TEST_FRACTION = 0.2
 SEXES = ("female", "male")
 ACCESSORIES = ("glasses", "hat")
@@ -46,6 +47,18 @@ ATTRIBUTES = (
     Attribute("young", "common", "class", ("no", "yes")),
     Attribute("smiling", "common", "class", ("no", "yes")),
 )
+
+_TABLES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+# Kaggle's copy has the folder within a folder of the same name.
+_IMAGES = ("img_align_celeba/img_align_celeba", "img_align_celeba", "img_align_celeba.zip")
+_FILE_HEADERS = ("image_id", "File_name")
+_COLUMNS: Mapping[str, str] = {
+    "Eyeglasses": "glasses",
+    "Wearing_Hat": "hat",
+    "Male": "sex",
+    "Young": "young",
+    "Smiling": "smiling",
+}
 
 
 @dataclass(frozen=True)
@@ -66,13 +79,30 @@ class CelebA(DatasetBuilder):
     config: CelebAConfig
 
     def locate(self, root: Path | None) -> Sequence[Source]:
-        """The attribute file and the images."""
-        return [celeba.locate(root or download_folder())]
+        """The attribute file and the images, in `celeba/` or in the folder itself, in torchvision's layout.
+
+        These are `list_attr_celeba.txt`, or the same table as `list_attr_celeba.csv`, beside the folder
+        `img_align_celeba/` or the original `img_align_celeba.zip`. A folder is preferred to the archive.
+        """
+        root = root or download_folder()
+        for place in (root / "celeba", root):
+            table = next((place / name for name in _TABLES if (place / name).is_file()), None)
+            images = next((place / name for name in _IMAGES if (place / name).exists()), None)
+            if table is not None and images is not None:
+                return [Source(TITLE, (table, images))]
+        raise not_found(
+            TITLE,
+            root,
+            f"{' or '.join(_TABLES)} beside img_align_celeba/ or img_align_celeba.zip in {root / 'celeba'} and {root}",
+            "celeba/",
+            "img_align_celeba.zip and list_attr_celeba.txt from the Multimedia Laboratory of the Chinese University of "
+            "Hong Kong (Large-scale CelebFaces Attributes, aligned and cropped images)",
+        )
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
         """Write both splits, background first."""
         table, place = sources[0].files
-        faces = celeba.read_attributes(table)
+        faces = read_attributes(table)
         images = open_images(place)
         check_files(table, faces["file"], images)
         rows = _select(faces, writer)
@@ -83,7 +113,7 @@ class CelebA(DatasetBuilder):
 
     def _prepare(self, image: Image.Image) -> np.ndarray:
         """The middle of an image of 178 x 218 pixels, as uint8 (3, size, size)."""
-        if image.size != celeba.IMAGE_SIZE:
+        if image.size != IMAGE_SIZE:
             raise ValueError("it has {} x {} pixels where 178 x 218 are wanted".format(*image.size))
         crop, size = self.config.crop, self.config.size
         left, top = ((side - crop) // 2 for side in image.size)
@@ -91,6 +121,46 @@ class CelebA(DatasetBuilder):
         # Made colour last, since that copies an image which is so already.
         scaled = middle.resize((size, size), Image.Resampling.BILINEAR).convert("RGB")
         return np.asarray(scaled).transpose(2, 0, 1)
+
+
+def read_attributes(path: Path) -> pd.DataFrame:
+    """Read the attributes that contrastive data sets use.
+
+    Args:
+        path: `list_attr_celeba.txt` (a count, a line of names, a line an image), or a CSV file with the same columns
+            and one for the file name, called `image_id` or `File_name`. Values are 1 and -1.
+
+    Returns:
+        In the order of the file: `file` (str) and, int64, 0 or 1, `glasses`, `hat`, `sex` (1 is male), `young`,
+        `smiling`.
+
+    Raises:
+        UserError: naming the file that is damaged or lacks a column, or the image whose value is another one.
+    """
+    table = _read_text(path) if path.suffix == ".txt" else _read_csv(path)
+    check(path, table, "file", "file", table["file"].notna(), ["a file name"])
+    has = {new: numbers(path, table, old, "file", (-1, 1)) > 0 for old, new in _COLUMNS.items()}
+    return pd.DataFrame({"file": table["file"], **{name: column.astype("int64") for name, column in has.items()}})
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            stated, names = stream.readline().strip(), stream.readline().split()
+        table = pd.read_csv(path, sep=r"\s+", skiprows=2, names=["file", *names], index_col=False, dtype={"file": str})
+    except (OSError, ValueError) as error:
+        raise unreadable(path, str(error)) from error
+    require_columns(path, table, _COLUMNS)
+    if stated != str(len(table)):
+        raise unreadable(path, f"it states {stated or 'nothing'} as its number of rows and has {len(table):,}")
+    return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    table = read_csv(path, (*_FILE_HEADERS, *_COLUMNS))
+    header = next((name for name in _FILE_HEADERS if name in table), _FILE_HEADERS[0])
+    require_columns(path, table, (header, *_COLUMNS))
+    return table.rename(columns={header: "file"})
 
 
 def _select(faces: pd.DataFrame, writer: DatasetWriter) -> pd.DataFrame:

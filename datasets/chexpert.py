@@ -30,12 +30,10 @@ from cabench.data.dataset import Attribute
 from cabench.data.sources import Source
 from cabench.data.split import held_out
 from cabench.data.writing import DatasetWriter
-from cabench.datasets.sources.area import area_resized
-from cabench.datasets.sources.download import must_be_fetched
-from cabench.datasets.sources.image_files import open_images
-from cabench.datasets.sources.image_rows import write_rows
+from cabench.datasets.sources.download import not_found
+from cabench.datasets.sources.image_files import open_images, write_rows
 from cabench.datasets.sources.label_tables import check, check_files, numbers, read_csv, require_columns
-from cabench.datasets.sources.leaks import note_leak
+from cabench.datasets.sources.resampling import area_resized
 
 TITLE = "CheXpert-v1.0-small"
 TEST_FRACTION = 0.1
@@ -94,12 +92,12 @@ class CheXpert(DatasetBuilder):
         for place in places:
             if (place / "train.csv").is_file() and (place / "train").is_dir():
                 return [Source(TITLE, (place / "train.csv", place / "train"))]
-        raise must_be_fetched(
+        raise not_found(
             TITLE,
             root,
             f"train.csv beside train/ in {', '.join(map(str, places))}",
-            "CheXpert-v1.0-small from the Stanford Machine Learning Group (Stanford AIMI)",
             f"{TITLE}/",
+            "CheXpert-v1.0-small from the Stanford Machine Learning Group (Stanford AIMI)",
         )
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
@@ -110,7 +108,6 @@ class CheXpert(DatasetBuilder):
         check_files(path, table["file"], images)
         rows = _select(table)
         rows["is_test"] = self._is_test(rows)
-        note_leak(writer, rows["patient"], rows["is_test"])
         write_rows(writer, images, rows, (1, SIZE, SIZE), ATTRIBUTES, _prepare)
 
     def _is_test(self, rows: pd.DataFrame) -> np.ndarray:

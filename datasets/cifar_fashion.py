@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cabench.data.dataset import Attribute
-from cabench.datasets.sources import fashion_mnist
 from cabench.datasets.sources.blend import BlendConfig, BlendedPhotographs
+from cabench.datasets.sources.idx import FASHION_MNIST, GARMENTS
 
 
 @dataclass(frozen=True)
@@ -25,5 +25,5 @@ class CifarFashion(BlendedPhotographs):
     name = "cifar_fashion"
     version = 1
     Config = CifarFashionConfig
-    overlays: ClassVar = fashion_mnist
-    salient = Attribute("garment", "salient", "class", fashion_mnist.CLASSES)
+    overlays: ClassVar = FASHION_MNIST
+    salient = Attribute("garment", "salient", "class", GARMENTS)

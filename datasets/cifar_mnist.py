@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cabench.data.dataset import Attribute
-from cabench.datasets.sources import mnist
 from cabench.datasets.sources.blend import BlendConfig, BlendedPhotographs
+from cabench.datasets.sources.idx import MNIST
 
 
 @dataclass(frozen=True)
@@ -38,5 +38,5 @@ class CifarMnist(BlendedPhotographs):
     name = "cifar_mnist"
     version = 1
     Config = CifarMnistConfig
-    overlays: ClassVar = mnist
+    overlays: ClassVar = MNIST
     salient = Attribute("digit", "salient", "class", tuple(str(digit) for digit in range(10)))

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -30,8 +31,9 @@ from cabench.data.dataset import Attribute
 from cabench.data.layout import Split
 from cabench.data.sources import LabelledImages, Source
 from cabench.data.writing import DatasetWriter, SplitWriter
-from cabench.datasets.sources import mnist, sklearn_digits, sprites
-from cabench.datasets.sources.bilinear import bilinear_resized
+from cabench.datasets.sources import sklearn_digits, sprites
+from cabench.datasets.sources.idx import MNIST, IdxFiles
+from cabench.datasets.sources.resampling import bilinear_resized
 from cabench.datasets.sources.strokes import slant, thickness
 from cabench.errors import UserError
 
@@ -48,7 +50,7 @@ QUADRANTS: Mapping[str, tuple[int, int]] = {
 }
 FIXED_DIGITS: Mapping[str, tuple[int, ...]] = {"fixed": (1, 2, 3, 4), "fixed-by-rows": (1, 3, 2, 4)}
 DIGITS = tuple(str(digit) for digit in range(10))
-DIGIT_SOURCES = {"mnist": mnist, "sklearn": sklearn_digits}
+DIGIT_SOURCES: Mapping[str, IdxFiles | ModuleType] = {"mnist": MNIST, "sklearn": sklearn_digits}
 
 SPRITE_ATTRIBUTES = (
     Attribute("shape", "salient", "class", sprites.SHAPES),

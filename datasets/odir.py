@@ -17,7 +17,7 @@ scaling averages as it shrinks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,24 +33,33 @@ from cabench.data.dataset import Attribute
 from cabench.data.sources import Source
 from cabench.data.split import held_out
 from cabench.data.writing import DatasetWriter
-from cabench.datasets.sources import odir
-from cabench.datasets.sources.image_files import open_images
-from cabench.datasets.sources.image_rows import write_rows
-from cabench.datasets.sources.label_tables import check_files
-from cabench.datasets.sources.leaks import note_leak
+from cabench.datasets.sources.download import not_found
+from cabench.datasets.sources.image_files import open_images, write_rows
+from cabench.datasets.sources.label_tables import check, check_files, numbers, read_csv, read_excel, require_columns
+from cabench.errors import UserError
 
+TITLE = "ODIR-5K (preprocessed images)"
+SIDES = ("left", "right")
+KINDS = ("normal", "diabetes", "glaucoma", "cataract", "macular degeneration", "myopia")
 TEST_FRACTION = 0.1
 SIZE = 224
-# At most so many eyes of each kind, in the order of odir.KINDS.
+# At most so many eyes of each kind, in the order of KINDS.
 LIMITS = (2_300, 400, 350, 350, 350, 350)
 LEFT_OUT = 3  # eyes that the released split keeps for pictures
 
 ATTRIBUTES = (
-    Attribute("subtype", "salient", "class", odir.KINDS[1:]),
+    Attribute("subtype", "salient", "class", KINDS[1:]),
     Attribute("age", "common", "real"),
     Attribute("sex", "common", "class", ("female", "male")),
-    Attribute("eye", "common", "class", odir.SIDES),
+    Attribute("eye", "common", "class", SIDES),
 )
+
+_LABELS, _PUBLISHED, _IMAGES = "data.xlsx", "full_df.csv", "preprocessed_images"
+_KIND_COLUMNS: Mapping[str, str] = dict(zip(("N", "D", "G", "C", "A", "M"), KINDS, strict=True))
+_SIDE_COLUMNS: Mapping[str, str] = {"Left-Fundus": "left", "Right-Fundus": "right"}
+_SEXES = ("Female", "Male")
+_UNKNOWN_AGE = 1
+_COLUMNS = ("ID", "Patient Age", "Patient Sex", *_SIDE_COLUMNS, *_KIND_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -72,13 +81,32 @@ class Odir(DatasetBuilder):
     config: OdirConfig
 
     def locate(self, root: Path | None) -> Sequence[Source]:
-        """The two tables and the images."""
-        return [odir.locate(root or download_folder())]
+        """The tables and the images, in `odir/`, `ODIR-5K/` or the folder itself, in the layout that Kaggle publishes.
+
+        These are `full_df.csv`, the list of preprocessed images, `preprocessed_images/`, and the labels of all
+        patients, `data.xlsx`, beside them or in `ODIR-5K/` or `ODIR-5K/ODIR-5K/`.
+        """
+        root = root or download_folder()
+        places = (root / "odir", root / "ODIR-5K", root)
+        for place in places:
+            found = (place / inner / _LABELS for inner in ("", "ODIR-5K", "ODIR-5K/ODIR-5K"))
+            labels = next((path for path in found if path.is_file()), None)
+            if labels is not None and (place / _PUBLISHED).is_file() and (place / _IMAGES).is_dir():
+                return [Source(TITLE, (labels, place / _PUBLISHED, place / _IMAGES))]
+        raise not_found(
+            TITLE,
+            root,
+            f"{_PUBLISHED} and {_IMAGES}/ with {_LABELS} beside them or in ODIR-5K/ODIR-5K/, in "
+            f"{', '.join(map(str, places))}",
+            "odir/",
+            "the archive of Ocular Disease Recognition, ODIR-5K, which Peking University and Shanggong Medical "
+            "Technology collected and Kaggle hands out",
+        )
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
         """Write both splits, background first."""
         labels, published, place = sources[0].files
-        eyes = odir.read_eyes(labels, published)
+        eyes = read_eyes(labels, published)
         images = open_images(place)
         check_files(published, eyes["file"], images)
         rows = _select(eyes)
@@ -87,13 +115,55 @@ class Odir(DatasetBuilder):
         else:
             rows = rows[LEFT_OUT:].copy()
             rows["is_test"] = held_out(rows["file"], rows["is_target"], TEST_FRACTION, self.config.seed)
-        note_leak(writer, rows["patient"], rows["is_test"])
         write_rows(writer, images, rows, (3, SIZE, SIZE), ATTRIBUTES, _prepare)
+
+
+def read_eyes(labels: Path, published: Path) -> pd.DataFrame:
+    """Read the labels of every preprocessed image.
+
+    Args:
+        labels: `data.xlsx`, one row a patient.
+        published: `full_df.csv`, whose `filename` names the images that were published: some eyes have none.
+
+    Returns:
+        One row an eye, patients in the order of the table, left before right: `file`, `patient` (str), `eye` and `sex`
+        (int64, indices into `SIDES` and ("female", "male")), `age` (float64, years, NaN where unknown) and, float64, 0
+        or 1, a column for each of `KINDS`.
+
+    Raises:
+        UserError: naming the table that is damaged or lacks a column, the patient whose value is not allowed, or an
+            image that is listed without labels.
+    """
+    table = read_excel(labels, _COLUMNS)
+    require_columns(labels, table, _COLUMNS)
+    check(labels, table, "ID", "ID", table["ID"].notna() & ~table["ID"].duplicated(), ["a number of its own"])
+    sex = table["Patient Sex"]
+    check(labels, table, "Patient Sex", "ID", sex.isin(_SEXES), _SEXES)
+    age = pd.to_numeric(table["Patient Age"], errors="coerce")
+    check(labels, table, "Patient Age", "ID", age.between(0, 150), ["a number of years"])
+    for column in _SIDE_COLUMNS:
+        check(labels, table, column, "ID", table[column].notna(), ["a file name"])
+    patients = pd.DataFrame(
+        {
+            "patient": table["ID"].astype(str),
+            "age": age.astype("float64").where(age != _UNKNOWN_AGE),
+            "sex": (sex == _SEXES[1]).astype("int64"),
+            **{kind: numbers(labels, table, column, "ID", (0, 1)) for column, kind in _KIND_COLUMNS.items()},
+        }
+    )
+    sides = [patients.assign(file=table[c], eye=SIDES.index(side)) for c, side in _SIDE_COLUMNS.items()]
+    eyes = pd.concat(sides).sort_index(kind="stable")
+    listed = read_csv(published, ("filename",))
+    require_columns(published, listed, ("filename",))
+    unknown = listed["filename"][~listed["filename"].isin(eyes["file"])]
+    if not unknown.empty:
+        raise UserError(f"{published} lists {unknown.iloc[0]}, for which {labels} has no patient; replace both tables.")
+    return eyes[eyes["file"].isin(listed["filename"])].reset_index(drop=True)
 
 
 def _select(eyes: pd.DataFrame) -> pd.DataFrame:
     """The first eyes of each kind, for those that have exactly one kind."""
-    kinds = eyes[list(odir.KINDS)] == 1
+    kinds = eyes[list(KINDS)] == 1
     rows = eyes[kinds.sum(axis=1) == 1].copy()
     rows["kind"] = kinds.loc[rows.index].to_numpy().argmax(axis=1)
     rows["subtype"] = rows["kind"] - 1  # -1, undefined, for normal eyes

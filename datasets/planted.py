@@ -19,7 +19,7 @@ import numpy as np
 from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
-from cabench.data.layout import Split
+from cabench.data.layout import SPLITS
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
 
@@ -61,8 +61,7 @@ class Planted(DatasetBuilder):
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
         """Write both splits: all 225 combinations, `repeats` times for each population."""
         combinations = np.array(list(product(range(3), range(5), range(3), range(5))) * self.config.repeats)
-        splits: tuple[Split, Split] = ("train", "test")
-        for offset, split in enumerate(splits):
+        for offset, split in enumerate(SPLITS):
             generator = np.random.default_rng([self.config.seed, offset])
             with writer.split(split, 2 * len(combinations), (1, SIZE, SIZE), ATTRIBUTES) as out:
                 for is_target in (False, True):

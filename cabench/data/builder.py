@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import h5py
 from filelock import FileLock
 
 from cabench.config import Settings
@@ -109,7 +108,10 @@ class DatasetBuilder(DatasetProvider):
                 if not path.exists():
                     remove_left_behind(path)
                     with replacing_hdf5(path) as file:
-                        _write(self, sources, file)
+                        writer = DatasetWriter(file)
+                        self.build(sources, writer)
+                        provenance = [entry for source in sources for entry in source.provenance()]
+                        writer.finish(self.name, self.version, self.config.to_dict(), provenance)
         except OSError as error:
             raise UserError(
                 f"Data set {self.name!r} could not be built: {error}. Its sources must be readable, and there must be "
@@ -129,10 +131,3 @@ class DatasetBuilder(DatasetProvider):
             }
         )
         return cache_folder() / "datasets" / f"{self.name}-{key[:16]}.h5"
-
-
-def _write(builder: DatasetBuilder, sources: Sequence[Source], file: h5py.File) -> None:
-    writer = DatasetWriter(file)
-    builder.build(sources, writer)
-    provenance = [entry for source in sources for entry in source.provenance()]
-    writer.finish(builder.name, builder.version, builder.config.to_dict(), provenance)

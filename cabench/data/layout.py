@@ -198,7 +198,7 @@ def _check_header(file: h5py.File, findings: Findings) -> None:
     if "builder_version" in attrs and not _is_integer(attrs["builder_version"]):
         findings.error("the attribute 'builder_version' of / is not a whole number")
     for name, (kind, wanted) in JSON_ATTRIBUTES.items():
-        if name in attrs and not _is_json(attrs[name], kind):
+        if name in attrs and not _passes(parse_json, attrs[name], kind):
             findings.error(f"the attribute {name!r} of / is not {wanted}, written as JSON")
 
 
@@ -207,16 +207,12 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    try:
-        check_tree(value)
-    except ValueError:
-        return False
-    return isinstance(value, str)
+    return isinstance(value, str) and _passes(check_tree, value)
 
 
-def _is_json(text: Any, kind: type) -> bool:
+def _passes(check: Callable[..., object], *given: Any) -> bool:
     try:
-        parse_json(text, kind)
+        check(*given)
     except (ValueError, TypeError):
         return False
     return True

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cabench.data.digests import content_digest, listing
+from cabench.data.cache import content_digest, listing
 from cabench.errors import UserError
 
 

@@ -97,9 +97,9 @@ class DatasetWriter:
         self._file = file
         self._notes: list[str] = []
 
-    def note(self, text: str) -> None:
-        """Keep a sentence that whoever uses the data must know, e.g. that fewer images were found than wanted."""
-        self._notes.append(text)
+    def note(self, *texts: str) -> None:
+        """Keep sentences that whoever uses the data must know, e.g. that fewer images were found than wanted."""
+        self._notes += texts
 
     @contextmanager
     def split(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -22,7 +21,8 @@ from cabench.data.layout import SPLITS, Split
 from cabench.data.sources import LabelledImages, Source
 from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources import cifar10
-from cabench.datasets.sources.bilinear import bilinear_resized
+from cabench.datasets.sources.idx import IdxFiles
+from cabench.datasets.sources.resampling import bilinear_resized
 from cabench.errors import UserError
 
 PADDING = 2  # pixels on each side of a second image of 28 x 28 that is padded to a photograph's 32 x 32
@@ -66,11 +66,11 @@ class BlendedPhotographs(DatasetBuilder):
     """Blends one source's images into photographs; see the module.
 
     Attributes:
-        overlays: the module of the second source, which has MNIST's numbers of images and its format.
+        overlays: the second source.
         salient: the attribute that its labels are.
     """
 
-    overlays: ClassVar[ModuleType]
+    overlays: ClassVar[IdxFiles]
     salient: ClassVar[Attribute]
     config: BlendConfig
 

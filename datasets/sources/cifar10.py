@@ -6,10 +6,8 @@ import hashlib
 import io
 import lzma
 import pickle
-import struct
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from cabench.data.decoding import UNDECODABLE
 from cabench.data.sources import LabelledImages, Source
-from cabench.datasets.sources.download import from_cache, not_found
-from cabench.datasets.sources.fetch import fetch
+from cabench.datasets.sources.download import fetch, from_cache, not_found
 from cabench.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -32,11 +30,12 @@ _IMAGE_SHAPE = (3, 32, 32)
 _BATCHES = "cifar-10-batches-py"
 _BATCH_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
 _ARCHIVE = "cifar10-images.tar.xz"
+_BATCHES_AT = (_BATCHES, f"cifar10/{_BATCHES}")
+_FOLDERS_AT = ("CIFAR10-images", "cifar10/CIFAR10-images", "cifar10", ".")
+_ARCHIVE_AT = (f"cifar10/{_ARCHIVE}", _ARCHIVE)
 _LAYOUT = f"{_BATCHES}/, CIFAR10-images/ or {_ARCHIVE}"
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-# What Pillow's readers of the two formats raise for content that is cut short or damaged.
-_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 # A compressed 32x32 image is far smaller; no file makes the reader hold more than this.
 _LARGEST_FILE = 1 << 20
 
@@ -98,31 +97,16 @@ def _title(image_format: str) -> str:
     return f"{TITLE} ({image_format})"
 
 
-def _batches_places(root: Path) -> tuple[Path, ...]:
-    return root / _BATCHES, root / "cifar10" / _BATCHES
-
-
-def _class_folder_places(root: Path) -> tuple[Path, ...]:
-    return root / "CIFAR10-images", root / "cifar10" / "CIFAR10-images", root / "cifar10", root
-
-
-def _archive_places(root: Path) -> tuple[Path, ...]:
-    return root / "cifar10" / _ARCHIVE, root / _ARCHIVE
-
-
 def _looked_for(root: Path) -> str:
-    def listed(paths: Iterable[Path]) -> str:
-        return ", ".join(str(path) for path in paths)
-
-    return (
-        f"the folder {listed(_batches_places(root))}; {{train,test}}/<class>/*.jpg or *.png in "
-        f"{listed(_class_folder_places(root))}; the archive {listed(_archive_places(root))}"
+    batches, folders, archives = (
+        ", ".join(str(root / place) for place in places) for places in (_BATCHES_AT, _FOLDERS_AT, _ARCHIVE_AT)
     )
+    return f"the folder {batches}; {{train,test}}/<class>/*.jpg or *.png in {folders}; the archive {archives}"
 
 
 def _find_batches(root: Path) -> Source | None:
     # An incomplete folder counts as found: passing on to the JPEGs would quietly give other pixels than were meant.
-    return next((Source(TITLE, (folder,)) for folder in _batches_places(root) if folder.is_dir()), None)
+    return next((Source(TITLE, (root / place,)) for place in _BATCHES_AT if (root / place).is_dir()), None)
 
 
 def _find_all_batches(root: Path) -> Source | None:
@@ -132,7 +116,7 @@ def _find_all_batches(root: Path) -> Source | None:
 
 
 def _find_class_folders(root: Path) -> Source | None:
-    for base in _class_folder_places(root):
+    for base in (root / place for place in _FOLDERS_AT):
         firsts = [_first_image(base / split) for split in _SPLITS]
         found = [first for first in firsts if first is not None]
         if len(found) == 1:
@@ -152,7 +136,7 @@ def _first_image(split: Path) -> Path | None:
 
 
 def _find_archive(root: Path) -> Source | None:
-    return next((Source(_title("JPEG"), (path,)) for path in _archive_places(root) if path.is_file()), None)
+    return next((Source(_title("JPEG"), (root / at,)) for at in _ARCHIVE_AT if (root / at).is_file()), None)
 
 
 def _download(folder: Path) -> None:
@@ -247,47 +231,41 @@ class _ImageFile(NamedTuple):
     called: str
 
 
-class _Rows:
-    """The images of one split as they come in, put in order at the end.
-
-    The pixels stand in one growing buffer that becomes the array itself, so that they are in memory once.
-    """
-
-    def __init__(self) -> None:
-        self._pixels = bytearray()
-        self._keys: dict[tuple[int, str], str] = {}
-
-    def add(self, file: _ImageFile, image_format: str) -> None:
+def _read_image_files(files: Iterator[_ImageFile], source: Source) -> tuple[LabelledImages, LabelledImages]:
+    image_format = "PNG" if source.title == _title("PNG") else "JPEG"
+    found: dict[str, dict[tuple[int, str], tuple[str, bytes]]] = {split: {} for split in _SPLITS}
+    for file in files:
         if file.class_name not in CLASSES:
             raise UserError(
                 f"{file.called} is in a class folder {file.class_name!r}; allowed are {', '.join(CLASSES)}. "
                 "Remove or rename that folder."
             )
-        key = (CLASSES.index(file.class_name), file.name)
-        if key in self._keys:
-            raise UserError(f"{file.called} is there twice, first as {self._keys[key]}; remove one of them.")
-        self._pixels += _decoded(file, image_format)
-        self._keys[key] = file.called
-
-    def finished(self, split: str, source: Source) -> LabelledImages:
-        """The split with the classes in turn."""
-        classes = np.array([label for label, _ in self._keys], dtype=np.int64)
-        for index, name in enumerate(CLASSES):
-            if not (classes == index).any():
-                places = ", ".join(str(path) for path in source.files)
-                raise UserError(f"No image in {split}/{name} of {places}; each of the ten classes is wanted there.")
-        order = _in_turn(list(self._keys))
-        images = np.frombuffer(self._pixels, np.uint8).reshape(-1, *_IMAGE_SHAPE)
-        _reorder(images, order)
-        return LabelledImages(images, classes[order])
+        rows, key = found[file.split], (CLASSES.index(file.class_name), file.name)
+        if key in rows:
+            raise UserError(f"{file.called} is there twice, first as {rows[key][0]}; remove one of them.")
+        rows[key] = file.called, _decoded(file, image_format)
+    train, test = (_in_turn(split, rows, source) for split, rows in found.items())
+    return train, test
 
 
-def _read_image_files(files: Iterator[_ImageFile], source: Source) -> tuple[LabelledImages, LabelledImages]:
-    image_format = "PNG" if source.title == _title("PNG") else "JPEG"
-    train, test = _Rows(), _Rows()
-    for file in files:
-        (train if file.split == "train" else test).add(file, image_format)
-    return train.finished("train", source), test.finished("test", source)
+def _in_turn(split: str, rows: dict[tuple[int, str], tuple[str, bytes]], source: Source) -> LabelledImages:
+    """The images of a split with the classes in turn, and the files of each class by name.
+
+    Args:
+        split: for messages.
+        rows: by class index and file name, what messages call the file, and its pixels.
+        source: for messages.
+    """
+    keys = sorted(rows)
+    classes = np.array([index for index, _ in keys], dtype=np.int64)
+    for index, name in enumerate(CLASSES):
+        if index not in classes:
+            places = ", ".join(str(path) for path in source.files)
+            raise UserError(f"No image in {split}/{name} of {places}; each of the ten classes is wanted there.")
+    rank = np.arange(len(keys)) - np.searchsorted(classes, classes)
+    order = np.lexsort((classes, rank))
+    pixels = bytearray().join(rows[keys[row]][1] for row in order)
+    return LabelledImages(np.frombuffer(pixels, np.uint8).reshape(-1, *_IMAGE_SHAPE), classes[order])
 
 
 def _is_hidden(*names: str) -> bool:
@@ -363,35 +341,6 @@ def _decoded(file: _ImageFile, image_format: str) -> bytes:
                 width, height = image.size
                 raise UserError(f"{file.called} has {width}x{height} pixels where 32x32 are wanted; replace it.")
             pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise UserError(f"{file.called} cannot be decoded as {image_format} ({error}); replace it.") from error
     return pixels.transpose(2, 0, 1).tobytes()
-
-
-def _in_turn(keys: list[tuple[int, str]]) -> np.ndarray:
-    """The order, int64 (n,), that takes the classes in turn and the files of each by name.
-
-    Args:
-        keys: class index and file name of each image.
-    """
-    by_class = sorted(range(len(keys)), key=lambda row: keys[row])
-    classes = np.array([keys[row][0] for row in by_class])
-    rank = np.arange(len(keys)) - np.searchsorted(classes, classes)
-    return np.array(by_class)[np.lexsort((classes, rank))]
-
-
-def _reorder(images: np.ndarray, order: np.ndarray) -> None:
-    """`images[:] = images[order]` without a second copy of the images: each cycle of the permutation in turn."""
-    sources = order.tolist()
-    done = [False] * len(sources)
-    for start in range(len(sources)):
-        if done[start]:
-            continue
-        first = images[start].copy()
-        row = start
-        while sources[row] != start:
-            images[row] = images[sources[row]]
-            done[row] = True
-            row = sources[row]
-        images[row] = first
-        done[row] = True

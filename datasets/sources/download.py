@@ -1,50 +1,53 @@
-"""Filling the download cache once, and the words for files that are missing."""
+"""Downloading: one file, with its checksum and its progress, from where an earlier try was cut off; the download cache,
+filled once; and the words for what is missing.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tarfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from filelock import FileLock
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cabench.data.cache import download_folder
 from cabench.data.sources import Source
 from cabench.errors import UserError
 
+TIMEOUT_S = 30.0  # without a byte
+BLOCK = 1 << 18  # bytes read at a time
+PLAIN_EVERY_S = 15.0  # between lines on progress, where there is no terminal
 
-def not_found(title: str, root: Path, looked_for: str, layout: str) -> UserError:
-    """The error for a folder, named by the user, that does not hold a source.
+
+def not_found(title: str, root: Path, looked_for: str, layout: str, owner: str = "") -> UserError:
+    """The error for a folder that does not hold a source.
 
     Args:
         title: the source's title, e.g. "MNIST".
-        root: the folder that the user named.
-        looked_for: the files wanted and the places that were tried.
-        layout: what the folder should hold, e.g. "MNIST/raw/".
-    """
-    absent = "" if root.is_dir() else ", which is not a folder"
-    return UserError(
-        f"{title} was not found in {root}{absent}: looked for {looked_for}. "
-        f"Set CABENCH_DATA or --data-root to a folder that holds {layout}."
-    )
-
-
-def must_be_fetched(title: str, root: Path, looked_for: str, owner: str, layout: str) -> UserError:
-    """The error for a source that only its owner may hand out, where it is not there.
-
-    Args:
-        title: the source's title, e.g. "CelebA".
         root: the folder that was searched.
         looked_for: the files wanted and the places that were tried.
-        owner: what to fetch, and from whom.
-        layout: what the folder should hold, e.g. "celeba/".
+        layout: what the folder should hold, e.g. "MNIST/raw/".
+        owner: what to get, and from whom, of a source that only its owner may hand out.
     """
     absent = "" if root.is_dir() else ", which is not a folder"
-    return UserError(
-        f"{title} was not found in {root}{absent}: looked for {looked_for}. Its licence does not let it be downloaded "
-        f"for you: get {owner}, agree to the terms, and put it as {layout} into a folder that CABENCH_DATA or "
-        "--data-root names."
-    )
+    advice = f"Set CABENCH_DATA or --data-root to a folder that holds {layout}."
+    if owner:
+        advice = (
+            f"Its licence does not let it be downloaded for you: get {owner}, agree to the terms, and put it as "
+            f"{layout} into a folder that CABENCH_DATA or --data-root names."
+        )
+    return UserError(f"{title} was not found in {root}{absent}: looked for {looked_for}. {advice}")
 
 
 def from_cache(
@@ -90,3 +93,136 @@ def _failed(title: str, wanted: str, layout: str, folder: Path, reason: str) -> 
         f"{title} could not be downloaded ({reason}); looked for {wanted} in {folder}. "
         f"Set CABENCH_DATA or --data-root to a folder that holds {layout}, or try again with network access."
     )
+
+
+class FetchError(OSError):
+    """A file could not be had; the text says from where, and why."""
+
+
+def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
+    """Download a file from the first of several addresses that gives it whole.
+
+    What has come is kept beside it as `<name>.part` until it is whole; a later try, in this call or another, asks for
+    the rest alone, where the server gives parts. Callers see to it that no two processes fetch to one place at once.
+
+    Args:
+        urls: addresses of the same content, in the order of preference.
+        path: where to put it; its folder is made.
+        md5: of the content, in hexadecimal digits.
+
+    Raises:
+        FetchError: when no address gives it: for each the reason, a checksum that differs among them, in which case
+            what had come is deleted.
+        OSError: when the folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    reasons = []
+    for url in urls:
+        try:
+            _complete(url, partial)
+            _check(url, partial, md5)
+        except (FetchError, HTTPException) as error:
+            reasons.append(f"{url}: {error}")
+        else:
+            partial.replace(path)
+            return
+    raise FetchError("; ".join(reasons))
+
+
+def _complete(url: str, partial: Path) -> None:
+    """Continue a partial file to its end, asking again after each cut as long as that brings it further."""
+    while True:
+        before = _size(partial)
+        try:
+            _append(url, partial)
+            return
+        except (FetchError, HTTPException):
+            if _size(partial) <= before:
+                raise
+
+
+def _append(url: str, partial: Path) -> None:
+    """Ask once for what a partial file lacks and append it; a server that gives no parts sends all of it anew."""
+    have = _size(partial)
+    headers = {"User-Agent": "cabench", **({"Range": f"bytes={have}-"} if have else {})}
+    try:
+        response = urlopen(Request(url, headers=headers), timeout=TIMEOUT_S)
+    except OSError as error:
+        if isinstance(error, HTTPError) and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # There is no more: the checksum tells whether the file is whole.
+        raise FetchError(str(error)) from error
+    with response:
+        given = response.headers.get("Content-Range", "")
+        if response.status == HTTPStatus.PARTIAL_CONTENT and not given.startswith(f"bytes {have}-"):
+            raise FetchError(f"it was asked for the part from byte {have:,} and gave {given or 'another'}")
+        if response.status != HTTPStatus.PARTIAL_CONTENT:
+            have = 0
+        length = response.headers.get("Content-Length")
+        whole = have + int(length) if length is not None else None
+        with partial.open("ab" if have else "wb") as out, transfer(partial.stem, whole, have) as advance:
+            while block := _read(response):
+                out.write(block)
+                advance(len(block))
+            out.flush()
+            os.fsync(out.fileno())
+    if whole is not None and _size(partial) < whole:
+        raise FetchError(
+            f"the connection was cut after {_size(partial):,} of {whole:,} bytes, which are kept for the next try"
+        )
+
+
+def _read(response: HTTPResponse) -> bytes:
+    """The next bytes of a response; none at its end, whether or not it was cut."""
+    try:
+        return response.read(BLOCK)
+    except OSError as error:
+        raise FetchError(str(error)) from error
+
+
+def _check(url: str, partial: Path, md5: str) -> None:
+    with partial.open("rb") as stream:
+        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != md5:
+        partial.unlink()
+        raise FetchError(f"its MD5 checksum is {found} where {md5} was published, so what had come was deleted")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def transfer(title: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
+    """Tell how far a download is: a bar on a terminal, else one line when it begins and one every few seconds.
+
+    Args:
+        title: what is downloaded.
+        total: its size in bytes, None where the server does not say.
+        done: bytes that were there before.
+
+    Yields:
+        A function to be told of every further piece, in bytes.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        with Progress(TextColumn("{task.description}", markup=False), *columns, console=console) as progress:
+            task = progress.add_task(title, total=total, completed=done)
+            yield lambda count: progress.advance(task, count)
+        return
+    size = f" of {decimal(total)}" if total is not None else ""
+    said = time.monotonic()
+
+    def advance(count: int) -> None:
+        nonlocal done, said
+        done += count
+        if time.monotonic() - said > PLAIN_EVERY_S:
+            said = time.monotonic()
+            say(f"{title}: {decimal(done)}{size}")
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    say(f"Downloading {title}: {decimal(done)}{size}")
+    yield advance

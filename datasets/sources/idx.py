@@ -1,4 +1,4 @@
-"""Images and labels in four IDX files, the form in which MNIST was published and others after it."""
+"""MNIST and Fashion-MNIST: 60,000 + 10,000 grey images of 28x28 of ten classes, in four IDX files each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cabench.data.sources import LabelledImages, Source
-from cabench.datasets.sources.download import from_cache, not_found
-from cabench.datasets.sources.fetch import fetch
+from cabench.datasets.sources.download import fetch, from_cache, not_found
 from cabench.errors import UserError
 
 _TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
@@ -66,6 +65,21 @@ class IdxFiles:
             raise not_found(self.title, root, self._looked_for(root), layout)
         return source
 
+    def read(self, source: Source) -> tuple[LabelledImages, LabelledImages]:
+        """Read the training and the test split.
+
+        Args:
+            source: what `locate` gave.
+
+        Returns:
+            Train and test: images uint8 (n, 28, 28) in [0, 255], bright on black, labels int64 (n,) in [0, 9].
+
+        Raises:
+            UserError: for a file that is damaged, or that does not hold 28x28 images or their labels; naming it.
+        """
+        train_images, train_labels, test_images, test_labels = source.files
+        return _read_split(train_images, train_labels), _read_split(test_images, test_labels)
+
     def _find(self, root: Path) -> Source | None:
         for place in self._places(root):
             found = [_find_one(place, name) for name in _NAMES]
@@ -94,20 +108,16 @@ class IdxFiles:
                 fetch([mirror + name for mirror in published.mirrors], place / name, md5)
 
 
-def read(source: Source) -> tuple[LabelledImages, LabelledImages]:
-    """Read the training and the test split.
-
-    Args:
-        source: what `IdxFiles.locate` gave.
-
-    Returns:
-        Train and test: images uint8 (n, 28, 28) in [0, 255], bright on black, labels int64 (n,) in [0, 9].
-
-    Raises:
-        UserError: for a file that is damaged, or that does not hold 28x28 images or their labels; naming it.
-    """
-    train_images, train_labels, test_images, test_labels = source.files
-    return _read_split(train_images, train_labels), _read_split(test_images, test_labels)
+# Its files alone are often unpacked without torchvision's folders.
+MNIST = IdxFiles("MNIST", "MNIST", ("MNIST/raw", "raw", "."))
+# Xiao et al., 2017. Not in the root itself: MNIST's files have the same names there. The second place is Debian's, in
+# /usr/share/datasets.
+FASHION_MNIST = IdxFiles("Fashion-MNIST", "FashionMNIST", ("FashionMNIST/raw", "fashion-mnist"))
+# As published, in lower case, in the order of the labels.
+GARMENTS = (
+    *("t-shirt/top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -1,32 +1,31 @@
-"""JPEG files by name, in a folder or in a zip archive, decoded by several threads in the order that is asked for."""
+"""JPEG files by name, in a folder or in a zip archive, and the splits of a data set made of them."""
 
 from __future__ import annotations
 
 import io
 import os
 import re
-import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from cabench.data.processors import workers
+from cabench.data.dataset import Attribute
+from cabench.data.decoding import UNDECODABLE, in_threads
+from cabench.data.layout import SPLITS
+from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 
-CHUNK = 250  # images decoded at a time: 38 MB of 224 x 224 colour
 Prepare = Callable[[Image.Image], np.ndarray]
 
 _SUFFIXES = (".jpg", ".jpeg")
 # A photograph is far smaller; no file makes the reader hold more than this, and one that is larger counts as cut short.
 _LARGEST_FILE = 1 << 26
-# What Pillow's reader raises for content that is cut short or damaged, and a `Prepare` for an image of the wrong size.
-_UNUSABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 # What zipfile raises for a damaged member, a missing password and a compression that it does not know.
 _DAMAGED_MEMBER = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 
@@ -135,8 +134,52 @@ def open_images(path: Path) -> ImageFiles:
     return images
 
 
+def write_rows(
+    writer: DatasetWriter,
+    images: ImageFiles,
+    rows: pd.DataFrame,
+    shape: tuple[int, int, int],
+    attributes: Sequence[Attribute],
+    prepare: Prepare,
+) -> None:
+    """Decode and write both splits, in each background first, and each population in the order of the rows.
+
+    Args:
+        writer: of the data set.
+        images: the files.
+        rows: one an image: `file` (name), `is_target` and `is_test` (bool), and a column for each attribute. Where
+            there is a `patient` and some stand in both splits, that is noted.
+        shape: (channels, height, width) of what `prepare` makes.
+        attributes: what is known of the images.
+        prepare: makes the stored pixels; see `decoded`.
+
+    Raises:
+        UserError: for a file that cannot be used, and where a split would lack a population.
+    """
+    if "patient" in rows:
+        shared = set(rows["patient"][rows["is_test"]]) & set(rows["patient"][~rows["is_test"]])
+        if shared:
+            writer.note(
+                f"LEAKY SPLIT: images of {len(shared):,} patients stand in both splits, so that scores are too high; "
+                'split = "patient-disjoint" has none.'
+            )
+    for split in SPLITS:
+        part = rows[rows["is_test"] == (split == "test")]
+        populations = {is_target: part[part["is_target"] == is_target] for is_target in (False, True)}
+        for is_target, population in populations.items():
+            if population.empty:
+                kind = "target" if is_target else "background"
+                raise UserError(f"{images.path} has no {kind} images for the {split} split; complete the images.")
+        with writer.split(split, len(part), shape, attributes) as out:
+            for is_target, population in populations.items():
+                values = {attribute.name: population[attribute.name].to_numpy() for attribute in attributes}
+                names = population["file"].tolist()
+                for span, pixels in decoded(images, names, prepare):
+                    out.append(pixels, is_target, {name: column[span] for name, column in values.items()}, names[span])
+
+
 def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Iterator[tuple[slice, np.ndarray]]:
-    """Decode files, `CHUNK` at a time, by as many threads as this process may use processors.
+    """Decode files, some at a time, by as many threads as this process may use processors.
 
     Args:
         images: where the files are.
@@ -157,18 +200,15 @@ def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Itera
         try:
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
                 return prepare(image)
-        except _UNUSABLE as error:
+        except UNDECODABLE as error:
             reason = "it is no JPEG file" if isinstance(error, UnidentifiedImageError) else error
             raise UserError(
                 f"{images.called(name)} cannot be used ({reason}); replace it by an undamaged copy."
             ) from error
 
-    # Pillow lets other threads run while it decodes and resizes, which is nearly all that is done here.
-    with ThreadPoolExecutor(workers()) as pool:
-        for start in range(0, len(names), CHUNK):
-            rows = slice(start, min(start + CHUNK, len(names)))
-            # Given its order, since stacking transposed images would keep theirs, which is slow to store.
-            yield rows, np.array(list(pool.map(load, names[rows])), order="C")
+    for rows, loaded in in_threads(load, names):
+        # Given its order, since stacking transposed images would keep theirs, which is slow to store.
+        yield rows, np.array(loaded, order="C")
 
 
 def _walk(folder: Path) -> Iterator[str]:

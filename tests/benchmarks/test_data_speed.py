@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cabench.data import decoding
 from cabench.datasets.celeba import CelebA
-from cabench.datasets.sources import image_files, sprites
+from cabench.datasets.sources import sprites
 from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 
@@ -77,7 +78,7 @@ def test_decoding_celeba_alone(benchmark, faces):
             image.load()
 
     def decode_all() -> None:
-        with ThreadPoolExecutor(image_files.workers()) as pool:
+        with ThreadPoolExecutor(decoding.workers()) as pool:
             list(pool.map(decode, paths))
 
     benchmark.pedantic(decode_all, rounds=3)

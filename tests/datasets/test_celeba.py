@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from cabench.config import ConfigError
+from cabench.data import decoding
 from cabench.data.cache import download_folder
 from cabench.data.file import DatasetFile
 from cabench.datasets import celeba
 from cabench.datasets.celeba import CelebA, CelebAConfig
-from cabench.datasets.sources import image_files
 from cabench.errors import UserError
 
 FACES = 90
@@ -249,10 +249,10 @@ class TestReproducible:
     def test_every_layout_and_number_of_workers_gives_the_same_content(
         self, build_at, root: Path, faces: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(image_files, "CHUNK", 7)
+        monkeypatch.setattr(decoding, "CHUNK", 7)
         contents = {}
         for workers in (1, 3):
-            monkeypatch.setattr(image_files, "workers", lambda workers=workers: workers)
+            monkeypatch.setattr(decoding, "workers", lambda workers=workers: workers)
             contents[f"{workers} workers"] = build_at(CelebA(), root).info.content_sha256
         folder = root / "celeba"
         (folder / "list_attr_celeba.txt").unlink()
@@ -262,7 +262,7 @@ class TestReproducible:
         contents["the folder itself"] = build_at(CelebA(), folder).info.content_sha256
         zip_up(folder, faces, **{"__MACOSX/img_align_celeba/._000001.jpg": b"left by an archiver"})
         contents["zip"] = build_at(CelebA(), root).info.content_sha256
-        monkeypatch.setattr(image_files, "CHUNK", 1000)
+        monkeypatch.setattr(decoding, "CHUNK", 1000)
         contents["one chunk"] = build_at(CelebA(), root).info.content_sha256
 
         assert len(set(contents.values())) == 1, contents
@@ -291,7 +291,7 @@ class TestBadInput:
     def test_the_first_of_two_corrupt_images_is_named_whatever_the_workers(
         self, refused, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(image_files, "workers", lambda: 3)
+        monkeypatch.setattr(decoding, "workers", lambda: 3)
         folder = root / "celeba" / "img_align_celeba"
         for name in selected():
             (folder / name).write_bytes(b"")

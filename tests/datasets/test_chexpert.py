@@ -14,10 +14,10 @@ from PIL import Image
 from sklearn.model_selection import train_test_split
 
 from cabench.config import ConfigError
+from cabench.data import decoding
 from cabench.data.file import DatasetFile
 from cabench.datasets import chexpert
 from cabench.datasets.chexpert import CheXpert, CheXpertConfig
-from cabench.datasets.sources import image_files
 from cabench.errors import UserError
 
 FINDINGS = (
@@ -186,10 +186,10 @@ class TestConstruction:
     def test_same_content_on_two_runs_with_one_or_three_workers_and_without_the_outer_folder(
         self, build_at, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(image_files, "CHUNK", 11)
+        monkeypatch.setattr(decoding, "CHUNK", 11)
         contents = set()
         for workers in (1, 3):
-            monkeypatch.setattr(image_files, "workers", lambda workers=workers: workers)
+            monkeypatch.setattr(decoding, "workers", lambda workers=workers: workers)
             contents.add(build_at(CheXpert(), root).info.content_sha256)
         contents.add(build_at(CheXpert(), root / "CheXpert-v1.0-small").info.content_sha256)
         assert len(contents) == 1

@@ -10,7 +10,8 @@ import pytest
 
 from cabench.data.sources import LabelledImages, Source
 from cabench.datasets import cifar_fashion, cifar_mnist
-from cabench.datasets.sources import blend, cifar10, fashion_mnist, mnist
+from cabench.datasets.sources import blend, cifar10
+from cabench.datasets.sources.idx import IdxFiles
 from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 
@@ -35,13 +36,10 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CABENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(blend, "TRAIN_SIZE", 400)
     monkeypatch.setattr(blend, "TEST_SIZES", {"full": 100})
-    for module, title, content in (
-        (cifar10, "CIFAR-10", PHOTOGRAPHS),
-        (mnist, "MNIST", OVERLAYS),
-        (fashion_mnist, "Fashion-MNIST", OVERLAYS),
-    ):
-        monkeypatch.setattr(module, "locate", lambda root, title=title: Source(title))
-        monkeypatch.setattr(module, "read", lambda source, content=content: content)
+    monkeypatch.setattr(cifar10, "locate", lambda root: Source("CIFAR-10"))
+    monkeypatch.setattr(cifar10, "read", lambda source: PHOTOGRAPHS)
+    monkeypatch.setattr(IdxFiles, "locate", lambda self, root: Source(self.title))
+    monkeypatch.setattr(IdxFiles, "read", lambda self, source: OVERLAYS)
 
 
 def test_pixels_are_those_of_the_blend_with_digits_and_labels_are_garments() -> None:

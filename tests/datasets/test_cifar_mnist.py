@@ -17,7 +17,8 @@ from cabench.config import ConfigError
 from cabench.data.file import DatasetFile
 from cabench.data.sources import LabelledImages, Source
 from cabench.datasets.cifar_mnist import CifarMnist, CifarMnistConfig
-from cabench.datasets.sources import blend, cifar10, mnist
+from cabench.datasets.sources import blend, cifar10
+from cabench.datasets.sources.idx import MNIST, IdxFiles
 from cabench.errors import UserError
 from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
@@ -47,8 +48,8 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         patch.setenv("CABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(cifar10, "locate", lambda root: Source("CIFAR-10"))
         patch.setattr(cifar10, "read", lambda source: (PHOTOGRAPHS["train"], PHOTOGRAPHS["test"]))
-        patch.setattr(mnist, "locate", lambda root: Source("MNIST"))
-        patch.setattr(mnist, "read", lambda source: (DIGITS["train"], DIGITS["test"]))
+        patch.setattr(IdxFiles, "locate", lambda self, root: Source("MNIST"))
+        patch.setattr(IdxFiles, "read", lambda self, source: (DIGITS["train"], DIGITS["test"]))
         file = CifarMnist(CifarMnistConfig(test_split=request.param)).obtain(None)
     yield file
     file.path.unlink()
@@ -166,7 +167,7 @@ def test_real_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert file.info.sources == (cifar10.locate(root).title, "MNIST")
     if (root / "cifar10" / "cifar10-images.tar.xz").is_file() and not list(root.rglob("cifar-10-batches-py")):
         assert file.info.sources == ("CIFAR-10 (JPEG)", "MNIST")
-    digits = dict(zip(("train", "test"), mnist.read(mnist.locate(root)), strict=True))
+    digits = dict(zip(("train", "test"), MNIST.read(MNIST.locate(root)), strict=True))
     for split, half, per_object in (("train", 25_000, 5000), ("test", 5_000, 1000)):
         assert file.info.counts[split] == {"background": half, "target": half}
         objects, digit = attribute(file, split, "object"), attribute(file, split, "digit")
@@ -194,8 +195,8 @@ def test_incomplete_sources_are_refused_by_name(tmp_path: Path, monkeypatch: pyt
     short = LabelledImages(PHOTOGRAPHS["train"].images[:49_900], PHOTOGRAPHS["train"].labels[:49_900])
     monkeypatch.setattr(cifar10, "locate", lambda root: Source("CIFAR-10"))
     monkeypatch.setattr(cifar10, "read", lambda source: (short, PHOTOGRAPHS["test"]))
-    monkeypatch.setattr(mnist, "locate", lambda root: Source("MNIST"))
-    monkeypatch.setattr(mnist, "read", lambda source: (DIGITS["train"], DIGITS["test"]))
+    monkeypatch.setattr(IdxFiles, "locate", lambda self, root: Source("MNIST"))
+    monkeypatch.setattr(IdxFiles, "read", lambda self, source: (DIGITS["train"], DIGITS["test"]))
     with pytest.raises(UserError, match=r"CIFAR-10 .* holds 49,900 training"):
         CifarMnist(CifarMnistConfig()).obtain(None)
     assert not list(tmp_path.glob("**/*.h5"))
@@ -227,8 +228,8 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildFew:
     monkeypatch.setattr(blend, "CHUNK", 7)
     monkeypatch.setattr(cifar10, "locate", lambda root: Source("CIFAR-10"))
     monkeypatch.setattr(cifar10, "read", lambda source: tuple(FEW_PHOTOGRAPHS.values()))
-    monkeypatch.setattr(mnist, "locate", lambda root: Source("MNIST"))
-    monkeypatch.setattr(mnist, "read", lambda source: tuple(FEW_DIGITS.values()))
+    monkeypatch.setattr(IdxFiles, "locate", lambda self, root: Source("MNIST"))
+    monkeypatch.setattr(IdxFiles, "read", lambda self, source: tuple(FEW_DIGITS.values()))
     return lambda **fields: CifarMnist(CifarMnistConfig(**fields)).obtain(None)
 
 

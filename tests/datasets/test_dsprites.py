@@ -21,7 +21,8 @@ from cabench.data.file import DatasetFile
 from cabench.data.sources import LabelledImages, Source
 from cabench.datasets import dsprites
 from cabench.datasets.dsprites import DSprites, DSpritesConfig
-from cabench.datasets.sources import mnist, sklearn_digits, sprites, strokes
+from cabench.datasets.sources import sklearn_digits, sprites, strokes
+from cabench.datasets.sources.idx import MNIST, IdxFiles
 from cabench.errors import UserError
 from cabench.experiment.request import ResolvedProfile
 from cabench.experiment.store import ResultsStore
@@ -62,7 +63,7 @@ def source() -> Callable[[str], tuple[LabelledImages, LabelledImages]]:
 
     def digits(name: str) -> tuple[LabelledImages, LabelledImages]:
         if name not in read:
-            module = {"mnist": mnist, "sklearn": sklearn_digits}[name]
+            module = {"mnist": MNIST, "sklearn": sklearn_digits}[name]
             read[name] = module.read(module.locate(Path(DATA) if DATA else None))
         return read[name]
 
@@ -464,7 +465,7 @@ class TestDefaults:
     def test_declare_halves_of_25000_and_2500_and_as_many_sprites(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # The builder's own steps with drawing and measuring left out.
         digits = LabelledImages(np.ones((10, 28, 28), np.uint8), np.arange(10))
-        monkeypatch.setattr(mnist, "read", lambda source: (digits, digits))
+        monkeypatch.setattr(IdxFiles, "read", lambda self, source: (digits, digits))
         monkeypatch.setattr(sprites, "render", lambda *factors: np.zeros((len(factors[0]), 64, 64), np.uint8))
         monkeypatch.setattr(dsprites, "thickness", lambda images: np.zeros(len(images)))
         monkeypatch.setattr(dsprites, "slant", lambda images: np.zeros(len(images)))

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from cabench.config import ConfigError
+from cabench.data import decoding
 from cabench.data.file import DatasetFile
 from cabench.datasets import odir
 from cabench.datasets.odir import Odir, OdirConfig
-from cabench.datasets.sources import image_files
 from cabench.errors import UserError
 
 LETTERS = ("N", "D", "G", "C", "A", "H", "M", "O")
@@ -168,10 +168,10 @@ class TestConstruction:
     def test_same_content_on_two_runs_with_one_or_three_workers_and_with_the_table_beside(
         self, build_at, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(image_files, "CHUNK", 11)
+        monkeypatch.setattr(decoding, "CHUNK", 11)
         contents = set()
         for workers in (1, 3):
-            monkeypatch.setattr(image_files, "workers", lambda workers=workers: workers)
+            monkeypatch.setattr(decoding, "workers", lambda workers=workers: workers)
             contents.add(build_at(Odir(), root).info.content_sha256)
         folder = root / "odir"
         (folder / "ODIR-5K" / "ODIR-5K" / "data.xlsx").rename(folder / "data.xlsx")

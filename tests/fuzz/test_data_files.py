@@ -25,7 +25,8 @@ from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS
 from cabench.data.overview import picture, value_table
 from cabench.data.writing import DatasetWriter
-from cabench.datasets.sources import celeba, idx, label_tables
+from cabench.datasets import celeba
+from cabench.datasets.sources import idx, label_tables
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore

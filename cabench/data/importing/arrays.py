@@ -130,8 +130,7 @@ def write_arrays(
     try:
         with replacing_hdf5(path) as file:
             writer = DatasetWriter(file)
-            for note in notes:
-                writer.note(note)
+            writer.note(*notes)
             _write(writer, parts, images, is_test, attributes)
             writer.finish(NAME, VERSION, drawn._asdict(), [{"title": title}])
     except OSError as error:
@@ -310,9 +309,10 @@ def _split(
         both = np.intersect1d(groups[is_test], groups[~is_test])
         if len(both):
             rows = np.flatnonzero(groups == both[0])
-            names = [_name_of(parts, int(rows[is_test[rows] == side][0])) for side in (False, True)]
+            called = [_called(part, name, row) for name, part in parts.items() for row in range(len(part.images))]
+            training, testing = (called[rows[is_test[rows] == side][0]] for side in (False, True))
             raise UserError(
-                f"{names[0]} is for training and {names[1]} for testing, but they are equal or of one group."
+                f"{training} is for training and {testing} for testing, but they are equal or of one group."
             )
     else:
         strata = np.concatenate(
@@ -328,12 +328,6 @@ def _split(
                 "test fraction."
             )
     return chosen
-
-
-def _name_of(parts: Mapping[str, Examples], row: int) -> str:
-    n = len(parts["background"].images)
-    population, row = ("background", row) if row < n else ("target", row - n)
-    return _called(parts[population], population, row)
 
 
 def _strata(population: str, part: Examples, attributes: Sequence[Attribute], fraction: float) -> np.ndarray:

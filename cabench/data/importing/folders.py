@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.file import DatasetFile
-from cabench.data.importing.arrays import Drawn, Examples, check_output, write_arrays
+from cabench.data.importing.arrays import Drawn, check_output, write_arrays
 from cabench.data.importing.images import FULL_RANGE, Folder, ImageForm, Pixels, open_folder, read_folders
 from cabench.data.importing.labels import FILE, Columns, Labels, labels_of, read_table, require
 from cabench.errors import UserError
@@ -47,18 +47,18 @@ def import_folders(
         )
     folders = {"background": open_folder(background), "target": open_folder(target)}
     _check_apart(background, target)
-    known = None if labels is None else _read_labels(labels, columns, folders)
+    known = Labels() if labels is None else _read_labels(labels, columns, folders)
     pixels = read_folders(folders, form)
-    starts = dict(zip(folders, (0, len(folders["background"].names)), strict=True))
-    parts = {
-        population: _examples(folder, pixels[population], known, starts[population])
+    is_target = np.repeat([False, True], [len(folder.names) for folder in folders.values()])
+    of_background, of_target = (
+        known.examples(is_target == (population == "target"), pixels[population].images, folder.names)
         for population, folder in folders.items()
-    }
+    )
     return write_arrays(
         output,
-        parts["background"],
-        parts["target"],
-        attributes=() if known is None else known.attributes,
+        of_background,
+        of_target,
+        attributes=known.attributes,
         test_fraction=drawn.test_fraction,
         seed=drawn.seed,
         title=f"own images {background.name}, {target.name}",
@@ -110,19 +110,6 @@ def _rows(path: Path, named: pd.Series, folders: dict[str, Folder]) -> list[int]
                 f"{name} has no label in {path} ({missing:,} such images); add its row, or move the image elsewhere."
             )
     return [rows[image] for image in range(len(long))]
-
-
-def _examples(folder: Folder, pixels: Pixels, labels: Labels | None, start: int) -> Examples:
-    if labels is None:
-        return Examples(pixels.images, names=folder.names)
-    rows = slice(start, start + len(folder.names))
-    return Examples(
-        images=pixels.images,
-        values={name: values[rows] for name, values in labels.values.items()},
-        groups=None if labels.groups is None else labels.groups[rows],
-        is_test=None if labels.is_test is None else labels.is_test[rows],
-        names=folder.names,
-    )
 
 
 def _notes(folders: dict[str, Folder], pixels: dict[str, Pixels], form: ImageForm) -> list[str]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from cabench.data.processors import workers
+from cabench.data.decoding import UNDECODABLE, in_threads
 from cabench.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -24,25 +22,13 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 SMALLEST_SIZE, LARGEST_SIZE = 8, 1024
 FULL_RANGE = (0, 65_535)  # of 16 bits
 
-CHUNK = 250  # images decoded at a time, so that few are held twice
-
 Channels = Literal["grey", "colour"]
 _Value = TypeVar("_Value")
 
 _GREY_8, _GREY_16 = ("1", "L", "LA", "La"), ("I;16", "I;16B", "I;16L", "I;16N")
 _TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that exchange width and height
 _ORIENTATION = 0x0112
-# What Pillow raises for content that is cut short or damaged.
-_UNUSABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    TypeError,
-    RuntimeError,  # of torchvision
-    Image.DecompressionBombError,
-)
+_UNUSABLE = (*UNDECODABLE, TypeError, RuntimeError)  # of Pillow and of torchvision
 
 
 @dataclass(frozen=True)
@@ -146,28 +132,24 @@ def read_folders(folders: Mapping[str, Folder], form: ImageForm) -> dict[str, Pi
     """
     paths = {population: [folder.path / name for name in folder.names] for population, folder in folders.items()}
     every = [path for part in paths.values() for path in part]
-    with ThreadPoolExecutor(workers()) as pool:
-        found = list(pool.map(_header, every))
-        shape = _shape(every, found, form)
-        bits = _same("bits a pixel", every, [item.bits for item in found], "convert them to one depth")
-        channels: Channels = "grey" if shape[0] == 1 else "colour"
-        value_range = form.value_range if bits == 16 else (0, 255)
-        if bits == 8 and form.value_range != FULL_RANGE:
-            raise UserError(f"--range is for 16-bit images, but {every[0]} has 8 bits; leave it out.")
-        read = partial(_pixels, channels=channels, size=shape[1:], value_range=value_range)
-        return {population: _read_all(pool, read, part, shape) for population, part in paths.items()}
+    found = [header for _, headers in in_threads(_header, every) for header in headers]
+    shape = _shape(every, found, form)
+    bits = _same("bits a pixel", every, [item.bits for item in found], "convert them to one depth")
+    channels: Channels = "grey" if shape[0] == 1 else "colour"
+    value_range = form.value_range if bits == 16 else (0, 255)
+    if bits == 8 and form.value_range != FULL_RANGE:
+        raise UserError(f"--range is for 16-bit images, but {every[0]} has 8 bits; leave it out.")
+    read = partial(_pixels, channels=channels, size=shape[1:], value_range=value_range)
+    return {population: _read_all(read, part, shape) for population, part in paths.items()}
 
 
 def _read_all(
-    pool: ThreadPoolExecutor,
-    read: Callable[[Path], tuple[np.ndarray, int]],
-    paths: Sequence[Path],
-    shape: tuple[int, int, int],
+    read: Callable[[Path], tuple[np.ndarray, int]], paths: Sequence[Path], shape: tuple[int, int, int]
 ) -> Pixels:
     images, brightest = np.empty((len(paths), *shape), np.uint8), 0
-    for start in range(0, len(paths), CHUNK):
-        for row, (pixels, top) in enumerate(pool.map(read, paths[start : start + CHUNK]), start):
-            images[row], brightest = pixels, max(brightest, top)
+    for rows, done in in_threads(read, paths):
+        images[rows], tops = zip(*done, strict=True)
+        brightest = max(brightest, *tops)
     return Pixels(images, brightest)
 
 

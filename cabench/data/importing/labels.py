@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.dataset import SPACES, Attribute, Space
+from cabench.data.importing.arrays import Examples
 from cabench.errors import UserError, unknown
 
 FILE = "file"
@@ -50,10 +51,20 @@ class Labels:
         is_test: bool (n,), or None.
     """
 
-    attributes: tuple[Attribute, ...]
-    values: Mapping[str, np.ndarray]
-    groups: np.ndarray | None
-    is_test: np.ndarray | None
+    attributes: tuple[Attribute, ...] = ()
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    groups: np.ndarray | None = None
+    is_test: np.ndarray | None = None
+
+    def examples(self, rows: np.ndarray, images: np.ndarray, names: Sequence[str]) -> Examples:
+        """What is known of some of the rows (bool, n), with their images or features and their names."""
+        return Examples(
+            images=images,
+            values={name: column[rows] for name, column in self.values.items()},
+            groups=None if self.groups is None else self.groups[rows],
+            is_test=None if self.is_test is None else self.is_test[rows],
+            names=names,
+        )
 
 
 def parse_columns(common: str, salient: str, group: str, split: str) -> Columns:

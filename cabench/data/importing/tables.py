@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.file import DatasetFile
-from cabench.data.importing.arrays import Drawn, Examples, check_output, write_arrays
+from cabench.data.importing.arrays import Drawn, check_output, write_arrays
 from cabench.data.importing.labels import Columns, labels_of, read_table, require
 from cabench.errors import UserError
 
@@ -50,13 +50,7 @@ def import_tables(background: Path, target: Path, output: Path, columns: Columns
     labels = labels_of(f"{background} and {target}", together, columns, names, is_background)
     values = _numbers(together[features], names)
     of_background, of_target = (
-        Examples(
-            images=values[rows],
-            values={name: column[rows] for name, column in labels.values.items()},
-            groups=None if labels.groups is None else labels.groups[rows],
-            is_test=None if labels.is_test is None else labels.is_test[rows],
-            names=[str(row + 1) for row in range(rows.sum())],
-        )
+        labels.examples(rows, values[rows], [str(row + 1) for row in range(rows.sum())])
         for rows in (is_background, ~is_background)
     )
     return write_arrays(

@@ -7,12 +7,12 @@ import hashlib
 import os
 import struct
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
-from cabench.datasets.sources import fashion_mnist, idx, mnist
+from cabench.datasets.sources import idx
+from cabench.datasets.sources.idx import FASHION_MNIST, GARMENTS, MNIST, IdxFiles
 from cabench.errors import UserError
 
 NAMES = (
@@ -72,7 +72,7 @@ class TestLocate:
     def test_finds_the_files_in_each_place(self, tmp_path: Path, place: str, zipped: bool) -> None:
         folder = write_files(tmp_path / place, zipped)
 
-        source = mnist.locate(tmp_path)
+        source = MNIST.locate(tmp_path)
 
         assert source.title == "MNIST"
         assert source.files == tuple(folder / (f"{name}.gz" if zipped else name) for name in NAMES)
@@ -81,14 +81,14 @@ class TestLocate:
         (write_files(tmp_path / "MNIST" / "raw") / NAMES[0]).unlink()
         folder = write_files(tmp_path)
 
-        assert mnist.locate(tmp_path).files[0] == folder / NAMES[0]
+        assert MNIST.locate(tmp_path).files[0] == folder / NAMES[0]
 
     @pytest.mark.usefixtures("forbid_download")
     def test_names_only_the_missing_file_and_every_place(self, tmp_path: Path) -> None:
         (write_files(tmp_path / "MNIST" / "raw") / NAMES[3]).unlink()
 
         with pytest.raises(UserError) as raised:
-            mnist.locate(tmp_path)
+            MNIST.locate(tmp_path)
 
         message = str(raised.value)
         assert NAMES[3] in message
@@ -100,16 +100,16 @@ class TestLocate:
     @pytest.mark.usefixtures("forbid_download")
     def test_absent_folder_is_not_replaced_by_a_download(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="absent, which is not a folder") as raised:
-            mnist.locate(tmp_path / "absent")
+            MNIST.locate(tmp_path / "absent")
 
         assert all(name in str(raised.value) for name in NAMES)
 
 
 @pytest.mark.usefixtures("torchvision")
 class TestDownload:
-    @pytest.mark.parametrize(("module", "folder"), [(mnist, "MNIST"), (fashion_mnist, "FashionMNIST")])
+    @pytest.mark.parametrize(("module", "folder"), [(MNIST, "MNIST"), (FASHION_MNIST, "FashionMNIST")])
     def test_fills_the_cache_once(
-        self, cache: Path, server, monkeypatch: pytest.MonkeyPatch, module: ModuleType, folder: str
+        self, cache: Path, server, monkeypatch: pytest.MonkeyPatch, module: IdxFiles, folder: str
     ) -> None:
         from torchvision import datasets
 
@@ -126,10 +126,10 @@ class TestDownload:
     def test_fetches_what_is_missing_and_goes_on_with_what_was_cut(
         self, cache: Path, server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from torchvision.datasets import MNIST
+        from torchvision import datasets
 
-        publish(server, monkeypatch, MNIST)
-        monkeypatch.setattr(MNIST, "mirrors", [server.address])
+        publish(server, monkeypatch, datasets.MNIST)
+        monkeypatch.setattr(datasets.MNIST, "mirrors", [server.address])
         folder = cache / "sources" / "MNIST" / "raw"
         folder.mkdir(parents=True)
         (folder / NAMES[0]).write_bytes(idx_file(arrays()[NAMES[0]]))
@@ -137,18 +137,18 @@ class TestDownload:
             (folder / f"{name}.gz").write_bytes(server.files[f"{name}.gz"])
         (folder / f"{NAMES[3]}.gz.part").write_bytes(server.files[f"{NAMES[3]}.gz"][:10])
 
-        mnist.read(mnist.locate(None))
+        MNIST.read(MNIST.locate(None))
 
         assert server.asked == [(f"{NAMES[3]}.gz", "bytes=10-")]
 
     def test_failure_is_a_user_error(self, cache: Path, server, monkeypatch: pytest.MonkeyPatch) -> None:
-        from torchvision.datasets import MNIST
+        from torchvision import datasets
 
-        publish(server, monkeypatch, MNIST)
+        publish(server, monkeypatch, datasets.MNIST)
         server.files[f"{NAMES[2]}.gz"] += b"another"
 
         with pytest.raises(UserError) as raised:
-            mnist.locate(None)
+            MNIST.locate(None)
 
         message = str(raised.value)
         assert f"{server.address}{NAMES[2]}.gz: its MD5 checksum is" in message
@@ -161,19 +161,19 @@ class TestDownload:
 
     @pytest.mark.usefixtures("cache")
     def test_published_names_that_are_others(self, server, monkeypatch: pytest.MonkeyPatch) -> None:
-        from torchvision.datasets import MNIST
+        from torchvision import datasets
 
-        publish(server, monkeypatch, MNIST)
-        monkeypatch.setattr(MNIST, "resources", MNIST.resources[:3])
+        publish(server, monkeypatch, datasets.MNIST)
+        monkeypatch.setattr(datasets.MNIST, "resources", datasets.MNIST.resources[:3])
 
         with pytest.raises(UserError, match="missing after the download"):
-            mnist.locate(None)
+            MNIST.locate(None)
 
     def test_cache_that_cannot_be_made(self, cache: Path) -> None:
         cache.write_text("a file where the folder should be")
 
         with pytest.raises(UserError, match="could not be downloaded"):
-            mnist.locate(None)
+            MNIST.locate(None)
 
 
 class TestRead:
@@ -182,7 +182,7 @@ class TestRead:
         write_files(tmp_path, zipped)
         wanted = list(arrays().values())
 
-        splits = mnist.read(mnist.locate(tmp_path))
+        splits = MNIST.read(MNIST.locate(tmp_path))
 
         for split, images, labels in zip(splits, wanted[0::2], wanted[1::2], strict=True):
             np.testing.assert_array_equal(split.images, images)
@@ -204,7 +204,7 @@ class TestRead:
         (tmp_path / name).write_bytes(idx_file(values))
 
         with pytest.raises(UserError, match=message) as raised:
-            mnist.read(mnist.locate(tmp_path))
+            MNIST.read(MNIST.locate(tmp_path))
 
         assert str(tmp_path / name) in str(raised.value)
 
@@ -272,9 +272,9 @@ def data_root() -> Path:
 
 class TestRealData:
     def test_is_mnist(self, data_root: Path) -> None:
-        source = mnist.locate(data_root)
+        source = MNIST.locate(data_root)
 
-        train, test = mnist.read(source)
+        train, test = MNIST.read(source)
 
         header = struct.pack(">4B3I", 0, 0, 8, 3, *train.images.shape)
         digest = hashlib.md5(header + train.images.tobytes(), usedforsecurity=False).hexdigest()
@@ -302,3 +302,59 @@ def test_a_file_that_unpacks_to_more_than_any_of_its_kind_is_refused(
     path.write_bytes(gzip.compress(idx_file(np.zeros((2, 28, 28), np.uint8))))
     with pytest.raises(UserError, match="unpacks to more than 1,000 bytes"):
         idx.read_idx(path)
+
+
+# Fashion-MNIST: its folders, which are not MNIST's, and its classes
+
+
+DEBIAN = Path("/usr/share/datasets")  # where the package dataset-fashion-mnist puts `fashion-mnist/`
+
+
+def touch_files(folder: Path) -> tuple[Path, ...]:
+    folder.mkdir(parents=True)
+    files = tuple(folder / f"{name}.gz" for name in NAMES)
+    for path in files:
+        path.touch()
+    return files
+
+
+@pytest.mark.parametrize("place", ["FashionMNIST/raw", "fashion-mnist"])
+def test_finds_the_files_in_each_place(tmp_path: Path, place: str) -> None:
+    files = touch_files(tmp_path / place)
+
+    source = FASHION_MNIST.locate(tmp_path)
+
+    assert source.title == "Fashion-MNIST"
+    assert source.files == files
+
+
+def test_stands_beside_mnist_and_neither_is_taken_for_the_other(tmp_path: Path) -> None:
+    digits, garments = touch_files(tmp_path / "MNIST" / "raw"), touch_files(tmp_path / "FashionMNIST" / "raw")
+
+    assert MNIST.locate(tmp_path).files == digits
+    assert FASHION_MNIST.locate(tmp_path).files == garments
+
+
+@pytest.mark.parametrize("place", [".", "raw", "MNIST/raw"])
+def test_files_of_the_same_names_where_mnist_stands_are_not_taken(tmp_path: Path, place: str) -> None:
+    touch_files(tmp_path / "data" / place)
+
+    with pytest.raises(UserError, match=r"Fashion-MNIST was not found .*FashionMNIST/raw"):
+        FASHION_MNIST.locate(tmp_path / "data")
+
+
+def test_classes_are_those_that_were_published() -> None:
+    from torchvision.datasets import FashionMNIST
+
+    assert list(GARMENTS) == [name.lower() for name in FashionMNIST.classes]
+
+
+@pytest.mark.skipif(not (DEBIAN / "fashion-mnist").is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_real_images() -> None:
+    train, test = FASHION_MNIST.read(FASHION_MNIST.locate(DEBIAN))
+
+    assert train.images.shape == (60_000, 28, 28)
+    assert test.images.shape == (10_000, 28, 28)
+    for split, per_class in ((train, 6_000), (test, 1_000)):
+        np.testing.assert_array_equal(np.bincount(split.labels), [per_class] * 10)
+    assert [GARMENTS[label] for label in train.labels[:3]] == ["ankle boot", "t-shirt/top", "t-shirt/top"]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cabench.data import digests
-from cabench.data.digests import content_digest
+from cabench.data import cache as cached
+from cabench.data.cache import content_digest
 
 LONG_AGO = 1_500_000_000.0
 CONTENT = {"b": b"two", "a/x": b"one", "a-b": b"three", "a/inner/y": b""}
@@ -45,7 +45,7 @@ def kept(cache: Path) -> list[Path]:
 
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "_computed", lambda *arguments: pytest.fail("the files were read"))
+    monkeypatch.setattr(cached, "_computed", lambda *arguments: pytest.fail("the files were read"))
 
 
 def test_of_a_file_it_is_that_of_its_content(tmp_path: Path) -> None:
@@ -79,8 +79,8 @@ def test_files_that_are_as_they_were_are_not_read_again(folder: Path, monkeypatc
 def test_another_process_finds_what_was_kept(folder: Path) -> None:
     first = content_digest(folder)
     code = (
-        "import sys; from pathlib import Path; from cabench.data import digests; digests._computed = None; "
-        "print(digests.content_digest(Path(sys.argv[1])))"
+        "import sys; from pathlib import Path; from cabench.data import cache; cache._computed = None; "
+        "print(cache.content_digest(Path(sys.argv[1])))"
     )
 
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
@@ -124,14 +124,14 @@ def test_files_changed_just_now_are_read_again_since_their_time_stamp_may_not_ch
 def test_files_that_change_while_they_are_read_are_not_kept(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    computed = digests._computed
+    computed = cached._computed
 
     def changing(path: Path, files: object) -> str:
         result = computed(path, files)
         write(folder / "b", b"TWO", LONG_AGO + 1)
         return result
 
-    monkeypatch.setattr(digests, "_computed", changing)
+    monkeypatch.setattr(cached, "_computed", changing)
     content_digest(folder)
 
     assert kept(cache) == []
@@ -188,7 +188,7 @@ def test_several_processes_at_once_agree_and_leave_one_whole_file(
     folder = tmp_path / "folder"
     for number in range(200):
         write(folder / str(number), bytes([number]) * 10_000)
-    code = "import sys; from pathlib import Path; from cabench.data.digests import content_digest; "
+    code = "import sys; from pathlib import Path; from cabench.data.cache import content_digest; "
     code += "[print(content_digest(Path(sys.argv[1]))) for _ in range(20)]"
     processes = [
         subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE, text=True) for _ in range(4)

@@ -1,14 +1,34 @@
-"""Scaling images down by averaging, each new pixel over exactly the area that it covers (OpenCV's INTER_AREA)."""
+"""Scaling images to a square: up by bilinear interpolation, as Pillow does it, and down by averaging over areas."""
 
 from __future__ import annotations
 
 from functools import cache
 
 import numpy as np
+from PIL import Image
+
+
+def bilinear_resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Scale square images; those of the size that is wanted are given back as they are.
+
+    Args:
+        images: uint8 (..., side, side).
+        size: the side wanted.
+
+    Returns:
+        uint8 (..., size, size), computed by Pillow in whole numbers, the same on every machine.
+    """
+    if images.shape[-2:] == (size, size):
+        return images
+    planes = images.reshape(-1, *images.shape[-2:])
+    scaled = [np.asarray(Image.fromarray(plane).resize((size, size), Image.Resampling.BILINEAR)) for plane in planes]
+    return np.array(scaled, dtype=np.uint8).reshape(*images.shape[:-2], size, size)
 
 
 def area_resized(image: np.ndarray, size: int) -> np.ndarray:
-    """Scale a grey image, both sides on their own, to a square.
+    """Scale a grey image, both sides on their own; each new pixel is the mean over the area that it covers.
+
+    That is OpenCV's INTER_AREA.
 
     Args:
         image: uint8 (height, width), not empty.
