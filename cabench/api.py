@@ -141,7 +141,7 @@ def run_request(
     protocols: Sequence[str] = (),
     models: bool = True,
 ) -> Results:
-    """Do what `run` does for a request that is put together already."""
+    """Do what `run` does, for a complete request."""
     if not 0 <= checkpoint_seconds < math.inf:
         raise UserError(f"--checkpoint-seconds {checkpoint_seconds} is not allowed; it must be from 0, such as 60.")
     store = ResultsStore(results.absolute())  # absolute, as methods may change the working folder

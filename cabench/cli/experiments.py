@@ -132,17 +132,19 @@ def report(
 
 
 def gate(
-    baseline: Annotated[Path, typer.Option(help="File of what metrics were; see --update.")],
+    baseline: Annotated[Path, typer.Option(help="The baseline file; --update writes it.")],
     results: Results = DEFAULT_RESULTS,
     update: Annotated[
         bool, typer.Option("--update", help="Write a new baseline from the results, and show old against new.")
     ] = False,
     markdown: Annotated[Path | None, typer.Option(help="Write the outcome as Markdown too.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the outcome as JUnit XML too.")] = None,
-    level: Annotated[float, typer.Option(help="Share of comparisons without a change that may fail.")] = 0.05,
-    effect: Annotated[float, typer.Option(help="Loss, as a fraction, that must be shown to be exceeded.")] = 0.005,
+    level: Annotated[float, typer.Option(help="How often a comparison may fail where nothing changed.")] = 0.05,
+    effect: Annotated[
+        float, typer.Option(help="A metric fails where its loss is shown to exceed this fraction.")
+    ] = 0.005,
     max_slowdown: Annotated[
-        float | None, typer.Option(help="Fail when this part of the throughput is lost, on the same hardware.")
+        float | None, typer.Option(help="Fail when a larger fraction of the throughput is lost on the same hardware.")
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds that were run, such as 0-2. Default: the baseline's.")] = "",
 ) -> None:

@@ -110,7 +110,7 @@ def survey(request: Request, store: ResultsStore) -> Survey:
 
 
 def _state(store: ResultsStore, cell: Cell) -> str:
-    """The state of a cell, with what it is that a run will meet there."""
+    """The state of a cell, with the error or the deaths that a run would meet there."""
     state = store.state(cell.identity)
     if state == "failed" and (error := store.load(cell.identity).error):
         at = f" at step {error['step']}" if error.get("step") else ""

@@ -128,7 +128,7 @@ class Runner:
         return deaths > 0
 
     def _load(self, cell: Identity) -> Record:
-        """The record of a cell that ended. Profiles share cells; it shows under the one that is asked for now."""
+        """The record of a cell that ended. Profiles share cells: it is shown under the one that was asked for."""
         self.store.drop_checkpoint(cell)  # left where a process was killed after it had written the record
         return replace(self.store.load(cell), profile=cell.profile)
 

@@ -148,11 +148,11 @@ class ResultsStore:
             raise StorageError(f"{folder} was removed meanwhile")
 
     def has_record(self, cell: Identity) -> bool:
-        """Whether there is a record in the place of a cell's, or of a record's, own."""
+        """Whether a cell has a record."""
         return (cell.folder(self.folder) / "record.json").exists()
 
     def load(self, cell: Identity) -> Record:
-        """The record of a cell that ended, or what now stands in a record's place.
+        """The stored record of a cell that ended.
 
         Raises:
             UserError: when it cannot be read.
@@ -223,7 +223,7 @@ class ResultsStore:
         write_text(record.folder(self.folder) / "record.json", record.to_json())
 
     def move(self, record: Record, renewed: Record) -> None:
-        """Put a renewed record of the same cell, and all other files of the cell, in place of the old one's.
+        """Replace a record by a renewed one of the same cell, and move the cell's other files with it.
 
         At every moment one of the two records is there; where both are, the old one is stale. A record that the cell
         has under the new key already, because it was computed again or a move was cut short, stays.
