@@ -102,7 +102,7 @@ main()
 @pytest.mark.parametrize(
     ("kind", "place"),
     [
-        (signal.SIGTERM, "cabench.data.builder._write"),
+        (signal.SIGTERM, "cabench.data.builder.DatasetWriter"),
         (signal.SIGTERM, "cabench.experiment.runner.encode_images"),
         (signal.SIGTERM, "cabench.experiment.runner.measure"),
         (signal.SIGTERM, "cabench.experiment.store.write_text"),
