@@ -22,6 +22,7 @@ from cabench.experiment.request import MethodLike, Request
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
 from cabench.hardening.supervision import journal
+from cabench.report.html import html_tables
 from cabench.report.markdown import markdown
 from cabench.report.tidy_csv import tidy_table
 
@@ -54,6 +55,9 @@ class Results:
 
     def __str__(self) -> str:
         return markdown(self.records)
+
+    def _repr_html_(self) -> str:
+        return html_tables(self.records)
 
 
 def run(

@@ -93,6 +93,9 @@ def report(
     published: Annotated[
         Path | None, typer.Option(help=f"CSV of figures from papers. Default: {DEFAULT_PUBLISHED}, where it is there.")
     ] = None,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Compare records of older versions with the others, under their version.")
+    ] = False,
 ) -> None:
     """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
     from cabench.errors import UserError
@@ -110,11 +113,11 @@ def report(
     figures = read_published(published) if published else []
     records, unreadable = ResultsStore(results).readable_records()
     write = {
-        Format.MARKDOWN: lambda: markdown(records, figures),
-        Format.SUMMARY: lambda: markdown_summary(records),
-        Format.CSV: lambda: tidy_csv(records),
-        Format.LATEX: lambda: latex(records, figures),
-        Format.HTML: lambda: html_page(records, results, figures),
+        Format.MARKDOWN: lambda: markdown(records, figures, stale),
+        Format.SUMMARY: lambda: markdown_summary(records, stale),
+        Format.CSV: lambda: tidy_csv(records, stale),
+        Format.LATEX: lambda: latex(records, figures, stale),
+        Format.HTML: lambda: html_page(records, results, figures, stale),
     }
     text = write[format]()
     if output is None:
