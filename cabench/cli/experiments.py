@@ -131,7 +131,9 @@ def report(
 
 def gate(
     baseline: Annotated[Path, typer.Option(help="File of what metrics were; see --update.")],
-    results: Results = DEFAULT_RESULTS,
+    results: Annotated[
+        Path, typer.Option(help="Folder of records: one of its own, with the run to compare and no other.")
+    ] = DEFAULT_RESULTS,
     update: Annotated[
         bool, typer.Option("--update", help="Write a new baseline from the results, and show old against new.")
     ] = False,
@@ -143,21 +145,29 @@ def gate(
         float | None, typer.Option(help="Fail when this part of the throughput is lost, on the same hardware.")
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds that were run, such as 0-2. Default: the baseline's.")] = "",
+    methods: Annotated[str, typer.Option(help="Methods to compare, separated by commas. Default: all.")] = "",
+    datasets: Annotated[str, typer.Option(help="Data sets to compare, separated by commas. Default: all.")] = "",
+    profile: Annotated[str, typer.Option(help="Profile to compare. Default: all.")] = "",
 ) -> None:
-    """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared."""
+    """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared.
+
+    Give the run a results folder of its own: where a folder holds several configurations of a cell, none is compared.
+    """
     from cabench.experiment.request import parse_seeds
     from cabench.gate.baseline import Baseline
     from cabench.gate.gate import check, new_baseline
     from cabench.gate.layout import changes_text, text
     from cabench.gate.layout import junit as as_junit
     from cabench.gate.layout import markdown as as_markdown
-    from cabench.gate.selection import read_results
+    from cabench.gate.selection import read_results, restrict
     from cabench.report.markdown import write_report
 
     records, unreadable = read_results(results)
-    if baseline.exists() or not update:
+    there = Baseline.read(baseline) if baseline.exists() or not update else Baseline({})
+    compared, records = restrict(there, records, methods, datasets, profile)
+    if there.groups:
         chosen = parse_seeds(seeds) if seeds else None
-        outcome = check(Baseline.read(baseline), records, level, effect, max_slowdown, unreadable, chosen)
+        outcome = check(compared, records, level, effect, max_slowdown, unreadable, chosen)
         typer.echo(changes_text(outcome) if update else text(outcome), nl=False)
         if markdown:
             write_report(markdown, as_markdown(outcome))
@@ -166,6 +176,7 @@ def gate(
         if not (update or outcome.passed):
             raise typer.Exit(1)
     if update:
-        written = new_baseline(records, unreadable)
+        left_alone = {name: group for name, group in there.groups.items() if name not in compared.groups}
+        written = Baseline(left_alone | dict(new_baseline(records, unreadable).groups))
         written.write(baseline)
         typer.echo(f"{baseline} now holds {len(written.groups)} cells.")
