@@ -32,6 +32,7 @@ from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
 from cabench.hardening.supervision import journal
 from cabench.profiles import load_profile
+from cabench.report.html import html_tables
 from cabench.report.markdown import markdown
 from cabench.report.tidy_csv import score_table, tidy_table
 
@@ -86,6 +87,9 @@ class Results:
 
     def __str__(self) -> str:
         return markdown(self.records)
+
+    def _repr_html_(self) -> str:
+        return html_tables(self.records)
 
 
 def run(

@@ -98,6 +98,10 @@ def report(
     published: Annotated[
         Path | None, typer.Option(help=f"CSV of figures from papers. Default: {DEFAULT_PUBLISHED}, where it is there.")
     ] = None,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Compare records of older versions with the others, under their version.")
+    ] = False,
+    datasets: Annotated[str, typer.Option(help="Data sets to report, separated by commas. Default: all.")] = "",
 ) -> None:
     """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
     from cabench.errors import UserError
@@ -106,6 +110,7 @@ def report(
     from cabench.report.latex import latex
     from cabench.report.markdown import markdown, markdown_summary, write_report
     from cabench.report.published import read_published
+    from cabench.report.summary import of_datasets
     from cabench.report.tidy_csv import tidy_csv
 
     if not results.is_dir():
@@ -114,12 +119,14 @@ def report(
         published = DEFAULT_PUBLISHED
     figures = read_published(published) if published else []
     records, unreadable = ResultsStore(results).readable_records()
+    if datasets:
+        records = of_datasets(records, datasets)
     write = {
-        Format.MARKDOWN: lambda: markdown(records, figures),
-        Format.SUMMARY: lambda: markdown_summary(records),
-        Format.CSV: lambda: tidy_csv(records),
-        Format.LATEX: lambda: latex(records, figures),
-        Format.HTML: lambda: html_page(records, results, figures),
+        Format.MARKDOWN: lambda: markdown(records, figures, stale),
+        Format.SUMMARY: lambda: markdown_summary(records, stale),
+        Format.CSV: lambda: tidy_csv(records, stale),
+        Format.LATEX: lambda: latex(records, figures, stale),
+        Format.HTML: lambda: html_page(records, results, figures, stale),
     }
     text = write[format]()
     if output is None:
@@ -133,7 +140,9 @@ def report(
 
 def gate(
     baseline: Annotated[Path, typer.Option(help="The baseline file; --update writes it.")],
-    results: Results = DEFAULT_RESULTS,
+    results: Annotated[
+        Path, typer.Option(help="Folder of records: one of its own, with the run to compare and no other.")
+    ] = DEFAULT_RESULTS,
     update: Annotated[
         bool, typer.Option("--update", help="Write a new baseline from the results, and show old against new.")
     ] = False,
@@ -147,21 +156,29 @@ def gate(
         float | None, typer.Option(help="Fail when a larger fraction of the throughput is lost on the same hardware.")
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds that were run, such as 0-2. Default: the baseline's.")] = "",
+    methods: Annotated[str, typer.Option(help="Methods to compare, separated by commas. Default: all.")] = "",
+    datasets: Annotated[str, typer.Option(help="Data sets to compare, separated by commas. Default: all.")] = "",
+    profile: Annotated[str, typer.Option(help="Profile to compare. Default: all.")] = "",
 ) -> None:
-    """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared."""
+    """Compare records with a baseline; exit status 1 when a metric got worse or a cell cannot be compared.
+
+    Give the run a results folder of its own: where a folder holds several configurations of a cell, none is compared.
+    """
     from cabench.experiment.request import parse_seeds
     from cabench.gate.baseline import Baseline
     from cabench.gate.gate import check, new_baseline
     from cabench.gate.layout import changes_text, text
     from cabench.gate.layout import junit as as_junit
     from cabench.gate.layout import markdown as as_markdown
-    from cabench.gate.selection import read_results
+    from cabench.gate.selection import read_results, restrict
     from cabench.report.markdown import write_report
 
     records, unreadable = read_results(results)
-    if baseline.exists() or not update:
+    there = Baseline.read(baseline) if baseline.exists() or not update else Baseline({})
+    compared, records = restrict(there, records, methods, datasets, profile)
+    if there.groups:
         chosen = parse_seeds(seeds) if seeds else None
-        outcome = check(Baseline.read(baseline), records, level, effect, max_slowdown, unreadable, chosen)
+        outcome = check(compared, records, level, effect, max_slowdown, unreadable, chosen)
         typer.echo(changes_text(outcome) if update else text(outcome), nl=False)
         if markdown:
             write_report(markdown, as_markdown(outcome))
@@ -170,6 +187,7 @@ def gate(
         if not (update or outcome.passed):
             raise typer.Exit(1)
     if update:
-        written = new_baseline(records, unreadable)
+        left_alone = {name: group for name, group in there.groups.items() if name not in compared.groups}
+        written = Baseline(left_alone | dict(new_baseline(records, unreadable).groups))
         written.write(baseline)
         typer.echo(f"{baseline} now holds {len(written.groups)} cells.")

@@ -39,7 +39,7 @@ class Record(Identity):
     Attributes:
         status: "ok" or "failed".
         scores: empty for a failed cell.
-        separation_gap: mean |value - ideal| over the grid; None for a failed cell.
+        separation_gap: mean |value - ideal| over the grid; None for a failed cell, and for vectors of one space alone.
         cost: train_s, compile_s, probe_s, images_per_s, steps, images_seen, parameters, peak_memory_gib.
         provenance: versions, commit, hardware, start and end.
         error: None, or type, message, traceback, step and last_terms.
@@ -60,6 +60,11 @@ class Record(Identity):
     dimension_r2: Mapping[str, Sequence[float]] = field(default_factory=dict)
     protocols: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    @property
+    def from_vectors(self) -> bool:
+        """Whether nothing was trained here: vectors from elsewhere, which may lack a space, were scored."""
+        return self.method.get("origin") == "vectors"
 
     @classmethod
     def of(cls, identity: Identity, status: Literal["ok", "failed"], **found: Any) -> Record:
@@ -113,5 +118,5 @@ def _check(record: Record) -> None:
         raise ValueError("its key or seed is not valid")
     if record.status == "ok":
         missing = {"parameters", "images_seen", "train_s"} - set(record.cost)
-        if record.separation_gap is None or missing:
+        if (record.separation_gap is None and not record.from_vectors) or missing:
             raise ValueError(f"a finished cell without {', '.join(sorted(missing)) or 'separation_gap'}")

@@ -1,4 +1,4 @@
-"""Which records of a results folder stand for the code as it is now, and what is wrong with the others."""
+"""Which cell groups are compared, which records stand for the code as it is now, what is wrong with the others."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cabench.errors import UserError
+from cabench.errors import UserError, unknown
 from cabench.evaluation.grid import MAIN_METRICS
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
-from cabench.gate.baseline import CellGroup, GroupName
+from cabench.gate.baseline import Baseline, CellGroup, GroupName
 from cabench.report.summary import grouped
 
 
@@ -40,6 +40,34 @@ def read_results(results: Path) -> tuple[list[Record], list[str]]:
     return records, unreadable
 
 
+def restrict(
+    baseline: Baseline, records: Sequence[Record], methods: str = "", datasets: str = "", profile: str = ""
+) -> tuple[Baseline, list[Record]]:
+    """The cell groups of a baseline, and the records, that are to be compared.
+
+    Args:
+        baseline: what there was.
+        records: those of a results folder.
+        methods: labels, separated by commas; empty for all.
+        datasets: likewise.
+        profile: a profile's name, or the path of its .toml file; empty for all.
+
+    Raises:
+        UserError: for a name that neither the baseline nor the results have.
+    """
+    profile = Path(profile).stem if profile.endswith(".toml") else profile
+    chosen = {*baseline.groups, *by_group(records)}
+    asked = (("method", "method", methods), ("data set", "dataset", datasets), ("profile", "profile", profile))
+    for kind, part, text in asked:
+        wanted = {name.strip() for name in text.split(",") if name.strip()}
+        known = {getattr(name, part) for name in (*baseline.groups, *by_group(records))}
+        for name in sorted(wanted - known):
+            raise unknown(kind, name, known)
+        chosen = {name for name in chosen if not wanted or getattr(name, part) in wanted}
+    groups = {name: group for name, group in baseline.groups.items() if name in chosen}
+    return Baseline(groups), [record for record in records if GroupName.of(record) in chosen]
+
+
 def by_group(records: Sequence[Record]) -> dict[GroupName, list[Record]]:
     """Records by the cell group that they belong to."""
     return grouped(records, GroupName.of)
@@ -63,8 +91,8 @@ def select(records: Sequence[Record], like: CellGroup | None = None) -> Selected
         computations = [found for found in computations if _is_like(found[0], like)] or computations
     if len(computations) > 1:
         problem = (
-            f"the results hold {len(computations)} configurations or data contents of it; "
-            "keep one of them, or give the run a results folder of its own"
+            f"the results hold {len(computations)} configurations or data contents of it, and the gate compares one; "
+            "give the run a results folder of its own (--results), or keep one of them"
         )
         return Selected(None, (problem,))
     chosen = computations[0]

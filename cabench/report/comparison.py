@@ -12,7 +12,7 @@ Over data sets, methods are ranked by separation gap (Demšar, JMLR 2006).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from typing import NamedTuple, TypeVar
@@ -22,8 +22,7 @@ from scipy import optimize, stats
 
 from cabench import discovery
 from cabench.errors import UserError
-from cabench.experiment.record import Record
-from cabench.report.summary import Row, Section, grouped, separation_gap_of
+from cabench.report.summary import Quantity, Row, Section, grouped, separation_gap_of
 
 LEVEL = 0.05
 POWER = 0.8
@@ -32,7 +31,6 @@ ROUNDING = 1e-12  # differences that differ by less are equal
 PERMUTATIONS = 9999
 
 _Key = TypeVar("_Key", bound=Hashable)
-Quantity = Callable[[Record], float | None]
 
 
 class Comparison(NamedTuple):
@@ -171,7 +169,7 @@ def rankings(sections: Sequence[Section]) -> list[Ranking]:
 
 def _ranking(sections: Sequence[Section]) -> Ranking:
     gaps = [
-        {row.name: row.spread(separation_gap_of).mean for row in section.rows if takes_part(row)}
+        {row.title: gap.mean for row in section.rows if takes_part(row) and (gap := row.spread(separation_gap_of))}
         for section in sections
     ]
     common = [name for name in gaps[0] if all(name in others for others in gaps)]

@@ -38,8 +38,17 @@ from cabench.report.charts import (
 from cabench.report.comparison import rankings, takes_part
 from cabench.report.notes import conclusion, notes, origin, problems, ranking_sentence
 from cabench.report.published import Published, beside_published
-from cabench.report.summary import Row, Section, leaked_of, sections, separation_gap_of, wanted_of
-from cabench.report.tables import Entry, Header, Table, attribute_title, further_tables, overview, probe_tables
+from cabench.report.summary import Quantity, Row, Section, leaked_of, sections, separation_gap_of, wanted_of
+from cabench.report.tables import (
+    Entry,
+    Header,
+    Table,
+    attribute_title,
+    footnote,
+    further_tables,
+    overview,
+    probe_tables,
+)
 
 WIDEST_PICTURE = 660  # pixels, which the grids of `cabench.pictures` need; wider ones are made smaller
 MOST_EPOCHS = 200  # points of a curve
@@ -95,30 +104,49 @@ class CellFiles(NamedTuple):
     curve: list[tuple[float, float]]
 
 
-def html_page(records: Sequence[Record], results: Path, published: Sequence[Published] = ()) -> str:
+def html_page(
+    records: Sequence[Record], results: Path, published: Sequence[Published] = (), stale: bool = False
+) -> str:
     """The page.
 
     Args:
         records: of one results folder.
         results: that folder; pictures, maps and training curves are read from it as far as they are there.
         published: figures from papers, set beside scores of the same protocol.
+        stale: whether records of older versions are compared with the others, under their version.
+    """
+    found = sections(records, stale)
+    shown = [_section(section, number, results, published) for number, section in enumerate(found, start=1)]
+    return _render(
+        "template.html",
+        style=Markup(_asset("style.css")),
+        script=Markup(_asset("script.js")),
+        sections=shown,
+        rankings=[(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(found)],
+        versions=sorted({str(record.provenance.get("cabench", "unknown")) for record in records}),
+    )
+
+
+def html_tables(records: Sequence[Record]) -> str:
+    """The tables of `cabench report --format summary` as a fragment of HTML, for a notebook; no style sheet, no script.
+
+    Args:
+        records: of one results folder.
     """
     found = sections(records)
+    shown = [(section, origin(section), overview(section), conclusion(section)) for section in found]
+    ranked = [(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(found)]
+    return _render("fragment.html", sections=shown, rankings=ranked)
+
+
+def _render(template: str, **content: object) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_seen
     )
     environment.filters["strip_of"] = _strip
     environment.filters["mean"] = lambda values: sum(values) / len(values)
-    template = environment.from_string(_asset("template.html"))
-    shown = [_section(section, number, results, published) for number, section in enumerate(found, start=1)]
-    return template.render(
-        style=Markup(_asset("style.css")),
-        script=Markup(_asset("script.js")),
-        sections=shown,
-        rankings=[(ranking, ranking_sentence(ranking)) for ranking in rankings(found)],
-        span=_span,
-        versions=sorted({str(record.provenance.get("cabench", "unknown")) for record in records}),
-    )
+    environment.globals["span"] = _span
+    return environment.from_string(_asset(template)).render(content)
 
 
 def _seen(value: object) -> object:
@@ -160,7 +188,7 @@ def _read_curve(path: Path) -> list[tuple[float, float]]:
 
 def _section(section: Section, number: int, results: Path, published: Sequence[Published]) -> dict[str, Any]:
     """All that the template shows of one section."""
-    current = [row for row in section.rows if row.records and not row.stale]
+    current = _current(section)
     kept = {row.name: [read_cell(record, results) for record in row.records] for row in current}
     return {
         "id": f"section-{number}",
@@ -185,7 +213,7 @@ def _section(section: Section, number: int, results: Path, published: Sequence[P
 
 
 def _leakage(section: Section) -> str:
-    points = [_point(row, leaked_of, wanted_of) for row in section.rows if row.records and not row.stale]
+    points = _points(_current(section), leaked_of, wanted_of)
     description = "Information read from the right space against information leaked into the wrong one, by method."
     wanted, leaked = (
         percent_axis("wanted: read from the right space"),
@@ -196,24 +224,40 @@ def _leakage(section: Section) -> str:
 
 def _cost(section: Section) -> str:
     """Training time against the separation gap, of the methods that have seen images; nothing where there is none."""
-    current = [row for row in section.rows if row.records and not row.stale]
-    trained = [row for row in current if all(min(r.cost["images_seen"], r.cost["train_s"]) > 0 for r in row.records)]
-    if not trained:
-        return ""
+    trained = [
+        row for row in _current(section) if all(min(r.cost["images_seen"], r.cost["train_s"]) > 0 for r in row.records)
+    ]
     # How much times differ says something of the machine, not of the method: they have dots and no interval.
     points = [
-        _point(row, lambda record: float(record.cost["train_s"]), separation_gap_of)._replace(x_interval=None)
-        for row in trained
+        point._replace(x_interval=None)
+        for point in _points(trained, lambda record: float(record.cost["train_s"]), separation_gap_of)
     ]
+    if not points:
+        return ""
     seconds = logarithmic_axis("training time in seconds", [value for point in points for value in point.x])
     highest = [value + (point.y_interval or 0.0) for point in points for value in point.y]
     gaps = linear_axis("separation gap, less is better", highest)
     return scatter(points, seconds, gaps, "Training time against separation gap, by method.")
 
 
-def _point(row: Row, x: Callable[[Record], float], y: Callable[[Record], float]) -> Point:
-    across, up = (tuple(quantity(record) for record in row.records) for quantity in (x, y))
-    return Point(row.name, across, up, row.spread(x).half_width, row.spread(y).half_width, takes_part(row))
+def _current(section: Section) -> list[Row]:
+    return [row for row in section.rows if row.records and not row.stale]
+
+
+def _points(rows: Sequence[Row], x: Quantity, y: Quantity) -> list[Point]:
+    """The rows that have both quantities."""
+    return [
+        Point(
+            row.name,
+            tuple(row.over_seeds(x)),
+            tuple(row.over_seeds(y)),
+            across.half_width,
+            up.half_width,
+            takes_part(row),
+        )
+        for row in rows
+        if (across := row.spread(x)) and (up := row.spread(y))
+    ]
 
 
 def _maps(section: Section, kept: Mapping[str, Sequence[CellFiles]]) -> dict[str, Any] | None:

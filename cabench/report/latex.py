@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -25,42 +26,49 @@ _SPECIAL = {
     "±": r"$\pm$",
     "–": "--",
     "°": r"$^\circ$",
+    "†": r"$^\dagger$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
     **{character: f"{{{character}}}" for character in "[*"},  # bare at the start of a row, they are read as its end's
 }
 _MARKED = {Mark.NONE: "{}", Mark.BEST: r"\textbf{{{}}}", Mark.CLOSE: r"\underline{{{}}}"}
 
 
-def latex(records: Sequence[Record], published: Sequence[Published] = ()) -> str:
-    """Every table of every section as a `table` environment, the caption saying what the numbers are.
+def latex(records: Sequence[Record], published: Sequence[Published] = (), stale: bool = False) -> str:
+    """Every table of every section as a `table` environment.
+
+    What the numbers are is said once, in the caption of a section's first table; the others refer to it.
 
     Args:
         records: of one results folder.
         published: figures from papers, set beside scores of the same protocol.
+        stale: whether records of older versions are compared with the others, under their version.
     """
-    tables = [
-        _environment(section, table)
-        for section in sections(records)
-        for table in (
-            overview(section),
-            *probe_tables(section),
-            *further_tables(section),
-            *beside_published(section, published),
-        )
-    ]
-    return "\n".join(["% Needs \\usepackage{booktabs} and \\usepackage{graphicx}.", *tables])
+    parts = ["% Needs \\usepackage{booktabs} and \\usepackage{graphicx}."]
+    for section in sections(records, stale):
+        first = f"{section.dataset}: Overview. {origin(section)} {' '.join(notes(section))}"
+        # In LaTeX what is not shown to be worse is underlined.
+        caption = escape(first).replace(r"$^\circ$ what is not", "underlined what is not")
+        label = _label(section)
+        parts.append(_environment(overview(section), f"{caption}}}\\label{{{label}"))
+        for table in (*probe_tables(section), *further_tables(section), *beside_published(section, published)):
+            caption = escape(f"{section.dataset}: {table.title}.")
+            parts.append(_environment(table, f"{caption} Numbers and marks as in Table~\\ref{{{label}}}."))
+    return "\n".join(parts)
 
 
-def _environment(section: Section, table: Table) -> str:
-    explained = notes(section)
-    caption = escape(f"{section.dataset}: {table.title}. {origin(section)} {' '.join(explained)}")
-    # In LaTeX what is not shown to be worse is underlined.
-    caption = caption.replace(r"$^\circ$ what is not", "underlined what is not")
+def _label(section: Section) -> str:
+    """What the tables of one section refer to each other by; another in every section."""
+    names = (section.dataset, section.profile, section.precision, section.content[:8])
+    return "tab:cabench-" + re.sub(r"[^A-Za-z0-9]+", "-", "-".join(names))
+
+
+def _environment(table: Table, caption: str) -> str:
     body = "\n".join([*_head(table.headers), r"\midrule", *map(_line, table.lines), *_yardsticks(table)])
+    below = f"\\par\\smallskip\\footnotesize {escape(table.footnote)}\n" if table.footnote else ""
     return (
         "\\begin{table}\n\\centering\n\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
         f"\\begin{{tabular}}{{l{'r' * len(table.headers)}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}}}\n"
-        f"\\caption{{{caption}}}\n\\end{{table}}\n"
+        f"{below}\\caption{{{caption}}}\n\\end{{table}}\n"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cabench.report.comparison import FEWEST_SEEDS, LEVEL, Comparison, Ranking, compare, takes_part
-from cabench.report.summary import Row, Section, Spread, leaked_of, separation_gap_of
+from cabench.report.summary import Row, Section, Spread, leaked_of, separation_gap_of, spread
 from cabench.report.tables import attribute_title
 
 _METRICS = {"balanced_accuracy": "balanced accuracy", "r2": "R²", "auc": "area under the ROC curve"}
@@ -60,25 +60,37 @@ def notes(section: Section) -> list[str]:
 
 def conclusion(section: Section) -> str:
     """What separation gaps and leaks of one section show."""
-    rows = [row for row in section.rows if takes_part(row)]
+    taking_part = [row for row in section.rows if takes_part(row)]
+    rows = [row for row in taking_part if row.spread(separation_gap_of)]
+    left_out = _left_out(section, [row.name for row in taking_part if row not in rows])
     if len(rows) < 2:
         stale = sum(row.stale for row in section.rows)
-        reason = f": {stale} rows are of an older version, and stale" if stale else ""
-        return f"There are no two methods to compare{reason}."
+        reason = f": {stale} rows are of an older version, and stale" if stale and not section.with_stale else ""
+        return " ".join([f"There are no two methods to compare{reason}.", *left_out])
     gaps, leaks = compare(rows, separation_gap_of), compare(rows, leaked_of)
     if gaps is None or leaks is None:
-        return (
+        nothing = (
             f"Nothing can be concluded about the order of the methods: that takes at least {FEWEST_SEEDS} seeds that "
             "all of them share."
         )
-    best = gaps.best.under(gaps.seeds).spread(separation_gap_of)
+        return " ".join([nothing, *left_out])
+    best = spread(gaps.best.under(gaps.seeds).over_seeds(separation_gap_of))
     first = (
         f"Over {len(gaps.seeds)} seeds, {gaps.best.name} has the smallest separation gap ({_number(best)}) of the "
         f"{len(gaps.p_values) + 1} methods compared, which learn without being told the attributes."
     )
     few = [row.name for row in rows if row.name not in (gaps.best.name, *gaps.p_values)]
-    left_out = f"Not compared, with fewer than {FEWEST_SEEDS} seeds: {', '.join(few)}." if few else ""
-    return " ".join(filter(None, [first, _others(gaps, "worse"), _leaks(leaks, rows), left_out, _limits(gaps)]))
+    if few:
+        left_out.append(f"Not compared, with fewer than {FEWEST_SEEDS} seeds: {', '.join(few)}.")
+    return " ".join(filter(None, [first, _others(gaps, "worse"), _leaks(leaks, rows), *left_out, _limits(gaps)]))
+
+
+def _left_out(section: Section, one_space: Sequence[str]) -> list[str]:
+    """Sentences on rows that cannot be compared by separation gaps."""
+    reasons = {"of one space alone": one_space}
+    if section.with_stale:
+        reasons["measured by another evaluation"] = [row.name for row in section.rows if row.stale]
+    return [f"Not compared, {reason}: {', '.join(names)}." for reason, names in reasons.items() if names]
 
 
 def ranking_sentence(ranking: Ranking) -> str:
@@ -135,12 +147,15 @@ def _who(rows: set[str], everyone: set[str]) -> str:
 
 
 def _leaks(found: Comparison, rows: Sequence[Row]) -> str:
-    spreads = {row.name: row.under(found.seeds).spread(leaked_of) for row in rows if row.name in found.p_values}
-    most = max(spreads, key=lambda name: spreads[name].mean)
-    if spreads[most].mean == found.best.under(found.seeds).spread(leaked_of).mean:
-        return f"All leak alike ({_percent(spreads[most])})."
-    least, worst = _percent(found.best.under(found.seeds).spread(leaked_of)), _percent(spreads[most])
-    return f"{found.best.name} leaks least ({least}), {most} most ({worst}). {_others(found, 'more leaky')}"
+    leaks = {row.name: row.under(found.seeds).over_seeds(leaked_of) for row in rows if row.name in found.p_values}
+    most = max(leaks, key=lambda name: spread(leaks[name]).mean)
+    least, worst = spread(found.best.under(found.seeds).over_seeds(leaked_of)), spread(leaks[most])
+    if worst.mean == least.mean:
+        return f"All leak alike ({_percent(worst)})."
+    return (
+        f"{found.best.name} leaks least ({_percent(least)}), {most} most ({_percent(worst)}). "
+        f"{_others(found, 'more leaky')}"
+    )
 
 
 def _others(found: Comparison, worse: str) -> str:

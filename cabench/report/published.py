@@ -98,7 +98,7 @@ def _table(section: Section, protocol: str, published: Sequence[Published]) -> T
     examples = {_heading(score): score for score in reversed(scores)}
     headings = list(dict.fromkeys(_heading(score) for score in scores))
     figures = [item for item in published if (item.dataset, item.protocol) == (section.dataset, protocol)]
-    lines = [Line(row.name, row.stale, tuple(_ours(row, protocol, heading) for heading in headings)) for row in rows]
+    lines = [Line(row.title, row.stale, tuple(_ours(row, protocol, heading) for heading in headings)) for row in rows]
     for method, source in dict.fromkeys((item.method, item.source) for item in figures):
         by_heading = {
             _Heading(item.space, item.attribute, item.metric): item

@@ -10,11 +10,17 @@ import numpy as np
 from scipy import stats
 
 from cabench.data.dataset import Space
+from cabench.errors import unknown
 from cabench.evaluation.grid import MAIN_METRICS
 from cabench.evaluation.score import PopulationName, Score
+from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.files.names import printable
 
+FROM_VECTORS = " †"
+"""Stands behind the names of rows whose vectors were brought from elsewhere."""
+
+Quantity = Callable[[Record], float | None]
 _Key = TypeVar("_Key")
 _Item = TypeVar("_Item")
 
@@ -51,7 +57,8 @@ class Row:
         name: the method's label, with what tells it from other rows of the same label.
         records: those that ended well.
         failures: those that failed.
-        stale: whether they come from another version of the method, the data set or the evaluation.
+        stale: whether they come from another version of the method, the data set or the evaluation, and so are not
+            compared.
     """
 
     name: str
@@ -59,9 +66,19 @@ class Row:
     failures: tuple[Record, ...]
     stale: bool
 
-    def spread(self, quantity: Callable[[Record], float]) -> Spread:
-        """Mean and interval of a quantity over the seeds."""
-        return spread([quantity(record) for record in self.records])
+    @property
+    def title(self) -> str:
+        """The name as tables show it, marked where the vectors came from elsewhere."""
+        return self.name + (FROM_VECTORS if any(record.from_vectors for record in self.records) else "")
+
+    def over_seeds(self, quantity: Quantity) -> list[float]:
+        """A quantity under each seed, as far as the records have it."""
+        return [value for record in self.records if (value := quantity(record)) is not None]
+
+    def spread(self, quantity: Quantity) -> Spread | None:
+        """Mean and interval of a quantity over the seeds; None where no record has it."""
+        values = self.over_seeds(quantity)
+        return spread(values) if values else None
 
     def under(self, seeds: Sequence[int]) -> Row:
         """The same row with the records of some seeds alone."""
@@ -69,7 +86,7 @@ class Row:
 
     def values(self, column: Column) -> list[float]:
         """One probe's value under each seed, as far as the records have that probe."""
-        return [score.value for record in self.records if (score := find(record, column)) is not None]
+        return self.over_seeds(lambda record: score.value if (score := find(record, column)) else None)
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,7 @@ class Section:
         profile: the profile's name.
         precision: of the networks.
         rows: the best separation gap first; rows without a score last.
+        with_stale: whether rows of older versions are compared too, as far as the evaluation is the same.
     """
 
     dataset: str
@@ -91,6 +109,7 @@ class Section:
     profile: str
     precision: str
     rows: tuple[Row, ...]
+    with_stale: bool = False
 
     @property
     def seeds(self) -> list[int]:
@@ -143,18 +162,44 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(float(np.mean(values)), float(half_width), len(values))
 
 
-def sections(records: Sequence[Record]) -> list[Section]:
-    """The records by data set, profile and precision; within each by method and configuration."""
+def of_datasets(records: Sequence[Record], names: str) -> list[Record]:
+    """The records of some data sets, named by their labels and separated by commas.
+
+    Raises:
+        UserError: for a data set of which there is no record.
+    """
+    there = {record.dataset["label"] for record in records}
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if name not in there:
+            raise unknown("data set of these records", name, there)
+    return [record for record in records if record.dataset["label"] in wanted]
+
+
+def sections(records: Sequence[Record], with_stale: bool = False) -> list[Section]:
+    """The records by data set, profile and precision; within each by method and configuration.
+
+    Args:
+        records: of one results folder.
+        with_stale: whether records of older versions are shown among the others, under their version, and compared as
+            far as they were evaluated alike.
+    """
     records = sorted(records, key=lambda record: record.key)
     groups = grouped(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
-    return [_section(groups[key]) for key in sorted(groups)]
+    return [_section(groups[key], with_stale) for key in sorted(groups)]
 
 
-def _section(records: Sequence[Record]) -> Section:
+def _section(records: Sequence[Record], with_stale: bool) -> Section:
+    newest = max(
+        (record.evaluation for record in records), key=lambda entry: (entry == current_evaluation(), entry["version"])
+    )
     rows: list[Row] = []
     for same_label in grouped(records, lambda r: r.method["label"]).values():
         groups = list(grouped(same_label, lambda record: record.computation).values())
-        rows += [_row(group, groups) for group in groups]
+        for group in groups:
+            older = group[0].is_stale()
+            stale = group[0].evaluation != newest if with_stale else older
+            rows.append(_row(group, _name(group[0], groups, with_stale and older), stale))
     rows.sort(key=_rank)
     first = records[0]
     return Section(
@@ -164,47 +209,66 @@ def _section(records: Sequence[Record]) -> Section:
         profile=first.profile,
         precision=first.precision,
         rows=tuple(rows),
+        with_stale=with_stale,
     )
 
 
-def _row(records: Sequence[Record], siblings: Sequence[Sequence[Record]]) -> Row:
+def _row(records: Sequence[Record], name: str, stale: bool) -> Row:
     ordered = sorted(records, key=lambda record: record.seed)
     ok, failures = (tuple(record for record in ordered if record.status == status) for status in ("ok", "failed"))
-    return Row(_name(records[0], siblings), ok, failures, records[0].is_stale())
+    return Row(name, ok, failures, stale)
 
 
-def _rank(row: Row) -> tuple[bool, bool, float, str]:
+def _rank(row: Row) -> tuple[bool, bool, bool, float, str]:
     """The order of rows: those with scores first, current ones before stale ones, then the smallest gap."""
-    gap = row.spread(separation_gap_of).mean if row.records else 0.0
-    return not row.records, row.stale, gap, row.name
+    gap = row.spread(separation_gap_of)
+    return not row.records, row.stale, gap is None, gap.mean if gap else 0.0, row.name
 
 
-def _name(record: Record, siblings: Sequence[Sequence[Record]]) -> str:
-    """The label, and the fields in which its configuration differs from others under the same label."""
-    label = str(record.method["label"])
-    configs = [group[0].method["config"] for group in siblings]
-    config = record.method["config"]
-    differing = [name for name in config if any(other.get(name) != config[name] for other in configs)]
-    return label + (printable(f" ({', '.join(f'{name}={config[name]}' for name in differing)})") if differing else "")
+def _name(record: Record, siblings: Sequence[Sequence[Record]], with_versions: bool) -> str:
+    """The label, and the fields in which its configuration differs from others under the same label.
+
+    And, where it is asked for, the versions: the method's, and the others as far as rows differ in them.
+    """
+    others = [group[0] for group in siblings]
+    settings = record.method["config"].items()
+    told = [f"{name}={value}" for name, value in settings if any(o.method["config"].get(name) != value for o in others)]
+    if with_versions:
+        versions = _versions(record).items()
+        told += [
+            f"{name} {version}"
+            for name, version in versions
+            if name == "version" or any(_versions(other)[name] != version for other in others)
+        ]
+    return str(record.method["label"]) + (printable(f" ({', '.join(told)})") if told else "")
 
 
-def separation_gap_of(record: Record) -> float:
-    """The separation gap of a record that ended well."""
-    assert record.separation_gap is not None
+def _versions(record: Record) -> dict[str, int]:
+    method, builder, evaluation = record.versions
+    return {"version": method, "data set builder": builder, "evaluation": evaluation["version"]}
+
+
+def separation_gap_of(record: Record) -> float | None:
+    """The separation gap; None for vectors of one space alone."""
     return record.separation_gap
 
 
-def wanted_of(record: Record) -> float:
-    """How much of what the right space should hold is read from it, from 0 (chance) to 1 (all): see `_informed`."""
+def wanted_of(record: Record) -> float | None:
+    """How much of what the right space should hold is read from it, from 0 (chance) to 1 (all): see `_informed`.
+
+    None for vectors of one space alone, as is what leaked: they would be means over half of the probes.
+    """
     return _mean_informed(record, True)
 
 
-def leaked_of(record: Record) -> float:
+def leaked_of(record: Record) -> float | None:
     """How much is read from the space that should not hold it, from 0 (chance) to 1 (all): see `_informed`."""
     return _mean_informed(record, False)
 
 
-def _mean_informed(record: Record, wanted: bool) -> float:
+def _mean_informed(record: Record, wanted: bool) -> float | None:
+    if record.separation_gap is None:
+        return None
     main = [score for score in record.scores if score.metric in MAIN_METRICS]
     found = [_informed(score) for score in main if (score.space == score.attribute_space) is wanted]
     return float(np.mean(found)) if found else float("nan")

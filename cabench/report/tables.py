@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -11,9 +11,11 @@ from cabench.evaluation.score import Score
 from cabench.evaluation.structure import OTHER_SPACE
 from cabench.experiment.record import Record
 from cabench.files.names import printable
-from cabench.report.comparison import Comparison, Quantity, compare
+from cabench.report.comparison import Comparison, compare
 from cabench.report.summary import (
+    FROM_VECTORS,
     Column,
+    Quantity,
     Row,
     Section,
     distance,
@@ -96,6 +98,11 @@ class Table(NamedTuple):
     lines: tuple[Line, ...]
     yardsticks: dict[str, tuple[str, ...]]
 
+    @property
+    def footnote(self) -> str:
+        """A line below the table; may be empty."""
+        return footnote(line.name for line in self.lines)
+
 
 class _Kind(NamedTuple):
     """How the scores of a column are written: a factor and a number of digits, and whether those below 0 are cut."""
@@ -137,7 +144,7 @@ def overview(section: Section) -> Table:
     told = _wanted_first([column for column in section.columns if column.attribute == IS_TARGET])
     scored = [
         (Header("", "separation gap", DOWN), separation_gap_of, separation_gap_of, _FRACTION),
-        (Header("", "wanted", UP), wanted_of, lambda record: 1 - wanted_of(record), _PERCENT),
+        (Header("", "wanted", UP), wanted_of, _unwanted, _PERCENT),
         (Header("", "leaked", DOWN), leaked_of, leaked_of, _PERCENT),
     ]
     costs = [("parameters", "parameters", 0), ("images seen", "images_seen", 0), ("training (s)", "train_s", 1)]
@@ -176,6 +183,15 @@ def further_tables(section: Section) -> list[Table]:
         if columns:
             found.append(_score_table(section, title, columns))
     return found
+
+
+def footnote(names: Iterable[str]) -> str:
+    """What the mark behind some of the names of a table's rows means; empty where none has it."""
+    return (
+        f"{FROM_VECTORS.strip()} vectors from elsewhere, scored here."
+        if any(n.endswith(FROM_VECTORS) for n in names)
+        else ""
+    )
 
 
 def comparison_of(section: Section, column: Column) -> Comparison | None:
@@ -234,7 +250,7 @@ def _table(
     yardsticks: dict[str, tuple[str, ...]],
 ) -> Table:
     cells = list(zip(*columns, strict=True)) if columns else [()] * len(section.rows)
-    lines = tuple(Line(row.name, row.stale, line) for row, line in zip(section.rows, cells, strict=True))
+    lines = tuple(Line(row.title, row.stale, line) for row, line in zip(section.rows, cells, strict=True))
     return Table(title, tuple(headers), lines, yardsticks)
 
 
@@ -243,11 +259,15 @@ def _score_entries(section: Section, column: Column) -> list[Entry]:
     return [_over_seeds(row, row.values(column), found, kind) for row in section.rows]
 
 
-def _quantity_entries(
-    section: Section, quantity: Callable[[Record], float], distance: Quantity, kind: _Kind
-) -> list[Entry]:
+def _quantity_entries(section: Section, quantity: Quantity, distance: Quantity, kind: _Kind) -> list[Entry]:
     found = compare(section.rows, distance)
-    return [_over_seeds(row, [quantity(r) for r in row.records], found, kind) for row in section.rows]
+    return [_over_seeds(row, row.over_seeds(quantity), found, kind) for row in section.rows]
+
+
+def _unwanted(record: Record) -> float | None:
+    """How far what is wanted is from its ideal."""
+    wanted = wanted_of(record)
+    return None if wanted is None else 1 - wanted
 
 
 def _over_seeds(row: Row, values: Sequence[float], found: Comparison | None, kind: _Kind) -> Entry:
@@ -282,7 +302,7 @@ def _largest_p(row: Row, column: Column) -> Entry:
 
 
 def _cost(row: Row, name: str, digits: int) -> Entry:
-    if not row.records:
+    if not row.records or any(record.from_vectors for record in row.records):  # what they cost elsewhere is unknown
         return Entry(NO_SCORE)
     values = tuple(float(record.cost[name]) for record in row.records)
     return Entry(number(spread(values).mean, digits), values=values)

@@ -1,8 +1,9 @@
 """CSV in tidy form: one score a row.
 
-A score under a paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be
-measured has no value and a `reason`; a failed cell is one row without a score, its error as the reason. Text that a
-spreadsheet would take for a formula, as it starts with =, +, - or @, has an apostrophe before it.
+`origin` is "vectors" where vectors from elsewhere were scored, and empty where a method was trained. A score under a
+paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be measured has no
+value and a `reason`; a failed cell is one row without a score, its error as the reason. Text that a spreadsheet would
+take for a formula, as it starts with =, +, - or @, has an apostrophe before it.
 """
 
 from __future__ import annotations
@@ -16,23 +17,30 @@ from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
 from cabench.files.names import inert
 
-_CELL = ("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap")
+_CELL = ("dataset", "method", "origin", "profile", "precision", "seed", "key", "status", "separation_gap")
 _SCORE = tuple(item.name for item in dataclasses.fields(Score))
 _COLUMNS = (*_CELL, "protocol", *_SCORE, "reason")
 
 
-def tidy_csv(records: Sequence[Record]) -> str:
+def tidy_csv(records: Sequence[Record], with_stale: bool = False) -> str:
     """All scores of all records, at full precision, as text that no spreadsheet takes for formulas."""
-    return tidy_table(records).map(_inert).to_csv(index=False)
+    return tidy_table(records, with_stale).map(_inert).to_csv(index=False)
 
 
-def tidy_table(records: Sequence[Record]) -> pd.DataFrame:
-    """All scores of all records, one a row, at full precision."""
+def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFrame:
+    """All scores of all records, one a row, at full precision.
+
+    Args:
+        records: of one results folder.
+        with_stale: whether the names of methods of older versions say so, as "mine (version 1)".
+    """
     rows: list[dict[str, object]] = []
     for record in records:
+        version = record.method["version"]
         cell = (
             record.dataset["label"],
-            record.method["label"],
+            record.method["label"] + (f" (version {version})" if with_stale and record.is_stale() else ""),
+            "vectors" if record.from_vectors else "",
             record.profile,
             record.precision,
             record.seed,

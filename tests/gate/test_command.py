@@ -103,12 +103,38 @@ def test_a_record_that_cannot_be_read_fails_and_the_others_are_compared(cabench_
     assert "No baseline was written: " in refused.stderr
 
 
+@pytest.mark.parametrize("chosen", [("--methods", "pca, chance"), ("--methods", "pca", "--datasets", "planted")])
+def test_what_is_not_named_is_not_compared(cabench_here, results, chosen):
+    spoil(results, "oracle", 0.05)
+
+    passed = cabench_here("gate", "--baseline", "baseline.json", "--profile", "quick", *chosen)
+
+    assert passed.returncode == 0, passed.stdout
+    assert "oracle" not in passed.stdout
+
+
+def test_update_of_what_is_named_leaves_the_rest(cabench_here, results, tmp_path):
+    before = json.loads((tmp_path / "baseline.json").read_text(encoding="utf-8"))["cells"]
+    for method in ("oracle", "pca"):
+        spoil(results, method, 0.05)
+
+    updated = cabench_here("gate", "--baseline", "baseline.json", "--update", "--methods", "oracle")
+
+    after = json.loads((tmp_path / "baseline.json").read_text(encoding="utf-8"))["cells"]
+    changed = [old["method"]["label"] for old, new in zip(before, after, strict=True) if old != new]
+    assert updated.returncode == 0, updated.stderr
+    assert changed == ["oracle"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--baseline", "absent.json"), "--update"),
         (("--baseline", "baseline.json", "--results", "absent"), "cabench run"),
         (("--baseline", "baseline.json", "--level", "2"), "--level"),
+        (("--baseline", "baseline.json", "--methods", "oracel"), "did you mean 'oracle'?"),
+        (("--baseline", "baseline.json", "--datasets", "dsprites"), "Unknown data set 'dsprites'. Known: planted"),
+        (("--baseline", "baseline.json", "--profile", "paper"), "Unknown profile 'paper'. Known: quick"),
         (("--baseline", "baseline.json", "--effect", "nan"), "--effect"),
         (("--baseline", "baseline.json", "--junit", "/proc/none/gate.xml"), "cannot be written"),
         (("--baseline", "/proc/none/baseline.json", "--update"), "cannot be written"),

@@ -336,3 +336,18 @@ def test_a_baseline_is_not_made_of_failed_cells(records):
 def test_a_baseline_is_not_made_of_old_records(make_records):
     with pytest.raises(UserError, match="older versions"):
         new_baseline(make_records(SCORES, GAPS, method__version=-1))
+
+
+def test_vectors_of_one_space_are_compared_without_a_gap(make_records):
+    def records(shape: float):
+        made = make_records(
+            {"shape": [shape + step for step in (0, 0.01, 0.02)]},
+            method__name="ours", method__label="ours", method__version=1, method__origin="vectors",
+        )  # fmt: skip
+        return [dataclasses.replace(record, separation_gap=None) for record in made]
+
+    baseline = new_baseline(records(0.9))
+
+    assert check(baseline, records(0.9)).passed
+    (failure,) = check(baseline, records(0.8)).failures
+    assert failure.column.attribute == "shape"

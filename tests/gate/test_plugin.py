@@ -68,6 +68,16 @@ def test_a_baseline_that_is_not_there_is_said(project):
     done.stdout.fnmatch_lines(["*UserError: There is no baseline*"])
 
 
+def test_what_is_named_is_compared_and_nothing_else(project, make_records):
+    write_records(project.path / "results/runs", make_records(THEN, GAPS) + make_records(NOW, GAPS, method__label="x"))
+    new_baseline(make_records(THEN, GAPS) + make_records(THEN, GAPS, method__label="x")).write(
+        project.path / "baseline.json"
+    )
+    project.makepyfile(TEST.replace("results=", 'methods="pca", results='))
+
+    project.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
 def test_other_peoples_runs_load_nothing_slow(pytester):
     pytester.makepyfile(
         """

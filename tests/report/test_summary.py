@@ -12,11 +12,12 @@ import pytest
 from scipy import stats
 
 from cabench import discovery
+from cabench.errors import UserError
 from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.probes import ProbeConfig
 from cabench.evaluation.score import Score
 from cabench.experiment.record import Record
-from cabench.report.summary import Column, Section, column_of, find, sections, spread
+from cabench.report.summary import Column, Section, column_of, find, of_datasets, sections, spread
 
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]
@@ -262,3 +263,11 @@ def test_spread_of_a_record_quantity(make_record: MakeRecord) -> None:
     assert gap.mean == pytest.approx(0.3)
     assert gap.half_width == pytest.approx(stats.t.ppf(0.975, 1) * 0.1)
     assert math.isfinite(gap.half_width)
+
+
+def test_a_report_can_be_of_some_data_sets_alone(make_record: MakeRecord) -> None:
+    records = [make_record(dataset__label=label) for label in ("faces", "digits", "faces")]
+    assert [r.dataset["label"] for r in of_datasets(records, "faces")] == ["faces", "faces"]
+    assert len(of_datasets(records, "digits, faces")) == 3
+    with pytest.raises(UserError, match="did you mean 'faces'"):
+        of_datasets(records, "face")
