@@ -317,24 +317,24 @@ def _provenance(row: Row, record: Record) -> dict[str, Any]:
     }
 
 
-def _strip(cell: Entry, table: Table, column: int) -> Markup:
-    """The dots of one cell on the scale of its column."""
-    if len(cell.values) < 2:
+def _strip(entry: Entry, table: Table, column: int) -> Markup:
+    """The dots of one entry on the scale of its column."""
+    if len(entry.values) < 2:
         return Markup("")
-    reach = [end for line in table.lines for end in _reach(line.cells[column])]
-    return Markup(strip(cell.values, _half_width(cell), (min(reach), max(reach))))
+    reach = [end for line in table.lines for end in _reach(line.entries[column])]
+    return Markup(strip(entry.values, _half_width(entry), (min(reach), max(reach))))
 
 
-def _reach(cell: Entry) -> list[float]:
-    """All that is drawn of a cell: its values, and the ends of its interval."""
-    if not cell.values:
+def _reach(entry: Entry) -> list[float]:
+    """All that is drawn of an entry: its values, and the ends of its interval."""
+    if not entry.values:
         return []
-    mean, half_width = sum(cell.values) / len(cell.values), _half_width(cell) or 0.0
-    return [*cell.values, mean - half_width, mean + half_width]
+    mean, half_width = sum(entry.values) / len(entry.values), _half_width(entry) or 0.0
+    return [*entry.values, mean - half_width, mean + half_width]
 
 
-def _half_width(cell: Entry) -> float | None:
-    return float(cell.interval.replace(",", "")) if cell.interval else None
+def _half_width(entry: Entry) -> float | None:
+    return float(entry.interval.replace(",", "")) if entry.interval else None
 
 
 def _span(headers: Sequence[Header], index: int) -> int:

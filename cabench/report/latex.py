@@ -89,12 +89,12 @@ def _head(headers: Sequence[Header]) -> list[str]:
 
 def _line(line: Line) -> str:
     name = escape(line.name) + (" (stale)" if line.stale else "")
-    return _row(name, *map(_cell, line.cells))
+    return _row(name, *map(_entry, line.entries))
 
 
-def _cell(cell: Entry) -> str:
-    interval = f" $\\pm$ {cell.interval}" if cell.interval else ""
-    return _MARKED[cell.mark].format(escape(cell.text) + interval)
+def _entry(entry: Entry) -> str:
+    interval = f" $\\pm$ {entry.interval}" if entry.interval else ""
+    return _MARKED[entry.mark].format(escape(entry.text) + interval)
 
 
 def _yardsticks(table: Table) -> list[str]:

@@ -102,7 +102,7 @@ def _ranking(ranking: Ranking) -> str:
 
 
 def _table(table: Table) -> str:
-    lines = [[_name(line), *map(_cell, line.cells)] for line in table.lines]
+    lines = [[_name(line), *map(_entry, line.entries)] for line in table.lines]
     lines += [[f"*{name}*", *values] for name, values in table.yardsticks.items()]
     return _tabulate(["method", *map(_header, table.headers)], lines) + _footnote(table.footnote)
 
@@ -119,8 +119,8 @@ def _header(header: Header) -> str:
     return escape(" ".join(filter(None, (": ".join(filter(None, (header.group, header.label))), header.arrow))))
 
 
-def _cell(cell: Entry) -> str:
-    return _MARKED[cell.mark].format(f"{cell.text} ± {cell.interval}" if cell.interval else cell.text)
+def _entry(entry: Entry) -> str:
+    return _MARKED[entry.mark].format(f"{entry.text} ± {entry.interval}" if entry.interval else entry.text)
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What tables show, without the syntax of any format: headers, cells and marks."""
+"""What tables show, without the syntax of any format: headers, entries and marks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UP, DOWN = "↑", "↓"
 
 
 class Mark(Enum):
-    """How a cell compares with the others of its column."""
+    """How an entry compares with the others of its column."""
 
     NONE = ""
     BEST = "best"
@@ -70,17 +70,17 @@ class Header(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One method's cells.
+    """One method's entries.
 
     Attributes:
         name: the row's name.
         stale: whether its records are.
-        cells: one for each header.
+        entries: one for each header.
     """
 
     name: str
     stale: bool
-    cells: tuple[Entry, ...]
+    entries: tuple[Entry, ...]
 
 
 class Table(NamedTuple):
@@ -226,13 +226,13 @@ def _score_table(section: Section, title: str, columns: Sequence[Column]) -> Tab
         "ideal": tuple(_shared(section, column, lambda score: score.ideal) for column in ordered),
     }
     headers = [_header(column) for column in ordered]
-    cells = [_score_entries(section, column) for column in ordered]
+    entries = [_score_entries(section, column) for column in ordered]
     for column in ordered:
         if column.metric == "hsic":
             headers.append(Header("HSIC of the two spaces", "largest p", ""))
-            cells.append([_largest_p(row, column) for row in section.rows])
+            entries.append([_largest_p(row, column) for row in section.rows])
             yardsticks = {name: (*values, NO_SCORE) for name, values in yardsticks.items()}
-    return _table(section, title, headers, cells, yardsticks)
+    return _table(section, title, headers, entries, yardsticks)
 
 
 def _shared(section: Section, column: Column, yardstick: Callable[[Score], float]) -> str:
@@ -249,8 +249,8 @@ def _table(
     columns: Sequence[Sequence[Entry]],
     yardsticks: dict[str, tuple[str, ...]],
 ) -> Table:
-    cells = list(zip(*columns, strict=True)) if columns else [()] * len(section.rows)
-    lines = tuple(Line(row.title, row.stale, line) for row, line in zip(section.rows, cells, strict=True))
+    entries = list(zip(*columns, strict=True)) if columns else [()] * len(section.rows)
+    lines = tuple(Line(row.title, row.stale, line) for row, line in zip(section.rows, entries, strict=True))
     return Table(title, tuple(headers), lines, yardsticks)
 
 

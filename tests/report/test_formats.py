@@ -81,7 +81,7 @@ def lines_by_table(records: Sequence[Record]) -> dict[tuple[str, str], dict[str,
     return {
         (section.dataset, table.title): {
             "": (table.headers, table.yardsticks),
-            **{f"{line.name} {line.stale} {index}": line.cells for index, line in _numbered(table.lines)},
+            **{f"{line.name} {line.stale} {index}": line.entries for index, line in _numbered(table.lines)},
         }
         for section in sections(records)
         for table in (

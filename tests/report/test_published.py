@@ -64,7 +64,7 @@ def only_table(records: Sequence[Record], *figures: Published) -> Table:
 
 def shown(line: Line) -> tuple[Entry, ...]:
     """A line's cells as readers see them."""
-    return tuple(cell._replace(values=()) for cell in line.cells)
+    return tuple(cell._replace(values=()) for cell in line.entries)
 
 
 class TestReading:
@@ -193,7 +193,7 @@ class TestBeside:
     ) -> None:
         theirs = only_table(ours, FIGURE._replace(**change)).lines[-1]
 
-        assert theirs.cells[1] == Entry(NO_SCORE)
+        assert theirs.entries[1] == Entry(NO_SCORE)
 
     def test_records_without_a_protocol_have_no_such_table(self, make_record: MakeRecord) -> None:
         assert tables([make_record(dataset__label="cifar_mnist")], FIGURE) == []

@@ -42,7 +42,7 @@ def salient_table(records: Sequence[Record]) -> Table:
 def column(table: Table, header: Header) -> dict[str, Entry]:
     """A column's cells by the names of current rows."""
     index = table.headers.index(header)
-    return {line.name: line.cells[index] for line in table.lines if not line.stale}
+    return {line.name: line.entries[index] for line in table.lines if not line.stale}
 
 
 def marks(table: Table, header: Header) -> dict[str, Mark]:
@@ -151,7 +151,7 @@ class TestHeaders:
 
         assert table.headers[0] == Header(*header)
         in_percent = score["metric"].startswith("knn")
-        assert table.lines[0].cells[:1] == (
+        assert table.lines[0].entries[:1] == (
             Entry("25.0" if in_percent else "0.250", values=(25.0 if in_percent else 0.25,)),
         )
 
@@ -238,7 +238,7 @@ class TestMarks:
         section = only_section(records)
 
         for table in (overview(section), *probe_tables(section)):
-            assert {cell.mark for line in table.lines for cell in line.cells} == {Mark.NONE}
+            assert {cell.mark for line in table.lines for cell in line.entries} == {Mark.NONE}
 
     def test_stale_rows_and_yardsticks_have_none(self, make_records: MakeRecords) -> None:
         version = discovery.load_method("chance").version
@@ -251,7 +251,7 @@ class TestMarks:
         table = salient_table(records)
 
         assert marks(table, WANTED) == {"a": Mark.BEST, "b": Mark.NONE, "chance": Mark.NONE}
-        assert [line.cells[0].mark for line in table.lines if line.stale] == [Mark.NONE]
+        assert [line.entries[0].mark for line in table.lines if line.stale] == [Mark.NONE]
 
     def test_overview_marks_gap_wanted_and_leaked_but_no_cost(self, make_record: MakeRecord) -> None:
         gaps = {"a": ([0.1, 0.2, 0.3], 0.3), "b": ([0.6, 0.7, 0.81], 0.2)}

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from cabench.api import Results
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
+from cabench.experiment.store import ResultsStore
 from cabench.report.comparison import rankings
 from cabench.report.html import html_page, html_tables
 from cabench.report.latex import latex
@@ -63,7 +65,7 @@ class TestVersions:
         said = conclusion(section)
         assert said.startswith("Over 3 seeds, mine has the smallest separation gap (0.200 ± 0.248) of the 2 methods")
         assert "All others are worse" in said
-        assert [line.cells[0].mark for line in overview(section).lines] == [Mark.BEST, Mark.NONE]
+        assert [line.entries[0].mark for line in overview(section).lines] == [Mark.BEST, Mark.NONE]
 
     def test_they_are_stale_and_left_out_otherwise(self, two_versions: list[Record]) -> None:
         section = section_of(two_versions, stale=False)
@@ -136,7 +138,7 @@ class TestVectors:
     def test_what_they_cost_is_not_known(self, ours: list[Record]) -> None:
         (line,) = overview(section_of(ours)).lines
 
-        assert [entry.text for entry in line.cells[-4:]] == [NO_SCORE, NO_SCORE, NO_SCORE, "3"]
+        assert [entry.text for entry in line.entries[-4:]] == [NO_SCORE, NO_SCORE, NO_SCORE, "3"]
 
     def test_rankings_mark_them_too(self, make_records: MakeRecords, ours: list[Record]) -> None:
         records = [*make_records({"mine": NEW}), *ours]
@@ -157,8 +159,8 @@ class TestOneSpace:
         line = overview(section).lines[-1]
 
         assert line.name == "ours †"
-        assert [entry.text for entry in line.cells[:3]] == [NO_SCORE] * 3
-        assert line.cells[3].text == "99.0"
+        assert [entry.text for entry in line.entries[:3]] == [NO_SCORE] * 3
+        assert line.entries[3].text == "99.0"
 
     def test_it_is_said_not_to_be_compared(self, make_records: MakeRecords, one_space: list[Record]) -> None:
         said = conclusion(section_of([*one_space, *make_records({"mine": NEW, "theirs": OLD})]))
@@ -201,3 +203,23 @@ def test_any_sequence_of_records_is_taken(make_records: MakeRecords) -> None:
 
     assert markdown(tuple(records)) == markdown(records)
     assert html_tables(tuple(records)) == html_tables(records)
+
+
+def test_results_of_a_run_show_their_tables_in_a_notebook(make_records: MakeRecords, tmp_path: Path) -> None:
+    records = tuple(make_records({"a": NEW, "b": OLD}))
+
+    assert Results(records, tmp_path, 0, (), ())._repr_html_() == html_tables(records)
+
+
+@pytest.mark.parametrize("form", ["markdown", "summary", "csv", "latex", "html"])
+def test_the_command_compares_versions_when_asked(
+    cabench_here, two_versions: list[Record], tmp_path: Path, form
+) -> None:
+    for record in two_versions:
+        ResultsStore(tmp_path / "results/runs").replace_record(record)
+
+    plain, asked = cabench_here("report", "--format", form), cabench_here("report", "--format", form, "--stale")
+
+    assert (plain.returncode, asked.returncode) == (0, 0)
+    assert "mine (version -1)" in asked.stdout
+    assert "version -1" not in plain.stdout
