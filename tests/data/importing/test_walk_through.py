@@ -1,4 +1,4 @@
-"""The script that makes the README's example, on files of the same form."""
+"""The script of the walk-through in docs/own-data.md, on files of the same form."""
 
 from __future__ import annotations
 
