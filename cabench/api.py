@@ -22,7 +22,6 @@ from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike
 from cabench.experiment.estimate import estimate
 from cabench.experiment.measuring import measure
-from cabench.experiment.outside import check_name, read_vectors, score_vectors
 from cabench.experiment.plan import resolve
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.record import Record
@@ -30,6 +29,7 @@ from cabench.experiment.reevaluation import Reevaluation
 from cabench.experiment.request import MethodLike, Request, ResolvedProfile
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.vectors_from_elsewhere import check_name, read_vectors, score_vectors
 from cabench.hardening.supervision import journal
 from cabench.profiles import load_profile
 from cabench.report.html import html_tables

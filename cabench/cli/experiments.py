@@ -166,10 +166,10 @@ def gate(
     """
     from cabench.experiment.request import parse_seeds
     from cabench.gate.baseline import Baseline
+    from cabench.gate.formats import changes_text, text
+    from cabench.gate.formats import junit as as_junit
+    from cabench.gate.formats import markdown as as_markdown
     from cabench.gate.gate import check, new_baseline
-    from cabench.gate.layout import changes_text, text
-    from cabench.gate.layout import junit as as_junit
-    from cabench.gate.layout import markdown as as_markdown
     from cabench.gate.selection import read_results, restrict
     from cabench.report.markdown import write_report
 

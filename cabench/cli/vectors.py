@@ -31,7 +31,7 @@ def score(
     import numpy as np
 
     from cabench.api import score as score_vectors
-    from cabench.experiment.outside import CONTENT, read_vectors
+    from cabench.experiment.vectors_from_elsewhere import CONTENT, read_vectors
     from cabench.report.markdown import markdown
 
     arrays = read_vectors(vectors)

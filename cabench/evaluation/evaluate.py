@@ -10,10 +10,10 @@ from threadpoolctl import threadpool_limits
 
 from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.grid import score_grid
+from cabench.evaluation.probe_scores import score_grid
 from cabench.evaluation.probes import ProbeConfig
 from cabench.evaluation.score import Score, Scoring, Unmeasured
-from cabench.evaluation.structure import dimensions, score_structure
+from cabench.evaluation.shape_scores import dimensions, score_structure
 
 VERSION = 2  # raised whenever a change may change a score
 PROBES = ProbeConfig()

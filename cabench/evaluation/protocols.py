@@ -21,12 +21,12 @@ from threadpoolctl import threadpool_limits
 
 from cabench.data.dataset import IS_TARGET, Attribute
 from cabench.errors import UserError, unknown
-from cabench.evaluation.disentanglement import factor_vae
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.probe_metrics import accuracy, balanced_accuracy
+from cabench.evaluation.metrics.disentanglement import factor_vae
+from cabench.evaluation.metrics.probing import accuracy, balanced_accuracy
 from cabench.evaluation.probes import Scaling
 from cabench.evaluation.score import Measurement, NotMeasurableError, Place, PopulationName, Score, Scoring
-from cabench.evaluation.structure import SALIENT_ATTRIBUTES, defined_everywhere
+from cabench.evaluation.shape_scores import SALIENT_ATTRIBUTES, defined_everywhere
 
 ITERATIONS = 100
 FOLDS = 5

@@ -9,7 +9,7 @@ from typing import Any
 from cabench.data.dataset import SPACES, Attribute
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.evaluate import evaluate
-from cabench.evaluation.grid import separation_gap
+from cabench.evaluation.probe_scores import separation_gap
 
 
 def measure(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute]) -> tuple[dict[str, Any], float]:

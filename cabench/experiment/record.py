@@ -45,7 +45,7 @@ class Record(Identity):
         error: None, or type, message, traceback, step and last_terms.
         unmeasured: the scores that cannot be computed on these images, and why.
         dimension_r2: by salient attribute, what each dimension of the salient space shares with it; see
-            `cabench.evaluation.disentanglement`.
+            `cabench.evaluation.metrics.disentanglement`.
         protocols: by name of a paper's own protocol, the scores under it; see `cabench.evaluation.protocols`.
         schema: version of this layout.
     """

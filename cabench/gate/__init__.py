@@ -1,17 +1,17 @@
 """The gate: fails when a change of the code made a metric worse than it was in a baseline.
 
 Gated are, in every cell group (a method on a data set under a profile and precision), the linear probes' main metrics
-(`cabench.evaluation.grid.MAIN_METRICS`), one a probe, and the separation gap. Each is turned into its distance from the
-ideal: where the attribute belongs to the space less is a loss, where it does not more is one, and a leak below chance
-is none. Left out are accuracy, which repeats balanced accuracy, the nearest-neighbour probes of the same attributes,
+(`MAIN_METRICS` of `cabench.evaluation.probe_scores`), one a probe, and the separation gap. Each is turned into its
+distance from the ideal: where the attribute belongs to the space less is a loss, where it does not more is one, and a
+leak below chance is none. Left out are accuracy, which repeats balanced accuracy, the nearest-neighbour probes of the same attributes,
 and the shape of the spaces, whose ideals are no aim of every method: each further metric makes the correction for the
 number of comparisons dearer for all the others.
 
     baseline.py    the file of what there was
     selection.py   which records stand for the code as it is now
-    losses.py      the statistics: pure functions of numbers
+    judgement.py   the statistics: pure functions of numbers
     gate.py        all of it put together: what got worse, what cannot be compared
     wording.py     what is said of it
-    layout.py      as text, Markdown or JUnit XML
+    formats.py     as text, Markdown or JUnit XML
     plugin.py      the fixture `cabench_gate` of pytest
 """

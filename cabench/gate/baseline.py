@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field, StringConstraints, with_config
 from typing_extensions import TypedDict
 
 from cabench.errors import UserError
-from cabench.evaluation.grid import MAIN_METRICS
+from cabench.evaluation.probe_scores import MAIN_METRICS
 from cabench.experiment.record import Record
 from cabench.files.atomic import write_text
 from cabench.files.json import read_json

@@ -13,7 +13,7 @@ from cabench.errors import UserError
 from cabench.experiment.provenance import commit
 from cabench.experiment.record import Record
 from cabench.gate.baseline import Baseline, CellGroup, GroupName, Metric
-from cabench.gate.losses import EFFECT, LEVEL, Judgement, Pair, Result, Verdict, judge
+from cabench.gate.judgement import EFFECT, LEVEL, Judgement, Pair, Result, Verdict, judge
 from cabench.gate.selection import by_group, select
 from cabench.report.summary import Column
 

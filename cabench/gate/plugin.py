@@ -53,8 +53,8 @@ def cabench_gate(request: pytest.FixtureRequest) -> Gate:
         __tracebackhide__ = True
         from cabench.experiment.request import parse_seeds
         from cabench.gate.baseline import Baseline
+        from cabench.gate.formats import text
         from cabench.gate.gate import check
-        from cabench.gate.layout import text
         from cabench.gate.selection import read_results, restrict
 
         root = request.config.rootpath

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cabench.errors import UserError, unknown
-from cabench.evaluation.grid import MAIN_METRICS
+from cabench.evaluation.probe_scores import MAIN_METRICS
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.gate.baseline import Baseline, CellGroup, GroupName

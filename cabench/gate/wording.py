@@ -1,4 +1,4 @@
-"""What is said of an outcome, in words and figures. `cabench.gate.layout` lays it out."""
+"""What is said of an outcome, in words and figures. `cabench.gate.formats` lays it out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from cabench.gate.baseline import SEPARATION_GAP, Metric
 from cabench.gate.gate import Finding, Outcome
-from cabench.gate.losses import Verdict
+from cabench.gate.judgement import Verdict
 from cabench.report.summary import Column
 from cabench.report.tables import attribute_title
 

@@ -1,4 +1,4 @@
-"""Which differences between methods are real: paired tests over the seeds that they share, ranks over data sets.
+"""Which differences between methods are real, and so what tables set in bold: paired tests over seeds, and ranks.
 
 Methods that learn and are not told the attributes take part; controls that learn nothing and methods that are taught
 the answers are yardsticks, shown beside them. For each quantity every two methods are compared by a two-sided paired
@@ -13,6 +13,7 @@ Over data sets, methods are ranked by separation gap (Demšar, JMLR 2006).
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from enum import Enum
 from functools import cache
 from itertools import combinations
 from typing import NamedTuple, TypeVar
@@ -31,6 +32,14 @@ ROUNDING = 1e-12  # differences that differ by less are equal
 PERMUTATIONS = 9999
 
 _Key = TypeVar("_Key", bound=Hashable)
+
+
+class Mark(Enum):
+    """How an entry compares with the others of its column."""
+
+    NONE = ""
+    BEST = "best"
+    CLOSE = "not shown to be worse than the best"
 
 
 class Comparison(NamedTuple):
@@ -85,6 +94,15 @@ def takes_part(row: Row) -> bool:
     except UserError:
         return True  # of a package that is not installed here
     return method.learns and not method.supervised
+
+
+def mark(row: Row, found: Comparison | None) -> Mark:
+    """How a row stands out in a column: the smallest mean, and what is not shown to be worse."""
+    if found is None or row.stale:
+        return Mark.NONE
+    if row.name == found.best.name:
+        return Mark.BEST
+    return Mark.CLOSE if row.name in found.not_worse() else Mark.NONE
 
 
 def compare(rows: Sequence[Row], quantity: Quantity) -> Comparison | None:

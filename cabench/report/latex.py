@@ -8,10 +8,11 @@ from itertools import groupby
 
 from cabench.experiment.record import Record
 from cabench.files.names import printable
+from cabench.report.comparison import Mark
 from cabench.report.notes import notes, origin
 from cabench.report.published import Published, beside_published
 from cabench.report.summary import Section, sections
-from cabench.report.tables import Entry, Header, Line, Mark, Table, further_tables, overview, probe_tables
+from cabench.report.tables import Entry, Header, Line, Table, further_tables, overview, probe_tables
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

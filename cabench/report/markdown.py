@@ -15,7 +15,7 @@ from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.files.atomic import write_text
 from cabench.files.names import printable
-from cabench.report.comparison import Ranking, rankings
+from cabench.report.comparison import Mark, Ranking, rankings
 from cabench.report.notes import conclusion, notes, origin, problems, ranking_sentence
 from cabench.report.published import Published, beside_published
 from cabench.report.summary import Section, sections
@@ -23,7 +23,6 @@ from cabench.report.tables import (
     Entry,
     Header,
     Line,
-    Mark,
     Table,
     footnote,
     further_tables,

@@ -11,7 +11,7 @@ from scipy import stats
 
 from cabench.data.dataset import Space
 from cabench.errors import unknown
-from cabench.evaluation.grid import MAIN_METRICS
+from cabench.evaluation.probe_scores import MAIN_METRICS
 from cabench.evaluation.score import PopulationName, Score
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record

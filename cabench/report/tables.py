@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
 from typing import NamedTuple
 
 from cabench.data.dataset import IS_TARGET
 from cabench.evaluation.score import Score
-from cabench.evaluation.structure import OTHER_SPACE
+from cabench.evaluation.shape_scores import OTHER_SPACE
 from cabench.experiment.record import Record
 from cabench.files.names import printable
-from cabench.report.comparison import Comparison, compare
+from cabench.report.comparison import Comparison, Mark, compare, mark
 from cabench.report.summary import (
     FROM_VECTORS,
     Column,
@@ -29,14 +28,6 @@ from cabench.report.summary import (
 NO_SCORE = "–"
 SAME_IDEAL = 1e-9
 UP, DOWN = "↑", "↓"
-
-
-class Mark(Enum):
-    """How an entry compares with the others of its column."""
-
-    NONE = ""
-    BEST = "best"
-    CLOSE = "not shown to be worse than the best"
 
 
 class Entry(NamedTuple):
@@ -273,15 +264,7 @@ def _unwanted(record: Record) -> float | None:
 def _over_seeds(row: Row, values: Sequence[float], found: Comparison | None, kind: _Kind) -> Entry:
     if not values and row.failures and not row.records:
         return Entry("FAIL")
-    return entry([kind.factor * value for value in values], kind.digits, _mark(row, found), kind.cut)
-
-
-def _mark(row: Row, found: Comparison | None) -> Mark:
-    if found is None or row.stale:
-        return Mark.NONE
-    if row.name == found.best.name:
-        return Mark.BEST
-    return Mark.CLOSE if row.name in found.not_worse() else Mark.NONE
+    return entry([kind.factor * value for value in values], kind.digits, mark(row, found), kind.cut)
 
 
 def _distance(column: Column) -> Quantity:

@@ -13,7 +13,7 @@ from cabench.data.dataset import Attribute
 from cabench.evaluation import evaluate as evaluate_module
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.evaluate import Measured, evaluate
-from cabench.evaluation.grid import separation_gap
+from cabench.evaluation.probe_scores import separation_gap
 from cabench.evaluation.probes import ProbeConfig
 
 CONFIG = ProbeConfig()

@@ -24,10 +24,10 @@ from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.gate.baseline import Baseline
+from cabench.gate.formats import changes_text, junit
+from cabench.gate.formats import markdown as gate_markdown
+from cabench.gate.formats import text as gate_text
 from cabench.gate.gate import check, new_baseline
-from cabench.gate.layout import changes_text, junit
-from cabench.gate.layout import markdown as gate_markdown
-from cabench.gate.layout import text as gate_text
 from cabench.hardening.deaths import deaths_at
 from cabench.report.html import html_page
 from cabench.report.latex import latex

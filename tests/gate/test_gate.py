@@ -16,7 +16,7 @@ from cabench.experiment.provenance import commit
 from cabench.experiment.record import Record
 from cabench.gate.baseline import Baseline
 from cabench.gate.gate import Outcome, check, new_baseline
-from cabench.gate.losses import Verdict
+from cabench.gate.judgement import Verdict
 
 SCORES = {
     "shape": [0.90, 0.91, 0.92],

@@ -15,13 +15,13 @@ from cabench.api import Results
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
-from cabench.report.comparison import rankings
+from cabench.report.comparison import Mark, rankings
 from cabench.report.html import html_page, html_tables
 from cabench.report.latex import latex
 from cabench.report.markdown import markdown, markdown_summary
 from cabench.report.notes import conclusion
 from cabench.report.summary import Section, sections
-from cabench.report.tables import NO_SCORE, Mark, overview
+from cabench.report.tables import NO_SCORE, overview
 from cabench.report.tidy_csv import tidy_csv
 
 MakeRecord = Callable[..., Record]

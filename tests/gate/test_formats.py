@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from cabench.gate.formats import changes_text, junit, markdown, text
 from cabench.gate.gate import Outcome, check, new_baseline
-from cabench.gate.layout import changes_text, junit, markdown, text
 
 THEN = {"shape": [0.90, 0.91, 0.92], "shape leak": [0.50, 0.49, 0.51]}
 NOW = {"shape": [0.80, 0.81, 0.82], "shape leak": [0.50, 0.49, 0.51]}

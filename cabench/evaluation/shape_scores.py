@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cabench.data.dataset import FEWEST_ROWS, IS_TARGET, SPACES, Attribute, Space
-from cabench.evaluation.disentanglement import dci, dimension_r2, mig
 from cabench.evaluation.encoded import EncodedSplit
+from cabench.evaluation.metrics.disentanglement import dci, dimension_r2, mig
+from cabench.evaluation.metrics.shape import cluster_scores, hsic, norm_ratio, silhouette, space_r2
 from cabench.evaluation.probes import ProbeConfig
 from cabench.evaluation.score import Measurement, NotMeasurableError, Place, Scoring
-from cabench.evaluation.shape_metrics import cluster_scores, hsic, norm_ratio, silhouette, space_r2
 
 OTHER_SPACE = "other_space"
 SALIENT_ATTRIBUTES = "salient_attributes"

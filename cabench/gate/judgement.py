@@ -25,7 +25,7 @@ no seed changes any metric is compared exactly. One seed on each side rests on t
 there is none at all, a loss beyond `effect` cannot be tested, and that is said.
 
 *What the rate means.* In at most `level` of comparisons without a change is any metric called worse (Holm), provided
-that seeds are drawn alike on both sides. Measured, by `tests/gate/test_losses.py`: normal values, values with heavy
+that seeds are drawn alike on both sides. Measured, by `tests/gate/test_judgement.py`: normal values, values with heavy
 tails (t with 3 degrees of freedom), values correlated within a cell, spreads alike, log-normal, drawn from those of the
 published records, and one in twenty ten times the others: 0 to 5 % of comparisons fail at a level of 5 %. A loss of 5
 points in one of 60 metrics, with a spread of 1 point and three seeds each, is found in 97 to 99 % where the others

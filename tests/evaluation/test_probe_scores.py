@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from cabench.data.dataset import FEWEST_ROWS, Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
-from cabench.evaluation.grid import score_grid, separation_gap
+from cabench.evaluation.probe_scores import score_grid, separation_gap
 from cabench.evaluation.probes import NEIGHBOURS, ProbeConfig
 from cabench.evaluation.score import Score, Scoring, Unmeasured
 

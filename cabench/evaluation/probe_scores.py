@@ -14,7 +14,7 @@ import numpy as np
 
 from cabench.data.dataset import FEWEST_ROWS, IS_TARGET, SPACES, Attribute, Space
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.probe_metrics import accuracy, auc, balanced_accuracy, r2
+from cabench.evaluation.metrics.probing import accuracy, auc, balanced_accuracy, r2
 from cabench.evaluation.probes import Probe, ProbeConfig, class_neighbours, class_probe, real_neighbours, real_probe
 from cabench.evaluation.score import Measurement, NotMeasurableError, Place, PopulationName, Score, Scoring
 

@@ -10,7 +10,7 @@ from scipy.stats import entropy, pearsonr
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mutual_info_score
 
-from cabench.evaluation.disentanglement import BINS, VOTES, dci, dimension_r2, factor_vae, mig
+from cabench.evaluation.metrics.disentanglement import BINS, VOTES, dci, dimension_r2, factor_vae, mig
 from cabench.evaluation.score import Measurement, NotMeasurableError
 
 KINDS, LEVELS = (np.ravel(part) for part in np.meshgrid(np.arange(4), np.arange(5)))

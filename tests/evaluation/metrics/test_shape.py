@@ -20,9 +20,7 @@ from sklearn.metrics import (
 from sklearn.preprocessing import StandardScaler
 
 from cabench.data.dataset import spaced
-from cabench.evaluation.probes import ProbeConfig
-from cabench.evaluation.score import NotMeasurableError
-from cabench.evaluation.shape_metrics import (
+from cabench.evaluation.metrics.shape import (
     CLUSTER_SEEDS,
     MOST_BY_HSIC,
     MOST_BY_SILHOUETTE,
@@ -33,6 +31,8 @@ from cabench.evaluation.shape_metrics import (
     silhouette,
     space_r2,
 )
+from cabench.evaluation.probes import ProbeConfig
+from cabench.evaluation.score import NotMeasurableError
 
 
 class TestNormRatio:

@@ -11,7 +11,7 @@ from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.evaluation.probes import ProbeConfig
 from cabench.evaluation.score import Score, Scoring
-from cabench.evaluation.structure import defined_everywhere, dimensions, score_structure
+from cabench.evaluation.shape_scores import defined_everywhere, dimensions, score_structure
 
 CONFIG = ProbeConfig()
 KIND = Attribute("kind", "salient", "class", ("x", "y", "z"))

@@ -11,7 +11,7 @@ import pytest
 from scipy import special, stats
 
 from cabench.experiment.store import ResultsStore
-from cabench.gate.losses import EFFECT, LEVEL, SMALLEST_SPREAD, Pair, Verdict, judge, usual_spread
+from cabench.gate.judgement import EFFECT, LEVEL, SMALLEST_SPREAD, Pair, Verdict, judge, usual_spread
 from cabench.report.summary import sections
 
 POINT = 0.01

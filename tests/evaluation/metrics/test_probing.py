@@ -11,7 +11,7 @@ from scipy.stats import norm
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, r2_score, roc_auc_score
 
-from cabench.evaluation.probe_metrics import accuracy, auc, balanced_accuracy, r2
+from cabench.evaluation.metrics.probing import accuracy, auc, balanced_accuracy, r2
 from cabench.evaluation.score import Measurement, NotMeasurableError
 
 
