@@ -3,9 +3,9 @@
 Gated are, in every cell group (a method on a data set under a profile and precision), the linear probes' main metrics
 (`MAIN_METRICS` of `cabench.evaluation.probe_scores`), one a probe, and the separation gap. Each is turned into its
 distance from the ideal: where the attribute belongs to the space less is a loss, where it does not more is one, and a
-leak below chance is none. Left out are accuracy, which repeats balanced accuracy, the nearest-neighbour probes of the same attributes,
-and the shape of the spaces, whose ideals are no aim of every method: each further metric makes the correction for the
-number of comparisons dearer for all the others.
+leak below chance is none. Left out are accuracy, which repeats balanced accuracy, the nearest-neighbour probes of the
+same attributes, and the shape of the spaces, whose ideals are no aim of every method: each further metric makes the
+correction for the number of comparisons dearer for all the others.
 
     baseline.py    the file of what there was
     selection.py   which records stand for the code as it is now
