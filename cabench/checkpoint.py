@@ -1,4 +1,4 @@
-"""Where a training run stands, and checkpoints: one safetensors file with all it needs to continue. No pickle."""
+"""The position of a training run, and checkpoints: one safetensors file with all it needs to continue. No pickle."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CheckpointMismatchError(Exception):
 
 @dataclass
 class Progress:
-    """Where a run stands. `step` counts within the epoch; `sums` holds the epoch's loss terms added up so far."""
+    """The position of a run. `step` counts within the epoch; `sums` holds the sums of the epoch's loss terms."""
 
     epoch: int = 0
     step: int = 0
@@ -39,7 +39,7 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, terms: Mapping[str, Tensor]) -> None:
-        """Add up a step's terms, freed from the graphs that led to them."""
+        """Add a step's terms to the sums, detached from their graphs."""
         values = torch.stack([term.detach().to(torch.float32) for term in terms.values()])
         self.sums = values if self.step == 0 else self.sums + values
         self.names = list(terms)
@@ -50,7 +50,7 @@ class Progress:
         return dict(zip(self.names, (self.sums / self.step).tolist(), strict=True))
 
     def last_terms(self) -> dict[str, float]:
-        """The same; at the start of an epoch, and where the device no longer answers, those of the last whole one."""
+        """Likewise; at the start of an epoch, or if the device no longer answers, those of the last complete epoch."""
         if self.step > 0:
             with suppress(RuntimeError):
                 return self.mean_terms()
@@ -83,7 +83,7 @@ class Checkpoint:
         """Read a checkpoint.
 
         Raises:
-            CheckpointMismatchError: when the file is damaged, be it in one bit.
+            CheckpointMismatchError: when the file is damaged, even in one bit.
         """
         try:
             if not path.is_file():  # a pipe would be waited for
@@ -92,13 +92,13 @@ class Checkpoint:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             if metadata["sha256"] != _checksum(tensors, metadata["cabench"]):
-                raise ValueError("its checksum is another")
+                raise ValueError("its checksum does not match")
             return cls(tensors, parse_json(metadata["cabench"], dict[str, Any]))
-        except Exception as error:  # whatever damaged bytes make of the readers
+        except Exception as error:  # readers may raise anything on damaged bytes
             raise CheckpointMismatchError(f"{path} cannot be read ({error})") from error
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors whose names start with `name` and a dot, without that start."""
+        """The tensors whose names start with `name` and a dot, under their names without this prefix."""
         prefix = f"{name}."
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
 
@@ -116,8 +116,8 @@ def keep(
         network: its parameters and buffers.
         optimizers: by name.
         context: gives the identity, the random streams and the folder.
-        progress: where the run stands.
-        order_state: the sampling generator as it was when the epoch's order was drawn.
+        progress: the position of the run.
+        order_state: of the sampling generator, just before the epoch's order was drawn.
     """
     if context.folder is None:
         return
@@ -140,11 +140,11 @@ def keep(
 
 
 def resume(network: nn.Module, optimizers: Mapping[str, Optimizer], context: FitContext) -> Progress:
-    """Take over the checkpoint in the context's folder. Where there is none, the run stands at its beginning.
+    """Load the checkpoint in the context's folder; without one, the run starts at its beginning.
 
     Raises:
-        CheckpointMismatchError: when it is damaged or of another run. It has been set aside then, and the random
-            streams are as they were; network and optimizers may have taken over parts of it.
+        CheckpointMismatchError: when it is damaged or of another run. It is then set aside, and the random streams are
+            restored; network and optimizers may hold parts of it.
     """
     if context.folder is None or not (path := context.folder / PLACE).exists():
         return Progress()
@@ -178,7 +178,7 @@ def _take_over(
         return Progress(meta["epoch"], meta["step"], meta["elapsed_s"], meta["names"], sums, meta["history"])
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # whatever loading makes of a state that is not its own
+    except Exception as error:  # loading may raise anything on a foreign state
         raise CheckpointMismatchError(f"it does not fit this run ({error})") from error
 
 
@@ -193,7 +193,7 @@ def _checksum(tensors: Mapping[str, Tensor], meta: str) -> str:
 
 
 def named(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under names that start with `part` and a dot."""
+    """The tensors, with `part` and a dot in front of their names."""
     return {f"{part}.{name}": tensor for name, tensor in tensors.items()}
 
 

@@ -1,4 +1,4 @@
-"""Frozen, validated configurations: what every method, data set and evaluation is parametrised by.
+"""Frozen, validated configurations of methods, data sets and evaluations.
 
 A configuration is a frozen dataclass that derives from `Settings`. Each field carries its default, its allowed range
 and one line of help, in that one place:
@@ -84,7 +84,7 @@ class Settings:
         """A configuration with the given fields and the defaults of all others.
 
         Raises:
-            UserError: for a field that does not exist, with the closest match.
+            UserError: for an unknown field, with the closest match.
             ConfigError: for a value that is not allowed.
         """
         for name in values:
@@ -112,7 +112,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> object:
-    """A value written on the command line: read as a TOML value, else taken as a string ("k-jem", "random")."""
+    """A value from the command line: read as TOML or, if that fails, as a string ("k-jem", "random")."""
     try:
         return parse_toml(f"value = {text}")["value"]
     except ValueError:
@@ -120,7 +120,7 @@ def parse_value(text: str) -> object:
 
 
 def config_title(config: type[Settings]) -> str:
-    """The name that users know a configuration by: that of the module it stands in ("sepclr")."""
+    """The name by which users know a configuration: that of its module ("sepclr")."""
     return config.__module__.rsplit(".", 1)[-1]
 
 
@@ -147,7 +147,7 @@ def _converted(name: str, value: object, hint: Any) -> object:
             raise ConfigError(f"{name} = {value!r} is not allowed; it takes {len(kinds)} values.")
         return tuple(_converted(name, item, kind) for item, kind in zip(value, kinds, strict=True))
     if isinstance(value, int) and abs(value) > LARGEST_INTEGER:  # also too long to be shown
-        raise ConfigError(f"{name} is not allowed: its number is too large, whole ones have at most 64 bits.")
+        raise ConfigError(f"{name} is not allowed: the number is too large; whole numbers have at most 64 bits.")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

@@ -1,8 +1,8 @@
 """What a method may use while it fits: device, precision, random streams, a folder to continue from, and a reporter.
 
-Randomness is one generator a role, each seeded by a hash. The name of the method takes no part in the hash, so that all
-methods of one seed start from the same weights and see the same images in the same order: methods are compared on
-paired randomness.
+Each role has its own random generator, seeded by a hash. The method's name is not part of the hash, so all methods of
+one seed start from the same weights and see the same images in the same order: methods are compared on paired
+randomness.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class EpochReporter(Protocol):
     """Receives the progress of a training run."""
 
     def advanced(self, epoch: int, epochs: int, fraction: float, images_per_s: float) -> None:
-        """Called after each step: the epoch under way (from 1) of `epochs`, the done part of all, the throughput."""
+        """Called after each step: the current epoch (from 1) of `epochs`, the finished fraction, the throughput."""
 
 
 class SilentReporter:
@@ -37,13 +37,13 @@ class SilentReporter:
 
 @dataclass
 class FitCost:
-    """What a `fit` took, counted over all its continuations.
+    """The cost of a `fit`, over all its continuations.
 
     Attributes:
         train_s: seconds of training, checkpoints included.
         steps: training steps; 0 for a closed-form method.
         images_seen: images drawn for training, repeats counted.
-        last_terms: of a `fit` that failed, the mean loss terms of the epoch under way or, at its start, of the last.
+        last_terms: of a failed `fit`, the mean loss terms of the current epoch or, at its start, of the one before.
     """
 
     train_s: float = 0.0
@@ -54,14 +54,14 @@ class FitCost:
 
 @dataclass(frozen=True)
 class FitContext:
-    """The surroundings of one `fit`. Nothing in it is global.
+    """All that one `fit` gets from outside. Nothing in it is global.
 
     Attributes:
         device: where networks and images are.
         precision: "bf16" runs networks under bf16 autocast; losses are float32 either way.
         randomness: the random streams of this cell.
-        folder: where `checkpoint/` and `log.jsonl` are kept, or None to keep nothing.
-        identity: text that a checkpoint must carry to be continued from: the cell's key.
+        folder: for `checkpoint/` and `log.jsonl`, or None to keep nothing.
+        identity: the cell's key; only a checkpoint that carries it is continued.
         checkpoint_every_s: seconds between two checkpoints.
         reporter: told of progress.
         stop: asks the loop to write a checkpoint and stop.
@@ -124,7 +124,7 @@ class Randomness:
 def drawing_from(generator: torch.Generator) -> Iterator[None]:
     """Let code that knows only torch's global generator (layer initialisers, kornia) draw from a given one.
 
-    The global CPU generator is seeded from `generator` inside the block and put back as it was afterwards.
+    The global CPU generator is seeded from `generator` inside the block and restored afterwards.
     """
     seed = int(torch.randint(2**62, (), generator=generator))
     before = torch.default_generator.get_state()

@@ -1,7 +1,7 @@
 """How methods and data set builders are found: one file each in `methods/` and `datasets/`, or an entry point.
 
-Names and summaries come from file names and the first line of each file, read as text, so that listing imports neither
-torch nor anybody's code.
+Names come from file names, summaries from the first line of each file, read as text. So listing imports neither torch
+nor anybody's code.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def plugins(kind: Kind) -> dict[str, Plugin]:
 
 
 def left_out(kind: Kind) -> list[str]:
-    """Why entry points of installed packages are not among `plugins`, a sentence each. What is there stays usable."""
+    """Why entry points of installed packages are missing from `plugins`, a sentence each. Others stay usable."""
     return _found(kind)[1]
 
 
@@ -83,7 +83,7 @@ def _found(kind: Kind) -> tuple[dict[str, Plugin], list[str]]:
 
 
 def loadable_methods() -> list[type[ContrastiveAnalysisMethod]]:
-    """The classes of all methods but those of installed packages that cannot be loaded."""
+    """The classes of all methods, without those of installed packages that cannot be loaded."""
     loaded = []
     for name in plugins("methods"):
         with suppress(UserError):
@@ -103,7 +103,7 @@ def load_method(name: str) -> type[ContrastiveAnalysisMethod]:
 
 
 def load_dataset(name: str) -> type[DatasetProvider]:
-    """The class that gives a data set: a builder's, or that of data which is there already.
+    """The class that provides a data set: a builder, or one that opens existing data.
 
     Raises:
         UserError: as for `load_method`.
@@ -120,7 +120,7 @@ def _load(kind: Kind, name: str, base: type) -> type:
     plugin = known[name]
     try:
         module = importlib.import_module(plugin.module)
-    except (Exception, SystemExit) as error:  # whatever somebody else's module does
+    except (Exception, SystemExit) as error:  # an external module may raise anything
         cause = error if isinstance(error, ImportError | SyntaxError) else f"{type(error).__name__}: {error}"
         raise UserError(f"The {_SINGULAR[kind]} {name!r} ({plugin.module}) cannot be imported: {cause}.") from error
     for value in vars(module).values():
@@ -140,12 +140,12 @@ def _summary(module: str) -> str:
         file = Path(spec.origin or "")
         text = file.read_bytes() if file.suffix == ".py" and file.is_file() else b""  # else in an archive, or compiled
         return (ast.get_docstring(ast.parse(text)) or "").split("\n", 1)[0].rstrip(".")
-    except Exception as error:  # whatever stands in somebody else's file, or their import hooks raise
+    except Exception as error:  # external files and import hooks may raise anything
         return f"cannot be read ({error})"
 
 
 def _spec(module: str) -> ModuleSpec | None:
-    """What `importlib.util.find_spec` gives, which would import the packages that hold the module."""
+    """Like `importlib.util.find_spec`, but without importing the packages that hold the module."""
     holder = module.rpartition(".")[0]
     path = None
     if holder in sys.modules:

@@ -1,7 +1,7 @@
-"""The two errors that users meet, and the words for a name that is not known.
+"""The two errors that users meet, and the message for an unknown name.
 
-`UserError` is a mistake in what was asked for or in what was given to read: it is said in one or two sentences,
-without a traceback, before any work starts, and the command ends with exit status 2.
+`UserError` is a mistake in a request or in a file that was given. It is reported in one or two sentences, without a
+traceback, before any work starts, and the command ends with exit status 2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class UserError(Exception):
 class StopRequested(BaseException):
     """The process was asked to stop. A training loop raises it once its checkpoint is safely on disk.
 
-    A request and not an error: no `except Exception`, of a method from elsewhere say, may take it for one.
+    It is a request, not an error: no `except Exception`, such as that of an external method, may catch it.
     """
 
 
@@ -25,9 +25,9 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> UserError:
     """The error for a name outside a known set, with the closest match.
 
     Args:
-        kind: what the name stands for, in the singular ("method", "data set", "field of sepclr").
+        kind: what is named, in the singular ("method", "data set", "field of sepclr").
         given: the name as it was written.
-        allowed: every name that would have been accepted.
+        allowed: every known name.
     """
     names = sorted(allowed)
     close = difflib.get_close_matches(given, names, n=1)

@@ -1,4 +1,4 @@
-"""The interface of every method: fit on a background and a target data set, then encode images twice."""
+"""The interface of every method: fit on background and target images, then encode an image as two vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo
 
 
 class Representation(NamedTuple):
-    """What a method says of n images.
+    """The two vectors of each of n images.
 
     Attributes:
         common: float32 (n, d_common), what background and target share.
@@ -28,7 +28,7 @@ class Representation(NamedTuple):
 
 
 class ContrastiveAnalysisMethod(ABC):
-    """A contrastive analysis method. One subclass stands in one file of `methods/`, named like it.
+    """A contrastive analysis method. Each subclass has its own file in `methods/`, named like it.
 
     Constructing does no work and touches no device. The module docstring of a method names its paper, what is
     reproduced and every known deviation, and says what the salient vector of a background image is.
@@ -39,8 +39,8 @@ class ContrastiveAnalysisMethod(ABC):
         Config: the frozen, validated configuration.
         learns: False for controls whose representation does not depend on the images they are fitted on.
         supervised: True for methods that learn from the images' attributes, and not only from which images are target.
-        takes_tables: True for methods that also run on rows of features, (n, features), in place of images. Any other
-            is refused on a data set of tables before its `check` is asked.
+        takes_tables: True for methods that also run on rows of features, (n, features), in place of images. Others are
+            refused on tables before their `check` is called.
     """
 
     name: ClassVar[str]
@@ -58,12 +58,12 @@ class ContrastiveAnalysisMethod(ABC):
         """Refuse a data set that this configuration cannot run on, before any work starts.
 
         Raises:
-            UserError: saying what does not fit and which setting or data set would.
+            UserError: saying what does not fit, and which setting or data set does.
         """
 
     @abstractmethod
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
-        """Learn from the training split. The randomness used is `context.randomness` and nothing else.
+        """Learn from the training split, with no randomness but `context.randomness`.
 
         Raises:
             NonFiniteLossError: when a loss term becomes infinite or NaN.
@@ -72,7 +72,7 @@ class ContrastiveAnalysisMethod(ABC):
 
     @abstractmethod
     def encode(self, images: Tensor) -> Representation:
-        """Represent images, deterministically and in evaluation mode, whatever population they come from.
+        """Represent images of any population, deterministically and in evaluation mode.
 
         Args:
             images: float32 (n, channels, height, width) in [0, 1]; of a table float32 (n, features).
@@ -84,10 +84,10 @@ class ContrastiveAnalysisMethod(ABC):
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what `state_dict` of a method with the same configuration gave."""
+        """Load what `state_dict` of a method with the same configuration gave."""
 
     def parameter_count(self) -> int:
-        """The number of learned values, buffers such as running statistics left out. Zero where nothing is learned."""
+        """The number of learned values, without buffers such as running statistics. 0 if nothing is learned."""
         return sum(tensor.numel() for tensor in self.state_dict().values())
 
 
@@ -96,9 +96,9 @@ class Generative(ContrastiveAnalysisMethod):
 
     @abstractmethod
     def decode(self, representation: Representation) -> Tensor:
-        """Images float32 (n, channels, height, width) in [0, 1] of (n, d_common) and (n, d_salient) vectors.
+        """Images float32 (n, channels, height, width) in [0, 1], decoded from (n, d_common) and (n, d_salient) vectors.
 
-        Rows of a table are float32 (n, features), of any size.
+        Rows of a table are float32 (n, features), with unbounded values.
         """
 
 
@@ -122,7 +122,7 @@ class NetworkMethod(ContrastiveAnalysisMethod):
         """Represent float32 images, or rows of a table, on the network's device; called in eval mode."""
 
     def prepare(self, form: DataForm, device: torch.device, generator: torch.Generator) -> None:
-        """Build the network on `device`. Weights are drawn on the CPU, so that all devices start from the same."""
+        """Build the network on `device`. Weights are drawn on the CPU, so they are the same on every device."""
         with drawing_from(generator):
             network = self.build(form)
         self.form = form
@@ -130,7 +130,7 @@ class NetworkMethod(ContrastiveAnalysisMethod):
 
     @contextmanager
     def evaluating(self) -> Iterator[torch.device]:
-        """Inside the block the network is in eval mode and records no gradients. Gives the network's device."""
+        """Put the network in eval mode, without gradients, for the block. Gives the network's device."""
         was_training = self.network.training
         self.network.eval()
         try:

@@ -35,7 +35,7 @@ def save_method(method: ContrastiveAnalysisMethod, path: Path, image_shape: tupl
     Args:
         method: fitted.
         path: the file to write.
-        image_shape: of the examples that it was fitted on, which `saved_shape` tells again; () where that is unknown.
+        image_shape: of the examples that it was fitted on, for `saved_shape`; () if unknown.
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in method.state_dict().items()}
     meta: _Saved = {"name": method.name, "version": method.version, "config": method.config.to_dict()}
@@ -73,7 +73,7 @@ def load_method(path: str | Path, kind: type[ContrastiveAnalysisMethod] | None =
 
 
 def saved_shape(path: str | Path) -> tuple[int, ...]:
-    """The shape of the examples that a saved method was fitted on; () where the file does not say.
+    """The shape of the examples that a saved method was fitted on; () if the file does not say.
 
     Raises:
         UserError: as `load_method`, for a missing or damaged file.
@@ -83,7 +83,7 @@ def saved_shape(path: str | Path) -> tuple[int, ...]:
 
 
 def _read(path: Path) -> tuple[Path, _Saved, dict[str, Tensor]]:
-    """The file, what it says of its method, and the method's state."""
+    """The file, its description of the method, and the method's state."""
     if path.is_dir():
         path /= MODEL
         if not path.exists():

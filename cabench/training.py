@@ -1,8 +1,8 @@
 """The training loop of every gradient-trained method: one loop, read from top to bottom.
 
-Background and target images stay on the device as uint8. Each step draws half a batch of either, so that the groups of
-a step are two tensors of fixed shape (the reference codes draw a random mix). Nothing inside a step waits for the
-device: loss terms are summed there and read once per epoch, when they are logged and checked to be finite.
+Background and target images stay on the device as uint8. Each step draws half a batch of each, so that it sees two
+tensors of fixed shape (the reference codes draw a random mix). Nothing inside a step waits for the device: loss terms
+are summed there and read once per epoch, when they are logged and checked to be finite.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ SMALLEST_BATCH = 4
 
 @dataclass(frozen=True)
 class TrainingConfig(Settings):
-    """What the loop itself needs to know; the configuration of a gradient-trained method derives from it."""
+    """Settings of the loop; the configuration of a gradient-trained method derives from it."""
 
     epochs: int = setting(100, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=SMALLEST_BATCH, help="images a step, half of them background")
+    batch_size: int = setting(128, at_least=SMALLEST_BATCH, help="images per step, half of them background")
 
 
 class Batch(NamedTuple):
@@ -108,7 +108,7 @@ class GradientTrainedMethod(NetworkMethod):
         """Optimizers over the parameters of `network`, by name."""
 
     def begin_epoch(self) -> None:
-        """Called before the first step of every epoch, for what an epoch starts anew."""
+        """Called before the first step of every epoch; for what is made anew in each epoch."""
 
     @abstractmethod
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
@@ -120,7 +120,7 @@ class GradientTrainedMethod(NetworkMethod):
             context: gives `autocast()` and the random streams.
 
         Returns:
-            0-d loss terms by name, the same names in each step; "total" is the one to watch. The loop detaches them.
+            0-d loss terms by name, the same names in each step; "total" is the loss to watch. The loop detaches them.
         """
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
@@ -144,7 +144,7 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
     """Train `method` for `config.epochs` epochs, continuing from the context's checkpoint where there is one.
 
     An epoch has (background + target images) // batch_size steps, and draws both populations without replacement; a
-    population that is too small for its half goes round again, in a new order.
+    population that is too small for its half is drawn again, in a new order.
 
     Raises:
         NonFiniteLossError: at the end of the epoch in which a loss term was not finite.
@@ -255,7 +255,7 @@ def _end_epoch(progress: Progress, terms: dict[str, float], steps: int, batch: i
 
 
 def _begin(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext) -> Progress:
-    """Build the method and take over the folder's checkpoint. One that does not fit leaves no trace but a warning."""
+    """Build the method and load the folder's checkpoint. One that does not fit has no effect but a warning."""
     _build(method, info, context)
     try:
         progress = resume(method.network, method.optimizers, context)
@@ -265,7 +265,7 @@ def _begin(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext
         progress = Progress()
     if context.folder is not None:
         lines = [json.dumps(entry) + "\n" for entry in progress.history]
-        # What was logged after the checkpoint, and a line that a kill cut short, goes.
+        # Drops what was logged after the checkpoint, and a line that a kill cut short.
         write_text(context.folder / "log.jsonl", "".join(lines))
     return progress
 

@@ -1,15 +1,15 @@
 """Faces with and without glasses or a hat: sex, age and smile are common, the accessory salient.
 
 The construction is that of SepCLR's experiment (card B2a), from the aligned and cropped CelebA (Liu et al., 2015).
-Background is faces with neither accessory, targets have one of the two; faces with both are left out. Of each sex the
+Background faces have neither accessory, target faces one of the two; faces with both are left out. Of each sex the
 first 6,000 without, 3,000 with glasses and 3,000 with a hat are taken, in the order of the attribute file. Where CelebA
-has fewer of a kind, all are taken, and the data set's notes tell how many are missing. The middle 176 x 176 of 178 x
-218 pixels is scaled to 128 x 128. `crop=108, size=64` gives the same faces as MM-cVAE, SepVAE and Double InfoGAN show
-them (card B2c): much of a hat is cut off.
+has fewer of a kind, all are taken, and the data set's notes tell how many were found. The middle 176 x 176 of 178 x 218
+pixels is scaled to 128 x 128. `crop=108, size=64` frames faces as MM-cVAE, SepVAE and Double InfoGAN do (card B2c),
+which cuts off much of a hat.
 
-The published split is not known, it was drawn without a seed: here a fifth of each accessory and sex is held out, in
-the order of a hash of seed and file name. Deviations: the released split was not stratified; a person can have
-photographs in both splits, as there, for CelebA's identities are not read.
+The published split was drawn without a seed and is not known. Here a fifth of each accessory and sex is held out, in
+the order of a hash of seed and file name. Deviation: the released split was not stratified. As there, a person can have
+photographs in both splits, because CelebA's identities are not read.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class CelebA(DatasetBuilder):
         crop, size = self.config.crop, self.config.size
         left, top = ((side - crop) // 2 for side in image.size)
         middle = image.crop((left, top, left + crop, top + crop))
-        # Made colour last, since that copies an image which is so already.
+        # Converted last, since that copies even an image that is in colour already.
         scaled = middle.resize((size, size), Image.Resampling.BILINEAR).convert("RGB")
         return np.asarray(scaled).transpose(2, 0, 1)
 
@@ -135,7 +135,7 @@ def read_attributes(path: Path) -> pd.DataFrame:
         `smiling`.
 
     Raises:
-        UserError: naming the file that is damaged or lacks a column, or the image whose value is another one.
+        UserError: naming the file that is damaged or lacks a column, or the image with another value.
     """
     table = _read_text(path) if path.suffix == ".txt" else _read_csv(path)
     check(path, table, "file", "file", table["file"].notna(), ["a file name"])

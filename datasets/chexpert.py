@@ -2,13 +2,13 @@
 
 The construction is that of SepCLR's experiment (card B4), from the training images of CheXpert-v1.0-small (Irvin et
 al., 2019). Frontal AP views are kept. Background is "No Finding"; targets have exactly one of cardiomegaly, edema and
-pleural effusion, none of them uncertain, and none of eight other findings, certain or not. In the order of the table
-the first 10,001 and 3,001 of each kind are taken. Ten pixels are cut from every side, the rest is averaged to 224 x 224
-grey pixels.
+pleural effusion, none of them uncertain, and none of eight other findings, certain or not. The first 10,001 healthy
+images and the first 3,001 of each finding are taken, in the order of the table. Ten pixels are cut from every side, the
+rest is averaged to 224 x 224 grey pixels.
 
 `split = "patient-disjoint"`, the default, holds out a tenth of each kind by patient. `split = "leaky-as-released"` is
-the released split, drawn over images: the same patients stand in both splits, and scores on it are too high. Other
-deviations: a sex that is "Unknown" is undefined, where the released code counts it as male.
+the released split, drawn over images: patients are in both splits, so scores on it are too high. Other deviation: the
+sex "Unknown" is undefined, while the released code counts it as male.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ EXCLUDED = (
     "Atelectasis",
 )
 FINDING_VALUES = (1, 0, -1, float("nan"))  # present, absent, uncertain, not mentioned
-# At most so many of the healthy and of each subtype; the released code stops one image late.
+# The most images of the healthy and of each subtype; the released code stops one image late.
 LIMITS = (10_001, 3_001, 3_001, 3_001)
 SEXES = {"Female": 0, "Male": 1, "Unknown": -1}
 
@@ -74,7 +74,7 @@ class CheXpertConfig(Settings):
     split: Literal["patient-disjoint", "leaky-as-released"] = setting(
         "patient-disjoint", help="no patient in both splits, or the released one, which shares patients"
     )
-    seed: int = setting(0, at_least=0, help="of the patient-disjoint split; the released one has a fixed seed")
+    seed: int = setting(0, at_least=0, help="seed of the patient-disjoint split; the released one is fixed")
 
 
 class CheXpert(DatasetBuilder):
@@ -121,7 +121,7 @@ class CheXpert(DatasetBuilder):
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """The table with file and patient of each row, every value that is used checked."""
+    """The table with the file and patient of each row; every value that is used is checked."""
     table = read_csv(path, _COLUMNS)
     require_columns(path, table, _COLUMNS)
     parts = table["Path"].astype(str).str.extract(f"^{_PATH.pattern}$")

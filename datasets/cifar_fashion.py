@@ -1,7 +1,7 @@
 """Photographs with and without a garment blended in: the object is common, the garment salient.
 
-The same blend as `cifar_mnist`, with Fashion-MNIST (Xiao et al., 2017) in place of MNIST: a check that what holds there
-is not about digits. No paper has used it; all of its fields and of its rules are those of `cifar_mnist`.
+The same blend as `cifar_mnist`, with Fashion-MNIST (Xiao et al., 2017) in place of MNIST. It tells whether results
+there depend on digits. No paper has used it; its settings and rules are those of `cifar_mnist`.
 """
 
 from __future__ import annotations

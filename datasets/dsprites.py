@@ -9,10 +9,10 @@ digits can also be of random classes, or come from scikit-learn's bundled digits
 
 `grid = "fixed-by-rows"` with `digit_size = 32`, `digit_intensity = 0.5`, `orientations = "all"`, 147,456 training and
 14,000 test images is Double InfoGAN's construction (card B3b): digits fill their cells at half intensity, and sprites
-are in all orientations. Deviations: exactly a tenth of the factor grid's 737,280 sprites make training targets, where
-the released code keeps each with probability 0.1, about as many; none of them is in the test split, whose 7,000 targets
-are there drawn with replacement from all; the test split has background images too, and no 64 of each population are
-kept apart for pictures.
+are in all orientations. Deviations: exactly a tenth of the factor grid's 737,280 sprites become training targets, while
+the released code keeps each with probability 0.1; none of them is in the test split, while the release draws its 7,000
+test targets with replacement from all; the test split has background images too; no 64 images of each population are
+set aside for pictures.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CANVAS = 64
 CELL = CANVAS // 2
 CHUNK = 1000  # images rendered at a time, 4 MB
 
-# Corner of each quadrant's cell, as (row, column), and the digits that a fixed grid shows in these.
+# Corner of each quadrant's cell, as (row, column), and the digits that a fixed grid shows there.
 QUADRANTS: Mapping[str, tuple[int, int]] = {
     "top_left": (0, 0),
     "bottom_left": (CELL, 0),
@@ -73,7 +73,7 @@ class DSpritesConfig(Settings):
         "fixed", help="digits 1, 2, 3, 4 down the columns, along the rows (Double InfoGAN), or random classes"
     )
     digit_size: Literal[28, 32] = setting(28, help="height and width of digits in cells of 32; Double InfoGAN has 32")
-    digit_intensity: float = setting(1.0, above=0, at_most=1, help="of the digits; Double InfoGAN's set has 0.5")
+    digit_intensity: float = setting(1.0, above=0, at_most=1, help="brightness of digits; Double InfoGAN has 0.5")
     orientations: Literal["narrow", "all"] = setting("narrow", help="within 45 degrees of upright, or the full turn")
     seed: int = setting(0, at_least=0, help="seed of all random choices")
 
@@ -98,9 +98,9 @@ class DSprites(DatasetBuilder):
         return [DIGIT_SOURCES[self.config.digits].locate(root)]
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
-        """Draw both splits: digits of either from that split of their source, no point of the factor grid in both.
+        """Draw both splits, each with digits of that split of their source. No point of the factor grid is in both.
 
-        The published grid holds the upright orientation twice, as 0 and as a full turn: a few sprites look alike.
+        The published grid holds the upright orientation twice, as 0 and as a full turn, so a few sprites look alike.
         """
         config = self.config
         train_digits, test_digits = DIGIT_SOURCES[config.digits].read(sources[0])
@@ -164,7 +164,7 @@ class DSprites(DatasetBuilder):
         )
 
     def _measure(self, digits: LabelledImages) -> dict[str, np.ndarray]:
-        """What is known of every digit image of a source, (n,) by the name that attributes start with."""
+        """Measures of every digit image of a source: (n,) by the first part of the attributes' names."""
         if self.config.grid == "random":
             return {"digit": digits.labels}
         return {"thickness": thickness(digits.images), "slant": slant(digits.images)}

@@ -23,7 +23,7 @@ class FileConfig(Settings):
 
 
 class File(DatasetProvider):
-    """Opens a file that is there; see the module."""
+    """Opens an existing file; see the module."""
 
     name = "file"
     version = 1
@@ -42,5 +42,5 @@ class File(DatasetProvider):
         return replace(file, info=mine)
 
     def obtain(self, root: Path | None) -> DatasetFile:
-        """The same: nothing is built."""
+        """See `find`: nothing is built."""
         return self.find(root)

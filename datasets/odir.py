@@ -2,17 +2,17 @@
 
 The construction is that of SepCLR's experiment (card B5), from ODIR-5K (Peking University's Ocular Disease Intelligent
 Recognition, 2019) as preprocessed images of 512 x 512. Labels are the patient's and count for both eyes. Patients with
-exactly one of "normal" and the five diseases are kept, whatever hypertension and "other" say; in the order of the
-table, left eye before right, the first 2,300 normal eyes, 400 with diabetes and 350 with each other disease are taken.
-Images are scaled to 224 x 224, in colour. Eyes that were published without a preprocessed image are passed over.
+exactly one of "normal" and the five diseases are kept; hypertension and "other" are ignored. In the order of the table,
+left eye before right, the first 2,300 normal eyes, 400 with diabetes and 350 with each other disease are taken. Images
+are scaled to 224 x 224, in colour. Eyes without a published preprocessed image are skipped.
 
 `split = "patient-disjoint"`, the default, holds out a tenth of each kind by patient. `split = "leaky-as-released"` is
-built as the released split is, over eyes, the first three left out: a patient's eyes can stand on either side, and
-scores on it are too high. The released one has no seed and is not known.
+drawn like the released split, over eyes, the first three left out: a patient's eyes can be in different splits, so
+scores on it are too high. The released split itself has no seed and is not known.
 
-Other deviations: an unknown age, which the table gives as 1, is undefined, where the released code takes the mean of
+Other deviations: an unknown age, which the table gives as 1, is undefined, while the released code takes the mean of
 the split; colours are stored as they are, without the released normalisation, which scales each channel by constants;
-scaling averages as it shrinks.
+scaling down averages pixels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SIDES = ("left", "right")
 KINDS = ("normal", "diabetes", "glaucoma", "cataract", "macular degeneration", "myopia")
 TEST_FRACTION = 0.1
 SIZE = 224
-# At most so many eyes of each kind, in the order of KINDS.
+# The most eyes of each kind, in the order of KINDS.
 LIMITS = (2_300, 400, 350, 350, 350, 350)
 LEFT_OUT = 3  # eyes that the released split keeps for pictures
 
@@ -67,7 +67,7 @@ class OdirConfig(Settings):
     """Which split."""
 
     split: Literal["patient-disjoint", "leaky-as-released"] = setting(
-        "patient-disjoint", help="no patient in both splits, or as released, where both eyes go their own ways"
+        "patient-disjoint", help="no patient in both splits, or as released, where a patient's eyes can be in both"
     )
     seed: int = setting(0, at_least=0, help="seed of the split")
 
@@ -122,11 +122,11 @@ def read_eyes(labels: Path, published: Path) -> pd.DataFrame:
     """Read the labels of every preprocessed image.
 
     Args:
-        labels: `data.xlsx`, one row a patient.
+        labels: `data.xlsx`, one row per patient.
         published: `full_df.csv`, whose `filename` names the images that were published: some eyes have none.
 
     Returns:
-        One row an eye, patients in the order of the table, left before right: `file`, `patient` (str), `eye` and `sex`
+        One row per eye, patients in the order of the table, left before right: `file`, `patient` (str), `eye` and `sex`
         (int64, indices into `SIDES` and ("female", "male")), `age` (float64, years, NaN where unknown) and, float64, 0
         or 1, a column for each of `KINDS`.
 
@@ -162,7 +162,7 @@ def read_eyes(labels: Path, published: Path) -> pd.DataFrame:
 
 
 def _select(eyes: pd.DataFrame) -> pd.DataFrame:
-    """The first eyes of each kind, for those that have exactly one kind."""
+    """The first eyes of each kind, out of those that have exactly one kind."""
     kinds = eyes[list(KINDS)] == 1
     rows = eyes[kinds.sum(axis=1) == 1].copy()
     rows["kind"] = kinds.loc[rows.index].to_numpy().argmax(axis=1)

@@ -1,10 +1,10 @@
 """Attributes written into the pixels: a tiny data set on which right and wrong answers are known exactly.
 
-The upper half of each 32 x 32 grey image says what is common, the lower half what is salient. Each half has four cells
+The upper half of each 32 x 32 grey image holds what is common, the lower half what is salient. Each half has four cells
 of 16 x 8 pixels: the first three are the one-hot code of a class (value 200), the last is a real value from 0 to 1
 (pixel value 200 times it). The lower half of background images is black. Both splits hold every combination of values
 equally often, so that nothing about one attribute can be learned from another. The upper left pixel of every cell
-carries noise instead, in both populations, so that no two images need be equal.
+carries noise instead, in both populations, so that images with equal values differ.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Planted(DatasetBuilder):
     config: PlantedConfig
 
     def locate(self, root: Path | None) -> Sequence[Source]:
-        """Nothing is read: the images are computed."""
+        """A source without files: the images are computed."""
         return [Source("planted values")]
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:

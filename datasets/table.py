@@ -9,6 +9,6 @@ from cabench.datasets.file import File
 
 
 class Table(File):
-    """Opens a file that is there; see `cabench.datasets.file`."""
+    """Opens an existing file; see `cabench.datasets.file`."""
 
     name = "table"

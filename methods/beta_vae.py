@@ -1,15 +1,15 @@
-"""Control: a beta-VAE of all images, unsplit, the same vector in both spaces.
+"""Control: a beta-VAE trained on all images; both spaces hold the same vector.
 
 Paper: Higgins et al. "beta-VAE: learning basic visual concepts with a constrained variational framework", ICLR 2017.
 
     L = squared_error + beta KL(z)
 
-It knows nothing of background and target. What a contrastive VAE adds to a plain one shows in the difference. Networks
-and optimizer are those of the contrastive VAEs here; each step sees equal halves of background and target. The squared
-error has no factor 1/2, so that `beta` = 2 is the evidence lower bound under a Gaussian of unit variance.
+It is not told which images are target, so the difference to a contrastive VAE shows what contrasting adds. Networks and
+optimizer are those of the contrastive VAEs here; each step sees equal halves of background and target. The squared
+error has no factor 1/2, so `beta` = 2 gives the evidence lower bound (ELBO) under a Gaussian of unit variance.
 
-The representation is the posterior mean, given twice; a background image's salient vector is that mean like any other.
-The decoder reads the common vector alone, so that swapping or removing the salient vector changes nothing.
+Both vectors are the posterior mean, for background images as for targets. The decoder reads only the common vector, so
+swapping or removing the salient vector changes nothing.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class BetaVAEConfig(TrainingConfig):
 
     epochs: int = 250
     batch_size: int = 512
-    learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
+    learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
     architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size; mlp for tables")
-    dimensions: int = setting(64, at_least=1, help="size of the vector that stands for both spaces")
+    dimensions: int = setting(64, at_least=1, help="size of the vector, the same for both spaces")
     beta: float = setting(8.0, at_least=0, help="weight of the KL term; 2 is the evidence lower bound")
 
 
@@ -51,7 +51,7 @@ class BetaVAE(GradientTrainedMethod, Generative):
     takes_tables = True
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse other examples than the networks take."""
+        """Refuse examples that the networks do not take."""
         super().check(info)
         check_architecture(self.config.architecture, info, self.name)
 
@@ -68,7 +68,7 @@ class BetaVAE(GradientTrainedMethod, Generative):
         return {"vae": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
-        """One step on all images alike."""
+        """One step on all images together."""
         images = torch.cat([background.images, target.images])
         with context.autocast():
             posterior = self.network["encoder"](images)
@@ -79,7 +79,7 @@ class BetaVAE(GradientTrainedMethod, Generative):
         return {"total": total, "reconstruction": reconstruction, "kl": kl}
 
     def represent(self, images: Tensor) -> Representation:
-        """The posterior mean, twice."""
+        """The posterior mean as both vectors."""
         mean = self.network["encoder"](images).mean
         return Representation(mean, mean)
 

@@ -1,6 +1,6 @@
-"""Control: the same vector for every image, so that nothing can be read from it but how often each answer occurs.
+"""Control: the same vector for every image. A probe learns from it only how often each answer occurs.
 
-Balanced accuracy and AUC of a probe on it are exactly chance. A background image's salient vector is that vector too.
+Balanced accuracy and AUC of a probe on it are exactly at chance. Background images get the same salient vector.
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ class Chance(ContrastiveAnalysisMethod):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing is learned, so nothing is taken over."""
+        """Ignore the state: nothing is learned."""

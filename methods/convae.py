@@ -1,9 +1,9 @@
-"""ConVAE: cVAE's model in SepVAE's code frame, the baseline of that name in the SepVAE and SepCLR papers.
+"""ConVAE: cVAE's model in SepVAE's code, the baseline of that name in the SepVAE and SepCLR papers.
 
 Papers: the model is that of Abid and Zou, 2019, arXiv 1902.04601; the code that of Louiset et al., "SepVAE", 2023,
 arXiv 2307.06206. Reproduced: the released CIFAR-MNIST script (commit 5974340), whose values are the defaults of
-`ConVAEConfig`. It differs from `cvae` in networks, in a deeper discriminator, and in a penalty that counts only where
-it is positive and on all rows; and from `sepvae` in what is left out: background salient posteriors are free.
+`ConVAEConfig`. It differs from `cvae` in its networks, a deeper discriminator, and a penalty over all rows that counts
+only positive values. Unlike `sepvae`, it leaves the salient posteriors of background images free.
 
 Background images are decoded from [c, 0], target images from [c, s]. With z = [c, s] sampled for all rows, z^ the same
 with s taken from another row of the batch, and D the discriminator:
@@ -13,12 +13,12 @@ with s taken from another row of the batch, and D the discriminator:
     L_D = - sum log D(z) - sum log(1 - D(z^))
 
 Each step first updates D on L_D with latents that carry no gradient, then encoders and decoder on L with new samples.
-Both Adam optimizers are made anew at the start of every epoch, as released. The salient samples of background images
-take part in the total correlation although the decoder sees zeros and nothing constrains them: as released.
+As released, both Adam optimizers are made anew at the start of every epoch, and the salient samples of background
+images take part in the total correlation, although the decoder sees zeros for them and nothing constrains them.
 
 Deviations: the log-ratio is D's logit, which cannot become infinite; each step sees equal halves of background and
-target, and as these are not mixed, the other row is not the next one, see `shuffled`; classifiers that the release
-trains beside the model for display alone are left out; networks may run in bf16, losses in float32.
+target, which are not mixed, so that the other row is not the next one (see `shuffled`); the classifiers that the
+release trains only for display are left out; networks may run in bf16, losses in float32.
 
 The representation is the posterior means. The salient vector of a background image is the salient encoder's mean for
 it: nothing in training says what that should be.
@@ -45,9 +45,9 @@ class ConVAEConfig(ContrastiveVAEConfig):
 
     epochs: int = 250
     batch_size: int = 512
-    common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, of KL(c)")
-    salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, of KL(s)")
-    total_correlation_weight: float = setting(1.0, at_least=0, help="kappa; 2 on CelebA, 10 on pneumonia as released")
+    common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, weight of KL(c)")
+    salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, weight of KL(s)")
+    total_correlation_weight: float = setting(1.0, at_least=0, help="kappa; released: 2 on CelebA, 10 on pneumonia")
 
 
 class ConVAE(AdversarialVAE):

@@ -11,20 +11,19 @@ constant value becomes 0), and C their covariances, the salient directions are t
 
 Images are first reduced to at most `preprocess_components` principal components of both populations together.
 
-Where alpha is not given, it is chosen without labels. The library computes the directions for alpha = 0 and 40 values
-from 0.1 to 1000, calls two of them alike by the product of the first two singular values of Q_i^T Q_j, where Q is an
-orthonormal basis of the projected target data, clusters them spectrally into four, and offers 0 and the medoid of each
-cluster without 0; a person then picks by eye. Here the middle one of those three medoids is taken. The bases are
-computed from covariances, which is exact and needs no copy of the data.
+Where alpha is not given, it is chosen without labels. The library computes directions for alpha = 0 and 40 values from
+0.1 to 1000. Two sets of directions are as alike as the product of the first two singular values of Q_i^T Q_j, where Q
+is an orthonormal basis of the projected target data. The library clusters the sets spectrally into four and offers 0
+and the medoid of each cluster without 0; a person picks by eye. Here the middle one of those three medoids is taken.
+The bases are computed from covariances, which is exact and needs no copy of the data.
 
-Deviations: that choice; directions in which neither population varies, as far as rounding lets that be told, are left
-out (at large alpha they would have the largest eigenvalue, zero); a symmetric eigen-solver, which spans the same
-subspace; seeded clustering; and images are centred, scaled and projected with the target's training statistics whenever
-they are encoded (the library transforms new data without any).
+Deviations: that choice of alpha; directions in which neither population varies by more than rounding are left out (at
+large alpha they would have the largest eigenvalue, zero); the eigen-solver is symmetric, and spans the same subspace;
+clustering is seeded; images are encoded with the target's training statistics, by which they are centred, scaled and
+projected (the library transforms new data without any).
 
-Contrastive PCA has no common space. Here the common vector is the projection on the background's own leading principal
-directions, that is, the background's principal components of whatever image is encoded. The salient vector of a
-background image is its projection like any other's.
+Contrastive PCA has no common space. Here the common vector is the image's projection on the leading principal
+directions of the background. The salient vector of a background image is its projection on the salient directions.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from cabench.method import ContrastiveAnalysisMethod, Representation
 from cabench.methods.shared.moments import Moments, check_values, leading_directions, moments
 
 CLUSTERS = 4
-NO_VARIANCE = 1e-10  # relative to the largest variance: below it there is rounding only
+NO_VARIANCE = 1e-10  # relative to the largest variance; what is below is rounding
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ class CPCAConfig(Settings):
     standardize: bool = setting(True, help="divide every value by its standard deviation in its own population")
     preprocess_components: int = setting(1000, at_least=2, help="larger images are first reduced to this many values")
     alpha: float = setting(0.0, at_least=0, help="weight of the background's covariance; 0 chooses it automatically")
-    alpha_count: int = setting(40, at_least=4, help="candidates beside 0, evenly spaced in their logarithm")
-    alpha_range: tuple[float, float] = setting((0.1, 1000.0), above=0, help="smallest and largest candidate")
+    alpha_count: int = setting(40, at_least=4, help="candidates for alpha besides 0, evenly spaced in their logarithm")
+    alpha_range: tuple[float, float] = setting((0.1, 1000.0), above=0, help="smallest and largest candidate besides 0")
 
     def __post_init__(self) -> None:
         """Refuse a range that ends before it starts, and fewer preprocessed values than components."""
@@ -73,7 +72,7 @@ class CPCA(ContrastiveAnalysisMethod):
     """Contrastive principal component analysis of pixels; see the module.
 
     Attributes:
-        alpha: the weight that was given or chosen; set by `fit`.
+        alpha: weight of the background's covariance, given or chosen; set by `fit`.
     """
 
     name = "cpca"
@@ -88,7 +87,7 @@ class CPCA(ContrastiveAnalysisMethod):
         check_values(info, self.config.components, self.name)
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
-        """Find alpha if it is not given, and both sets of directions."""
+        """Choose alpha if it is not given, and find both sets of directions."""
         config = self.config
         background, target = (moments([part.images]) for part in (data.background, data.target))
         c_background, c_target = (_scaled(part, _scale(part, config.standardize)) for part in (background, target))
@@ -138,7 +137,7 @@ class CPCA(ContrastiveAnalysisMethod):
             _orthonormal(leading_directions(c_target - alpha * c_background, self.config.components), c_target)
             for alpha in alphas
         ]
-        # Where every alpha gives one and the same projection there is no other cluster, and any alpha will do.
+        # If every alpha gives the same projection, there is no other cluster, and any alpha will do.
         medoids = sorted(medoids_without_first(affinity(bases, c_target))) or [len(alphas) // 2]
         return float(alphas[medoids[len(medoids) // 2]])
 
@@ -147,7 +146,7 @@ def affinity(bases: Sequence[Tensor], covariance: Tensor) -> np.ndarray:
     """How alike projections of the data are: (m, m) products of the first two cosines of their principal angles.
 
     Args:
-        bases: m times (size, k), directions under which projected data are orthonormal up to the number of rows.
+        bases: m times (size, k) directions; data projected on them are orthonormal up to the number of rows.
         covariance: (size, size), of the data.
     """
     projected = torch.stack([covariance @ basis for basis in bases])  # (m, size, k)
@@ -170,11 +169,11 @@ def medoids_without_first(similarities: np.ndarray) -> list[int]:
 
 
 def _scale(part: Moments, standardize: bool) -> Tensor:
-    """What every value is multiplied by: 1, or one over its standard deviation, and 0 where it is constant."""
+    """The factor of every value: 1, or one over its standard deviation (0 where it is constant)."""
     variance = part.covariance.diagonal()
     if not standardize:
         return torch.ones_like(variance)
-    # Below this the variance of values in [0, 1] is rounding: a single grey level in one of a million images is more.
+    # Below this the variance of values in [0, 1] is rounding: one grey level in one of a million images gives more.
     varies = variance > 1e-12
     return torch.where(varies, 1 / torch.where(varies, variance, 1).sqrt(), 0)
 
@@ -185,10 +184,10 @@ def _scaled(part: Moments, scale: Tensor) -> Tensor:
 
 
 def _orthonormal(directions: Tensor, covariance: Tensor) -> Tensor:
-    """The same span of directions, under which the projected data have unit covariance."""
+    """Directions of the same span, on which the projected data have unit covariance."""
     variances, rotation = torch.linalg.eigh(directions.T @ covariance @ directions)
     varies = variances > NO_VARIANCE * variances.max()
-    # A direction without variance becomes zero, which is like nothing else.
+    # A direction without variance becomes zero, which resembles no other.
     lengths = torch.where(varies, 1 / torch.where(varies, variances, 1).sqrt(), 0)
     orthonormal: Tensor = directions @ rotation * lengths
     return orthonormal

@@ -1,8 +1,8 @@
 """cVAE: the contrastive variational auto-encoder, with its total-correlation term trained against a discriminator.
 
 Paper: Abid and Zou. "Contrastive variational autoencoder enhances salient features", 2019, arXiv 1902.04601.
-Reproduced: the model that the paper describes, on the convolutional networks and with the values of the usual PyTorch
-re-implementation (MM-cVAE's repository, commit 58df4e0), which are the defaults of `CVAEConfig`.
+Reproduced: the paper's model, with the convolutional networks and the values of the usual PyTorch re-implementation
+(MM-cVAE's repository, commit 58df4e0), which are the defaults of `CVAEConfig`.
 
 Background images are decoded from [c, 0], target images from [c, s]. With D a linear discriminator, and the target rows
 of a batch split in halves 1 and 2, joint latents are q = [c1, s1], [c2, s2], shuffled ones q^ = [c1, s2], [c2, s1]:
@@ -14,18 +14,18 @@ of a batch split in halves 1 and 2, joint latents are q = [c1, s1], [c2, s2], sh
 Each step first updates D on L_D, with latents that carry no gradient, then encoders and decoder on L. The log-ratio is
 D's logit and the penalty is linear in it, as in the paper's code.
 
-Why not the published code: it minimises L + L_D over all parameters at once with a single optimizer. With weight 1
+The published code is not followed: it minimises L + L_D over all parameters at once with one optimizer. With weight 1
 log D(q) / (1 - D(q)) - log D(q) - log(1 - D(q^)) = - log(1 - D(q)) - log(1 - D(q^)): the terms that would make D
-recognise joint latents cancel, D = 0 everywhere is the minimum, and nothing presses c and s apart; with a weight above
+recognise joint latents cancel, the minimum is D = 0 everywhere, and nothing drives c and s apart; with a weight above
 1 the sum has no minimum at all. In the convolutional re-implementation an inverted guard against log 0 also replaces
-every score by a constant, so that no gradient is left: it optimises the plain ELBO, which is
+every score by a constant, so that no gradient remains: it optimises the plain ELBO, which is
 `total_correlation_weight = 0` here.
 
 Deviations: the alternation just described; channels are in their true order (the re-implementation scrambles them when
 it loads CelebA); each step sees equal halves of background and target (an odd last target row takes no part in the
 total correlation), and images that do not fill a batch wait for the next epoch; representations are taken in eval mode;
 networks may run in bf16, losses in float32. Background and target pass the networks in separate calls, as released;
-targets do so twice, first for D, so that running statistics of batch normalisation weigh them two to one.
+targets do so twice, first for D, and so count twice in the running statistics of batch normalisation.
 
 The representation is the posterior means. The salient vector of a background image is the salient encoder's mean for
 it: nothing in training says what that should be.
@@ -56,9 +56,9 @@ class CVAEConfig(ContrastiveVAEConfig):
     architecture: ArchitectureName = "mmcvae_64"
     d_common: int = 16
     d_salient: int = 6
-    common_kl_weight: float = setting(1.0, at_least=0, help="beta of KL(c)")
-    salient_kl_weight: float = setting(1.0, at_least=0, help="beta of KL(s)")
-    total_correlation_weight: float = setting(1.0, at_least=0, help="gamma, of the log-ratio")
+    common_kl_weight: float = setting(1.0, at_least=0, help="beta, weight of KL(c)")
+    salient_kl_weight: float = setting(1.0, at_least=0, help="beta, weight of KL(s)")
+    total_correlation_weight: float = setting(1.0, at_least=0, help="gamma, weight of the log-ratio")
 
 
 class CVAE(AdversarialVAE):

@@ -5,9 +5,9 @@ Paper: Carton, Louiset, Gori. "Double InfoGAN for contrastive analysis", AISTATS
 `DoubleInfoGANConfig` are the CIFAR-MNIST experiment's.
 
 The generator G makes fakes f_b = G(z, 0) of the background and f_t = G(z, s) of the target from standard normal z and
-s, each as many as the batch has images. The discriminator is one trunk with four heads: V (real?), K (target?), z^ and
-s^ (the vectors read back), with Gaussian noise before every convolution. With b background and t target images, and w_b
-= background_weight, w_t = target_weight applied to the terms of either population:
+s, as many of each as the batch has images. The discriminator is one trunk with four heads: V (real?), K (target?), z^
+and s^ (the vectors read back), with Gaussian noise before every convolution. With b background and t target images, and
+w_b = background_weight, w_t = target_weight applied to the terms of each population:
 
     adversarial     mean -log V(fakes) for G;  mean -log V(reals) - log (1 - V(fakes)) for D
     classification  BCE of K on fakes for G, on reals for D
@@ -17,20 +17,20 @@ s^ (the vectors read back), with Gaussian noise before every convolution. With b
     shared          cross-entropy of the CR network, for G: see below
 
 All norms are mean absolute errors. Each step updates G, then D, then the CR network, on the same images with new
-latents for each; only the network whose turn it is learns. Background, target and both kinds of fakes pass D in
-separate calls, so that batch normalisation sees one population at a time. The CR network, used where `cr_steps` says
-so, sees two fakes with one common vector whose salient vectors share one dimension, and tells which.
+latents for each; only the network being updated learns. Background, target and both kinds of fakes pass D in separate
+calls, so that batch normalisation sees one population at a time. The CR network, used if `cr_steps` is above 0, sees
+two fakes that share the common vector and one dimension of the salient vector, and predicts which dimension.
 
 Kept as released: the class head never sees fakes in D's step, although G is trained to please it; the reconstruction
 term trains both G and the encoder in their turns.
 
-Deviations: representations are taken in eval mode and without noise, where the released evaluation leaves both batch
-statistics and noise on; logarithms come from logits instead of 1e-8 being added; images are resized to `resolution`
+Deviations: representations are taken in eval mode and without noise, while the released evaluation keeps both batch
+statistics and noise; logarithms are computed from logits instead of with 1e-8 added; images are resized to `resolution`
 inside the method (the release trains on files of 64 x 64); each step sees equal halves of background and target, and
 images that do not fill a batch wait for the next epoch; networks may run in bf16, losses in float32.
 
-The representation is what the heads z^ and s^ read. The salient vector of a background image is what s^ reads: training
-pulls it to zero, nothing forces it there.
+The representation is the output of the heads z^ and s^. The salient vector of a background image is the output of s^:
+training pulls it to zero, but nothing forces it there.
 """
 
 from __future__ import annotations
@@ -64,23 +64,23 @@ class DoubleInfoGANConfig(TrainingConfig):
 
     epochs: int = 1000
     batch_size: int = 128
-    learning_rate: float = setting(2e-4, above=0, help="of all Adam optimizers, constant; their betas are 0.5, 0.999")
+    learning_rate: float = setting(2e-4, above=0, help="of all Adam optimizers, constant; betas are 0.5, 0.999")
     resolution: int = setting(64, at_least=16, help="side of the networks' images, a power of two; others are resized")
     width: int = setting(64, at_least=1, help="channels of the first convolution; they double with each further one")
     noise: float = setting(0.2, at_least=0, help="standard deviation of the noise before each of D's convolutions")
     d_common: int = setting(64, at_least=1, help="size of the common vector z")
     d_salient: int = setting(64, at_least=1, help="size of the salient vector s")
-    generator_steps: int = setting(1, at_least=1, help="updates of the generator a step")
-    discriminator_steps: int = setting(1, at_least=1, help="updates of the discriminator a step")
-    cr_steps: int = setting(0, at_least=0, help="updates of the CR network a step")
-    background_weight: float = setting(0.5, at_least=0, help="w_bg, of the background's terms")
-    target_weight: float = setting(1.0, at_least=0, help="w_t, of the target's terms")
-    adversarial_weight: float = setting(0.5, at_least=0, help="w_adv")
-    classification_weight: float = setting(0.5, at_least=0, help="w_c")
+    generator_steps: int = setting(1, at_least=1, help="generator updates per step")
+    discriminator_steps: int = setting(1, at_least=1, help="discriminator updates per step")
+    cr_steps: int = setting(0, at_least=0, help="CR network updates per step")
+    background_weight: float = setting(0.5, at_least=0, help="w_bg, weight of the background's terms")
+    target_weight: float = setting(1.0, at_least=0, help="w_t, weight of the target's terms")
+    adversarial_weight: float = setting(0.5, at_least=0, help="w_adv, of the real-or-fake terms")
+    classification_weight: float = setting(0.5, at_least=0, help="w_c, of the target-or-background terms")
     common_information_weight: float = setting(1.0, at_least=0, help="wi_z, of reading z back")
     salient_information_weight: float = setting(1.0, at_least=0, help="wi_s, of reading s back")
-    reconstruction_weight: float = setting(1.0, at_least=0, help="wii")
-    empty_weight: float = setting(1.0, at_least=0, help="wi_real_s, of s^ of real background images")
+    reconstruction_weight: float = setting(1.0, at_least=0, help="wii, of the error of decoded images")
+    empty_weight: float = setting(1.0, at_least=0, help="wi_real_s, of s^ on real background images")
     cr_weight: float = setting(0.0, at_least=0, help="w_cr, of the CR network's verdict in the generator's loss")
 
     def __post_init__(self) -> None:
@@ -99,14 +99,14 @@ class DoubleInfoGANConfig(TrainingConfig):
 
 
 class Latents(NamedTuple):
-    """What a pair of fakes is made of: common (n, d_common) and salient (n, d_salient) for either population."""
+    """Latents of both kinds of fakes: common (n, d_common) and salient (n, d_salient) for each population."""
 
     background: Representation
     target: Representation
 
 
 class DoubleInfoGAN(GradientTrainedMethod, Generative):
-    """A generator, a discriminator that encodes, and where it is asked for a CR network; see the module."""
+    """A generator, a discriminator that encodes, and a CR network if it is used; see the module."""
 
     name = "double_infogan"
     version = 1
@@ -136,7 +136,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         return network
 
     def make_optimizers(self) -> dict[str, Optimizer]:
-        """One Adam a network."""
+        """One Adam for each network."""
         rate = self.config.learning_rate
         return {name: Adam(part.parameters(), lr=rate, betas=BETAS, fused=True) for name, part in self.network.items()}
 
@@ -226,7 +226,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         return shared_dimension(logits, dimension)
 
     def represent(self, images: Tensor) -> Representation:
-        """What the heads z^ and s^ read, without noise."""
+        """The outputs of the heads z^ and s^, without noise."""
         verdict = self._discriminate(self._resized(images), None)
         return Representation(verdict.common, verdict.salient)
 
@@ -258,7 +258,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         return self.config.background_weight * background + self.config.target_weight * target
 
     def _information(self, verdicts: list[Verdict], latents: Latents) -> dict[str, Tensor]:
-        """How well common and salient vectors of fakes are read back."""
+        """The errors of the common and salient vectors read back from fakes."""
         pairs = list(zip(verdicts, latents, strict=True))
         return {
             "common_information": self._weighted(*(absolute_error(v.common, part.common) for v, part in pairs)),
@@ -266,7 +266,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         }
 
     def _reconstruction(self, read: list[Verdict], background: Tensor, target: Tensor) -> Tensor:
-        """How well real images come back from what is read of them, background without its salient vector."""
+        """The error of real images decoded from their own vectors; background gets a salient vector of zeros."""
         b, t = read
         return self._weighted(
             absolute_error(self._generate(Representation(b.common, torch.zeros_like(b.salient))), background),

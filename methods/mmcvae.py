@@ -1,4 +1,4 @@
-"""MM-cVAE: a contrastive variational autoencoder held to its assumptions by moment matching.
+"""MM-cVAE: a contrastive VAE whose assumptions are enforced by moment matching.
 
 Paper: Weinberger, Beebe-Wang, Lee. "Moment matching deep contrastive latent variable models", AISTATS 2022,
 arXiv 2202.10560. Reproduced: the released convolutional model (commit 58df4e0), whose values are the defaults of
@@ -10,17 +10,17 @@ Background images are decoded from [c, 0], target images from [c, s]:
     L = squared_error + KL(c | background) + KL(c | target) + KL(s | target)
       + common_mmd_weight MMD(c of background, c of target) + salient_mmd_weight MMD(s of background, 0)
 
-Squared error and KL are sums over the batch while MMD is a mean, so that the MMD weights count relative to the batch:
-the release's 10,000 and 1,000 belong to batches of 128. Background and target pass the networks in separate calls, so
-that batch normalisation sees one population at a time, as released.
+Squared error and KL are sums over the batch while MMD is a mean, so the effect of the MMD weights depends on the batch
+size: the release's 10,000 and 1,000 are for batches of 128. Background and target pass the networks in separate calls,
+so that batch normalisation sees one population at a time, as released.
 
 Deviations: channels are in their true order (the release scrambles them when it loads CelebA); each step sees equal
 halves of background and target, and images that do not fill a batch wait for the next epoch; representations are taken
-in eval mode; networks may run in bf16, losses in float32; one Adam lasts the whole training, where SepVAE's
+in eval mode; networks may run in bf16, losses in float32; one Adam serves the whole training, while SepVAE's
 re-implementation makes a new one each epoch.
 
 The representation is the posterior means. The salient vector of a background image is the salient encoder's mean for
-it: training matches its samples to zero, nothing forces it there.
+it: training matches its samples to zero, but nothing forces it there.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class MMcVAEConfig(ContrastiveVAEConfig):
     architecture: ArchitectureName = "mmcvae_64"
     d_common: int = 16
     d_salient: int = 6
-    common_kl_weight: float = setting(1.0, at_least=0, help="of KL(c); 0.5 in SepVAE's re-implementation")
-    salient_kl_weight: float = setting(1.0, at_least=0, help="of KL(s); 0.5 in SepVAE's re-implementation")
+    common_kl_weight: float = setting(1.0, at_least=0, help="weight of KL(c); 0.5 in SepVAE's re-implementation")
+    salient_kl_weight: float = setting(1.0, at_least=0, help="weight of KL(s); 0.5 in SepVAE's re-implementation")
     common_mmd_weight: float = setting(10_000.0, at_least=0, help="lambda_1, between common samples of both groups")
     salient_mmd_weight: float = setting(1_000.0, at_least=0, help="lambda_2, of background salient samples to zero")
 

@@ -1,7 +1,7 @@
 """Control: the attributes themselves, read back from the pixels of the `planted` data set.
 
 It shows what the evaluation gives a perfect method: 1 where an attribute belongs to a space, chance elsewhere. The
-salient vector of a background image is read like any other; its pixels are black there, so it is zero.
+salient vector of a background image is read like a target's; its pixels are black there, so it is zero.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cabench.method import ContrastiveAnalysisMethod, Representation
 
 @dataclass(frozen=True)
 class OracleConfig(Settings):
-    """There is nothing to choose."""
+    """No settings."""
 
 
 class Oracle(ContrastiveAnalysisMethod):
@@ -43,7 +43,7 @@ class Oracle(ContrastiveAnalysisMethod):
         """Learn nothing."""
 
     def encode(self, images: Tensor) -> Representation:
-        """The second pixel of each cell, (n, 4) for either half; the first carries noise."""
+        """The second pixel of each cell, (n, 4) for each half; the first carries noise."""
         cells = images[:, 0, 1::CELL_HEIGHT, 1::CELL_WIDTH]  # (n, 2, 4)
         return Representation(cells[:, 0], cells[:, 1])
 
@@ -52,4 +52,4 @@ class Oracle(ContrastiveAnalysisMethod):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing is learned, so nothing is taken over."""
+        """Ignore the state: nothing is learned."""

@@ -1,7 +1,7 @@
 """Control: principal components of all training images, the same vector in both spaces.
 
-It separates nothing. What a method adds to plain linear compression shows in the difference. A background image's
-salient vector is its projection, like any other.
+It separates nothing: the difference to it shows what a method adds to plain linear compression. The salient vector of a
+background image is its projection, as for a target image.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PCA(ContrastiveAnalysisMethod):
         self.mean, self.directions = mean.float(), leading_directions(covariance, self.config.components).float()
 
     def encode(self, images: Tensor) -> Representation:
-        """The (n, components) projections of the images, given twice."""
+        """The (n, components) projections of the images as both vectors."""
         projected = (images.flatten(1).cpu() - self.mean) @ self.directions
         return Representation(projected, projected)
 

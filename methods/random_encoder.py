@@ -1,7 +1,7 @@
 """Control: two encoders that were never trained.
 
-What can be read from their vectors is due to the architecture alone. The salient vector of a background image is the
-salient encoder's output, like that of any image.
+Whatever can be read from their vectors is due to the architecture alone. The salient vector of a background image is
+the salient encoder's output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cabench.methods.networks.choices import EncoderName, check_encoder, make_en
 
 @dataclass(frozen=True)
 class RandomEncoderConfig(Settings):
-    """The encoders, as SepCLR has them by default."""
+    """Defaults: SepCLR's encoders."""
 
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
@@ -27,7 +27,7 @@ class RandomEncoderConfig(Settings):
 
 
 class RandomEncoder(NetworkMethod):
-    """Two encoders with the weights that they were initialised with."""
+    """Two encoders with their initial weights."""
 
     name = "random_encoder"
     version = 1

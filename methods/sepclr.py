@@ -14,18 +14,18 @@ replaced by zero (s' in the paper, the salient vector that carries no informatio
 
 The independence term is k-JEM, `joint_entropy`, as released. `independence` chooses another (see
 `shared/independence.py`): `none`, `mmd` (HSIC), `total-correlation`, `vclub`, `vub` or `vl1out`, which the paper
-discusses and the release does not contain. Those that rest on a critic update it first in each step, with vectors that
-carry no gradient and an Adam of its own at the same learning rate.
+discusses and the release does not contain. A term with a critic updates the critic first in each step, on vectors that
+carry no gradient and with an Adam of its own at the same learning rate.
 
 Kept as released: uniformity over the whole batch with zeroed background rows (it cannot fall below about -1.39 at
-equal halves), self-pairs in k-JEM, one coin per batch for colour jitter, training on smaller crops than are encoded.
+equal halves), self-pairs in k-JEM, colour jitter for a whole batch or not at all, training on smaller crops.
 
 Deviations: each step sees equal halves of background and target instead of a random mix; networks may run in bf16,
 losses in float32; crops are resampled in one batch instead of cut image by image; representations are taken in eval
 mode on every data set; views are drawn on the training device.
 
 The representation is the encoders' output before the projectors. The salient vector of a background image is the
-salient encoder's output for it: training pulls its projection towards zero, nothing forces it there.
+salient encoder's output for it: training pulls its projection towards zero, but nothing forces it there.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class SepCLRConfig(ViewLearnerConfig):
     batch_size: int = 512
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
-    uniformity_weight: float = setting(2.0, at_least=0, help="of uniformity relative to alignment, in both spaces")
+    uniformity_weight: float = setting(2.0, at_least=0, help="uniformity relative to alignment, in both spaces")
     salient_weight: float = setting(1000.0, at_least=0, help="lambda_s, of the salient contrastive term")
     information_less_weight: float = setting(1000.0, at_least=0, help="lambda_r, pull of background towards zero")
     independence: IndependenceName = setting("k-jem", help="what keeps common and salient vectors independent")
@@ -102,7 +102,7 @@ class SepCLR(ViewLearner):
         return {name: Adam(part.parameters(), lr=rate, fused=True) for name, part in parts.items()}
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
-        """One step on two random views of every image; the critic's first, if there is one."""
+        """One step on two random views of every image; a critic takes its step first."""
         images, backgrounds = torch.cat([background.images, target.images]), len(background.images)
         first, second = (self._heads(self.views(images, context.randomness.augmentation), context) for _ in range(2))
         critic = self.network["independence"]

@@ -10,22 +10,22 @@ it is, s~ the same with background rows replaced by zero, and a_i the i-th of m 
     L   = L_c + salient_weight L_s + independence_weight joint_entropy(c, s~)
     L_c = alignment(c, c') + [uniformity(c) + uniformity(c')] / 2
     L_s = 1/m sum_i { uniformity(s~_i) + [A_i + R_i] / 2 }
-    A_i = attribute_alignment(s_i, a_i) on targets, of width `attribute_temperature`; between classes, same or not
+    A_i = attribute_alignment(s_i, a_i) on targets, of width `attribute_temperature`; for classes: equal or not
     R_i = mean s_i^2 / (2 tau) on background, with tau = `temperature` for a class, `attribute_temperature` for a real a
 
 Kept as released: attributes in their own units, not standardised, so that `attribute_temperature` suits values that
 range over about 1; a pull of background towards zero that is twenty times as strong for real attributes as for classes;
-uniformity of background rows at zero; the salient encoder sees no random views; the noise on views is strong and not
-clamped.
+uniformity that includes background rows, at zero; no random views for the salient encoder; strong noise on views,
+which is not clamped.
 
-In a table the noise is all that views differ by, as long as `jitter` is 0.
+In a table, views differ only by this noise as long as `jitter` is 0.
 
-Deviations: the release's number of attributes is five, here it is the data set's; pairs with an undefined attribute are
+Deviations: the release has five attributes, here their number is the data set's; pairs with an undefined attribute are
 left out of A_i; the released script's unused weight of the background pull is left out; each step sees equal halves of
 background and target; representations are taken in eval mode; networks may run in bf16, losses in float32.
 
 The representation is the encoders' output; there is no projector. The salient vector of a background image is the
-salient encoder's output for it: R pulls it to zero, nothing forces it there.
+salient encoder's output for it: R pulls it to zero, but nothing forces it there.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class SepCLRSupervisedConfig(ViewLearnerConfig):
     batch_size: int = 1024
     encoder: EncoderName = "sepclr_conv_64"
     d_common: int = setting(32, at_least=1, help="size of the common vector")
-    salient_weight: float = setting(100.0, at_least=0, help="of the salient terms")
-    independence_weight: float = setting(10.0, at_least=0, help="of the k-JEM term")
+    salient_weight: float = setting(100.0, at_least=0, help="weight of the salient terms")
+    independence_weight: float = setting(10.0, at_least=0, help="weight of the k-JEM term")
     temperature: float = setting(0.5, above=0, help="tau of the kernels")
     attribute_temperature: float = setting(0.025, above=0, help="tau_y, in squared units of the real attributes")
     crop_size: int = 64
@@ -153,14 +153,14 @@ class SepCLRSupervised(ViewLearner):
         return Representation(self.network["common"](images), self.network["salient"](images))
 
     def _follow(self, attribute: Attribute, salient: Tensor, values: Tensor) -> Tensor:
-        """A_i: target images alike in the attribute (n,) are drawn together along its dimension (n,)."""
+        """A_i: draws target images that are alike in the attribute (n,) together along its dimension (n,)."""
         if attribute.kind == "real":
             return attribute_alignment(salient, values, 2 * self.config.attribute_temperature)
         known = torch.where(values == UNDEFINED, torch.nan, values.to(salient.dtype))
         return attribute_alignment(salient, known, SAME_CLASS_DIVISOR)
 
     def _pull(self, attribute: Attribute, salient: Tensor) -> Tensor:
-        """R_i: background images are drawn to zero along the dimension (n,)."""
+        """R_i: draws background images to zero along the dimension (n,)."""
         config = self.config
         tau = config.temperature if attribute.kind == "class" else config.attribute_temperature
         return information_less(salient[:, None], tau)
@@ -172,5 +172,5 @@ class SepCLRSupervised(ViewLearner):
 
 
 def salient_attributes(form: DataForm) -> list[Attribute]:
-    """The salient attributes of a data set, in its order: one salient dimension each."""
+    """The salient attributes of a data set, in its order; each has one salient dimension."""
     return [attribute for attribute in form.attributes if attribute.space == "salient"]

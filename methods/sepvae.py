@@ -23,11 +23,11 @@ variance (a standard deviation of 0.32); the total correlation sees the noisy sa
 although the decoder sees zeros for them; the background prior's constant terms are left out.
 
 Deviations: the log-ratio is D's logit, which cannot become infinite; each step sees equal halves of background and
-target, and as these are not mixed, the other row is not the next one, see `shuffled`; classifiers that the release
-trains beside the model for display alone are left out; networks may run in bf16, losses in float32.
+target, which are not mixed, so that the other row is not the next one (see `shuffled`); the classifiers that the
+release trains only for display are left out; networks may run in bf16, losses in float32.
 
-The representation is the posterior means, taken without knowledge of the population. The salient vector of a background
-image is the salient encoder's mean for it: its prior pulls it to zero, nothing forces it there.
+The representation is the posterior means, computed without knowing the population. The salient vector of a background
+image is the salient encoder's mean for it: its prior pulls it to zero, but nothing forces it there.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class SepVAEConfig(ContrastiveVAEConfig):
 
     epochs: int = 250
     batch_size: int = 512
-    common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, of KL(c)")
-    salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, of both salient prior terms")
+    common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, weight of KL(c)")
+    salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, weight of both salient prior terms")
     background_variance: float = setting(0.1, above=0, help="sigma_q, of the salient posterior of background images")
     prior_variance: float = setting(0.01, above=0, help="sigma_p = 1 / alpha, of the background's salient prior")
     total_correlation_weight: float = setting(2.0, at_least=0, help="kappa")
@@ -120,7 +120,7 @@ class SepVAE(AdversarialVAE):
         return {"total": total, **terms, "discriminator": discriminator}
 
     def _training_posteriors(self, images: Tensor, backgrounds: int) -> tuple[Posterior, Posterior]:
-        """Posteriors of a batch whose first rows are background: theirs have the fixed salient variance."""
+        """Posteriors of a batch whose first rows are background; these rows have the fixed salient variance."""
         common, salient = self.posteriors(images)
         fixed = torch.full_like(salient.log_variance[:backgrounds], math.log(self.config.background_variance))
         return common, Posterior(salient.mean, torch.cat([fixed, salient.log_variance[backgrounds:]]))

@@ -1,15 +1,13 @@
-"""Control: SimCLR on all images, the same vector in both spaces.
+"""Control: SimCLR on all images; both spaces hold the same vector.
 
 Paper: Chen, Kornblith, Norouzi, Hinton. "A simple framework for contrastive learning of visual representations", ICML
 2020, arXiv 2002.05709.
 
-One encoder with a projector is trained with NT-Xent on two random views of every image, background and target alike; it
-does not know which is which. What a contrastive analysis method adds to plain contrastive learning shows in the
-difference, for which views, encoder, projector, batch and optimizer are SepCLR's rather than the paper's (LARS, larger
-batches and blur).
+One encoder with a projector is trained with NT-Xent on two random views of every image; it is not told which images are
+target. So that the difference to it shows what contrastive analysis adds to plain contrastive learning, views, encoder,
+projector, batch and optimizer are SepCLR's rather than the paper's (LARS, larger batches and blur).
 
-The representation is the encoder's output before the projector, given twice. A background image's salient vector is
-that output, like any other's.
+Both vectors are the encoder's output before the projector, for background images as for targets.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ class SimCLRConfig(ViewLearnerConfig):
     epochs: int = 250
     batch_size: int = 512
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of the encoder; mlp for tables")
-    dimensions: int = setting(32, at_least=1, help="size of the vector that stands for both spaces")
+    dimensions: int = setting(32, at_least=1, help="size of the vector, the same for both spaces")
     temperature: float = setting(0.5, above=0, help="divisor of the cosines; the paper's best on CIFAR-10")
 
 
@@ -68,6 +66,6 @@ class SimCLR(ViewLearner):
         return {"total": loss}
 
     def represent(self, images: Tensor) -> Representation:
-        """The encoder's output, before the projector, twice."""
+        """The encoder's output before the projector, as both vectors."""
         encoded = cast("ProjectedEncoder", self.network["encoder"]).encode(images)
         return Representation(encoded, encoded)

@@ -1,12 +1,12 @@
-"""Control: encoders trained on the labels, an upper bound of what an encoder could read.
+"""Control: encoders trained on the labels, an upper bound of what an encoder could learn.
 
-It is no contrastive analysis method: it is told every attribute that the probes ask for. The common encoder learns all
-common attributes from background and target images; the salient encoder learns all salient attributes from target
+It is not a contrastive analysis method: it learns every attribute that the probes ask for. The common encoder learns
+all common attributes from background and target images; the salient encoder learns all salient attributes from target
 images, and to tell target from background. Each attribute has a linear head on the representation. Classes are learned
 by cross-entropy, real values by squared error relative to their variance, all with equal weight, where defined.
 
-Nothing keeps an attribute out of the space that it does not belong to: the columns that should be at chance say what an
-encoder carries along although nobody asked for it. There is no augmentation.
+Nothing keeps an attribute out of the space where it does not belong: the scores that should be at chance show what an
+encoder retains without being trained to. There is no augmentation.
 
 The representation is the encoders' output. The salient vector of a background image is the salient encoder's output.
 """
@@ -33,11 +33,11 @@ IS_TARGET = Attribute("is_target", "salient", "class", ("background", "target"))
 
 @dataclass(frozen=True)
 class SupervisedConfig(TrainingConfig):
-    """The encoders as SepCLR has them by default; the budget is this project's choice."""
+    """Defaults: SepCLR's encoders; the budget is this project's choice."""
 
     epochs: int = 30
     batch_size: int = 128
-    learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
+    learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
@@ -73,7 +73,7 @@ class Supervised(GradientTrainedMethod):
         return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
-        """One step on all attributes; the salient ones of background images are left aside."""
+        """One step on all attributes; the salient ones of background images are ignored."""
         images, backgrounds = torch.cat([background.images, target.images]), len(background.images)
         with context.autocast():
             vectors = {space: self.network[space](images).float() for space in SPACES}
@@ -99,5 +99,5 @@ class Supervised(GradientTrainedMethod):
 
 
 def _error(attribute: Attribute, predictions: Tensor, labels: Tensor) -> Tensor:
-    """How badly a head's (n, classes) or (n, 1) predictions fit the labels (n,)."""
+    """The error of a head's (n, classes) or (n, 1) predictions of the labels (n,)."""
     return class_error(predictions, labels) if attribute.kind == "class" else real_error(predictions[:, 0], labels)

@@ -1,4 +1,4 @@
-"""What gives data sets: builders, whose files are built once and found again, and files that are there already."""
+"""Providers of data sets: builders, whose files are built once and cached, and files that exist already."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from cabench.files.json import digest
 
 
 class DatasetProvider(ABC):
-    """Gives the file of one data set. One subclass stands in one file of `datasets/`, named like it.
+    """Provides the file of one data set. Each subclass has its own file in `datasets/`, named like it.
 
     Attributes:
         name: the registry name, equal to the file's name.
-        version: raised whenever the file that is given may change.
+        version: raised whenever the provided file may change.
         Config: the frozen, validated configuration.
     """
 
@@ -40,24 +40,24 @@ class DatasetProvider(ABC):
 
     @abstractmethod
     def find(self, root: Path | None) -> DatasetFile | None:
-        """The data set's file, where it is there already. Nothing is built or downloaded.
+        """The data set's file if it exists already, else None. Nothing is built or downloaded.
 
         Args:
             root: the user's own folder of sources, or None to use the download cache.
 
         Raises:
-            UserError: when what the user named is not there.
+            UserError: when a file or folder that the user named does not exist.
         """
 
     @abstractmethod
     def obtain(self, root: Path | None) -> DatasetFile:
-        """The data set's file, made now where it is not there.
+        """The data set's file, made now if it does not exist.
 
         Args:
             root: the user's own folder of sources, or None to use (and fill) the download cache.
 
         Raises:
-            UserError: when that is not possible. Nothing half-made remains.
+            UserError: when that is not possible. No partial file remains.
         """
 
 
@@ -86,7 +86,7 @@ class DatasetBuilder(DatasetProvider):
     def find(self, root: Path | None) -> DatasetFile | None:
         """See `DatasetProvider`: the file in the cache."""
         try:
-            # Looked for as in a folder of the user's, what was downloaded earlier is found and nothing is fetched.
+            # With the download folder as root, earlier downloads are found and nothing is fetched.
             sources = self.locate(root or download_folder())
         except UserError:
             if root is None:
@@ -96,9 +96,9 @@ class DatasetBuilder(DatasetProvider):
         return DatasetFile.open(path) if path.exists() else None
 
     def obtain(self, root: Path | None) -> DatasetFile:
-        """See `DatasetProvider`. Processes that ask at once build the file once.
+        """See `DatasetProvider`. Several processes at a time build the file once.
 
-        What a killed process leaves has another name, and goes with the next build.
+        What a killed process leaves has another name; the next build deletes it.
         """
         sources = self.locate(root)
         path = self.cached_path(sources)

@@ -1,6 +1,6 @@
-"""The cache folder: built data sets, downloaded sources, and SHA-256 of files and folders, which may be large.
+"""The cache folder: built data sets, downloaded sources, and SHA-256 of files and folders.
 
-A folder of 11 GB is read once and not by every command.
+Digests are kept because sources may be large: a folder of 11 GB is read once and not by every command.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing_extensions import TypedDict
 from cabench.files.atomic import write_text
 from cabench.files.json import canonical_json, digest, read_json
 
-# The coarsest time stamps in use, those of FAT, count in two seconds. A file younger than that may change once more
-# without another time stamp, so that nothing is kept for it.
+# The coarsest time stamps in use, those of FAT, count in two seconds. A younger file may change again without a new
+# time stamp, so its digest is not kept.
 SETTLED_NS = 2_000_000_000
 
 
 def cache_folder() -> Path:
-    """The cache folder: `CABENCH_CACHE` where it is set, else the platform's user cache. It may not exist yet."""
+    """The cache folder: `CABENCH_CACHE` if it is set, else the platform's user cache. It may not exist yet."""
     chosen = os.environ.get("CABENCH_CACHE")
     return Path(chosen or platformdirs.user_cache_dir("cabench", appauthor=False)).absolute()
 
@@ -36,10 +36,10 @@ def download_folder() -> Path:
 
 
 class Listed(NamedTuple):
-    """A file as it is listed: what changes when somebody writes to it.
+    """A file in a listing, with what changes when somebody writes to it.
 
     Attributes:
-        name: its path from the folder that was asked for, with forward slashes; "" for a file that was asked for.
+        name: its path below the listed folder, with forward slashes; "" for a file that was listed itself.
         size: in bytes.
         modified_ns: nanoseconds since 1970.
     """
@@ -50,7 +50,7 @@ class Listed(NamedTuple):
 
 
 class _Kept(TypedDict):
-    """What the cache folder holds of a path: the digest, what was seen of the files then, and a digest of it all."""
+    """What the cache keeps of a path: its digest, a digest of the listing at that time, and one of all this."""
 
     path: str
     seen: str
@@ -73,8 +73,8 @@ def listing(path: Path) -> list[Listed]:
 def content_digest(path: Path) -> str:
     """SHA-256 of a file's content, or of the names and contents of all files below a folder, as 64 hexadecimal digits.
 
-    It is taken from the cache folder where every file has the name, size and time stamp that it had when the digest
-    was computed there; else the files are read. Several processes may ask at once; each then reads for itself.
+    It is taken from the cache folder if every file still has the name, size and time stamp that it had when the digest
+    was computed; else the files are read. Several processes may ask at once; each then reads for itself.
 
     Raises:
         OSError: for a path that cannot be read.
@@ -90,7 +90,7 @@ def content_digest(path: Path) -> str:
     settled = all(file.modified_ns < now - SETTLED_NS for file in files)
     if settled and _seen(listing(path)) == seen:
         content = {"path": str(path.resolve()), "seen": seen, "sha256": computed}
-        # A cache that cannot be written to costs time and nothing else here; building a data set there reports it.
+        # A cache that cannot be written to only costs time here; building a data set there reports it.
         with suppress(OSError):
             write_text(kept, canonical_json({**content, "seal": digest(content)}))
     return computed
@@ -118,7 +118,7 @@ def _kept_at(path: Path) -> Path:
 
 
 def _known(kept: Path, seen: str) -> str | None:
-    """The digest that was kept for files as they are now; None where there is none, or it is damaged."""
+    """The digest that was kept for the files as they are now; None if there is none or it is damaged."""
     try:
         content = read_json(kept, _Kept)
     except (OSError, ValueError):

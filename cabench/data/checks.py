@@ -1,22 +1,22 @@
-"""Whether a data set file keeps its contract, and what else its user should know before days of work rest on it.
+"""Whether a data set file keeps its contract, and what else its users should know before they rely on it.
 
 An error is a broken contract: something in the file is not what `cabench.data.layout` says, so that methods and probes
-would fail on it or, worse, would not. A warning is about data that keeps the contract and can be used, but from which
-less can be learned than it seems. These are errors:
+would fail on it or, worse, give wrong results. A warning is about data that keep the contract and can be used, but from
+which less can be learned than it seems. These are errors:
 
 - what is missing, misplaced, of another type, shape or range, declared differently in the splits, or not as hashed;
 - a split without background or without target images: there would be nothing to contrast;
-- salient values of background images, which say that the background is no background;
-- an image in both splits: whoever has it by heart is rewarded. Told by a hash of its pixels.
+- salient values of background images, which contradict that they are background;
+- an image in both splits, found by a hash of its pixels: a method that memorises it is rewarded.
 
 And these are warnings:
 
-- the same row of a table in both splits: with few or discrete features, two examples may well agree in all of them;
-- an image twice in one split: it counts twice, and nothing else is wrong with it;
+- the same row of a table in both splits: with few or discrete features, two examples may well have the same values;
+- an image twice in one split: it counts twice, which does no other harm;
 - classes with too few images for a probe: their scores are uncertain or left out, those of others stand;
 - images that show next to nothing, constant features, and features that are not standardised: all methods run on them.
 
-A file is read in pieces of a few megabytes; eight bytes an image are kept of it.
+A file is read in pieces of a few megabytes; eight bytes per image are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MOST_NAMED = 8  # classes or features in one sentence
 
 
 def check_file(path: Path) -> Findings:
-    """Check a data set file. Values are looked at where the layout is sound, in one pass over the file.
+    """Check a data set file. If its layout is sound, its values are checked too, in one pass over the file.
 
     Raises:
         UserError: when there is no such file.
@@ -59,7 +59,7 @@ def _check_content(file: h5py.File, findings: Findings) -> None:
         content_sha256(file, lambda split, start, rows: looks[split].look_at(start, rows))
         != file.attrs["content_sha256"]
     ):
-        findings.error("it is damaged: its content hash is another; build or write it again")
+        findings.error("it is damaged: its content hash does not match; build or write it again")
     for split in splits:
         _check_populations(split, findings)
         for attribute in split.attributes.values():
@@ -100,7 +100,7 @@ def _check_values(split: StoredSplit, attribute: Attribute, findings: Findings) 
         wrong = np.flatnonzero(defined & ~split.is_target)
         if len(wrong):
             findings.error(
-                f"{place}[{wrong[0]}] has a value, but that image is background, and the attribute salient "
+                f"{place}[{wrong[0]}] has a value, but that image is background and the attribute is salient "
                 f"({len(wrong)} such values)"
             )
     if len(findings.errors) == before:
@@ -108,7 +108,7 @@ def _check_values(split: StoredSplit, attribute: Attribute, findings: Findings) 
 
 
 def _check_texts(split: StoredSplit, kind: str, findings: Findings) -> None:
-    """Names or groups, which may be shown on a terminal."""
+    """Names or groups, which must be safe to show on a terminal."""
     wrong = [row for row, text in enumerate(texts(split.group, kind, 0)) if not is_storable(text)]
     if wrong:
         findings.error(f"/{split.name}/{kind}[{wrong[0]}] does not print in one line ({len(wrong)} such texts)")
@@ -117,7 +117,7 @@ def _check_texts(split: StoredSplit, kind: str, findings: Findings) -> None:
 def _check_enough(
     split: StoredSplit, attribute: Attribute, values: np.ndarray, defined: np.ndarray, findings: Findings
 ) -> None:
-    """Whether probes have rows enough: fitted on both populations together where common, scored on each apart."""
+    """Whether probes have enough rows; common ones are fitted on both populations together, scored on each apart."""
     place = f"/{split.name}/attributes/{attribute.name}"
     groups = {"target": split.is_target}
     if attribute.space == "common":
@@ -129,7 +129,7 @@ def _check_enough(
             if len(known) < FEWEST_ROWS:
                 findings.warn(f"{place} is defined for {len(known)} {words} images; a probe needs {FEWEST_ROWS}")
             elif len(np.unique(known)) < 2:
-                findings.warn(f"{place} has one and the same value for all {words} images; there is nothing to probe")
+                findings.warn(f"{place} has the same value for all {words} images; there is nothing to probe")
             continue
         counts = np.bincount(known, minlength=len(attribute.classes))
         few = [f"{label} ({n})" for label, n in zip(attribute.classes, counts, strict=True) if n < FEWEST_ROWS]
@@ -138,7 +138,7 @@ def _check_enough(
 
 
 class _Examples(ABC):
-    """Looks at the images or features of a split as they pass by.
+    """Examines the images or features of a split while the file is read.
 
     Attributes:
         hashes: of each, uint64 (n,).
@@ -149,19 +149,19 @@ class _Examples(ABC):
         self.hashes = np.empty(len(split.examples), np.uint64)
 
     def look_at(self, start: int, rows: np.ndarray) -> None:
-        """Take in some of the examples, whose first is number `start`."""
-        # 64 bits: of a million different images, two agree by chance in one of thirty million data sets.
+        """Examine the next examples, the first of which has index `start`."""
+        # With 64 bits, two of a million different images agree by chance in one of thirty million data sets.
         digests = (hashlib.blake2b(row, digest_size=8).digest() for row in rows)
         self.hashes[start : start + len(rows)] = np.frombuffer(b"".join(digests), np.uint64)
         self._measure(start, rows.reshape(len(rows), -1))
 
     @abstractmethod
     def _measure(self, start: int, rows: np.ndarray) -> None:
-        """Likewise, of rows flattened to (m, values)."""
+        """Likewise, for rows flattened to (m, values)."""
 
     @abstractmethod
     def conclude(self, findings: Findings) -> None:
-        """Say what was found."""
+        """Report what was found."""
 
 
 class _Images(_Examples):
@@ -212,9 +212,7 @@ class _Features(_Examples):
             constant = deviation < 1e-6
             off = ~constant & ((np.abs(mean) > STANDARDISED) | (np.abs(deviation - 1) > STANDARDISED))
             if constant.any():
-                findings.warn(
-                    f"{place} has columns of one and the same value: {_listed(np.flatnonzero(constant).tolist())}"
-                )
+                findings.warn(f"{place} has columns of a single value: {_listed(np.flatnonzero(constant).tolist())}")
             if off.any():
                 findings.warn(
                     f"{place} has columns that are not standardised to mean 0 and standard deviation 1, as methods "
@@ -249,6 +247,6 @@ def _check_overlap(
 
 
 def _listed(items: Sequence[object]) -> str:
-    """The first few of many, and how many there are."""
+    """The first few of many, and how many others there are."""
     names = ", ".join(str(item) for item in items[:MOST_NAMED])
     return names if len(items) <= MOST_NAMED else f"{names} and {len(items) - MOST_NAMED} more"

@@ -1,7 +1,7 @@
 """What a method trains on and what an evaluation reads: examples of two populations with their attributes.
 
-Examples are images or, in a data set of feature tables, rows of features. What is said of images anywhere holds for
-rows of a table as well, except where tables are named.
+Examples are images or, in a data set of feature tables, rows of features. Wherever the text says "images", rows of a
+table are meant as well, unless it mentions tables.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from cabench.files.json import parse_json
 Space = Literal["common", "salient"]
 SPACES: tuple[Space, Space] = ("common", "salient")
 IS_TARGET = "is_target"
-"""What tables call target against background; no attribute may have this name."""
-FEWEST_ROWS = 10  # that a probe is fitted on: with fewer there is no cross-validation worth the name
+"""The name of target against background in tables of results; no attribute may have it."""
+FEWEST_ROWS = 10  # to fit a probe on: with fewer, cross-validation means little
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Attribute:
     classes: tuple[str, ...] = ()
 
     def undefined(self) -> np.ndarray:
-        """The value, as a 0-d array of the attribute's dtype, that says "not defined for this image"."""
+        """The value for "not defined for this image", as a 0-d array of the attribute's dtype."""
         return np.array(-1, dtype=np.int64) if self.kind == "class" else np.array(np.nan, dtype=np.float64)
 
     def is_defined(self, values: np.ndarray) -> np.ndarray:
@@ -66,14 +66,14 @@ class DataForm(NamedTuple):
 
     Attributes:
         image_shape: (channels, height, width); of a table (features,).
-        attributes: in the data set's order; what a method that learns from them has outputs for.
+        attributes: in the data set's order; a method that learns from them has outputs for them.
     """
 
     image_shape: tuple[int, ...]
     attributes: tuple[Attribute, ...] = ()
 
     def to_tensor(self) -> Tensor:
-        """The form as uint8 text, for a place where only tensors are kept."""
+        """The form as text in a uint8 tensor, for files that hold only tensors."""
         text = json.dumps({"image_shape": self.image_shape, "attributes": [asdict(a) for a in self.attributes]})
         return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
@@ -110,7 +110,7 @@ class DatasetInfo:
         image_shape: (channels, height, width); of a table (features,).
         attributes: in the order in which tables show them.
         counts: images by split and population, e.g. {"train": {"background": 2000, "target": 2000}, ...}.
-        notes: sentences of the builder that whoever uses the data must know.
+        notes: the builder's sentences that users of the data must know.
     """
 
     name: str
@@ -173,7 +173,7 @@ class ContrastiveDataset(NamedTuple):
 def as_float(images: Tensor) -> Tensor:
     """uint8 images in [0, 255] as float32 in [0, 1], same shape and device, in channels-last memory.
 
-    float32 rows (n, features) of a table come back unchanged, as a copy: what is done to it does not reach the data.
+    float32 rows (n, features) of a table come back as a copy, so that changing it does not change the data.
     """
     if images.ndim == 2:
         return images.clone()
@@ -187,5 +187,5 @@ def float_batches(images: Tensor, device: torch.device, size: int = 500) -> Iter
 
 
 def spaced(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, evenly spaced over all of them."""
+    """At most `most` of the rows, evenly spaced over all of them."""
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]

@@ -1,4 +1,4 @@
-"""Decoding many small images, by all processors of this machine."""
+"""Decoding many small images on all processors of this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 # What Pillow raises for content that is cut short or damaged.
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-CHUNK = 250  # things done before they are given, images say: 38 MB of 224 x 224 colour
+CHUNK = 250  # items done at a time; of images of 224 x 224 in colour, 38 MB
 
 _Given = TypeVar("_Given")
 _Done = TypeVar("_Done")
@@ -25,12 +25,12 @@ def workers() -> int:
 
 
 def in_threads(do: Callable[[_Given], _Done], given: Sequence[_Given]) -> Iterator[tuple[slice, list[_Done]]]:
-    """Do something to each of many, by as many threads as this process may use processors.
+    """Do something to each of many items, with one thread for each processor that this process may use.
 
     Pillow lets other threads run while it decodes and resizes.
 
     Yields:
-        Which of them are done, at most `CHUNK` at a time, and what came of these, in their order.
+        Which items are done, at most `CHUNK` at a time, and their results, in order.
     """
     with ThreadPoolExecutor(workers()) as pool:
         for start in range(0, len(given), CHUNK):

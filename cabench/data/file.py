@@ -1,4 +1,4 @@
-"""A data set on disk: opened, read and checked. `cabench.data.layout` says what stands in its file."""
+"""A data set on disk: opened, read and checked. `cabench.data.layout` describes the file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from cabench.hardening.trial import try_reading
 
 
 class Rows(NamedTuple):
-    """What is told of the examples of one population, apart from what they show.
+    """Names and groups of the examples of one population.
 
     Attributes:
-        names: (n,) text, what each is called where it comes from, "" = nothing.
+        names: (n,) text, the name of each in its source; "" = none.
         groups: (n,) text, equal for examples that belong together, such as one subject's; "" = none.
     """
 
@@ -39,7 +39,7 @@ class DatasetFile:
     Attributes:
         path: the HDF5 file.
         info: what it holds.
-        verified: the state of the file in which all of it was found sound, None where that was not looked at.
+        verified: the state of the file when all of it was found sound; None if that was not checked.
     """
 
     path: Path
@@ -63,16 +63,16 @@ class DatasetFile:
 
     @classmethod
     def open_from_elsewhere(cls, path: Path) -> DatasetFile:
-        """Open a file that cabench did not write into its own folders, once another process has read it as a trial.
+        """Open a file that cabench did not write into its own folders, after another process has read it as a trial.
 
         Raises:
-            UserError: as `open`, and when the other process died of it.
+            UserError: as `open`, and when the other process died while reading.
         """
         try_reading(path)
         return cls.open(path)
 
     def read(self, split: Split) -> ContrastiveDataset:
-        """Read one split into memory: its images, once, and a constant."""
+        """Read one split. It takes the memory of its images, once, and a constant."""
         with h5py.File(self.path, "r") as file:
             images = _read_images(examples(file[split]), file[split]["is_target"][:])
         attributes = self.read_attributes(split)
@@ -97,16 +97,16 @@ class DatasetFile:
         return background, target
 
     def read_all_rows(self) -> dict[Split, tuple[Rows, Rows]]:
-        """The same of both splits."""
+        """Likewise for both splits."""
         return {split: self.read_rows(split) for split in SPLITS}
 
     def check_content(self) -> None:
-        """Compute the content's hash, as before days of work rest on it; not again of a file that was verified.
+        """Check the content's hash before long work; a verified file is not checked again.
 
         A gigabyte takes a few seconds.
 
         Raises:
-            UserError: when it is another than the file says, or the file cannot be read to its end.
+            UserError: when it differs from the one in the file, or the file cannot be read to its end.
         """
         if self.verified == _state(self.path):
             return
@@ -120,10 +120,10 @@ class DatasetFile:
         raise UserError(f"{self.path} is damaged ({reason}); delete it, and it is built again.")
 
     def verify(self) -> DatasetFile:
-        """Check the file as `cabench.data.checks` does, and give it as verified; warnings are not told.
+        """Check the file as `cabench.data.checks` does, and return it as verified; warnings are dropped.
 
         Raises:
-            UserError: for the first error, and with how many others there are.
+            UserError: for the first error, with the number of others.
         """
         state = _state(self.path)
         errors = check_file(self.path).errors
@@ -163,7 +163,7 @@ def _count(is_target: np.ndarray) -> dict[str, int]:
 
 
 def _read_images(dataset: h5py.Dataset, is_target: np.ndarray) -> list[torch.Tensor]:
-    """Those of the background and those of the target, in one pass over the file."""
+    """Images of the background and of the target, in one pass over the file."""
     images = [np.empty((int((is_target == flag).sum()), *dataset.shape[1:]), dataset.dtype) for flag in (False, True)]
     filled = [0, 0]
     for start, rows in pieces(dataset):

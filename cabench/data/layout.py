@@ -1,7 +1,7 @@
-"""The HDF5 file that a data set is: what stands where, whatever values stand there.
+"""The layout of a data set's HDF5 file: what is stored where.
 
 /                     attrs: schema, name, builder_version, config (JSON), sources (JSON), content_sha256;
-                      notes (JSON list of sentences) where the builder had something to tell
+                      optional: notes (JSON list of sentences) for users of the data
 /<split>/images       uint8 (n, channels, height, width)
 /<split>/features     float32 (n, features), finite, in place of images: a data set of feature tables, whose columns are
                       standardised by mean and standard deviation over the training rows
@@ -9,11 +9,11 @@
 /<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
     attrs: space = "common" | "salient", kind = "class" | "real", classes = [...] (no such attr where kind is "real"),
         position = place in tables, from 0
-/<split>/names        optional: (n,) text, what each example is called where it comes from, "" = nothing
+/<split>/names        optional: (n,) text, the name of each example in its source; "" = none
 /<split>/groups       optional: (n,) text, equal for examples that belong together, such as one subject's; "" = none
 
 Names and groups are UTF-8 of variable length, uncompressed, each text in one line of at most 4,096 bytes.
-This is the contract that `check_layout` holds a file to. `cabench.data.checks` looks at the values besides.
+`check_layout` checks that a file keeps this contract; `cabench.data.checks` checks the values as well.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _Result = TypeVar("_Result")
 
 
 class TitledSource(TypedDict):
-    """An entry of the attribute `sources`, of which the title alone is read again."""
+    """An entry of the attribute `sources`, of which only the title is read back."""
 
     title: str
 
@@ -59,12 +59,12 @@ _FORMS: Mapping[str, tuple[np.dtype[Any], tuple[str, ...]]] = {
 
 @dataclass
 class Findings:
-    """What was found in one file, each a sentence that names the file and the place in it.
+    """What was found in one file, each in a sentence that names the file and the place in it.
 
     Attributes:
         path: the file.
-        errors: where it breaks the contract.
-        warnings: what its user should know.
+        errors: how it breaks the contract.
+        warnings: what its users should know.
     """
 
     path: Path
@@ -81,7 +81,7 @@ class Findings:
 
 
 class StoredSplit(NamedTuple):
-    """One split of an open file, of sound layout.
+    """One split of an open file whose layout is sound.
 
     Attributes:
         group: its group.
@@ -111,12 +111,12 @@ class StoredSplit(NamedTuple):
         return values
 
     def row(self, index: int) -> str:
-        """What messages call an example."""
+        """The name of an example in messages."""
         return f"{self.examples.name}[{index}]"
 
 
 def examine(path: Path, look: Callable[[h5py.File, Findings], _Result]) -> tuple[_Result | None, Findings]:
-    """Open a file and look into it; where HDF5 cannot read all of that, it is an error found, and there is no result.
+    """Open a file and call `look` on it. If HDF5 cannot read it, that is an error found, and the result is None.
 
     Raises:
         UserError: when there is no such file.
@@ -133,11 +133,11 @@ def examine(path: Path, look: Callable[[h5py.File, Findings], _Result]) -> tuple
 
 
 def check_layout(file: h5py.File, findings: Findings) -> list[StoredSplit]:
-    """The splits whose layout is sound; all that a file must have, where nothing was found.
+    """The splits whose layout is sound; if no error was found, all that a file must have.
 
     Args:
         file: open for reading.
-        findings: what is wrong is added to them.
+        findings: gets an error for everything that is wrong.
     """
     try:
         check_contents(file)
@@ -149,7 +149,7 @@ def check_layout(file: h5py.File, findings: Findings) -> list[StoredSplit]:
     found = [_check_split(file, name, findings) for name in names]
     for name in file:
         if name not in names:
-            findings.error(f"/{name} is no split; there are /train, /test and, where wanted, /{OPTIONAL_SPLIT}")
+            findings.error(f"/{name} is no split; there are /train, /test and, optionally, /{OPTIONAL_SPLIT}")
     splits = [split for split in found if split is not None]
     for other in splits[1:]:
         _check_alike(splits[0], other, findings)
@@ -162,10 +162,10 @@ def examples(split: h5py.Group) -> h5py.Dataset:
 
 
 def texts(group: h5py.Group, kind: str, rows: int) -> np.ndarray:
-    """(rows,) names or groups that a file holds in a group; "" where there are none.
+    """The (rows,) names or groups, as `kind` says, in a group of a file; "" if it has none.
 
     Raises:
-        ValueError: for what is no UTF-8.
+        ValueError: for text that is not UTF-8.
     """
     lines: np.ndarray = group[kind].asstr()[:] if kind in group else np.full(rows, "", object)
     return lines
@@ -177,7 +177,7 @@ def is_storable(text: str) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A value of HDF5 as one of Python: a number, a text, a list."""
+    """A value of HDF5 as a Python number, text or list."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
@@ -251,7 +251,7 @@ def _check_split(file: h5py.File, name: str, findings: Findings) -> StoredSplit 
 
 
 def _check_examples(group: h5py.Group, findings: Findings) -> h5py.Dataset | None:
-    """The images or features of a split: there, of one kind, type and shape."""
+    """The images or features of a split: present, of one kind, of the right type and shape."""
     kinds = [name for name in _FORMS if name in group]
     if len(kinds) != 1:
         what = "both /images and /features" if kinds else "neither /images nor /features"
@@ -275,7 +275,7 @@ def _check_examples(group: h5py.Group, findings: Findings) -> h5py.Dataset | Non
 
 
 def _check_column(group: h5py.Group, name: str, dtype: np.dtype[Any], rows: int, findings: Findings) -> None:
-    """A column of (n,) values. Without rows any number will do."""
+    """A column of (n,) values; any n will do if `rows` is 0."""
     column, place = group.get(name), f"{group.name}/{name}"
     if not isinstance(column, h5py.Dataset):
         findings.error(f"{place} is missing" if column is None else f"{place} is no HDF5 data set")
@@ -288,7 +288,7 @@ def _check_column(group: h5py.Group, name: str, dtype: np.dtype[Any], rows: int,
 
 
 def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attribute | None:
-    """What one attribute says of itself."""
+    """The declaration of one attribute."""
     column, place = group.get(name), f"{group.name}/{name}"
     if not isinstance(column, h5py.Dataset):
         findings.error(f"{place} is no HDF5 data set")
@@ -302,7 +302,7 @@ def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attr
     if not _is_integer(column.attrs.get("position", 0)):
         findings.error(f"{place} declares a position that is not a whole number")
     if name == IS_TARGET:
-        findings.error(f"{place} has a name that is taken; tables call target against background so")
+        findings.error(f"{place} has a reserved name: tables use it for target against background")
     declared = column.attrs.get("classes", ())
     classes = tuple(declared.tolist()) if isinstance(declared, np.ndarray) and declared.ndim == 1 else declared
     if not isinstance(classes, tuple) or not all(map(_is_text, classes)):

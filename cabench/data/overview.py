@@ -1,4 +1,4 @@
-"""What a data set looks like at a glance: how many images have which value, and pictures of some."""
+"""A data set at a glance: how many images have which value, and pictures of some."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ MOST_ROWS = 12  # of target images, one a class
 
 POPULATIONS = ("background", "target")
 HEADERS = ("attribute", "value", *(f"{split}\n{population}" for split in SPLITS for population in POPULATIONS))
-MOST_CLASSES = 20  # of one attribute that are counted one by one
+MOST_CLASSES = 20  # of one attribute that are counted separately
 WIDEST = 22  # characters of a name; with them a line of the table has at most 100
-LABEL = 20  # characters of a class beside the picture, where a line holds no more
+LABEL = 20  # characters per line of a label beside the picture
 
 
 def value_table(file: DatasetFile) -> list[list[str]]:
-    """One row a class of every attribute, with the number of images that have it, by split and population.
+    """One row per class of every attribute, with the number of images that have it, by split and population.
 
-    The classes of an attribute that has many are counted together from some place on. A real attribute has rows with
-    the number of images for which it is defined, their mean, minimum and maximum. Columns are those of `HEADERS`; an
-    attribute is named in its first row, and long names are cut.
+    If an attribute has many classes, the last ones are counted together. A real attribute has rows with the number of
+    images for which it is defined, their mean, minimum and maximum. Columns are those of `HEADERS`; an attribute is
+    named in its first row, and long names are cut.
     """
     parts = [values for split in SPLITS for values in file.read_attributes(split)]
     rows: list[list[str]] = []
@@ -46,11 +46,11 @@ def value_table(file: DatasetFile) -> list[list[str]]:
 
 
 def picture(file: DatasetFile) -> Image.Image:
-    """Some training images: two rows of background, and a row of targets of each class of the first salient attribute
-    with classes, or two rows where there is none.
+    """Some training images: two rows of background, and a row of targets for each class of the first salient attribute
+    with classes, or two rows of targets if there is none.
 
     Raises:
-        ValueError: for a table of features, which cannot be looked at.
+        ValueError: for a table of features, which has no pictures.
     """
     if file.info.is_table:
         raise ValueError("a table of features has no pictures")
@@ -106,13 +106,13 @@ def _thousands(counts: np.ndarray) -> list[str]:
 
 
 def _cut(text: str) -> str:
-    """A name without its middle where it is too long: many begin alike."""
+    """A name, without its middle if it is too long: many names begin alike."""
     half = WIDEST // 2
     return text if len(text) <= WIDEST else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _kinds_of_targets(file: DatasetFile, targets: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """What the picture calls kinds of target images, and their rows in the training split."""
+    """Labels for kinds of target images, and their rows in the training split."""
     attribute = next((a for a in file.info.attributes if a.space == "salient" and a.kind == "class"), None)
     if attribute is None:
         return [("target", targets)]
@@ -123,16 +123,16 @@ def _kinds_of_targets(file: DatasetFile, targets: np.ndarray) -> list[tuple[str,
 
 
 def _target_label(name: str) -> str:
-    """What stands beside a row of the picture: a long name in two lines, and cut."""
+    """The label of a row of the picture; a long name takes two lines and is cut."""
     lines = textwrap.wrap(name, LABEL)
     return "\n".join(["target", *lines[:1], *(_cut(" ".join(lines[1:])) for _ in lines[1:2])])
 
 
 def _lines(rows: np.ndarray, count: int) -> list[np.ndarray]:
-    """`count` lines of rows from all over, none of them empty."""
+    """Rows, evenly spaced, in at most `count` lines without empty ones."""
     return [line for line in np.array_split(spaced(rows, count * PER_ROW), count) if len(line)]
 
 
 def _padded(images: torch.Tensor, count: int) -> torch.Tensor:
-    """The images with white ones behind, `count` in all."""
+    """The images, followed by white ones up to `count`."""
     return torch.cat([images, images.new_ones(count - len(images), *images.shape[1:])])

@@ -26,11 +26,11 @@ class Source:
     files: tuple[Path, ...] = ()
 
     def identity(self) -> dict[str, object]:
-        """Title and SHA-256 of every file, wherever it stands: part of a built data set's key."""
+        """Title and SHA-256 of every file, but no path: part of a built data set's key."""
         return {"title": self.title, "sha256": [_sha256(path) for path in self.files]}
 
     def provenance(self) -> list[dict[str, object]]:
-        """One entry a file: title, path, size in bytes and SHA-256 of the content (a folder: of all its files)."""
+        """One entry per file: title, path, size in bytes and SHA-256 of the content (a folder: of all its files)."""
         return [
             {"title": self.title, "path": str(path), "size": _size(path), "sha256": _sha256(path)}
             for path in self.files
@@ -38,7 +38,7 @@ class Source:
 
 
 class LabelledImages(NamedTuple):
-    """Images of one split of a source with one class a row.
+    """Images of one split of a source, each with one class.
 
     Attributes:
         images: uint8, (n, height, width) where grey, (n, 3, height, width) where colour, in [0, 255].

@@ -1,4 +1,4 @@
-"""Which images are kept for the test split: whole groups of them, the same on every machine."""
+"""Choosing the images of the test split: in whole groups, the same on every machine."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pandas as pd
 
 
 def held_out(groups: pd.Series, strata: pd.Series, fraction: float, seed: int) -> np.ndarray:
-    """Choose about `fraction` of each stratum's images, and with an image all others of its group.
+    """Choose about `fraction` of each stratum's images, always in whole groups.
 
-    The order in which groups are chosen is that of the SHA-256 of "<seed>/<group>", so that a split can be made again
-    from its seed by anybody, whatever the version of a library's random numbers.
+    Groups are chosen in the order of the SHA-256 of "<seed>/<group>", so that anybody can make a split again from its
+    seed, with any version of any library.
 
     Args:
-        groups: (n,) what must stay on one side: a patient, or the image itself.
-        strata: (n,) what both sides should have their share of; a group counts for the stratum of its first image.
-        fraction: of a stratum's images, in (0, 1), rounded to whole images; the group that crosses it still counts.
+        groups: (n,) equal for images that must stay on one side: a patient, or the image itself.
+        strata: (n,) the kinds to divide in proportion; a group counts for the stratum of its first image.
+        fraction: of a stratum's images, in (0, 1), rounded to whole images; the group that crosses it is included.
         seed: of the order.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How a data set is written, and the hash of its content. `cabench.data.layout` says what stands where."""
+"""How a data set is written, and the hash of its content. `cabench.data.layout` describes the file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SplitWriter:
             images: uint8 (n, channels, height, width); of a table float32 (n, features), finite and standardised.
             is_target: whether they are target images.
             attributes: (n,) values by name; an attribute that is left out is undefined for these images.
-            names: (n,) what each is called where it comes from.
+            names: (n,) the name of each in its source.
             groups: (n,) equal for images that belong together.
 
         Raises:
@@ -82,7 +82,7 @@ class SplitWriter:
         self._written = end
 
     def finish(self) -> None:
-        """Write names and groups, where there are any. Raise ValueError for fewer images than were declared."""
+        """Write names and groups, if there are any. Raise ValueError for fewer images than were declared."""
         if self._written != self._rows:
             raise ValueError(f"{self._written} images appended to a split that was declared with {self._rows}.")
         for kind, lines in self._texts.items():
@@ -98,7 +98,7 @@ class DatasetWriter:
         self._notes: list[str] = []
 
     def note(self, *texts: str) -> None:
-        """Keep sentences that whoever uses the data must know, e.g. that fewer images were found than wanted."""
+        """Keep sentences that users of the data must know, e.g. that fewer images were found than wanted."""
         self._notes += texts
 
     @contextmanager
@@ -134,13 +134,13 @@ class DatasetWriter:
 
 
 def content_sha256(file: h5py.File, look_at: Callable[[str, int, np.ndarray], None] | None = None) -> str:
-    """SHA-256 of every split's images, populations, attribute values and declarations, and groups where it has some.
+    """SHA-256 of every split's images, populations, attribute values and declarations, and groups if it has any.
 
     Names are left out: no score depends on them.
 
     Args:
         file: open for reading, of sound layout.
-        look_at: shown the images or features in passing: split, index of the first row, and some rows.
+        look_at: called with the images or features while they are read: split, index of the first row, rows.
     """
     result = hashlib.sha256()
     for split in sorted(file):

@@ -1,1 +1,1 @@
-"""Files that are whole or absent, read strictly: atomic writing, HDF5, JSON, and names that may become folders."""
+"""Safe files: atomic writing, strict reading of HDF5 and JSON, and names that may become folders."""

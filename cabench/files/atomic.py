@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: each is written under another name beside its place, then renamed."""
+"""Files that appear whole or not at all: each is written under a temporary name in its folder, then renamed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import safetensors
 
 
 class StorageError(OSError):
-    """A file could not be written: a full disk, a folder made read-only or removed. No fault of what is written."""
+    """A file could not be written: the disk is full, or the folder read-only or gone. The content is not at fault."""
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def replacing(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             _flush(temporary)
-            # mkstemp makes files that only their owner may read; results are for the group as well.
+            # mkstemp makes files that only their owner may read; others may read results, as the umask says.
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
             _flush_names(path.parent)
@@ -63,7 +63,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_left_behind(path: Path) -> None:
-    """Delete the temporary files of processes killed while they replaced `path`. Nobody may be replacing it now.
+    """Delete the temporary files of processes killed while replacing `path`. No process may be replacing it now.
 
     Raises:
         OSError: when the folder cannot be written to.
@@ -73,7 +73,7 @@ def remove_left_behind(path: Path) -> None:
 
 
 def remove_all_left_behind(folder: Path) -> None:
-    """Delete such temporary files of every file in a folder, which need not exist."""
+    """Delete the temporary files of killed processes in a folder, which need not exist."""
     for left in folder.glob(f".*{_SUFFIX}"):
         left.unlink()
 
@@ -85,10 +85,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, which is made where it is missing. A kill may cut the line short.
+    """Append a line to a file, which is made if it is missing. A kill may cut the line short.
 
     Raises:
-        StorageError: when that is not possible, or `path` is a link: what it leads to is not ours to write to.
+        StorageError: when that is not possible, or `path` is a link, whose target may not be ours.
     """
     with storing():
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK_NO_PIPE, 0o666)
@@ -97,7 +97,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def stamp(path: Path) -> str | None:
-    """A text that changes when a file is replaced, whatever the clock says; None where there is none."""
+    """A text that changes when a file is replaced, whatever the clock says; None if there is no file."""
     try:
         status = path.stat()
     except OSError:

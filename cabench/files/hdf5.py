@@ -1,7 +1,7 @@
 """HDF5 files that appear whole or not at all, also where the disk is full.
 
-The HDF5 library cannot bear a write that fails: it prints its inner state by the page and ends the process with a
-segmentation fault when the file is closed. So it writes to a file object that keeps the first failure to itself.
+The HDF5 library does not survive a failed write: it prints pages of its inner state, and closing the file ends the
+process with a segmentation fault. So it writes to a file object that reports only the first failure.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from cabench.files.atomic import replacing
 from cabench.files.json import check_tree
 
 UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, ArithmeticError)
-"""What h5py raises for a file that is damaged, or holds something else where an array, a group or a text is wanted."""
-PIECE = 1 << 22  # bytes of an array that are read together
+"""What h5py raises for a damaged file, or one with something else where an array, a group or a text is expected."""
+PIECE = 1 << 22  # bytes of an array that are read at a time
 DEEPEST = 4  # links from the root to an array
 TEXT = h5py.string_dtype()  # UTF-8 of any length
-TEXTS = ("names", "groups")  # what arrays that hold text are called
-LONGEST_TEXT = 4096  # bytes, those of a path
-_POINTER = np.dtype([("length", "<u4"), ("collection", "<u8"), ("index", "<u4")])  # what stands in place of a text
+TEXTS = ("names", "groups")  # names of arrays that may hold text
+LONGEST_TEXT = 4096  # bytes, the limit of a path
+_POINTER = np.dtype([("length", "<u4"), ("collection", "<u8"), ("index", "<u4")])  # what an array holds for a text
 LARGEST_RATIO = 1100  # of bytes in memory to bytes in the file; deflate, the densest common filter, reaches 1032
 
 
 class _TellsOnce(io.FileIO):
-    """A file that raises at the first write that fails, and from then on only looks as if it were written."""
+    """A file that raises at the first failed write, and from then on only pretends to write."""
 
     failure: OSError | None = None
 
@@ -64,16 +64,16 @@ def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
 
 
 def check_contents(file: h5py.File) -> None:
-    """Check that a file holds groups and arrays of numbers, all of them its own, and no more than it can hold.
+    """Check that a file holds groups and arrays of numbers, all inside the file, and of a size that it can hold.
 
-    Arrays that are called as in `TEXTS` may hold text.
+    Arrays named as in `TEXTS` may hold text.
 
-    Links and virtual or external arrays would read other files, whatever the one who made this file wanted to be read.
+    Links and virtual or external arrays would read other files, chosen by whoever made this one.
 
     Raises:
-        ValueError: for a link, an array that is kept in other files, one of other values, a text that is too long, a
-            filter that is not installed, groups nested deeper than the layouts of cabench, and sizes that are declared
-            but cannot be stored in a file of this length.
+        ValueError: for a link, an array kept in other files or of other values, a text that is too long, a filter that
+            is not installed, groups nested deeper than the layouts of cabench, and declared sizes that a file of this
+            length cannot hold.
     """
     declared = sum(_bytes(dataset) for dataset in arrays(file))
     if declared > LARGEST_RATIO * file.id.get_filesize():
@@ -81,7 +81,7 @@ def check_contents(file: h5py.File) -> None:
 
 
 def pieces(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
-    """An array in pieces of a few megabytes: the index of the first row, and the rows, of one after another."""
+    """An array in pieces of a few megabytes, in order: the index of the first row, and the rows."""
     rows = max(1, PIECE * len(dataset) // max(dataset.nbytes, 1))
     for start in range(0, len(dataset), rows):
         yield start, dataset[start : start + rows]
@@ -95,7 +95,7 @@ def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:
         place: the group's path, "" for a file.
 
     Raises:
-        ValueError: as `check_contents`, but for sizes.
+        ValueError: as `check_contents`, except for sizes.
     """
     found = []
     for name in group:
@@ -128,15 +128,15 @@ def _check_array(dataset: h5py.Dataset, place: str) -> None:
 
 
 def _is_text(dataset: h5py.Dataset) -> bool:
-    """Whether a column may hold text, and does: of any length, as h5py writes it."""
+    """Whether a column may hold text, and does: strings of variable length, as h5py writes them."""
     kind = h5py.check_string_dtype(dataset.dtype)
     return kind is not None and kind.length is None and dataset.ndim == 1 and dataset.name.rpartition("/")[2] in TEXTS
 
 
 def _check_texts(dataset: h5py.Dataset, place: str) -> None:
-    """Check how long texts are, past the library, which would set aside whatever is declared.
+    """Check the lengths of texts without the library, which would allocate whatever is declared.
 
-    Their sum counts too, because many places may point to one text.
+    Their sum is checked too, because many entries may point to one text.
     """
     rows, start, size = len(dataset), dataset.id.get_offset(), dataset.id.get_storage_size()
     path, before = Path(dataset.file.filename), dataset.file.userblock_size

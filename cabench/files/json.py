@@ -1,4 +1,4 @@
-"""JSON: equal values are written as equal text; what is read is checked against the types that its reader needs."""
+"""JSON: equal values are written as equal text; what is read is checked against the types that the reader needs."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def read_json(path: Path, kind: type[_Kind]) -> _Kind:
 
 
 def read_json_lines(path: Path, kind: type[_Kind]) -> Iterator[_Kind]:
-    """The values of a file that holds one JSON text a line, in their order.
+    """The values of a file that holds one JSON text per line, in order.
 
     Raises:
-        OSError, ValueError: as `read_json` does, when the line that cannot be read is asked for.
+        OSError, ValueError: as `read_json` does, when the iteration comes to the bad line.
     """
     for line in _content(path).splitlines():
         yield parse_json(line.decode(), kind)
@@ -54,15 +54,15 @@ def parse_json(text: str, kind: type[_Kind]) -> _Kind:
 
     Args:
         text: one JSON value.
-        kind: a dataclass, `TypedDict`, or other type that pydantic knows. Nothing is converted but whole numbers to
-            floats and arrays to tuples, where `kind` asks for these.
+        kind: a dataclass, `TypedDict`, or other type that pydantic knows. Where it asks for floats or tuples, whole
+            numbers and arrays are converted; nothing else is.
 
     Raises:
-        ValueError: for what is no JSON or of another kind, saying where; and, wherever it stands, for a key that is
-            there twice, NaN and infinities, numbers beyond 1e100, and what `check_tree` refuses.
+        ValueError: for text that is not JSON or of another kind, saying where; and, at any depth, for a repeated key,
+            NaN and infinities, numbers beyond 1e100, and what `check_tree` refuses.
     """
     try:
-        # A key that is there twice would be read otherwise by other readers.
+        # Other readers may read a repeated key differently.
         check_tree(json.loads(text, object_pairs_hook=_without_repeats, parse_float=_number, parse_constant=_number))
         value: _Kind = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]  # types are hashable
         return value
@@ -75,7 +75,7 @@ def parse_json(text: str, kind: type[_Kind]) -> _Kind:
 
 
 def check_tree(value: object, depth: int = 0) -> None:
-    """Raise ValueError for nested values that cannot be handled safely further on.
+    """Raise ValueError for nested values that later code cannot handle safely.
 
     These are whole numbers beyond 64 bits, text that is no valid Unicode, and nesting deeper than 50.
     """

@@ -1,4 +1,4 @@
-"""Names that become folders, and text from outside as a terminal may show it."""
+"""Names that become folders, and text from outside made safe to show."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ LONGEST_NAME = 100  # file systems allow 255 bytes
 
 
 def is_name(text: str) -> bool:
-    """Whether a method, a data set or a variant may be called so: its cells stand in a folder of that name.
+    """Whether this may name a method, a data set or a variant, whose cells are kept in a folder of that name.
 
-    Letters, digits and _, and after the first of them also - and .; at most 100. None of these leads out of a folder.
+    Letters, digits and _, and after the first character also - and .; at most 100. No such name leads out of a folder.
     """
     return len(text) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", text) is not None
 
 
 def is_line(text: str) -> bool:
-    """Whether a text can be shown as it is, in one line."""
+    """Whether a text can be shown unchanged, in one line."""
     return text == printable(text) and "\n" not in text
 
 
@@ -30,7 +30,7 @@ def printable(text: str) -> str:
 
 
 def inert(text: str) -> str:
-    """The text as a spreadsheet may read it: what it would take for a formula has an apostrophe before it."""
+    """The text made safe for a spreadsheet: an apostrophe before what it would take for a formula."""
     return f"'{printable(text)}" if text.lstrip().startswith(("=", "+", "-", "@")) else printable(text)
 
 

@@ -1,8 +1,8 @@
 """CIFAR-10 photographs with and without a second image blended in: what `cifar_mnist` and `cifar_fashion` share.
 
-Background is photographs at half intensity; targets are the mean of a photograph and a second image. Of both splits one
-half is background and the other targets. Images are kept as uint8, so that half intensities are rounded down to whole
-numbers. The fields of `BlendConfig` say which image meets which, and how they are brought to one size.
+Background images are photographs at half intensity; targets are the mean of a photograph and a second image. Half of
+each split is background, the other half targets. Images are kept as uint8, so half intensities are rounded down. The
+fields of `BlendConfig` say which images are paired and how they are brought to one size.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OBJECT = Attribute("object", "common", "class", cifar10.CLASSES)
 
 @dataclass(frozen=True)
 class BlendConfig(Settings):
-    """Which images meet, and in what size."""
+    """Which images are paired, and their size."""
 
     test_split: Literal["full", "paper"] = setting("full", help="10,000 test images, or the papers' 1,000")
     pairing: Literal["by-index", "random"] = setting(
@@ -45,7 +45,7 @@ class BlendConfig(Settings):
         "padded", help="second images keep their size within a black margin, or are scaled to the whole image"
     )
     size: Literal[32, 64] = setting(32, help="height and width; at 64 photographs are scaled up")
-    seed: int = setting(0, at_least=0, help="of random pairing; images paired by index have none")
+    seed: int = setting(0, at_least=0, help="seed of random pairing; unused when paired by index")
 
 
 class Rows(NamedTuple):
@@ -67,7 +67,7 @@ class BlendedPhotographs(DatasetBuilder):
 
     Attributes:
         overlays: the second source.
-        salient: the attribute that its labels are.
+        salient: the attribute that its labels give.
     """
 
     overlays: ClassVar[IdxFiles]
@@ -79,7 +79,7 @@ class BlendedPhotographs(DatasetBuilder):
         return [cifar10.locate(root), self.overlays.locate(root)]
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
-        """Blend both splits, background first; the second images of either are from that split of their source."""
+        """Blend both splits, background first, each with the second images of that split of their source."""
         config = self.config
         photographs, overlays = cifar10.read(sources[0]), self.overlays.read(sources[1])
         _check_counts(sources, photographs, overlays)
@@ -106,7 +106,7 @@ class BlendedPhotographs(DatasetBuilder):
         return Rows(order[:half], order[half : 2 * half], generator.integers(overlays, size=half))
 
     def _fitted(self, overlays: np.ndarray) -> np.ndarray:
-        """Second images (n, 28, 28) in the size of the data set's, uint8 (n, size, size)."""
+        """Second images (n, 28, 28) fitted to the data set's size, uint8 (n, size, size)."""
         if self.config.fitting == "padded":
             overlays = np.pad(overlays, ((0, 0), (PADDING, PADDING), (PADDING, PADDING)))
         return bilinear_resized(overlays, self.config.size)

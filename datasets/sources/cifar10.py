@@ -53,7 +53,7 @@ def locate(root: Path | None) -> Source:
             and to fill it where needed.
 
     Returns:
-        A source of one folder (form 1), of the two folders of the splits (form 2), or of one file (form 3).
+        A source of one folder (form 1), of one folder per split (form 2), or of one file (form 3).
 
     Raises:
         UserError: naming what was looked for and where, or why the download failed.
@@ -71,7 +71,7 @@ def read(source: Source) -> tuple[LabelledImages, LabelledImages]:
 
     torchvision's files keep the original order. Image files have lost the order across classes: within a class they
     are sorted by name, and the rows take the classes in turn (the first image of each class in the order of `CLASSES`,
-    then the second of each, and so on; a class that has run out is passed over). A folder and an archive of the same
+    then the second of each, and so on; a class that has run out is skipped). A folder and an archive of the same
     files give the same rows.
 
     Args:
@@ -81,7 +81,7 @@ def read(source: Source) -> tuple[LabelledImages, LabelledImages]:
         Train and test: images uint8 (n, 3, 32, 32) in [0, 255], labels int64 (n,) in [0, 9], indices into `CLASSES`.
 
     Raises:
-        UserError: naming the file, folder or archive that is damaged or incomplete, or whose layout is another one.
+        UserError: naming the file, folder or archive that is damaged, incomplete or laid out differently.
     """
     if source.title == TITLE:
         return _read_batches(source.files[0])
@@ -105,7 +105,7 @@ def _looked_for(root: Path) -> str:
 
 
 def _find_batches(root: Path) -> Source | None:
-    # An incomplete folder counts as found: passing on to the JPEGs would quietly give other pixels than were meant.
+    # An incomplete folder counts as found: going on to the JPEGs would silently give other pixels.
     return next((Source(TITLE, (root / place,)) for place in _BATCHES_AT if (root / place).is_dir()), None)
 
 
@@ -143,11 +143,11 @@ def _download(folder: Path) -> None:
     from torchvision.datasets import CIFAR10  # Late: importing torchvision takes seconds.
 
     archive = folder / CIFAR10.filename
-    if not archive.is_file():  # One that is there was stopped while it was unpacked.
+    if not archive.is_file():  # An existing one comes from a run stopped while unpacking.
         fetch([CIFAR10.url], archive, CIFAR10.tgz_md5)
     (folder / _BATCHES).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as unpacked, tarfile.open(archive) as members:
-        members.extractall(unpacked, filter="data")  # It refuses members that would land outside.
+        members.extractall(unpacked, filter="data")  # Refuses members that would land outside.
         for name in _BATCH_FILES:
             (Path(unpacked) / _BATCHES / name).replace(folder / _BATCHES / name)
     archive.unlink()
@@ -196,7 +196,7 @@ def _row_by_row(state: tuple[Any, ...]) -> bytes:
 
 
 def _named(entry: Mapping[str | bytes, Any], name: str) -> Any:
-    """A part of a batch. The published files were written by Python 2, whose text is read as bytes."""
+    """One entry of a batch. Python 2 wrote the published files; its text is read as bytes."""
     return entry[name.encode()] if name.encode() in entry else entry[name]
 
 
@@ -204,12 +204,12 @@ class _Values(pickle.Unpickler):
     """Takes the plain values out of a pickle. Nothing that the pickle names is imported or called."""
 
     def find_class(self, module: str, name: str) -> type[_Inert]:
-        """Stand in for everything."""
+        """Return the stand-in for every class."""
         return _Inert
 
 
 class _Inert:
-    """Stands for what a pickle wants to make: keeps what that would be given, and does nothing."""
+    """Stands in for any object of a pickle: keeps the object's state and does nothing."""
 
     def __init__(self, *arguments: object) -> None:
         pass
@@ -249,11 +249,11 @@ def _read_image_files(files: Iterator[_ImageFile], source: Source) -> tuple[Labe
 
 
 def _in_turn(split: str, rows: dict[tuple[int, str], tuple[str, bytes]], source: Source) -> LabelledImages:
-    """The images of a split with the classes in turn, and the files of each class by name.
+    """The images of a split with the classes in turn; the files of each class are sorted by name.
 
     Args:
         split: for messages.
-        rows: by class index and file name, what messages call the file, and its pixels.
+        rows: by class index and file name: the file's name in messages, and its pixels.
         source: for messages.
     """
     keys = sorted(rows)
@@ -290,14 +290,14 @@ def _in_folders(folders: Iterable[Path]) -> Iterator[_ImageFile]:
 def _in_archive(path: Path) -> Iterator[_ImageFile]:
     """Every regular file `<split>/<class>/<name>` of the archive, under whatever folder, in the archive's order.
 
-    The archive is read once from start to end. Names are only taken apart, nothing is written to disk.
+    The archive is read once from start to end. Nothing is written to disk.
     """
     try:
-        # Unpacking here and not by tarfile's "r|xz" makes a file cut short an EOFError wherever the cut is; tarfile
-        # takes a cut between two members for the end of the archive.
+        # Unpacked by lzma, which raises EOFError wherever a file is cut; tarfile's "r|xz" would take a cut between two
+        # members for the end of the archive.
         with lzma.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             while (member := archive.next()) is not None:
-                # tarfile keeps every header otherwise: a kilobyte an image.
+                # Otherwise tarfile keeps every header: a kilobyte per image.
                 archive.members.clear()  # type: ignore[attr-defined]
                 file = _archived(archive, member, path)
                 if file is not None:
@@ -311,7 +311,7 @@ def _in_archive(path: Path) -> Iterator[_ImageFile]:
 
 
 def _archived(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> _ImageFile | None:
-    """The file that the member holds; None for what is no regular file of a class folder.
+    """The file that the member holds; None unless it is a regular file of a class folder.
 
     Raises:
         UserError: for a member that would land outside of the folder that the archive is unpacked in.

@@ -1,6 +1,4 @@
-"""Downloading: one file, with its checksum and its progress, from where an earlier try was cut off; the download cache,
-filled once; and the words for what is missing.
-"""
+"""Downloads with checksum, progress and resume; the download cache; and the errors for what is missing."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ def not_found(title: str, root: Path, looked_for: str, layout: str, owner: str =
         root: the folder that was searched.
         looked_for: the files wanted and the places that were tried.
         layout: what the folder should hold, e.g. "MNIST/raw/".
-        owner: what to get, and from whom, of a source that only its owner may hand out.
+        owner: what to get and from whom, for a source that only its owner may distribute.
     """
     absent = "" if root.is_dir() else ", which is not a folder"
     advice = f"Set CABENCH_DATA or --data-root to a folder that holds {layout}."
@@ -57,7 +55,7 @@ def from_cache(
     find: Callable[[Path], Source | None],
     download: Callable[[Path], None],
 ) -> Source:
-    """Find a source in the download cache, downloading it there first where it is not complete.
+    """Find a source in the download cache; download it there first if it is not complete.
 
     Args:
         title: the source's title, e.g. "MNIST".
@@ -75,12 +73,12 @@ def from_cache(
         return source
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Of two commands started at once the second waits, and then finds what the first has downloaded.
+        # If two commands start at once, the second waits and finds what the first has downloaded.
         with FileLock(folder / f"{title}.lock"):
             if find(folder) is None:
                 download(folder)
             source = find(folder)
-    # FetchError is an OSError; RuntimeError comes from a torchvision that does not fit the torch that is installed.
+    # FetchError is an OSError; RuntimeError comes from a torchvision that does not fit the installed torch.
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise _failed(title, wanted, layout, folder, " ".join(str(error).split())) from error
     if source is None:
@@ -96,14 +94,14 @@ def _failed(title: str, wanted: str, layout: str, folder: Path, reason: str) -> 
 
 
 class FetchError(OSError):
-    """A file could not be had; the text says from where, and why."""
+    """A file could not be downloaded; the text says from where and why."""
 
 
 def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
-    """Download a file from the first of several addresses that gives it whole.
+    """Download a file from the first of several addresses that gives all of it.
 
-    What has come is kept beside it as `<name>.part` until it is whole; a later try, in this call or another, asks for
-    the rest alone, where the server gives parts. Callers see to it that no two processes fetch to one place at once.
+    Until it is complete, it is kept as `<name>.part`. A later try, in this call or another, asks only for the rest if
+    the server can send parts. Callers make sure that no two processes fetch to one place at once.
 
     Args:
         urls: addresses of the same content, in the order of preference.
@@ -111,8 +109,8 @@ def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
         md5: of the content, in hexadecimal digits.
 
     Raises:
-        FetchError: when no address gives it: for each the reason, a checksum that differs among them, in which case
-            what had come is deleted.
+        FetchError: when no address gives it, with the reason for each; after a wrong checksum the partial file is
+            deleted.
         OSError: when the folder cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +129,7 @@ def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
 
 
 def _complete(url: str, partial: Path) -> None:
-    """Continue a partial file to its end, asking again after each cut as long as that brings it further."""
+    """Continue a partial file to its end, asking again after each cut as long as the file grows."""
     while True:
         before = _size(partial)
         try:
@@ -143,19 +141,19 @@ def _complete(url: str, partial: Path) -> None:
 
 
 def _append(url: str, partial: Path) -> None:
-    """Ask once for what a partial file lacks and append it; a server that gives no parts sends all of it anew."""
+    """Ask once for the rest of a partial file and append it; a server that sends no parts sends all of it again."""
     have = _size(partial)
     headers = {"User-Agent": "cabench", **({"Range": f"bytes={have}-"} if have else {})}
     try:
         response = urlopen(Request(url, headers=headers), timeout=TIMEOUT_S)
     except OSError as error:
         if isinstance(error, HTTPError) and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # There is no more: the checksum tells whether the file is whole.
+            return  # There is no more: the checksum tells whether the file is complete.
         raise FetchError(str(error)) from error
     with response:
         given = response.headers.get("Content-Range", "")
         if response.status == HTTPStatus.PARTIAL_CONTENT and not given.startswith(f"bytes {have}-"):
-            raise FetchError(f"it was asked for the part from byte {have:,} and gave {given or 'another'}")
+            raise FetchError(f"asked for the part from byte {have:,}, it sent {given or 'another'}")
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             have = 0
         length = response.headers.get("Content-Length")
@@ -173,7 +171,7 @@ def _append(url: str, partial: Path) -> None:
 
 
 def _read(response: HTTPResponse) -> bytes:
-    """The next bytes of a response; none at its end, whether or not it was cut."""
+    """The next bytes of a response; none at its end, whether it was cut or not."""
     try:
         return response.read(BLOCK)
     except OSError as error:
@@ -185,7 +183,7 @@ def _check(url: str, partial: Path, md5: str) -> None:
         found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != md5:
         partial.unlink()
-        raise FetchError(f"its MD5 checksum is {found} where {md5} was published, so what had come was deleted")
+        raise FetchError(f"its MD5 checksum is {found} where {md5} was published, so the download was deleted")
 
 
 def _size(path: Path) -> int:
@@ -194,15 +192,15 @@ def _size(path: Path) -> int:
 
 @contextmanager
 def transfer(title: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
-    """Tell how far a download is: a bar on a terminal, else one line when it begins and one every few seconds.
+    """Show the progress of a download: a bar on a terminal, else a line at the start and one every few seconds.
 
     Args:
         title: what is downloaded.
         total: its size in bytes, None where the server does not say.
-        done: bytes that were there before.
+        done: bytes that were already there.
 
     Yields:
-        A function to be told of every further piece, in bytes.
+        A function to call with the size of every further piece, in bytes.
     """
     console = Console(stderr=True)
     if console.is_terminal:

@@ -108,7 +108,7 @@ class IdxFiles:
                 fetch([mirror + name for mirror in published.mirrors], place / name, md5)
 
 
-# Its files alone are often unpacked without torchvision's folders.
+# Its files are often unpacked without torchvision's folders.
 MNIST = IdxFiles("MNIST", "MNIST", ("MNIST/raw", "raw", "."))
 # Xiao et al., 2017. Not in the root itself: MNIST's files have the same names there. The second place is Debian's, in
 # /usr/share/datasets.
@@ -121,10 +121,10 @@ GARMENTS = (
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file of unsigned bytes, as MNIST, Fashion-MNIST and others of its format have them.
+    """Read one IDX file of unsigned bytes, the format of MNIST and Fashion-MNIST.
 
     The format: two zero bytes, a byte for the type of the values, a byte for the number of dimensions, one big-endian
-    32-bit size a dimension, and the values in C order.
+    32-bit size per dimension, and the values in C order.
 
     Args:
         path: a plain or gzipped file; its first bytes tell which, not its name.

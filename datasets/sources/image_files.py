@@ -24,9 +24,9 @@ from cabench.errors import UserError
 Prepare = Callable[[Image.Image], np.ndarray]
 
 _SUFFIXES = (".jpg", ".jpeg")
-# A photograph is far smaller; no file makes the reader hold more than this, and one that is larger counts as cut short.
+# A photograph is far smaller. No more than this is read of a file, so a larger one counts as cut short.
 _LARGEST_FILE = 1 << 26
-# What zipfile raises for a damaged member, a missing password and a compression that it does not know.
+# What zipfile raises for a damaged member, a missing password and an unknown compression.
 _DAMAGED_MEMBER = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 
 
@@ -35,7 +35,7 @@ class ImageFiles(ABC):
 
     Attributes:
         path: the folder or the archive, for messages.
-        names: of all files; names that start with a dot, which file managers and archivers leave, do not count.
+        names: of all files but those that start with a dot, which file managers and archivers leave.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class ImageFiles(ABC):
 
     @abstractmethod
     def called(self, name: str) -> str:
-        """What messages call a file."""
+        """The name of a file in messages."""
 
 
 class ImageFolder(ImageFiles):
@@ -77,11 +77,11 @@ class ImageFolder(ImageFiles):
 
 
 class ImageZip(ImageFiles):
-    """The files of a zip archive, each named without the folders that it stands in. Nothing is unpacked to disk.
+    """The files of a zip archive, each named without its folders. Nothing is unpacked to disk.
 
     Raises:
-        UserError: at construction, for a file that is no whole zip archive, for a member whose name leads out of the
-            archive's folder, and for two members of one name.
+        UserError: at construction, for a file that is not a complete zip archive, for a member whose name leads out of
+            the archive's folder, and for two members of one name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -142,19 +142,19 @@ def write_rows(
     attributes: Sequence[Attribute],
     prepare: Prepare,
 ) -> None:
-    """Decode and write both splits, in each background first, and each population in the order of the rows.
+    """Decode and write both splits, each with background first, and each population in the order of the rows.
 
     Args:
         writer: of the data set.
         images: the files.
-        rows: one an image: `file` (name), `is_target` and `is_test` (bool), and a column for each attribute. Where
-            there is a `patient` and some stand in both splits, that is noted.
+        rows: one per image: `file` (name), `is_target` and `is_test` (bool), and a column for each attribute. If
+            there is a column `patient` and patients are in both splits, a note says so.
         shape: (channels, height, width) of what `prepare` makes.
         attributes: what is known of the images.
         prepare: makes the stored pixels; see `decoded`.
 
     Raises:
-        UserError: for a file that cannot be used, and where a split would lack a population.
+        UserError: for a file that cannot be used, and if a split would lack a population.
     """
     if "patient" in rows:
         shared = set(rows["patient"][rows["is_test"]]) & set(rows["patient"][~rows["is_test"]])
@@ -179,12 +179,12 @@ def write_rows(
 
 
 def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Iterator[tuple[slice, np.ndarray]]:
-    """Decode files, some at a time, by as many threads as this process may use processors.
+    """Decode files in chunks, with one thread for each processor that this process may use.
 
     Args:
         images: where the files are.
         names: of the files, in the order wanted.
-        prepare: makes the stored pixels, uint8 (channels, height, width), of a decoded image; it may be called from
+        prepare: makes the stored pixels, uint8 (channels, height, width), of a decoded image. It is called from
             several threads at once, and raises ValueError for an image that it cannot use.
 
     Yields:
@@ -207,7 +207,7 @@ def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Itera
             ) from error
 
     for rows, loaded in in_threads(load, names):
-        # Given its order, since stacking transposed images would keep theirs, which is slow to store.
+        # In C order: stacked as they are, transposed images would keep theirs, which is slow to store.
         yield rows, np.array(loaded, order="C")
 
 

@@ -1,4 +1,4 @@
-"""Tables of labels that come with image files: read, and checked against what they may hold and against the files."""
+"""Tables of labels that come with image files, checked for allowed values and against the files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST_SHEETS = 1 << 28  # bytes, for the 3,500 rows of ODIR-5K
 
 
 def read_csv(path: Path, columns: Collection[str]) -> pd.DataFrame:
-    """Those of the columns that a CSV file with a header has, in the file's order of rows.
+    """Those of `columns` that a CSV file with a header has; rows are in the file's order.
 
     Raises:
         UserError: naming a file that cannot be read.
@@ -64,11 +64,11 @@ def numbers(path: Path, table: pd.DataFrame, column: str, named_by: str, allowed
         path: of the table, for messages.
         table: the table.
         column: the column to take.
-        named_by: the column that says, in messages, which row is meant.
+        named_by: the column that names a row in messages.
         allowed: the values that may stand there; NaN among them allows empty cells.
 
     Raises:
-        UserError: naming the first row with another value, text and empty cells included.
+        UserError: naming the first row with another value, be it text or empty.
     """
     values = pd.to_numeric(table[column], errors="coerce")
     check(path, table, column, named_by, values.isin(list(allowed)) & (values.notna() | table[column].isna()), allowed)
@@ -78,7 +78,7 @@ def numbers(path: Path, table: pd.DataFrame, column: str, named_by: str, allowed
 def check(
     path: Path, table: pd.DataFrame, column: str, named_by: str, fits: pd.Series, allowed: Collection[str | float]
 ) -> None:
-    """Raise UserError naming the first row of a column that does not fit, and what would have been allowed."""
+    """Raise UserError naming the first row of a column that does not fit, and what is allowed."""
     if not fits.all():
         row = int((~fits).to_numpy().argmax())
         given, named = table[column].iloc[row], table[named_by].iloc[row]
@@ -98,7 +98,7 @@ def check_files(path: Path, labelled: pd.Series, images: ImageFiles) -> None:
         images: the files.
 
     Raises:
-        UserError: naming the first label without file, label that is there twice, or file without label.
+        UserError: naming the first label without a file, repeated label, or file without a label.
     """
     known = labelled.isin(images.names)
     if not known.all():

@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def bilinear_resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Scale square images; those of the size that is wanted are given back as they are.
+    """Scale square images; those that have the size already are returned unchanged.
 
     Args:
         images: uint8 (..., side, side).
@@ -26,7 +26,7 @@ def bilinear_resized(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def area_resized(image: np.ndarray, size: int) -> np.ndarray:
-    """Scale a grey image, both sides on their own; each new pixel is the mean over the area that it covers.
+    """Scale a grey image, each side on its own; each new pixel is the mean over the area that it covers.
 
     That is OpenCV's INTER_AREA.
 

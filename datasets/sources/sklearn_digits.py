@@ -25,7 +25,7 @@ def locate(root: Path | None) -> Source:
     """The source without files, since the images come with scikit-learn.
 
     Args:
-        root: not used; there for the signature that every source module has.
+        root: not used; every source module has this signature.
     """
     del root
     return Source(TITLE)
@@ -38,9 +38,9 @@ def read(source: Source) -> tuple[LabelledImages, LabelledImages]:
     all images, ink (above 0) is then 20 rows high and 17 columns wide in the mean, with a mean grey value of 40; over
     MNIST's training images these are 20, 16 and 33.
 
-    The rows follow the people who wrote them; the pattern of the labels starts anew after row 1,287, among others.
-    There they are cut: train is the first 1,287 rows, test the other 510, by other writers. All classes have at least
-    127 images in train and 47 in test.
+    Rows are ordered by writer; the pattern of the labels restarts after row 1,287, among others. They are split there:
+    train is the first 1,287 rows, test the other 510, by other writers. All classes have at least 127 images in train
+    and 47 in test.
 
     Args:
         source: what `locate` gave.

@@ -31,7 +31,7 @@ def _in_square(u: Points, v: Points) -> Inside:
 
 
 def _in_ellipse(u: Points, v: Points) -> Inside:
-    # The semi-axes are known as closely: the published frames allow 12.765 to 12.766 and 7.212 to 7.214 pixels.
+    # The published frames allow semi-axes from 12.765 to 12.766 and from 7.212 to 7.214 pixels.
     return (u / 12.7658) ** 2 + (v / 7.2132) ** 2 <= 1.0
 
 
@@ -40,7 +40,7 @@ def _in_heart(u: Points, v: Points) -> Inside:
     # cos t, y is an even part plus or minus an odd one: the column at x is inside between those two heights.
     x, y = u / 0.59961, (v + 1.43632) / -0.66222
     sine = np.cbrt(np.abs(x) / 16.0)
-    square = np.maximum(1.0 - sine * sine, 0.0)  # c^2, and 0 beside the heart, where `sine` tells it is outside
+    square = np.maximum(1.0 - sine * sine, 0.0)  # c^2; 0 beside the heart, where `sine` exceeds 1
     middle = 4.0 - square * (2.0 + 8.0 * square)
     half_height = np.sqrt(square) * (19.0 - 8.0 * square)
     return (sine <= 1.0) & (np.abs(y - middle) <= half_height)

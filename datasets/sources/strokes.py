@@ -26,7 +26,7 @@ def thickness(images: np.ndarray) -> np.ndarray:
     """The amount of ink over the radius of gyration, in pixels.
 
     Ink grows with stroke length times thickness, and the radius of gyration with stroke length, so that among digits of
-    one class the ratio is in proportion to the thickness of the stroke.
+    one class the ratio is proportional to the thickness of the stroke.
 
     Args:
         images: uint8 (n, height, width), ink bright; no image may be empty.
@@ -43,8 +43,8 @@ def _central_moments(images: np.ndarray) -> dict[str, np.ndarray]:
     y, x = (axis.ravel() for axis in np.indices(images.shape[1:]))
     basis = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
     flat = images.reshape(len(images), -1)
-    # In whole numbers sums are exact, the same on every machine; chunk by chunk, because the product works on copies of
-    # eight bytes a pixel.
+    # Sums of whole numbers are exact, and the same on every machine. Chunk by chunk, because the product copies the
+    # images, with eight bytes per pixel.
     sums = [flat[start : start + CHUNK].astype(np.int64) @ basis for start in range(0, len(flat), CHUNK)]
     moments = np.concatenate(sums) / 255
     ink = moments[:, 0]

@@ -52,16 +52,15 @@ def uniformity(u: Tensor, temperature: float = 0.5) -> Tensor:
     are exact differences, so rows that coincide have distance 0, and a gradient of zero from each other.
 
     SepCLR's salient term passes the whole batch with background rows overwritten by zero. Pairs of background rows
-    then contribute a constant, below whose share of the pairs the value cannot fall (log 0.2495 = -1.388 for 256
-    background rows of 512).
+    then contribute a constant, so the value cannot fall below the logarithm of their share of all pairs (log 0.2495 =
+    -1.388 for 256 background rows of 512).
 
     Args:
         u: (n, d) floats, n >= 2.
         temperature: width of the Gaussian kernel; at 0.5 the divisor is 1.
 
     Returns:
-        0-d tensor, float32 (float64 for float64 input), also under autocast. At most zero, which it is where all rows
-        coincide.
+        0-d tensor, float32 (float64 for float64 input), also under autocast. At most 0; 0 where all rows coincide.
 
     Raises:
         ValueError: if the shape is not (n, d), or there are fewer than two rows.
@@ -83,7 +82,7 @@ def information_less(salient_background: Tensor, temperature: float = 0.5) -> Te
     information_less(s) = alignment(s, 0) = mean_i ||s_i||^2 / (2 temperature)
 
     Args:
-        salient_background: (n, d) floats, the salient vectors of the background rows alone, n >= 1.
+        salient_background: (n, d) floats, the salient vectors of the background rows only, n >= 1.
         temperature: width of the Gaussian kernel; at 0.5 the divisor is 1.
 
     Returns:
@@ -96,7 +95,7 @@ def information_less(salient_background: Tensor, temperature: float = 0.5) -> Te
 
 
 def attribute_alignment(salient: Tensor, attribute: Tensor, divisor: float) -> Tensor:
-    """Draws images together along one salient dimension as far as they are alike in one attribute.
+    """Draws images together along one salient dimension, the more the closer they are in one attribute.
 
     attribute_alignment(s, a) = mean_{i<j} exp(-(a_i - a_j)^2 / divisor) (s_i - s_j)^2
 
@@ -141,7 +140,7 @@ def nt_xent(u: Tensor, v: Tensor, temperature: float = 0.5) -> Tensor:
         temperature: divisor of the cosines.
 
     Returns:
-        0-d tensor, float32 (float64 for float64 input), also under autocast; 0 for a single image, which has no other.
+        0-d tensor, float32 (float64 for float64 input), also under autocast; 0 for a single image.
 
     Raises:
         ValueError: if the shapes differ, are not (n, d), or hold no row.

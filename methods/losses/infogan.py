@@ -1,8 +1,8 @@
 """The terms of Double InfoGAN's generator, discriminator and CR network.
 
 Source: Double InfoGAN, AISTATS 2024, PMLR 238, arXiv 2401.17776, with the constants and reductions of its released
-code (card A8). That code takes logarithms of sigmoids with 1e-8 added; here they are computed from logits, which
-neither saturate nor need it.
+code (card A8). That code takes logarithms of sigmoids with 1e-8 added; here they are computed from logits, which do not
+saturate and need no such constant.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from cabench.methods.losses.precision import exact
 
 
 def affirmed(logits: Tensor) -> Tensor:
-    """Mean of -log p: small where images are held to be real, or to be of the target.
+    """Mean of -log p: small where images are judged real, or judged target images.
 
     Args:
-        logits: (n,) floats, of the probability p of either.
+        logits: (n,) floats, of the probability p of being real, or of being a target image.
 
     Returns:
         0-d tensor, float32 (float64 for float64 input), also under autocast.
@@ -26,12 +26,12 @@ def affirmed(logits: Tensor) -> Tensor:
 
 
 def denied(logits: Tensor) -> Tensor:
-    """Mean of -log(1 - p): small where images are held to be generated, or of the background; see `affirmed`."""
+    """Mean of -log(1 - p): small where images are judged generated, or background; see `affirmed`."""
     return softplus(exact(logits)).mean()
 
 
 def absolute_error(x: Tensor, y: Tensor) -> Tensor:
-    """Mean of |x - y| over all entries: of images that come back, or latent vectors that are read back.
+    """Mean of |x - y| over all entries: of decoded images, or of latent vectors that are read back.
 
     Args:
         x: floats of any shape with at least one entry.
@@ -49,7 +49,7 @@ def absolute_error(x: Tensor, y: Tensor) -> Tensor:
 
 
 def shared_dimension(logits: Tensor, dimension: Tensor) -> Tensor:
-    """Mean cross-entropy of the CR network, which tells which salient dimension two images share.
+    """Mean cross-entropy of the CR network, which predicts the salient dimension that two images share.
 
     Args:
         logits: (n, d_salient) floats.

@@ -1,4 +1,4 @@
-"""Measures of dependence and of discrepancy that rest on Gaussian kernels: HSIC, k-JEM and MMD.
+"""Measures of dependence and of discrepancy with Gaussian kernels: HSIC, k-JEM and MMD.
 
 Sources: HSIC: Gretton, Bousquet, Smola, Schölkopf. "Measuring statistical dependence with Hilbert-Schmidt norms", ALT
 2005. k-JEM: SepCLR, ICLR 2024, arXiv 2402.11928, with the constants of its released loss code (commit 0e40bff). MMD:
@@ -19,7 +19,7 @@ INVERSE_WIDTHS = tuple(10.0**exponent for exponent in range(-6, 7))
 
 
 def hsic(common: Tensor, salient: Tensor, temperature: float = 0.5) -> Tensor:
-    """The biased estimate of the dependence of c and s.
+    """The biased estimate of how far c and s depend on each other.
 
     hsic(c, s) = trace(K H L H) / n^2,  K_ij = k(c_i, c_j),  L_ij = k(s_i, s_j),  H = I - 1/n
     k(a, b) = exp(-||a - b||^2 / (2 temperature))
@@ -45,7 +45,7 @@ def hsic(common: Tensor, salient: Tensor, temperature: float = 0.5) -> Tensor:
 
 
 def joint_entropy(common: Tensor, salient: Tensor, temperature: float = 0.5) -> Tensor:
-    """Minus the joint entropy of (c, s); to minimise it is to lower the mutual information of c and s.
+    """Minus the joint entropy of (c, s); minimising it lowers the mutual information of c and s.
 
     joint_entropy(c, s) = mean_i log mean_j k(s_i, s_j) k(c_i, c_j),  k(a, b) = exp(-||a - b||^2 / (2 temperature))
 
@@ -70,7 +70,7 @@ def joint_entropy(common: Tensor, salient: Tensor, temperature: float = 0.5) -> 
 
 
 def mmd(x: Tensor, y: Tensor) -> Tensor:
-    """How far apart the distributions are that two samples come from.
+    """The squared maximum mean discrepancy: how far apart the distributions of two samples are.
 
     mmd(x, y) = max(0, mean_ij k(x_i, x_j) + mean_ij k(y_i, y_j) - 2 mean_ij k(x_i, y_j))
     k(a, b) = sum_g exp(-g ||a - b||^2),  g = 10^-6, 10^-5, ..., 10^6
@@ -80,7 +80,7 @@ def mmd(x: Tensor, y: Tensor) -> Tensor:
 
     Args:
         x: (n, d) floats, n >= 1.
-        y: (m, d) floats, m >= 1, not necessarily n; of the dtype of `x`, or either in half precision.
+        y: (m, d) floats, m >= 1, which may differ from n; of the dtype of `x`, unless one is in half precision.
 
     Returns:
         0-d tensor, float32 (float64 for float64 input), also under autocast; between 0 and 26.
@@ -112,7 +112,7 @@ def _log_kernel(x: Tensor, temperature: float) -> Tensor:
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """||x_i - y_j||^2 by exact differences: that of a row from itself is 0, where a matrix product would round."""
+    """||x_i - y_j||^2 by exact differences: a row has distance 0 from itself, where a matrix product would round."""
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 

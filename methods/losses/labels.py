@@ -1,4 +1,4 @@
-"""Losses of predictions of labels, some of which may be undefined."""
+"""Losses for predicted labels, some of which may be undefined."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def real_error(predictions: Tensor, values: Tensor) -> Tensor:
 
     real_error(p, y) = sum_i (p_i - y_i)^2 / sum_i (y_i - mean y)^2
 
-    1 is what predicting the batch's mean gives, whatever the unit of the values.
+    Predicting the batch's mean gives 1, whatever the unit of the values.
 
     Args:
         predictions: (n,) floats.

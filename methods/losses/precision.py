@@ -1,4 +1,4 @@
-"""The precision that losses are computed in, whatever the networks ran in."""
+"""The precision of losses, whatever the precision of the networks."""
 
 from __future__ import annotations
 

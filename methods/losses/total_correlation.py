@@ -17,11 +17,11 @@ from cabench.methods.losses.precision import exact
 
 
 def shuffled(salient: Tensor) -> Tensor:
-    """Each row replaced by the vector of the row a quarter of the batch further on, the last ones by the first.
+    """Each row's vector replaced by that of the row a quarter of the batch further on, wrapping round.
 
-    In a batch of background rows followed by as many target rows, half of the pairs that arise are of two populations:
-    as in a batch in random order, in which the release takes the next row's vector. The next row here would nearly
-    always be of the same population, and pairs would tell nothing of what c and s both know of the population.
+    In a batch of background rows followed by as many target rows, half of the resulting pairs then mix the populations,
+    as in the release, which takes the next row of a batch in random order. Here the next row would nearly always be of
+    the same population, and pairs would not show that c and s both depend on the population.
 
     Args:
         salient: (n, d) floats.
@@ -33,7 +33,7 @@ def shuffled(salient: Tensor) -> Tensor:
 
 
 def halves_swapped(common: Tensor, salient: Tensor) -> tuple[Tensor, Tensor]:
-    """Joint and shuffled pairs from the first half 1 of the rows and the second half 2.
+    """Joint and shuffled pairs from the first half (1) and the second half (2) of the rows.
 
     Args:
         common: (n, d_c) floats; an odd last row is left out.
@@ -80,7 +80,7 @@ def density_ratio(joint_logits: Tensor) -> Tensor:
 
 
 def positive_density_ratio(joint_logits: Tensor) -> Tensor:
-    """The same with each row's log-ratio counted only where it is positive, that is where D > 1/2.
+    """Likewise, but a row counts only where its log-ratio is positive, that is where D > 1/2.
 
     Args:
         joint_logits: floats of any shape, logits of joint pairs.

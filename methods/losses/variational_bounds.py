@@ -1,6 +1,6 @@
-"""Variational bounds of mutual information, and the Gaussian log-densities that they are made of.
+"""Variational bounds of mutual information, and the Gaussian log-densities that they use.
 
-All rest on a prediction q(s | c) of one vector from another, a diagonal Gaussian. They bound the mutual information of
+All use a prediction q(s | c) of one vector from another, a diagonal Gaussian. They bound the mutual information of
 c and s from above where q is their true conditional; with a fitted q they are estimates that may lie below.
 
 Sources: vCLUB: Cheng, Hao, Dai, Liu, Gan, Carin. "CLUB: a contrastive log-ratio upper bound of mutual information",
@@ -20,7 +20,7 @@ from cabench.methods.losses.precision import exact
 
 
 def vclub(mean: Tensor, log_variance: Tensor, salient: Tensor) -> Tensor:
-    """How much better s is predicted from its own c than from another one's.
+    """How much better s is predicted from its own c than from the c of another row.
 
     vclub(q; c, s) = mean_i log q(s_i | c_i) - mean_ij log q(s_j | c_i)
 
@@ -46,8 +46,8 @@ def vub(mean: Tensor, log_variance: Tensor, salient: Tensor) -> Tensor:
 
     vub(q; c, s) = mean_i [ log q(s_i | c_i) - log r(s_i) ],  r = N(0, I)
 
-    It exceeds the mutual information by the divergence of the distribution of s from r where q is the true conditional,
-    and is 0 then only if s is standard normal and independent of c. The sample form, rather than the divergence of q
+    Where q is the true conditional, it exceeds the mutual information by the divergence of the distribution of s from
+    r, and is 0 only if s is standard normal and independent of c. The sample form, rather than the divergence of q
     from r, lets the gradient reach s as well as c. Arguments, result and errors are those of `vclub`.
     """
     zeros = torch.zeros_like(salient)

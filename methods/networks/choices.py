@@ -1,6 +1,6 @@
-"""The networks that methods choose from by name, and which examples each of them takes.
+"""The networks that methods choose by name, and the examples that each of them takes.
 
-A misfit is refused before any work starts. A shape is (channels, height, width) of an image, (features,) of a table.
+Others are refused before any work starts. A shape is (channels, height, width) of an image, (features,) of a table.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Inputs(NamedTuple):
     """The examples that a network takes.
 
     Attributes:
-        words: e.g. "images of 32 x 32".
-        include: whether they include examples of a shape.
+        words: for messages, e.g. "images of 32 x 32".
+        include: whether examples of a shape are among them.
     """
 
     words: str
@@ -125,7 +125,7 @@ def make_encoder(name: EncoderName, shape: Shape, size: int) -> nn.Module:
 
 
 def check_encoder(name: EncoderName, info: DatasetInfo, method: str) -> None:
-    """Refuse an encoder for other examples than the data set's.
+    """Refuse an encoder that does not take the data set's examples.
 
     Raises:
         UserError: naming the setting.
@@ -134,5 +134,5 @@ def check_encoder(name: EncoderName, info: DatasetInfo, method: str) -> None:
 
 
 def check_architecture(name: ArchitectureName, info: DatasetInfo, method: str) -> None:
-    """Refuse other examples than the networks take; see `check_encoder`."""
+    """Refuse an encoder and decoder likewise; see `check_encoder`."""
     ARCHITECTURES[name].inputs.check(f"{method}.architecture", name, info)

@@ -16,10 +16,10 @@ def latent_discriminator(size: int) -> nn.Module:
 
 
 class ConditionalGaussian(nn.Module):
-    """q(y | x): mean and log-variance each by a network of one hidden layer, the log-variance within [-1, 1].
+    """q(y | x): one network of one hidden layer for the mean, one for the log-variance, which is within [-1, 1].
 
-    The bound on the log-variance is that of the vCLUB authors' code (Cheng et al., ICML 2020): with it, no prediction
-    becomes so sure that the likelihoods of other rows overflow.
+    The bound on the log-variance is that of the vCLUB authors' code (Cheng et al., ICML 2020): without it, a
+    prediction can become so sure that the likelihoods of other rows overflow.
     """
 
     def __init__(self, given: int, predicted: int) -> None:

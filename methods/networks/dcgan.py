@@ -1,11 +1,11 @@
-"""DCGAN's networks, whose depth follows from the image size, with the heads that Double InfoGAN gives them.
+"""DCGAN's networks, as deep as the image size requires, with the heads of Double InfoGAN.
 
 Sources: Radford, Metz, Chintala. "Unsupervised representation learning with deep convolutional generative adversarial
 networks", ICLR 2016, arXiv 1511.06434; Double InfoGAN, AISTATS 2024, arXiv 2401.17776, with the noise, heads and
 initial weights of its released code (card A8). Convolutions of stride 2 halve an image until it is 4 x 4 while its
 channels double, starting from `width`; at 64 x 64 and width 64 that is the published 64-128-256-512.
 
-The same trunk and generator serve other methods as encoder and decoder, so that all can be compared on one network.
+Other methods use the trunk and the generator as encoder and decoder, so that all can be compared on one network.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def widths(size: int, width: int) -> list[int]:
 
 
 class Trunk(nn.Module):
-    """Convolutions with batch normalisation, the first one's apart, and LeakyReLU(0.2), down to 4 x 4.
+    """Convolutions with batch normalisation (except the first) and LeakyReLU(0.2), down to 4 x 4.
 
     Attributes:
         features: channels of the 4 x 4 output.
@@ -57,7 +57,7 @@ class Trunk(nn.Module):
         Args:
             images: floats; DCGAN has them in [-1, 1].
             noise: standard deviation of the noise added to the input of every convolution.
-            generator: where the noise is drawn from; without one there is none.
+            generator: where the noise is drawn from; None for no noise.
         """
         for block in self.blocks:
             images = block(with_noise(images, noise, generator))
@@ -65,14 +65,14 @@ class Trunk(nn.Module):
 
 
 def with_noise(x: Tensor, deviation: float, generator: torch.Generator | None) -> Tensor:
-    """`x` with Gaussian noise of a standard deviation added, or as it is without a generator."""
+    """`x` plus Gaussian noise of the given standard deviation; unchanged without a generator."""
     if generator is None or deviation == 0:
         return x
     return x + deviation * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
 
 class Verdict(NamedTuple):
-    """What the discriminator says of n images.
+    """The discriminator's outputs for n images.
 
     Attributes:
         validity: (n,) logits of being a real image.
@@ -103,7 +103,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, images: Tensor, generator: torch.Generator | None = None) -> Verdict:
-        """What it says of (n, channels, size, size) images in [-1, 1]; noise only with a generator."""
+        """The outputs for (n, channels, size, size) images in [-1, 1]; noise only with a generator."""
         features = self.trunk(images, self.noise, generator)
         said = (self.heads[name](with_noise(features, self.noise, generator)).flatten(1) for name in HEADS)
         validity, target, common, salient = (part.float() for part in said)
@@ -124,7 +124,7 @@ class Generator(Decoder):
 
 
 class SharedDimensionReader(nn.Module):
-    """Double InfoGAN's CR network: tells from two images which salient dimension they share."""
+    """Double InfoGAN's CR network: predicts from two images which salient dimension they share."""
 
     NOISE = 0.1
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 SMALL_WIDTHS = (32, 64, 128)
-SMALL_PLACES = 2  # features are averaged over the quarters of an image, which keeps where things are, roughly
+SMALL_PLACES = 2  # features are averaged over each quarter of an image, which roughly keeps positions
 SEPCLR_WIDTHS = (512, 256, 128, 64, 32)
 SEPCLR_FEATURES = 32 * 2 * 2
 PROJECTOR_WIDTH = 128
@@ -36,9 +36,9 @@ def standard_resnet18(shape: tuple[int, ...], size: int) -> nn.Module:
 
 
 def small_conv(shape: tuple[int, ...], size: int) -> nn.Module:
-    """For quick runs on a processor: three 3 x 3 convolutions of stride 2 with batch normalisation, quarter-wise means.
+    """For quick runs on a CPU: three 3 x 3 convolutions of stride 2 with batch normalisation, quarter-wise means.
 
-    Takes any image of at least 16 x 16. On two processor cores it is some twenty times as fast as ResNet-18.
+    Takes any image of at least 16 x 16. On two CPU cores it is some twenty times as fast as ResNet-18.
     """
     blocks: list[nn.Module] = []
     for before, after in pairwise((shape[0], *SMALL_WIDTHS)):
@@ -60,7 +60,7 @@ def sepclr_conv(shape: tuple[int, ...], size: int) -> nn.Module:
 
 
 class ProjectedEncoder(nn.Module):
-    """An encoder, whose output is the representation, and a projector on top of it, which the loss sees (card A1)."""
+    """An encoder, whose output is the representation, and a projector, whose output the loss sees (card A1)."""
 
     def __init__(self, encoder: nn.Module, size: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """Fully connected networks for rows of a table of standardised features.
 
-The variational ones are MM-cVAE's for single-cell tables (card A6): one hidden layer of 400 and a linear output, under
-which the squared error is the likelihood of a Gaussian, as it is for images. No paper reproduced here has a contrastive
-encoder of tables; the one below is this project's choice. It is normalised by row: in batch normalisation, methods that
-pass background and target apart would lose the difference between the two means, which in a table often says most.
+The variational ones are MM-cVAE's for single-cell tables (card A6): one hidden layer of 400 and a linear output, with
+which the squared error is the likelihood of a Gaussian, as for images. No paper reproduced here has a contrastive
+encoder of tables; the one below is this project's choice. It is normalised by row: with batch normalisation, methods
+that pass background and target separately would lose the difference of their means, often the best clue in a table.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def mlp(shape: tuple[int, ...], size: int) -> nn.Module:
 
 
 def mlp_vae_encoder(shape: tuple[int, ...], size: int) -> nn.Module:
-    """One hidden layer, then the posterior, (n, size), of (n, features) rows."""
+    """One hidden layer, then the (n, size) posterior of (n, features) rows."""
     return GaussianEncoder(nn.Sequential(nn.Linear(shape[0], HIDDEN), nn.ReLU()), HIDDEN, size)
 
 
 def mlp_decoder(size: int, shape: tuple[int, ...]) -> nn.Module:
-    """Rows (n, features), of any size, of (n, size) latent vectors."""
+    """One hidden layer from (n, size) latent vectors to rows (n, features) of unbounded values."""
     return nn.Sequential(nn.Linear(size, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, shape[0]))

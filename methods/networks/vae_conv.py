@@ -5,8 +5,8 @@ released no network (card table D16); those for 64 x 64 are for CelebA and chest
 batch normalisation after each leaky ReLU: with 3 channels, 16 common and 6 salient dimensions, two encoders and the
 decoder have 2,345,792 parameters. Each convolution of stride 2 halves an image, each transposed one doubles it.
 
-Encoders take the shape of an image, (channels, height, width), and the size of the latent vector; decoders these in the
-other order, and give images in [0, 1].
+Encoders take the shape of an image, (channels, height, width), and the size of the latent vector. Decoders take
+these in reverse order and give images in [0, 1].
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _narrowing(channels: int, widths: Sequence[int], stride: int) -> list[nn.Mod
 
 
 def _widening(widths: Sequence[int], channels: int, stride: int) -> list[nn.Module]:
-    """The way back: transposed convolutions of (n, 256, 1, 1) features, through the widths in the other order."""
+    """The way back: transposed convolutions of (n, 256, 1, 1) features, through the widths in reverse order."""
     narrowing = widths[::-1]
     layers: list[nn.Module] = [nn.ConvTranspose2d(HIDDEN, narrowing[0], 4, stride, 0)]
     for before, after in pairwise((*narrowing, channels)):

@@ -1,4 +1,4 @@
-"""What variational encoders and decoders have in common: a Gaussian posterior, its two heads, layers back to images."""
+"""What variational encoders and decoders share: a Gaussian posterior, its two heads, and layers back to images."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 
 
 class Posterior(NamedTuple):
-    """A diagonal Gaussian a row: float32 mean and log-variance, each (n, d)."""
+    """One diagonal Gaussian per row: float32 mean and log-variance, each (n, d)."""
 
     mean: Tensor
     log_variance: Tensor
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """One reparametrised sample a row, (n, d)."""
+        """One reparametrised sample per row, (n, d)."""
         noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
         return self.mean + torch.exp(self.log_variance / 2) * noise
 
 
 class GaussianEncoder(nn.Module):
-    """A trunk, and on its `features` outputs a linear head for the mean and one for the log-variance, `size` each."""
+    """A trunk with `features` outputs, and on it linear heads for mean and log-variance, of `size` outputs each."""
 
     def __init__(self, trunk: nn.Module, features: int, size: int, bias: bool = True) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ from cabench.training import GradientTrainedMethod, TrainingConfig, descend
 class ContrastiveVAEConfig(TrainingConfig):
     """Networks and their optimizer; each method gives its own defaults."""
 
-    learning_rate: float = setting(1e-3, above=0, help="of Adam, constant")
+    learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
     architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size; mlp for tables")
     d_common: int = setting(64, at_least=1, help="size of the common vector")
     d_salient: int = setting(64, at_least=1, help="size of the salient vector")
@@ -39,7 +39,7 @@ class ContrastiveVAE(GradientTrainedMethod, Generative):
     takes_tables = True
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse other examples than the networks take."""
+        """Refuse examples that the networks do not take."""
         super().check(info)
         check_architecture(self.config.architecture, info, self.name)
 
@@ -65,7 +65,7 @@ class ContrastiveVAE(GradientTrainedMethod, Generative):
         return Representation(common.mean, salient.mean)
 
     def decode(self, representation: Representation) -> Tensor:
-        """See `Generative`. A salient vector of zeros gives an image as of the background."""
+        """See `Generative`. A salient vector of zeros gives a background image."""
         with self.evaluating() as device:
             return self.decoded(*(vectors.to(device) for vectors in representation)).float()
 
@@ -75,7 +75,7 @@ class ContrastiveVAE(GradientTrainedMethod, Generative):
         return common, salient
 
     def decoded(self, common: Tensor, salient: Tensor) -> Tensor:
-        """Images in [0, 1], or rows of a table, of latent vectors (n, d_common) and (n, d_salient)."""
+        """Images in [0, 1], or rows of a table, decoded from vectors (n, d_common) and (n, d_salient)."""
         images: Tensor = self.network["decoder"](torch.cat([common, salient], dim=1))
         return images
 
@@ -83,8 +83,8 @@ class ContrastiveVAE(GradientTrainedMethod, Generative):
 class AdversarialVAE(ContrastiveVAE):
     """A contrastive VAE whose total correlation of common and salient latents is estimated by a discriminator.
 
-    The discriminator D has an optimizer of its own and is trained on latents that carry no gradient. The log-ratio
-    log D / (1 - D) that the VAE is then penalised with is D's logit, so that nothing saturates.
+    The discriminator D has an optimizer of its own and is trained on latents that carry no gradient. The VAE is then
+    penalised with the log-ratio log D / (1 - D), computed as D's logit, which does not saturate.
     """
 
     def make_discriminator(self) -> nn.Module:

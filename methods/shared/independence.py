@@ -1,8 +1,8 @@
-"""What may keep SepCLR's common and salient vectors independent, by name: terms, some with a critic of their own.
+"""The terms that keep SepCLR's common and salient vectors independent, by name; some have a critic of their own.
 
 All take common vectors c, normalised, and salient vectors s~ in which rows of background images are zero, as the k-JEM
-term of the release does. `k-jem` is the released term; the paper compares it with others whose code was not released.
-They are put together here from their own sources, which the loss files name.
+term of the release does. `k-jem` is the released term. The paper compares it with others whose code was not released;
+these are built here from their own sources, which the loss files name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Independence(nn.Module, ABC):
 
 
 class Critic(Independence):
-    """A term that rests on a network, the critic, which learns from `critic_loss` with an optimizer of its own."""
+    """A term that uses a network, the critic, which learns from `critic_loss` with an optimizer of its own."""
 
     @abstractmethod
     def critic_loss(self, common: Tensor, salient: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class TotalCorrelation(Critic):
 
 
 class VariationalBound(Critic):
-    """A bound of the mutual information that rests on a Gaussian prediction q(s | c), fitted by maximum likelihood."""
+    """A bound of the mutual information by a Gaussian prediction q(s | c), which is fitted by maximum likelihood."""
 
     def __init__(self, bound: Callable[[Tensor, Tensor, Tensor], Tensor], d_common: int, d_salient: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class VariationalBound(Critic):
         self._bound = bound
 
     def forward(self, common: Tensor, salient: Tensor) -> Tensor:
-        """The bound under the present prediction."""
+        """The bound under the current prediction."""
         mean, log_variance = self.prediction(common)
         return self._bound(mean, log_variance, salient)
 
@@ -102,7 +102,7 @@ _KERNELS: Mapping[str, Callable[[Tensor, Tensor, float], Tensor]] = {"k-jem": jo
 
 
 def make_independence(name: IndependenceName, d_common: int, d_salient: int, temperature: float) -> Independence:
-    """The term of that name for vectors of those sizes, with freshly initialised weights where it has any."""
+    """The term of that name for vectors of those sizes, with freshly initialised weights if it has any."""
     if name == "none":
         return Nothing()
     if name == "total-correlation":

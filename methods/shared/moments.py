@@ -1,4 +1,4 @@
-"""Means, covariances and principal directions of images: what linear methods are made of."""
+"""Means, covariances and principal directions of images, for linear methods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cabench.data.dataset import DatasetInfo, as_float, float_batches
 from cabench.errors import UserError
 
 LARGEST = 16_384
-"""The largest number of values of an image: from there on a covariance takes over 2 GB, its eigenvectors hours."""
+"""The largest number of values of an image: beyond it a covariance takes over 2 GB, its eigenvectors hours."""
 
 
 class Moments(NamedTuple):
@@ -33,8 +33,8 @@ class Moments(NamedTuple):
 def moments(populations: Sequence[Tensor]) -> Moments:
     """Moments of all images of some uint8 (n, channels, height, width) tensors, as floats in [0, 1], batch by batch.
 
-    The float32 (n, features) rows of a table are taken as they are. Everything is counted from the first image, so that
-    a value which is the same in all images has a variance of exactly 0.
+    The float32 (n, features) rows of a table are taken as they are. The first image is subtracted from all, so that a
+    value which is the same in all images has a variance of exactly 0.
     """
     origin = as_float(populations[0][:1]).flatten(1)  # (1, size)
     size = origin.shape[1]
@@ -56,12 +56,12 @@ def moments(populations: Sequence[Tensor]) -> Moments:
 def leading_directions(symmetric: Tensor, count: int) -> Tensor:
     """The eigenvectors (size, count) of a symmetric float64 matrix with the largest eigenvalues, largest first.
 
-    The sign of an eigenvector is arbitrary: the entry of largest size is made positive.
+    The sign of an eigenvector is arbitrary: here its entry of largest magnitude is positive.
     """
     from scipy.linalg import eigh  # Late: importing it takes a quarter of a second.
 
     size = len(symmetric)
-    # Only these are computed: 32 of 1,000 in a third of the time that all take.
+    # Only these are computed: 32 of 1,000 take a third of the time of all.
     wanted = [max(0, size - count), size - 1]
     _, eigenvectors = eigh(symmetric.numpy(), subset_by_index=wanted)  # columns, smallest eigenvalue first
     leading = torch.from_numpy(eigenvectors).flip(1)
@@ -70,7 +70,7 @@ def leading_directions(symmetric: Tensor, count: int) -> Tensor:
 
 
 def check_values(info: DatasetInfo, components: int, method: str) -> None:
-    """Refuse more components than an image has values, and images too large for a covariance; rows of a table alike.
+    """Refuse more components than an image has values, and images too large for a covariance; likewise rows of a table.
 
     Raises:
         UserError: naming the setting or the size.

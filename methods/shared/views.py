@@ -1,4 +1,4 @@
-"""Random views, and what the methods that learn from them share.
+"""Random views, and what methods that learn from views share.
 
 Views of images are computed in batches on the images' own device by kornia; rows of a table get noise.
 """
@@ -24,7 +24,7 @@ from cabench.training import GradientTrainedMethod, TrainingConfig
 class ViewConfig(Settings):
     """How views are drawn. Defaults: SepCLR's CIFAR-MNIST script (card A1).
 
-    Views of a table's rows have Gaussian noise instead: `jitter` is its probability, `brightness` its standard
+    Views of a table's rows get Gaussian noise instead: `jitter` is its probability, `brightness` its standard
     deviation. The other settings do not apply to them.
     """
 
@@ -36,7 +36,7 @@ class ViewConfig(Settings):
         0.8,
         at_least=0,
         at_most=1,
-        help="probability of colour jitter or, in a table, of noise; one coin per batch (D3)",
+        help="probability of colour jitter or, in a table, of noise, per batch",
     )
     brightness: float = setting(
         0.4, at_least=0, at_most=1, help="strength of brightness jitter or, in a table, the noise's standard deviation"
@@ -58,7 +58,7 @@ class RandomViews(nn.Module):
     """Draws one random view of each image, or of each row of a table.
 
     Views are cropped, rotated with black corners, flipped and changed in colour, in this order. Crops are resampled in
-    one batch; a coin per batch decides about colour jitter, whose parameters then differ by image. Values stay in
+    one batch; colour jitter is for a whole batch or none of it, with parameters for each image. Values stay in
     [0, 1]. kornia draws all parameters on the CPU, whatever device the images are on. Rows get `feature_noise`.
     """
 
@@ -103,13 +103,13 @@ class RandomViews(nn.Module):
 
 
 def feature_noise(rows: Tensor, deviation: float, probability: float, generator: torch.Generator) -> Tensor:
-    """Float32 (n, features) rows with independent Gaussian noise added to every feature, or as they are.
+    """Float32 (n, features) rows with independent Gaussian noise added to every feature, or unchanged.
 
     Args:
         rows: float32 (n, features) of standardised features, on any device.
         deviation: standard deviation of the noise, in standard deviations of a feature.
-        probability: that there is noise; one coin for all rows.
-        generator: the CPU generator that coin and noise are drawn from, so that all devices see the same.
+        probability: of adding noise, to all rows or none.
+        generator: the CPU generator that all is drawn from, so that all devices see the same.
     """
     with drawing_from(generator):
         if torch.rand(()) < probability:
@@ -121,7 +121,7 @@ def feature_noise(rows: Tensor, deviation: float, probability: float, generator:
 class ViewLearnerConfig(ViewConfig, TrainingConfig):
     """Views, optimizer and encoder; each method gives its own defaults."""
 
-    learning_rate: float = setting(3e-4, above=0, help="of Adam, constant")
+    learning_rate: float = setting(3e-4, above=0, help="Adam's learning rate, constant")
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
 
 
@@ -140,7 +140,7 @@ class ViewLearner(GradientTrainedMethod):
         self.views = RandomViews(self.config)
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse an encoder, a size of views or colour augmentation that the images do not fit."""
+        """Refuse an encoder, a size of views or colour augmentation that does not fit the images."""
         super().check(info)
         check_encoder(self.config.encoder, info, self.name)
         if not info.is_table:
@@ -152,7 +152,7 @@ class ViewLearner(GradientTrainedMethod):
         return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
 
     def _check_size(self, info: DatasetInfo) -> None:
-        """Refuse views of another size than the images, where the encoder is built for one size."""
+        """Refuse views that differ in size from the images, where the encoder is built for one size."""
         (height, width), encoder, crop = info.image_shape[1:], self.config.encoder, self.config.crop_size
         if crop and ENCODERS[encoder].inputs is not IMAGES and (crop, crop) != (height, width):
             raise UserError(

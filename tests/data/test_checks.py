@@ -191,7 +191,7 @@ BROKEN = {
     "a taken name": (
         lambda f: [f[s].move("attributes/age", "attributes/is_target") for s in SPLITS],
         False,
-        "has a name that is taken",
+        "has a reserved name",
     ),
     "no hash": (lost("content_sha256"), False, "the attribute 'content_sha256' of / is missing"),
     "another schema": (attr("/", "schema", 2), False, "its schema is 2, but this version reads 1"),
@@ -202,7 +202,7 @@ BROKEN = {
     "a title that is no Unicode": (attr("/", "sources", raw(b'[{"title": "\xd6"}]')), False, "'sources' of / is not a"),
     "a name that is no Unicode": (attr("/", "name", raw(b"\xd6")), False, "the attribute 'name' of / is not text"),
     "notes that are no texts": (attr("/", "notes", "[1]"), False, "'notes' of / is not a list of texts"),
-    "damage": (setting("train/images", 0, 0), False, "it is damaged: its content hash is another"),
+    "damage": (setting("train/images", 0, 0), False, "it is damaged: its content hash does not match"),
     "no background": (setting("train/is_target", slice(None), True), True, "/train holds no background images"),
     "no targets": (
         lambda f: (
@@ -231,7 +231,7 @@ BROKEN = {
     "other groups than were hashed": (
         lambda f: f.update({"test/groups": ["a"] * 80}),
         False,
-        "it is damaged: its content hash is another",
+        "it is damaged: its content hash does not match",
     ),
     "in both splits": (
         lambda f: setting("test/images", 5, f["train/images"][9])(f),
@@ -290,7 +290,7 @@ ODD = {
     ),
     "one value": (
         setting("train/attributes/age", slice(None), 30.0),
-        "/train/attributes/age has one and the same value for all background and target images",
+        "/train/attributes/age has the same value for all background and target images",
     ),
 }
 
@@ -312,7 +312,7 @@ def test_tables_may_have_equal_rows_and_odd_columns_but_it_is_said(table: Path) 
     assert findings.errors == []
     said = " ".join(findings.warnings)
     assert "1 of the 80 rows of /test/features are in /train/features too" in said
-    assert "columns of one and the same value: 1" in said
+    assert "columns of a single value: 1" in said
     assert "columns that are not standardised to mean 0 and standard deviation 1" in said
 
 

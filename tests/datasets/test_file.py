@@ -64,7 +64,7 @@ def test_the_file_is_checked_when_it_is_opened(made: Path, tmp_path: Path) -> No
     path = Path(shutil.copy(made, tmp_path / "mine.h5"))
     with h5py.File(path, "a") as file:
         file["train/images"][0, 0, 0, 0] += 1
-    with pytest.raises(UserError, match="content hash is another"):
+    with pytest.raises(UserError, match="content hash does not match"):
         File(FileConfig(path=str(path))).obtain(None)
 
 

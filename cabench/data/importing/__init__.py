@@ -1,1 +1,1 @@
-"""A user's own background and target: folders of images, tables of features or NumPy arrays, made one HDF5 file."""
+"""A user's own background and target: from folders of images, tables of features or NumPy arrays to one HDF5 file."""

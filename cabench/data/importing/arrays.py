@@ -26,8 +26,8 @@ from cabench.files.names import is_line, is_name
 NAME, VERSION = "file", 1
 LARGEST_SEED = 2**32
 CHUNK_ROWS = 1000  # images written at a time: 3 MB of 32 x 32 colour
-FEWEST_TESTED = 3  # of a class of its own in the drawn split: of fewer, rounding would be much
-MISSED = 0.05  # of a population: a larger part too many or too few for testing is told
+FEWEST_TESTED = 3  # test examples of a class that is split on its own: with fewer, rounding counts too much
+MISSED = 0.05  # of a population: a note says if the test split is off by more
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Examples:
         images: uint8 (n, channels, height, width) in [0, 255], 1 or 3 channels; or a table of features, float32 (n, d).
         values: by attribute, (n,) class indices (-1 = undefined) or real numbers (NaN = undefined). An attribute that
             is left out is undefined for all of them.
-        groups: (n,) what must stay on one side of the split, such as the subject; whole numbers or text. None where
-            each example may go its own way. The file keeps them.
-        is_test: bool (n,), where the split is given; then it is given for both populations.
-        names: (n,) what each example is called where it comes from, such as its file; "" = nothing. The file keeps
-            them, so that what is computed of an example can be joined to it.
+        groups: (n,) equal for examples that must stay on one side of the split, such as the subject; whole numbers or
+            text. None if examples are independent. The file keeps them.
+        is_test: bool (n,), if the split is given; it is given for both populations or for none.
+        names: (n,) the name of each example in its source, such as its file; "" = none. The file keeps them, so that
+            results can be joined to examples.
     """
 
     images: np.ndarray
@@ -53,7 +53,7 @@ class Examples:
 
 
 class Drawn(NamedTuple):
-    """How a split is drawn, where it is not given.
+    """How a split is drawn if it is not given.
 
     Attributes:
         test_fraction: of each population's examples, in (0, 1).
@@ -90,10 +90,9 @@ def write_arrays(
 ) -> DatasetFile:
     """Write a data set that `--datasets` takes like a built-in one.
 
-    Unless the split is given, about `test_fraction` of either population, and of each of its salient classes, is held
+    Unless the split is given, about `test_fraction` of each population, and of each of its salient classes, is held
     out, in the order of a hash of `seed` and group: see `held_out`. Examples of one group, and equal ones, stay on one
-    side. Features are standardised by mean and standard deviation of the training rows; what is constant there becomes
-    0.
+    side. Features are standardised by mean and standard deviation of the training rows; constant ones become 0.
 
     Args:
         path: the file to write, whole or not at all; it ends in .h5.
@@ -103,14 +102,14 @@ def write_arrays(
         test_fraction: in (0, 1).
         seed: of the split, from 0.
         title: what tables say the data set was built from.
-        notes: sentences that whoever uses the data must know.
+        notes: sentences that users of the data must know.
 
     Returns:
-        The file, which has been read back.
+        The file, opened again.
 
     Raises:
-        UserError: for arrays of another kind, values that the attributes do not allow, an example that is in both
-            populations, a split that would lack a population, and a path that cannot be written.
+        UserError: for arrays of another kind, values that the attributes do not allow, an example in both populations,
+            a split that would lack a population, and a path that cannot be written.
     """
     path = Path(path)
     check_output(path)
@@ -145,7 +144,7 @@ def check_output(path: Path) -> None:
         UserError: saying what a path may look like.
     """
     if path.suffix != ".h5" or not is_name(path.stem):
-        raise UserError(f"The data set file {str(path)!r} must be called by letters, digits, _ and -, ending in .h5.")
+        raise UserError(f"The data set file {str(path)!r} must have a name of letters, digits, _ and -, ending in .h5.")
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file that ends in .h5.")
 
@@ -173,7 +172,7 @@ def _check_examples(parts: Mapping[str, Examples]) -> None:
         for row, name in enumerate(part.names if part.names is not None else ()):
             if not is_storable(str(name)):
                 raise UserError(
-                    f"The name of {population} image {row} is {name!r:.60}; names are short texts that print."
+                    f"The name of {population} image {row} is {name!r:.60}; names are short, printable texts."
                 )
     shapes = [part.images.shape[1:] for part in parts.values()]
     if shapes[0] != shapes[1]:
@@ -204,7 +203,7 @@ def _check_classes(attribute: Attribute) -> None:
         raise UserError(f"The classes of attribute {attribute.name!r} must be a tuple of texts, not {classes!r}.")
     for label in classes:
         if not is_line(label):
-            raise UserError(f"{label!r} cannot be the name of a class of {attribute.name!r}; use letters that print.")
+            raise UserError(f"{label!r} cannot be the name of a class of {attribute.name!r}; use printable characters.")
     if attribute.kind == "real" and classes:
         raise UserError(f"Attribute {attribute.name!r} is real and has no classes; leave them out or declare a class.")
     if attribute.kind == "class" and not classes:
@@ -252,8 +251,8 @@ def _called(part: Examples, population: str, row: int) -> str:
 def _groups(parts: Mapping[str, Examples]) -> np.ndarray:
     """Text (n_background + n_target,): equal where examples must stay on one side, because of their group or content.
 
-    It is the group, or else the content, of the first example that it joins, so that a split does not depend on what
-    else there is, or on what files are called.
+    It is the group, or else the content, of the first example that it joins, so that a split depends neither on other
+    examples nor on the names of files.
 
     Raises:
         UserError: for an example that is in both populations.
@@ -273,7 +272,7 @@ def _groups(parts: Mapping[str, Examples]) -> np.ndarray:
     ]
     groups = pd.factorize(np.concatenate(given))[0]
     rows = np.arange(len(content))
-    # A graph of examples, groups and contents: what hangs together stays together.
+    # A graph of examples, groups and contents: connected examples stay together.
     nodes = len(rows) + groups.max() + 1 + content.max() + 1
     ends = np.concatenate([len(rows) + groups, len(rows) + groups.max() + 1 + content])
     links = coo_array((np.ones(2 * len(rows)), (np.tile(rows, 2), ends)), shape=(nodes, nodes))
@@ -283,16 +282,16 @@ def _groups(parts: Mapping[str, Examples]) -> np.ndarray:
 
 
 def _named_groups(population: str, part: Examples, digests: Sequence[str]) -> np.ndarray:
-    """Each example's group as text; one of its own where none are given."""
+    """Each example's group as text; its content if no groups are given."""
     if part.groups is None:
         return np.array([f"content {digest}" for digest in digests])
     for row, group in enumerate(part.groups):
-        # A float is what pandas makes of numbers of which one is missing: 1.0 would be another group than 1.
+        # pandas makes floats of whole numbers if one is missing: 1.0 would be another group than 1.
         kept = isinstance(group, str | int | np.integer) and not isinstance(group, bool | np.bool_) and str(group)
         if not (kept and is_storable(kept)):
             raise UserError(
-                f"The group of {_called(part, population, row)} is {group!r:.60}; groups are whole numbers or short "
-                "texts that print, and each example has one."
+                f"The group of {_called(part, population, row)} is {group!r:.60}; groups are whole numbers or short, "
+                "printable texts, and each example has one."
             )
     return np.array([f"group {group}" for group in part.groups])
 
@@ -331,9 +330,9 @@ def _split(
 
 
 def _strata(population: str, part: Examples, attributes: Sequence[Attribute], fraction: float) -> np.ndarray:
-    """What both splits should have their share of: the population and its salient classes, as text.
+    """The kinds of examples that are split in proportion: the population and its salient classes, as text.
 
-    Those with few examples, of which a fraction cannot be had by whole examples, are taken together.
+    Kinds with too few examples to hold out a fraction in whole examples are merged.
     """
     salient = [a.name for a in attributes if a.space == "salient" and a.kind == "class" and a.name in part.values]
     strata = np.full(len(part.images), population, dtype=object)
@@ -349,7 +348,7 @@ def _said_of(
     attributes: Sequence[Attribute],
     drawn: Drawn,
 ) -> list[str]:
-    """What whoever uses a split must know: that it came out otherwise than asked, or lacks a class on one side."""
+    """What users of a split must know: that it differs from what was asked for, or lacks a class on one side."""
     said = []
     for population, part in parts.items():
         tested, count = int(is_test[population].sum()), len(part.images)
@@ -370,10 +369,10 @@ def _said_of(
 
 
 def _standardised(features: Mapping[str, np.ndarray], is_test: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Both float32 tables with mean 0 and variance 1 over the training rows; columns that are constant there as 0."""
+    """Both float32 tables with mean 0 and variance 1 over the training rows; columns constant there become 0."""
     training = np.concatenate([features[population][~chosen] for population, chosen in is_test.items()])
     mean, deviation = training.mean(axis=0, dtype=np.float64), training.std(axis=0, dtype=np.float64)
-    # What a constant column varies by is rounding.
+    # A constant column varies only by rounding.
     varies = deviation > 1e-6 * np.abs(mean)
     scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
     return {population: ((table - mean) * scale).astype(np.float32) for population, table in features.items()}

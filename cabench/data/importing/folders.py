@@ -22,8 +22,8 @@ def import_folders(
 ) -> DatasetFile:
     """Make a data set file of two folders of images.
 
-    A row of the labels names its image by the path from its folder. Where both folders have an image of that name, the
-    name of the folder stands in front, as in "healthy/1.png".
+    A row of the labels names its image by the path from its folder. If both folders have an image of that name, the
+    folder's name comes first, as in "healthy/1.png".
 
     Args:
         background: folder of background images.
@@ -32,10 +32,10 @@ def import_folders(
         form: what the images are made into.
         labels: CSV file with a column `file` and those of `columns`, or None.
         columns: what the columns mean; none may be declared without labels.
-        drawn: how images are held out, where no column says it.
+        drawn: how images are held out, unless a column says it.
 
     Raises:
-        UserError: for anything that is missing, damaged, or does not go together; nothing is written then.
+        UserError: for anything that is missing, damaged or inconsistent; nothing is written then.
     """
     check_output(output)
     drawn.check()
@@ -119,7 +119,7 @@ def _notes(folders: dict[str, Folder], pixels: dict[str, Pixels], form: ImageFor
         if folder.others
     ]
     brightest = max(part.brightest for part in pixels.values())
-    # Images of 8 bits have their 255 here, and no range.
+    # Images of 8 bits have 255 here, and no range.
     if form.value_range == FULL_RANGE and 255 < brightest < FULL_RANGE[1] / DIM:
         notes.append(
             f"The brightest of the 16-bit values is {brightest} of {FULL_RANGE[1]}: most of the range is not used, and "

@@ -36,8 +36,8 @@ class ImageForm:
     """What images are made into.
 
     Attributes:
-        size: height and width in pixels, of the largest square in the middle; None keeps images as they are, which
-            must then be of one size.
+        size: height and width in pixels, to which the largest square in the middle is scaled; None keeps images as
+            they are, which must then be of one size.
         channels: None keeps what the images have, which must then be the same for all.
         value_range: of 16-bit images, the values that become 0 and 255. What lies beyond is cut off.
     """
@@ -56,7 +56,7 @@ class ImageForm:
 
 
 class Found(NamedTuple):
-    """What the header of a file says: size in pixels as it is to be looked at, and the kind of its pixels."""
+    """What the header of a file says: its size in pixels when displayed, and the kind of its pixels."""
 
     width: int
     height: int
@@ -70,7 +70,7 @@ class Folder(NamedTuple):
     Attributes:
         path: the folder.
         names: paths of its images from there, with forward slashes, in alphabetical order.
-        others: how many other files it holds, hidden ones aside.
+        others: how many other files it holds, without hidden ones.
     """
 
     path: Path
@@ -79,7 +79,7 @@ class Folder(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """What was read.
+    """What was read from a folder.
 
     Attributes:
         images: uint8 (n, channels, height, width).
@@ -94,7 +94,7 @@ def open_folder(path: Path) -> Folder:
     """The images below a folder. Hidden files and folders do not count.
 
     Raises:
-        UserError: for what is no folder, or holds no image.
+        UserError: for a path that is not a folder or holds no image.
     """
     if not path.is_dir():
         raise UserError(f"{path} is not a folder; name one that holds images.")
@@ -117,7 +117,7 @@ def open_folder(path: Path) -> Folder:
 def read_folders(folders: Mapping[str, Folder], form: ImageForm) -> dict[str, Pixels]:
     """Read all images of several folders into one form.
 
-    Headers are read first, so that what does not go together is said before anything is decoded.
+    Headers are read first, so that mismatches are reported before anything is decoded.
 
     Args:
         folders: by population.
@@ -128,7 +128,7 @@ def read_folders(folders: Mapping[str, Folder], form: ImageForm) -> dict[str, Pi
 
     Raises:
         UserError: naming the first file that cannot be used; and for images of different sizes, channels or depths
-            where `form` does not say what to make of them.
+            if `form` does not say what to make of them.
     """
     paths = {population: [folder.path / name for name in folder.names] for population, folder in folders.items()}
     every = [path for part in paths.values() for path in part]
@@ -166,7 +166,7 @@ def _header(path: Path) -> Found:
             if frames > 1:
                 raise _unusable(path, f"it holds {frames} images", "save them as files of their own")
             width, height = image.size
-            kind = _kind(path, image)  # looked at first: reading EXIF data may load the image, and forget its depth
+            kind = _kind(path, image)  # first, since reading EXIF data may load the image, and forget its depth
             if image.getexif().get(_ORIENTATION) in _TURNED:
                 width, height = height, width
             return Found(width, height, *kind)
@@ -205,7 +205,7 @@ def _shape(paths: Sequence[Path], found: Sequence[Found], form: ImageForm) -> tu
         width, height = _same("sizes", paths, sizes, "scale them to one with --size, such as --size 64")
         if min(width, height) < SMALLEST_SIZE:
             raise UserError(f"{paths[0]} has {width} x {height} pixels; the smallest side allowed is {SMALLEST_SIZE}.")
-        if max(width, height) > LARGEST_SIZE:  # also what a damaged header may say, and no memory holds
+        if max(width, height) > LARGEST_SIZE:  # a damaged header may also claim more than memory holds
             raise UserError(
                 f"{paths[0]} has {width} x {height} pixels; the largest side allowed is {LARGEST_SIZE}. Scale them "
                 "with --size, such as --size 64."
@@ -259,25 +259,25 @@ def _read_16_bit_colour(path: Path) -> np.ndarray:
 def _from_16_bits(
     values: np.ndarray, channels: Channels, size: tuple[int, int], value_range: tuple[int, int]
 ) -> tuple[np.ndarray, int]:
-    """Of (1 or 3, height, width) values; colour becomes grey by the weights that Pillow has for 8 bits (ITU-R 601)."""
+    """`_pixels` of (1 or 3, height, width) values; colour becomes grey by Pillow's weights for 8 bits (ITU-R 601)."""
     low, high = value_range
     scaled = ((values.astype(np.float32) - low) * (255 / (high - low))).clip(0, 255)
     if channels == "grey" and len(scaled) == 3:
         scaled = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), scaled, 1)[None]
-    # Scaled as floats: Pillow resizes 16-bit integers with less care.
+    # Scaled as floats: Pillow resizes 16-bit integers less accurately.
     planes = [np.asarray(_fitted(Image.fromarray(plane), size)) for plane in scaled]
     pixels = np.stack(planes).round().clip(0, 255).astype(np.uint8)
     return np.broadcast_to(pixels, (1 if channels == "grey" else 3, *size)), int(values.max())
 
 
 def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The largest square in the middle, scaled to (height, width); an image that has this size as it is."""
+    """The largest square in the middle, scaled to (height, width); an image that has this size is unchanged."""
     height, width = size
     if image.size == (width, height):
         return image
     side = min(image.size)
     left, top = ((length - side) // 2 for length in image.size)
-    # Cropped first: scaling a part of an image takes in what is next to it.
+    # Cropped first: scaling a part of an image mixes in the pixels next to it.
     return image.crop((left, top, left + side, top + side)).resize((width, height), Image.Resampling.BILINEAR)
 
 

@@ -22,11 +22,11 @@ FEWEST_PER_CLASS = 2  # rows, on average: with fewer a column names rows rather 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table mean what.
+    """The meaning of the columns of a table.
 
     Attributes:
         attributes: one for each declared column, their classes still empty.
-        group: the column of what must stay on one side of the split, or "".
+        group: the column of groups that must stay on one side of the split, or "".
         split: the column that says "train" or "test", or "".
     """
 
@@ -57,7 +57,7 @@ class Labels:
     is_test: np.ndarray | None = None
 
     def examples(self, rows: np.ndarray, images: np.ndarray, names: Sequence[str]) -> Examples:
-        """What is known of some of the rows (bool, n), with their images or features and their names."""
+        """Some of the rows (bool, n), with their images or features and their names."""
         return Examples(
             images=images,
             values={name: column[rows] for name, column in self.values.items()},
@@ -71,7 +71,7 @@ def parse_columns(common: str, salient: str, group: str, split: str) -> Columns:
     """The meaning of columns, as the command line gives it.
 
     Args:
-        common: columns separated by commas, each with ":class" or ":real" behind its name, such as "sex,age:real". One
+        common: columns separated by commas, each with ":class" or ":real" after its name, such as "sex,age:real". One
             with neither is a class.
         salient: likewise.
         group: a column's name, or "".
@@ -107,14 +107,14 @@ def read_table(path: Path) -> pd.DataFrame:
         UserError: for a file that cannot be read, has no rows, or has a column twice.
     """
     try:
-        # header=None, because pandas would give a second column of the same name another one.
+        # header=None, because pandas would rename a second column of the same name.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None, compression=None)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); name a CSV file.") from error
     except ValueError as error:
         raise UserError(f"{path} cannot be read as a CSV file ({error}); save it as UTF-8 with commas.") from error
     table = table.apply(lambda column: column.str.strip())
-    # What spreadsheets leave behind the last column and below the last row.
+    # Drops what spreadsheets leave after the last column and below the last row.
     table = table.loc[(table != "").any(axis=1), (table != "").any(axis=0)]
     if table.empty:
         raise UserError(f"{path} is empty; save it as UTF-8 with a header and commas.")
@@ -140,7 +140,7 @@ def require(path: Path | str, table: pd.DataFrame, names: Sequence[str]) -> None
 def labels_of(
     path: Path | str, table: pd.DataFrame, columns: Columns, named: Sequence[str], background: np.ndarray
 ) -> Labels:
-    """Read the declared columns. Cells of salient attributes do not count in background rows.
+    """Read the declared columns. Cells of salient attributes are ignored in background rows.
 
     Args:
         path: of the table or tables, for messages.
@@ -150,7 +150,7 @@ def labels_of(
         background: bool (n,), which rows are background.
 
     Raises:
-        UserError: naming the first cell that is not as declared.
+        UserError: naming the first cell that does not fit the declaration.
     """
     require(path, table, columns.used)
     attributes, values = [], {}
@@ -197,7 +197,7 @@ def _read_class(
 
 
 def _natural(label: str) -> tuple[object, ...]:
-    """Numbers before text, by their value."""
+    """The key of an order with numbers, by value, before text."""
     return (0, float(label), label) if re.fullmatch(r"[+-]?\d{1,300}(\.\d+)?", label) else (1, label)
 
 

@@ -14,7 +14,7 @@ from cabench.errors import UserError
 
 
 def import_tables(background: Path, target: Path, output: Path, columns: Columns, drawn: Drawn) -> DatasetFile:
-    """Make a data set file of two CSV files, one row an example.
+    """Make a data set file of two CSV files, with one example per row.
 
     Columns that are declared are attributes, group and split; all others are features, which both files must have.
 
@@ -22,11 +22,11 @@ def import_tables(background: Path, target: Path, output: Path, columns: Columns
         background: CSV file with a header and one row for each background example.
         target: likewise; a column of a salient attribute may be missing from `background`.
         output: the file to write.
-        columns: what the columns mean that are no features.
-        drawn: how rows are held out, where no column says it.
+        columns: the meaning of the columns that are not features.
+        drawn: how rows are held out, unless a column says it.
 
     Raises:
-        UserError: for anything that is missing, no number, or does not go together; nothing is written then.
+        UserError: for anything that is missing, not a number or inconsistent; nothing is written then.
     """
     check_output(output)
     drawn.check()
@@ -43,7 +43,7 @@ def import_tables(background: Path, target: Path, output: Path, columns: Columns
             if name not in (*features, *columns.used):
                 raise UserError(f"{path} has a column {name!r} that {background} lacks; both need the same features.")
     if not features:
-        raise UserError(f"{background} has no columns beside those declared; there are no features.")
+        raise UserError(f"{background} has no columns besides those declared; there are no features.")
     names = [f"row {row + 1} of {path}" for path, table in tables.items() for row in range(len(table))]
     together = pd.concat(tables.values(), ignore_index=True)
     is_background = np.arange(len(together)) < len(tables[background])
@@ -68,7 +68,7 @@ def _numbers(table: pd.DataFrame, names: list[str]) -> np.ndarray:
     """float32 (n, d) of cells that are text.
 
     Raises:
-        UserError: naming the first cell that is no finite number.
+        UserError: naming the first cell that is not a finite number.
     """
     with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
         numbers: np.ndarray = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64).astype(np.float32)
@@ -77,6 +77,6 @@ def _numbers(table: pd.DataFrame, names: list[str]) -> np.ndarray:
         row, column = np.argwhere(wrong)[0]
         raise UserError(
             f"{table.columns[column]} of {names[row]} is {table.iloc[row, column]!r}; features are finite numbers, and "
-            "what is no feature is declared with --common, --salient, --group or --split."
+            "other columns are declared with --common, --salient, --group or --split."
         )
     return numbers

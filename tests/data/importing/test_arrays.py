@@ -196,7 +196,7 @@ WRONG = {
     ),
     "a long group": (lambda b, t: (replace(b, groups=["a" * 5000] * 40), t), r"group of background image 0 is 'aaaa"),
     "a name of two lines": (lambda b, t: (b, replace(t, names=["a\nb"] * 60)), r"name of target image 0 is 'a\\nb'"),
-    "a long name": (lambda b, t: (b, replace(t, names=["é" * 2049] * 60)), r"names are short texts"),
+    "a long name": (lambda b, t: (b, replace(t, names=["é" * 2049] * 60)), r"names are short, printable texts"),
     "empty group": (lambda b, t: (replace(b, groups=["a", ""] * 20), t), r"group of background image 1 is ''"),
     "huge code": (lambda b, t: (replace(b, values={"sex": np.full(40, 2**63, np.uint64)}), t), r"names no class"),
     "in both": (
