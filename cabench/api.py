@@ -22,7 +22,7 @@ from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike
 from cabench.experiment.estimate import estimate
 from cabench.experiment.measuring import measure
-from cabench.experiment.plan import resolve
+from cabench.experiment.plan import ready_file, resolve
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.record import Record
 from cabench.experiment.reevaluation import Reevaluation
@@ -112,7 +112,8 @@ def run(
     """Train and probe methods on data sets. Finished cells are not computed again.
 
     Args:
-        methods: names separated by commas, or a list of names, classes and constructed methods.
+        methods: names separated by commas, or a list of names, classes and constructed methods. Of an object, class and
+            configuration count: each cell makes its own from them.
         datasets: names or paths of .h5 files; empty for the profile's default.
         seeds: text such as "0-4", how many from 0, or a list of them; empty for the profile's default.
         profile: a profile's name, or the path of a .toml file.
@@ -130,10 +131,7 @@ def run(
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
     """
-    root = data_root or os.environ.get("CABENCH_DATA")
-    request = Request(
-        methods, datasets, seeds, profile, sets, device, precision, Path(root).absolute() if root else None, controls
-    )
+    request = Request(methods, datasets, seeds, profile, sets, device, precision, _root(data_root), controls)
     return run_request(request, Path(results), force, checkpoint_seconds, protocols, models)
 
 
@@ -200,7 +198,10 @@ def evaluate(train: Vectors, test: Vectors, attributes: Sequence[Attribute]) -> 
     """
     parts = train.encoded(attributes, "train"), test.encoded(attributes, "test")
     check_alike(*parts)
-    measured, _ = measure(*parts, attributes)
+    try:
+        measured, _ = measure(*parts, attributes)
+    except ValueError as error:
+        raise UserError(f"The vectors cannot be measured: {error}") from error
     table = score_table([*measured["scores"], *measured["unmeasured"]])
     table.attrs["separation_gap"] = measured["separation_gap"]
     return table
@@ -236,12 +237,13 @@ def score(
     Raises:
         UserError: for vectors that cannot be, and for a name or seed that is taken.
     """
+    read = load_profile(profile)
+    check_name(name, read)
     arrays = vectors if isinstance(vectors, Mapping) else read_vectors(Path(vectors))
-    check_name(name, load_profile(profile))
     file, label = _dataset(dataset, profile, sets, data_root)
     store = ResultsStore(Path(results).absolute())
     store.check_writable()
-    return score_vectors(arrays, file, label, name, seed, load_profile(profile), store, force)
+    return score_vectors(arrays, file, label, name, seed, read, store, force)
 
 
 def _dataset(
@@ -250,5 +252,10 @@ def _dataset(
     """A data set's file and its name in tables."""
     resolved, (label,) = ResolvedProfile.read(profile, sets).with_files([str(name)])
     resolved.check_overrides([label])
+    return ready_file(label, resolved.dataset(label), _root(data_root), make_reporter().say), label
+
+
+def _root(data_root: str | Path | None) -> Path | None:
+    """The folder of raw data, absolute, as methods may change the working folder."""
     root = data_root or os.environ.get("CABENCH_DATA")
-    return resolved.dataset(label).obtain(Path(root).absolute() if root else None), label
+    return Path(root).absolute() if root else None

@@ -87,11 +87,11 @@ def loadable_methods() -> list[type[ContrastiveAnalysisMethod]]:
     loaded = []
     for name in plugins("methods"):
         with suppress(UserError):
-            loaded.append(load_method(name))
+            loaded.append(method_class(name))
     return loaded
 
 
-def load_method(name: str) -> type[ContrastiveAnalysisMethod]:
+def method_class(name: str) -> type[ContrastiveAnalysisMethod]:
     """The class of a method.
 
     Raises:
@@ -102,11 +102,11 @@ def load_method(name: str) -> type[ContrastiveAnalysisMethod]:
     return cast("type[ContrastiveAnalysisMethod]", _load("methods", name, ContrastiveAnalysisMethod))
 
 
-def load_dataset(name: str) -> type[DatasetProvider]:
+def dataset_class(name: str) -> type[DatasetProvider]:
     """The class that provides a data set: a builder, or one that opens existing data.
 
     Raises:
-        UserError: as for `load_method`.
+        UserError: as for `method_class`.
     """
     from cabench.data.builder import DatasetProvider
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from cabench import discovery
+from cabench.data.dataset import DataForm
 from cabench.errors import UserError
 from cabench.files.atomic import replacing
 from cabench.files.json import parse_json
@@ -56,7 +57,12 @@ def load_method(path: str | Path, kind: type[ContrastiveAnalysisMethod] | None =
         UserError: when the file is missing or damaged, or was written by another version of the method.
     """
     path, meta, state = _read(Path(path))
-    kind = kind or discovery.load_method(meta["name"])
+    if kind is None and meta["name"] not in discovery.plugins("methods"):
+        raise UserError(
+            f"{path} holds the method {meta['name']!r}, which is not installed; give its class, as in "
+            "load_method(path, MyMethod) or `cabench encode --method mine.py`."
+        )
+    kind = kind or discovery.method_class(meta["name"])
     if kind.name != meta["name"]:
         raise UserError(f"{path} holds the method {meta['name']!r}, not {kind.name!r}; give the class that wrote it.")
     if kind.version != meta["version"]:
@@ -78,8 +84,8 @@ def saved_shape(path: str | Path) -> tuple[int, ...]:
     Raises:
         UserError: as `load_method`, for a missing or damaged file.
     """
-    _, meta, _ = _read(Path(path))
-    return meta.get("image_shape", ())
+    _, meta, state = _read(Path(path))
+    return meta.get("image_shape") or (DataForm.from_tensor(state["form"]).image_shape if "form" in state else ())
 
 
 def _read(path: Path) -> tuple[Path, _Saved, dict[str, Tensor]]:

@@ -13,7 +13,9 @@ from cabench.config import Settings
 from cabench.evaluation.vectors import Vectors
 from cabench.experiment.store import ResultsStore
 from cabench.methods.pca import PCA
+from cabench.report.comparison import takes_part
 from cabench.report.markdown import markdown
+from cabench.report.summary import sections
 
 SETS = ["planted.repeats=1"]
 
@@ -114,9 +116,25 @@ class Named(Mean):
     name = "sepclr"
 
 
+class Variant(Mean):
+    name = "sepclr_mmd"
+
+
+class Worded(Mean):
+    version = "1"
+
+
+class Plain(Mean):
+    Config = dict
+
+
 @pytest.mark.parametrize(
     ("methods", "words"),
     [
+        ([Variant], "'sepclr_mmd' is a variant of profile 'smoke'; rename the class"),
+        ([Worded], "needs a whole number as version and a Settings class"),
+        ([Plain], "needs a whole number as version and a Settings class"),
+        (["pca", PCA()], "Two of the methods are called 'pca'"),
         ([Lacking], "The method Lacking lacks version, encode, load_state_dict, state_dict"),
         ([3], "3 is no method; give a name, or a class or object of ContrastiveAnalysisMethod"),
         ([int], "is no method"),
@@ -131,10 +149,46 @@ def test_what_a_method_lacks_is_said_in_a_sentence(tmp_path: Path, methods, word
         run(methods, tmp_path)
 
 
-@pytest.mark.parametrize("seeds", [0, -1, "x", [1.5]])
+@pytest.mark.parametrize("seeds", [0, -1, "x", [1.5], 1.5, None])
 def test_seeds_that_are_none_are_refused(tmp_path: Path, seeds) -> None:
-    with pytest.raises(cabench.UserError, match="not understood"):
+    with pytest.raises(cabench.UserError, match=r"not understood|cannot be run"):
         run(["chance"], tmp_path, seeds=seeds)
+
+
+def test_one_class_one_path_and_numbers_of_numpy_will_do(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (200, 1, 8, 8), np.uint8)
+    cabench.write_arrays(tmp_path / "own.h5", cabench.Examples(images[:100]), cabench.Examples(images[100:]))
+    done = run(Mean, tmp_path / "runs", datasets=tmp_path / "own.h5", seeds=np.int64(1), sets=[])
+    assert labels(done) == ["mean"]
+
+
+class Told(Mean):
+    name = "told"
+    supervised = True
+
+
+def test_what_a_class_says_of_itself_is_kept_where_nobody_can_look_it_up(tmp_path: Path) -> None:
+    told, mean, pca = run([Told, Mean, "pca"], tmp_path).records
+    assert (told.method["supervised"], mean.method["supervised"]) == (True, False)
+    assert "supervised" not in pca.method
+    (section,) = sections([told, mean, pca])
+    assert {row.name for row in section.rows if takes_part(row)} == {"mean", "pca"}
+
+
+def test_of_a_class_that_is_not_installed_only_the_newest_version_is_current(tmp_path: Path) -> None:
+    records = [*run([Mean], tmp_path).records, *run([NewerMean], tmp_path).records]
+    (section,) = sections(records)
+    assert [(row.name, row.stale) for row in section.rows] == [("mean", False), ("mean", True)]
+    (section,) = sections(records, with_stale=True)
+    assert sorted(row.name for row in section.rows) == ["mean", "mean (version 1)"]
+
+
+def test_a_cell_of_a_class_is_loaded_with_the_class(tmp_path: Path) -> None:
+    (record,) = run([Mean], tmp_path).records
+    with pytest.raises(cabench.UserError, match=r"'mean', which is not installed; give its class"):
+        cabench.load_method(record.folder(tmp_path))
+    loaded = cabench.load_method(record.folder(tmp_path), Mean)
+    assert isinstance(loaded, Mean)
 
 
 def test_a_data_set_is_read_with_its_attributes_and_hash() -> None:
@@ -180,6 +234,11 @@ def test_arrays_that_do_not_go_together_are_refused() -> None:
         (Vectors(is_target.astype(int), {}, np.zeros((2, 2))), "wanted is bool"),
         (Vectors(is_target, {}), "There are no train vectors"),
         (Vectors(is_target, {"a": np.array([0.5, 1])}, np.zeros((2, 2))), "wanted are class indices"),
+        (
+            Vectors(is_target, {"a": np.array([7, 0])}, np.zeros((2, 2))),
+            "lie from 0 to 7; class indices of it are 0",
+        ),
+        (Vectors(is_target, {"a": np.array([0, 1])}, np.zeros((2, 2))), "cannot be measured: No attribute could be"),
     ):
         with pytest.raises(cabench.UserError, match=words):
             cabench.evaluate(vectors, vectors, [cabench.Attribute("a", "common", "class", ("x", "y"))])

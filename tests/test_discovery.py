@@ -12,7 +12,7 @@ import pytest
 import cabench
 from cabench import discovery
 from cabench.data.builder import DatasetBuilder
-from cabench.discovery import Kind, left_out, load_dataset, load_method, loadable_methods, plugins
+from cabench.discovery import Kind, dataset_class, left_out, loadable_methods, method_class, plugins
 from cabench.errors import UserError
 from cabench.method import ContrastiveAnalysisMethod
 
@@ -68,7 +68,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def load(kind: Kind, name: str) -> type[ContrastiveAnalysisMethod] | type[DatasetBuilder]:
-    return load_method(name) if kind == "methods" else load_dataset(name)
+    return method_class(name) if kind == "methods" else dataset_class(name)
 
 
 def files_of(kind: Kind) -> set[str]:
@@ -107,9 +107,9 @@ def test_each_has_a_summary_of_one_line(kind: Kind) -> None:
 
 def test_an_unknown_name_is_refused_with_the_closest_match() -> None:
     with pytest.raises(UserError, match="Unknown method 'seprcl'; did you mean 'sepclr'"):
-        load_method("seprcl")
+        method_class("seprcl")
     with pytest.raises(UserError, match="Unknown data set 'dsprite'; did you mean 'dsprites'"):
-        load_dataset("dsprite")
+        dataset_class("dsprite")
 
 
 @pytest.mark.parametrize(("kind", "code"), [("methods", METHOD), ("datasets", BUILDER)])
@@ -136,8 +136,8 @@ def test_one_package_may_bring_both_kinds(install: Install) -> None:
     install(
         code, "[cabench.methods]\ntheirs = their_package:Mine\n[cabench.datasets]\ntheir_data = their_package:MyData\n"
     )
-    assert issubclass(load_method("theirs"), ContrastiveAnalysisMethod)
-    assert issubclass(load_dataset("their_data"), DatasetBuilder)
+    assert issubclass(method_class("theirs"), ContrastiveAnalysisMethod)
+    assert issubclass(dataset_class("their_data"), DatasetBuilder)
     assert "theirs" not in plugins("datasets")
 
 
@@ -223,7 +223,7 @@ def test_listing_does_not_import_an_installed_package(install: Install) -> None:
 def test_a_package_that_cannot_be_imported_is_named(install: Install) -> None:
     install("import a_module_that_is_not_there", "[cabench.methods]\ntheirs = their_package:Mine\n")
     with pytest.raises(UserError, match=r"'theirs' .*their_package.* cannot be imported.*a_module_that_is_not_there"):
-        load_method("theirs")
+        method_class("theirs")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_package_that_cannot_be_imported_is_named(install: Install) -> None:
 def test_an_entry_point_without_the_class_it_promises_is_refused(install: Install, code: str, target: str) -> None:
     install(code, f"[cabench.methods]\ntheirs = {target}\n")
     with pytest.raises(UserError, match="their_package holds no ContrastiveAnalysisMethod called 'theirs'"):
-        load_method("theirs")
+        method_class("theirs")
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "..", "x" * 101])
@@ -255,10 +255,10 @@ def test_a_name_that_could_lead_out_of_a_folder_is_left_out(install: Install, na
 def test_whatever_a_package_raises_when_it_is_imported_is_told(install: Install, raised: str) -> None:
     install(f"raise {raised}", "[cabench.methods]\ntheirs = their_package:Mine\n")
     with pytest.raises(UserError, match=r"'theirs' .* cannot be imported: (RuntimeError: broken|SystemExit: 3)\."):
-        load_method("theirs")
+        method_class("theirs")
 
 
 def test_a_package_that_is_no_python_is_named(install: Install) -> None:
     install("def (", "[cabench.methods]\ntheirs = their_package\n")
     with pytest.raises(UserError, match=r"'theirs' .* cannot be imported"):
-        load_method("theirs")
+        method_class("theirs")

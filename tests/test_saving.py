@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from cabench.discovery import load_method as kind_of
+from cabench.discovery import method_class as kind_of
 from cabench.errors import UserError
 from cabench.methods.pca import PCA
 from cabench.saving import load_method, save_method
@@ -38,7 +38,7 @@ def test_a_method_comes_back(tmp_path: Path) -> None:
     ("meta", "message"),
     [
         ({**META, "name": ["pca"]}, "name: "),
-        ({**META, "name": "../pca"}, "Unknown method"),
+        ({**META, "name": "../pca"}, "which is not installed"),
         ({**META, "version": "2"}, "version: "),
         ({**META, "config": None}, "config: "),
         ({**META, "config": {"components": 0}}, "must be at least 1"),

@@ -30,12 +30,12 @@ def import_libraries() -> None:
 
     import cabench.experiment.reevaluation
     import cabench.experiment.runner  # noqa: F401
-    from cabench.discovery import load_dataset, load_method, plugins
+    from cabench.discovery import dataset_class, method_class, plugins
 
     for name in plugins("methods"):
-        load_method(name)
+        method_class(name)
     for name in plugins("datasets"):
-        load_dataset(name)
+        dataset_class(name)
     for name in list(sys.modules):
         if name.partition(".")[0] == "cabench":
             del sys.modules[name]

@@ -52,9 +52,13 @@ def encode(
         Path | None, typer.Option(help="Folder of images, or .h5 data set. Default: the vectors that the cell keeps.")
     ] = None,
     value_range: ValueRange = None,
+    method: Annotated[
+        str, typer.Option(help="Python file of the method's class, such as mine.py, where it is not installed.")
+    ] = "",
     device: Device = "auto",
 ) -> None:
     """Write the vectors of images under a cell's fitted method, with the images' names."""
+    from cabench.conformance.subject import class_in_file
     from cabench.data.file import DatasetFile
     from cabench.data.importing.images import FULL_RANGE
     from cabench.errors import UserError
@@ -66,13 +70,20 @@ def encode(
     if images is None:
         if not cell.is_dir():
             raise UserError(f"{cell} is no folder of a cell; name one, or give --images with a fitted method.")
+        if value_range or method or device != "auto":
+            raise UserError("--range, --method and --device are for new images; name them with --images.")
         encoded = stored_vectors(cell / "representations.h5")
     else:
-        method, shape, where = load_method(cell), saved_shape(cell), resolve_device(device)
+        kind = class_in_file(method) if method else None
+        fitted, shape, where = load_method(cell, kind), saved_shape(cell), resolve_device(device)
+        if not shape:
+            raise UserError(f"{cell} does not say what shape of images it was fitted on; name the folder of a cell.")
         if images.suffix == ".h5":
-            encoded = encode_file(method, shape, DatasetFile.open_from_elsewhere(images), where)
+            if value_range:
+                raise UserError("--range is for folders of 16-bit images; leave it out with a data set file.")
+            encoded = encode_file(fitted, shape, DatasetFile.open_from_elsewhere(images), where)
         else:
-            encoded = encode_folder(method, shape, images, value_range or FULL_RANGE, where)
+            encoded = encode_folder(fitted, shape, images, value_range or FULL_RANGE, where)
     write_encoded(encoded, output)
     sizes = " and ".join(f"{vectors.shape[1]} {space}" for space, vectors in encoded.spaces.items())
     typer.echo(printable(f"{output}: {len(encoded.rows['name']):,} rows with {sizes} columns"))

@@ -73,7 +73,7 @@ def load_subject(method: MethodLike, sets: Sequence[str] = ()) -> Subject:
         UserError: for an unknown method, one that lacks something, and one that does not take the data set.
     """
     if isinstance(method, str):
-        method = _class_in_file(method) or method
+        method = class_in_file(method) or method
     name = method if isinstance(method, str) else check_given(method)
     resolved = ResolvedProfile.read("smoke", sets, [name])
     if not isinstance(method, str):
@@ -91,7 +91,7 @@ def context(**changes: object) -> FitContext:
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def _class_in_file(text: str) -> type[ContrastiveAnalysisMethod] | None:
+def class_in_file(text: str) -> type[ContrastiveAnalysisMethod] | None:
     """The class that "mine.py" or "mine.py:MyMethod" stands for; None for a text that names no Python file.
 
     Without a class name it is the one subclass of `ContrastiveAnalysisMethod` that the file defines.

@@ -1,4 +1,4 @@
-"""Scores: what a metric gives, where in the grid it stands, and what stands in its place where it has no meaning."""
+"""Scores: what a metric gives, where in the grid it stands, and the reason in its place where there is none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _nothing_else = with_config(ConfigDict(extra="forbid"))
 
 
 class NotMeasurableError(ValueError):
-    """A metric has no meaning on the rows that it was given. The message says why, as a clause."""
+    """A metric cannot be taken of the rows that it was given. The message says why, as a clause."""
 
 
 class Measurement(NamedTuple):
@@ -80,7 +80,7 @@ class Score:
 @_nothing_else
 @dataclass(frozen=True)
 class Unmeasured:
-    """A score that has no meaning on these images.
+    """A score that cannot be taken of these images.
 
     Attributes:
         space: as in `Score`.
@@ -113,7 +113,7 @@ class Scoring:
 
     Attributes:
         scores: what was measured.
-        unmeasured: what has no meaning on these images.
+        unmeasured: what cannot be measured on these images.
     """
 
     scores: list[Score] = field(default_factory=list)

@@ -82,7 +82,7 @@ def _vectors(name: str, array: np.ndarray, rows: int) -> np.ndarray:
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
         row = int((~np.isfinite(array)).any(axis=1).argmax())
-        raise UserError(f"{name} holds a value in row {row} that is no finite float32 number; mend the encoder.")
+        raise UserError(f"{name} holds a value in row {row} that is no finite float32 number; check the encoder.")
     return array
 
 
@@ -97,5 +97,10 @@ def _values(values: Mapping[str, np.ndarray], attribute: Attribute, split: str, 
         raise UserError(
             f"The {split} values of {attribute.name!r} are {column.dtype} of shape {column.shape}; wanted are {kind} "
             f"of shape ({rows},)."
+        )
+    if attribute.kind == "class" and len(column) and not -1 <= column.min() <= column.max() < len(attribute.classes):
+        raise UserError(
+            f"The {split} values of {attribute.name!r} lie from {column.min()} to {column.max()}; class indices of it "
+            f"are 0 to {len(attribute.classes) - 1}, and -1 where it is undefined."
         )
     return column.astype(undefined.dtype)

@@ -26,7 +26,8 @@ _and_more = with_config(ConfigDict(extra="allow"))
 class MethodEntry(TypedDict):
     """The method of a cell. The label is the name that was asked for: a variant's, or the method's own.
 
-    The origin "vectors" says that no method was run here: its vectors were brought from elsewhere.
+    The origin "vectors" says that no method was run here: its vectors were brought from elsewhere. A class that was
+    handed over in Python also says whether it learns and is supervised, as nobody can look that up later.
     """
 
     name: str
@@ -34,6 +35,8 @@ class MethodEntry(TypedDict):
     version: int
     config: dict[str, Any]
     origin: NotRequired[Literal["vectors"]]
+    learns: NotRequired[bool]
+    supervised: NotRequired[bool]
 
 
 @_and_more
@@ -111,10 +114,19 @@ class Identity:
 
     @property
     def computation(self) -> str:
-        """A text that is equal for cells that differ in nothing but their seed."""
-        return canonical_json(
-            [self.method, self.evaluation, self.dataset["content_sha256"], self.dataset["builder_version"]]
-        )
+        """A text that is equal for cells that differ in nothing but their seed.
+
+        The configuration of vectors from elsewhere is their fingerprint, which differs with every seed.
+        """
+        method: list[object] = [self.method["name"], self.method["label"], self.method["version"]]
+        method += [] if self.method.get("origin") == "vectors" else [self.method["config"]]
+        dataset = [self.dataset["content_sha256"], self.dataset["builder_version"]]
+        return canonical_json([method, self.evaluation, dataset])
+
+    def is_same_but_for_its_method(self, other: Identity) -> bool:
+        """Whether two cells stand under the same labels, seed and profile, on the same data, and differ otherwise."""
+        same_data = self.dataset["content_sha256"] == other.dataset["content_sha256"]
+        return same_data and self._place == other._place and self.key != other.key
 
     @property
     def versions(self) -> tuple[int, int, EvaluationEntry]:
@@ -128,8 +140,8 @@ class Identity:
     def is_stale(self) -> bool:
         """Whether the installed versions differ. What is not installed cannot make a cell stale."""
         try:
-            method = discovery.load_method(self.method["name"])
-            builder = discovery.load_dataset(self.dataset["name"])
+            method = discovery.method_class(self.method["name"])
+            builder = discovery.dataset_class(self.dataset["name"])
         except UserError:
             return self.evaluation != current_evaluation()
         return self.versions != (method.version, builder.version, current_evaluation())
@@ -141,7 +153,15 @@ class Identity:
 
 def method_entry(method: ContrastiveAnalysisMethod, label: str) -> MethodEntry:
     """What an identity holds of a configured method."""
-    return {"name": method.name, "label": label, "version": method.version, "config": method.config.to_dict()}
+    entry: MethodEntry = {
+        "name": method.name,
+        "label": label,
+        "version": method.version,
+        "config": method.config.to_dict(),
+    }
+    if method.name not in discovery.plugins("methods"):
+        entry |= {"learns": method.learns, "supervised": method.supervised}
+    return entry
 
 
 def identify(

@@ -6,10 +6,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from cabench.data.dataset import SPACES, Attribute
+from cabench.data.dataset import Attribute, ContrastiveDataset
+from cabench.data.file import DatasetFile
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.evaluate import evaluate
 from cabench.evaluation.probe_scores import separation_gap
+from cabench.experiment.identity import Identity
+from cabench.experiment.store import ResultsStore
+from cabench.method import ContrastiveAnalysisMethod
+from cabench.pictures.cell_picture import cell_picture
+from cabench.pictures.maps import maps
 
 
 def measure(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute]) -> tuple[dict[str, Any], float]:
@@ -25,10 +31,43 @@ def measure(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attrib
         where one space is missing.
 
     Raises:
-        ValueError: when a vector is not finite.
+        ValueError: when a vector is not finite, or nothing can be probed.
     """
     started = time.monotonic()
     measured = evaluate(train, test, attributes)
-    both = all(space in test.target.spaces for space in SPACES)
-    gap = separation_gap(measured.scores) if both else None
-    return {**measured._asdict(), "separation_gap": gap}, time.monotonic() - started
+    fields = {**measured._asdict(), "separation_gap": separation_gap(measured.scores)}
+    return fields, time.monotonic() - started
+
+
+def keep_and_measure(
+    store: ResultsStore,
+    cell: Identity,
+    data: DatasetFile,
+    images: ContrastiveDataset,
+    train: EncodedSplit,
+    test: EncodedSplit,
+    method: ContrastiveAnalysisMethod | None = None,
+) -> tuple[dict[str, Any], float]:
+    """Write a cell's vectors, with the names of their rows, then measure them and write its picture and maps.
+
+    Args:
+        store: the results folder.
+        cell: whose vectors they are; its lock is held.
+        data: the data set.
+        images: its test split.
+        train: vectors of the training split.
+        test: vectors of the test split.
+        method: fitted; None for vectors from elsewhere.
+
+    Returns:
+        As `measure`.
+
+    Raises:
+        ValueError: as `measure`.
+        StorageError: when the cell's folder was removed meanwhile, or cannot be written to.
+    """
+    store.check_present(cell)
+    store.write_representations(cell, train, test, data.read_all_rows())
+    measured = measure(train, test, data.info.attributes)
+    store.write_pictures(cell, cell_picture(images, test, method), maps(test, data.info.attributes))
+    return measured

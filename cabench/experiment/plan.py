@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -51,16 +52,9 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
         UserError: for anything in the request that does not exist, is not allowed or does not fit together.
     """
     outline = _outline(request)
-    files = {}
+    files: dict[str, DatasetFile] = {}
     for label, dataset in outline.datasets.items():
-        file = dataset.find(request.data_root)
-        if file is None:
-            say(f"Building data set {label}")
-            file = dataset.obtain(request.data_root)
-        file.check_content()
-        for note in file.info.notes:
-            say(f"Note on {label}: {note}")
-        files[label] = file
+        files[label] = ready_file(label, dataset, request.data_root, say)
     cells: list[Cell] = []
     for label, file in files.items():
         found, left_out = outline.cells(label, file)
@@ -68,6 +62,28 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
         for method, reason in left_out.items():
             say(f"Left out on {label}: {method} ({reason})")
     return Experiment(outline.device, cells)
+
+
+def ready_file(label: str, dataset: DatasetProvider, root: Path | None, say: Callable[[str], None]) -> DatasetFile:
+    """The file of a data set, built where it is not in the cache, with its content checked.
+
+    Args:
+        label: what messages call it.
+        dataset: what gives it.
+        root: folder of raw data; None for downloads.
+        say: told of a build, and of the builder's notes.
+
+    Raises:
+        UserError: when it cannot be built or is damaged.
+    """
+    file = dataset.find(root)
+    if file is None:
+        say(f"Building data set {label}")
+        file = dataset.obtain(root)
+    file.check_content()
+    for note in file.info.notes:
+        say(f"Note on {label}: {note}")
+    return file
 
 
 class Survey(NamedTuple):
@@ -175,9 +191,11 @@ def _outline(request: Request) -> _Outline:
     for method in name_list("method", request.methods):
         label = method if isinstance(method, str) else check_given(method)
         if not isinstance(method, str):
-            if label in given:
-                raise UserError(f"Two of the methods are called {label!r}; run them one after the other.")
+            if label in resolved.profile.method_variants:
+                raise UserError(f"{label!r} is a variant of profile {resolved.profile.name!r}; rename the class.")
             given[label] = method
+        if label in asked and label in given:
+            raise UserError(f"Two of the methods are called {label!r}; run them one after the other.")
         asked.append(label)
     asked += defaults.get("controls", []) if request.controls else []
     every = sorted(discovery.plugins("methods")) if ALL in asked else []

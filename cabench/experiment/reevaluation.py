@@ -79,7 +79,7 @@ class Reevaluation:
 
     def _dataset(self, record: Record) -> DatasetFile:
         """The data set that a record was computed on."""
-        provider = discovery.load_dataset(record.dataset["name"])
+        provider = discovery.dataset_class(record.dataset["name"])
         file = provider(provider.Config.from_mapping(record.dataset["config"])).obtain(self.data_root)
         if file.info.content_sha256 != record.dataset["content_sha256"]:
             raise UserError("its data set would be built differently today; the cell must be computed again.")
@@ -112,7 +112,7 @@ class Reevaluation:
         added = {name: protocol_scores(name, file.info.name, train, test, attributes) for name in names}
         renewed = replace(renewed, protocols={**renewed.protocols, **added})
         pictures = None if self.store.has_pictures(record) else cell_picture(file.read("test"), test)
-        self.store.write_views(record, pictures, maps(test, attributes))
+        self.store.write_pictures(record, pictures, maps(test, attributes))
         # The record comes last: once it is there, nothing would make a file that is missing beside it.
         if renewed.key != record.key:
             self.store.move(record, renewed)

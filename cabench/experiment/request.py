@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from cabench import discovery
-from cabench.config import parse_value
+from cabench.config import Settings, parse_value
 from cabench.data.builder import DatasetProvider
 from cabench.data.dataset import DatasetInfo
 from cabench.data.file import DatasetFile
@@ -95,7 +96,7 @@ class ResolvedProfile:
         """
         name, fields = self.profile.dataset_fields(label)
         _check_label("data set", label, name, self.profile.dataset_variants, discovery.plugins("datasets"))
-        provider = discovery.load_dataset(name)
+        provider = discovery.dataset_class(name)
         return provider(provider.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
 
     def method(self, label: str, dataset_label: str) -> ContrastiveAnalysisMethod:
@@ -107,11 +108,10 @@ class ResolvedProfile:
             UserError: for an unknown name, field or value, and for a method that cannot be constructed.
         """
         name, fields = self.profile.method_fields(label, dataset_label)
-        given = self.given.get(name)
+        given = self.given.get(label)
         if given is None:
-            known = {**discovery.plugins("methods"), **self.given}
-            _check_label("method", label, name, self.profile.method_variants, known)
-            given = discovery.load_method(name)
+            _check_label("method", label, name, self.profile.method_variants, discovery.plugins("methods"))
+            given = discovery.method_class(name)
         if isinstance(given, ContrastiveAnalysisMethod):
             kind, fields = type(given), given.config.to_dict()
         else:
@@ -182,12 +182,16 @@ def seed_list(seeds: str | int | Sequence[int]) -> list[int]:
     """The seeds that are asked for as text, as a number of seeds from 0, or as a list.
 
     Raises:
-        UserError: as `parse_seeds`.
+        UserError: as `parse_seeds`, and for a number below 1.
     """
     if isinstance(seeds, str):
         return parse_seeds(seeds)
-    if isinstance(seeds, int):
-        return parse_seeds(f"0-{seeds - 1}")
+    if isinstance(seeds, Integral):
+        if seeds < 1:
+            raise UserError(f"{seeds} seeds cannot be run; ask for one or more.")
+        return parse_seeds(f"0-{int(seeds) - 1}")
+    if not isinstance(seeds, Iterable):
+        raise UserError(f"Seeds {seeds!r} are not understood; give how many, a list, or text such as 0-4.")
     return parse_seeds(",".join(map(str, seeds)))
 
 
@@ -211,14 +215,17 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     return overrides
 
 
-def name_list(kind: str, names: str | Sequence[object]) -> list[Any]:
-    """Names separated by commas, or a list of them; paths become text.
+def name_list(kind: str, names: object) -> list[Any]:
+    """Names separated by commas, a list of them, or one of another kind; paths become text.
 
     Raises:
         UserError: where there is none.
     """
-    found = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-    found = [str(name) if isinstance(name, Path) else name for name in found if name != ""]
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")]
+    elif not isinstance(names, Iterable):  # one class, one object
+        names = [names]
+    found = [str(name) if isinstance(name, Path) else name for name in names if name != ""]
     if not found:
         raise UserError(f"No {kind} was named; write names separated by commas.")
     return found
@@ -255,10 +262,12 @@ def check_given(method: object) -> str:
         lacking += sorted(kind.__abstractmethods__)
     if lacking:
         raise UserError(f"The method {kind.__name__} lacks {', '.join(lacking)}; add what is missing to the class.")
+    if not (isinstance(kind.version, int) and isinstance(kind.Config, type) and issubclass(kind.Config, Settings)):
+        raise UserError(f"The method {kind.__name__} needs a whole number as version and a Settings class as Config.")
     name = kind.name
     if not isinstance(name, str) or not is_name(name) or name == ALL:
         raise UserError(f"The method {kind.__name__} is called {name!r}; use letters, digits, _ and - in its name.")
-    if name in discovery.plugins("methods") and discovery.load_method(name) is not kind:
+    if name in discovery.plugins("methods") and discovery.method_class(name) is not kind:
         raise UserError(f"The name {name!r} of {kind.__name__} belongs to an installed method; give it another name.")
     return name
 
@@ -298,7 +307,7 @@ def _blaming(label: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(
-            f"Method {label!r} cannot be used ({type(error).__name__}: {error}); mend its code or leave it out."
+            f"Method {label!r} cannot be used ({type(error).__name__}: {error}); correct its code or leave it out."
         ) from error
 
 

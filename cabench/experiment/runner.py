@@ -20,7 +20,7 @@ from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.cell import Cell
 from cabench.experiment.encoding import encode_images
 from cabench.experiment.identity import Identity
-from cabench.experiment.measuring import measure
+from cabench.experiment.measuring import keep_and_measure
 from cabench.experiment.progress import RunReporter
 from cabench.experiment.provenance import now, peak_memory_gib, provenance
 from cabench.experiment.record import ErrorEntry, Record
@@ -30,8 +30,6 @@ from cabench.files.names import printable
 from cabench.hardening.deaths import MOST_DEATHS, ProcessDiedError, deaths_at, describe_deaths, noting_death
 from cabench.hardening.journal import Journal
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.pictures.cell_picture import cell_picture
-from cabench.pictures.maps import maps
 from cabench.saving import MODEL, save_method
 
 
@@ -200,12 +198,9 @@ class Runner:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
         test = cell.data.read("test")
-        encoded_train, encoded_test = self._encode(method, train), self._encode(method, test)
-        self.store.check_present(identity)
-        self.store.write_representations(identity, encoded_train, encoded_test, cell.data.read_all_rows())
+        vectors = self._encode(method, train), self._encode(method, test)
+        measured, probe_s = keep_and_measure(self.store, identity, cell.data, test, *vectors, method=method)
         self._keep(method, identity, info)
-        measured, probe_s = measure(encoded_train, encoded_test, info.attributes)
-        self.store.write_views(identity, cell_picture(test, encoded_test, method), maps(encoded_test, info.attributes))
         return attempt.succeeded(measured, probe_s, method.parameter_count())
 
     def _keep(self, method: ContrastiveAnalysisMethod, cell: Identity, info: DatasetInfo) -> None:

@@ -277,7 +277,7 @@ class ResultsStore:
             raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
         return train, test
 
-    def write_views(self, cell: Identity, pictures: Image.Image | None, maps: Mapping[str, object]) -> None:
+    def write_pictures(self, cell: Identity, pictures: Image.Image | None, maps: Mapping[str, object]) -> None:
         """Write what can be looked at: a grid of pictures, where one is given, and maps of both spaces."""
         folder = cell.folder(self.folder)
         if pictures is not None:

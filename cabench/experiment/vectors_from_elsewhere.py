@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import Timeout
 
 from cabench import discovery
 from cabench.data.dataset import SPACES
@@ -19,13 +20,12 @@ from cabench.errors import UserError, unknown
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.vectors import Vectors, check_alike
 from cabench.experiment.identity import Identity, MethodEntry, identify
-from cabench.experiment.measuring import measure
+from cabench.experiment.measuring import keep_and_measure
 from cabench.experiment.provenance import now, provenance
 from cabench.experiment.record import Record
+from cabench.experiment.request import ALL, parse_seeds
 from cabench.experiment.store import ResultsStore
 from cabench.files.names import is_name
-from cabench.pictures.cell_picture import cell_picture
-from cabench.pictures.maps import maps
 from cabench.profiles import Profile
 
 CONTENT = "content_sha256"
@@ -94,23 +94,31 @@ def score_vectors(
     Raises:
         UserError: for vectors or a name that cannot be, and where a record of other vectors is in the place.
     """
-    check_name(name, profile)
-    if seed < 0:
-        raise UserError(f"Seed {seed} is not allowed; it is a whole number from 0.")
+    parse_seeds(str(seed))
     train, test = encoded(vectors, data)
-    entry: MethodEntry = {"name": name, "label": name, "version": 1, "config": {}, "origin": "vectors"}
+    entry: MethodEntry = {
+        "name": name,
+        "label": name,
+        "version": 1,
+        "config": {"vectors_sha256": _fingerprint(vectors)},
+        "origin": "vectors",
+    }
     cell = identify(entry, data.info, dataset_label, profile.name, seed, "fp32")
-    fingerprint = _fingerprint(vectors)
-    with store.lock(cell):
-        if store.state(cell) == "done" and not force:
-            record = store.load(cell)
-            if record.provenance.get("vectors_sha256") != fingerprint:
+    try:
+        with store.lock(cell):
+            if store.state(cell) == "done":
+                return store.load(cell)
+            others = [other for other in store.readable_records()[0] if other.is_same_but_for_its_method(cell)]
+            if others and not force:
                 raise UserError(
                     f"{cell.title} has a record of other vectors; choose another name or seed, or use --force."
                 )
+            record = _record(cell, train, test, data, store)
+            for other in others:
+                store.clear(other)
             return record
-        store.clear(cell)
-        return _record(cell, train, test, data, store, fingerprint)
+    except Timeout as error:
+        raise UserError(f"Another process is scoring {cell.title}; try again when it has ended.") from error
 
 
 def check_name(name: str, profile: Profile) -> None:
@@ -119,24 +127,20 @@ def check_name(name: str, profile: Profile) -> None:
     Raises:
         UserError: saying which name to choose.
     """
-    if not is_name(name):
+    if not is_name(name) or name == ALL:
         raise UserError(f"{name!r} cannot be a name in tables; use letters, digits, _ and -.")
     if name in discovery.plugins("methods") or name in profile.method_variants:
         raise UserError(f"{name!r} is the name of a method here; choose another for vectors from elsewhere.")
 
 
-def _record(
-    cell: Identity, train: EncodedSplit, test: EncodedSplit, data: DatasetFile, store: ResultsStore, fingerprint: str
-) -> Record:
+def _record(cell: Identity, train: EncodedSplit, test: EncodedSplit, data: DatasetFile, store: ResultsStore) -> Record:
     started = now()
-    measured, probe_s = measure(train, test, data.info.attributes)
-    store.write_representations(cell, train, test, data.read_all_rows())
-    store.write_views(cell, cell_picture(data.read("test"), test), maps(test, data.info.attributes))
+    measured, probe_s = keep_and_measure(store, cell, data, data.read("test"), train, test)
     record = Record.of(
         cell,
         "ok",
         cost={"train_s": 0.0, "probe_s": probe_s, "images_seen": 0, "parameters": 0},
-        provenance={**provenance(torch.device("cpu"), started), "vectors_sha256": fingerprint},
+        provenance=provenance(torch.device("cpu"), started),
         error=None,
         **measured,
     )
@@ -154,7 +158,7 @@ def _check_content(vectors: Mapping[str, np.ndarray], data: DatasetFile) -> None
     given = str(np.asarray(vectors[CONTENT]).item()) if np.asarray(vectors[CONTENT]).size == 1 else ""
     if given != wanted:
         raise UserError(
-            f"The vectors are of data with the content {given[:8] or 'that no hash names'}, but {data.info.name} here "
+            f"The vectors are of data with the content {given[:8] or 'of no hash'}, but {data.info.name} here "
             f"has {wanted[:8]}; encode the images that `cabench.load_dataset` gives with this profile and these fields."
         )
 

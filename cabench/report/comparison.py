@@ -1,7 +1,7 @@
 """Which differences between methods are real, and so what tables set in bold: paired tests over seeds, and ranks.
 
 Methods that learn and are not told the attributes take part; controls that learn nothing and methods that are taught
-the answers are yardsticks, shown beside them. For each quantity every two methods are compared by a two-sided paired
+the attributes are yardsticks, shown beside them. For each quantity every two methods are compared by a two-sided paired
 t-test, as the same seed gives both the same draws of images. The p-values of all pairs are corrected for their number
 (Holm, Scandinavian Journal of Statistics 1979), and those of the pairs with the best method are read off. Correcting
 these alone would not hold the level, as which method is best was found on the same data: of ten equal methods, one or
@@ -89,10 +89,11 @@ def takes_part(row: Row) -> bool:
     """Whether a row is compared: current records of a method that learns and is not told the attributes."""
     if not row.records or row.stale:
         return False
+    entry = row.records[0].method
     try:
-        method = discovery.load_method(row.records[0].method["name"])
-    except UserError:
-        return True  # of a package that is not installed here
+        method = discovery.method_class(entry["name"])
+    except UserError:  # handed over in Python, from elsewhere, or of a package that is not installed here
+        return entry.get("learns", True) and not entry.get("supervised", False)
     return method.learns and not method.supervised
 
 

@@ -117,7 +117,7 @@ def _marks(section: Section) -> list[str]:
 
 
 def _unmeasured(section: Section) -> list[str]:
-    """What has no meaning on this data, once for all records that say the same."""
+    """What could not be measured, once for all records that say the same."""
     found: dict[tuple[str, str, str, str], set[str]] = {}
     for row in section.rows:
         for record in row.records:

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from scipy import stats
 
+from cabench import discovery
 from cabench.data.dataset import Space
 from cabench.errors import unknown
 from cabench.evaluation.probe_scores import MAIN_METRICS
@@ -197,7 +198,7 @@ def _section(records: Sequence[Record], with_stale: bool) -> Section:
     for same_label in grouped(records, lambda r: r.method["label"]).values():
         groups = list(grouped(same_label, lambda record: record.computation).values())
         for group in groups:
-            older = group[0].is_stale()
+            older = _is_older(group[0], same_label)
             stale = group[0].evaluation != newest if with_stale else older
             rows.append(_row(group, _name(group[0], groups, with_stale and older), stale))
     rows.sort(key=_rank)
@@ -211,6 +212,13 @@ def _section(records: Sequence[Record], with_stale: bool) -> Section:
         rows=tuple(rows),
         with_stale=with_stale,
     )
+
+
+def _is_older(record: Record, siblings: Sequence[Record]) -> bool:
+    """Whether a record is stale, or of an older version than another of a method that is not installed."""
+    versions = [other.method["version"] for other in siblings]
+    installed = record.method["name"] in discovery.plugins("methods")
+    return record.is_stale() or (not installed and record.method["version"] < max(versions))
 
 
 def _row(records: Sequence[Record], name: str, stale: bool) -> Row:
@@ -231,7 +239,7 @@ def _name(record: Record, siblings: Sequence[Sequence[Record]], with_versions: b
     And, where it is asked for, the versions: the method's, and the others as far as rows differ in them.
     """
     others = [group[0] for group in siblings]
-    settings = record.method["config"].items()
+    settings = () if record.method.get("origin") == "vectors" else record.method["config"].items()
     told = [f"{name}={value}" for name, value in settings if any(o.method["config"].get(name) != value for o in others)]
     if with_versions:
         versions = _versions(record).items()

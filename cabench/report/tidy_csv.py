@@ -17,9 +17,9 @@ from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
 from cabench.files.names import inert
 
-_CELL = ("dataset", "method", "origin", "profile", "precision", "seed", "key", "status", "separation_gap")
+_CELL = ("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap")
 _SCORE = tuple(item.name for item in dataclasses.fields(Score))
-_COLUMNS = (*_CELL, "protocol", *_SCORE, "reason")
+_COLUMNS = (*_CELL, "protocol", *_SCORE, "reason", "origin")
 
 
 def tidy_csv(records: Sequence[Record], with_stale: bool = False) -> str:
@@ -40,7 +40,6 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
         cell = (
             record.dataset["label"],
             record.method["label"] + (f" (version {version})" if with_stale and record.is_stale() else ""),
-            "vectors" if record.from_vectors else "",
             record.profile,
             record.precision,
             record.seed,
@@ -48,7 +47,7 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
             record.status,
             record.separation_gap,
         )
-        named = dict(zip(_CELL, cell, strict=True))
+        named = {**dict(zip(_CELL, cell, strict=True)), "origin": "vectors" if record.from_vectors else ""}
         items: list[Score | Unmeasured] = [*record.scores, *record.unmeasured]
         rows += [{**named, **dataclasses.asdict(item)} for item in items] or [_failed(named, record)]
         rows += [

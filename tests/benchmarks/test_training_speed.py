@@ -7,12 +7,12 @@ import torch
 
 from cabench.conformance import context
 from cabench.data.dataset import Population, as_float
-from cabench.discovery import load_method, plugins
+from cabench.discovery import method_class, plugins
 from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 from cabench.training import Batch, GradientTrainedMethod
 
-TRAINED = [name for name in plugins("methods") if issubclass(load_method(name), GradientTrainedMethod)]
+TRAINED = [name for name in plugins("methods") if issubclass(method_class(name), GradientTrainedMethod)]
 
 
 def batch(population: Population, rows: int) -> Batch:

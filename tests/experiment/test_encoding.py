@@ -142,14 +142,17 @@ def test_a_method_that_cannot_be_saved_loses_nothing_else(data, tmp_path, monkey
         (("{cell}", "--output", "x.txt"), "must end in .csv or .npz"),
         (("{cell}", "--images", "nowhere", "--output", "x.csv"), "nowhere is not a folder"),
         (("{cell}", "--images", "nowhere.h5", "--output", "x.csv"), "no data set file nowhere.h5"),
+        (("{cell}", "--range", "0", "9", "--output", "x.csv"), "are for new images; name them with --images"),
+        (("{cell}", "--images", "{data}", "--range", "0", "9", "--output", "x.csv"), "--range is for folders"),
         (("nowhere", "--output", "x.csv"), "nowhere is no folder of a cell"),
         ((".", "--output", "x.csv"), "is not the folder of a finished cell"),
         ((".", "--images", "{pictures}", "--output", "x.csv"), "keeps no fitted method"),
         (("{cell}", "--images", "{pictures}", "--output", "none/x.csv", "--device", "gpu"), "Unknown device 'gpu'"),
     ],
 )
-def test_what_cannot_be_encoded_is_said_in_a_sentence(cell, pictures, cabench_here, arguments, words) -> None:
-    said = cabench_here("encode", *(text.format(cell=cell, pictures=pictures / "ill") for text in arguments))
+def test_what_cannot_be_encoded_is_said_in_a_sentence(cell, pictures, data, cabench_here, arguments, words) -> None:
+    places = {"cell": cell, "pictures": pictures / "ill", "data": data}
+    said = cabench_here("encode", *(text.format(**places) for text in arguments))
     assert said.returncode == 2
     assert words in said.stderr
     assert said.stderr.count("\n") == 1

@@ -15,6 +15,8 @@ from cabench.data.dataset import SPACES
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
+from cabench.methods.pca import PCA
+from cabench.report.summary import sections
 
 Arrays = dict[str, np.ndarray]
 POPULATIONS = ("background", "target")
@@ -65,14 +67,29 @@ def test_a_file_gives_what_arrays_give(vectors, score, tmp_path) -> None:
     assert score(tmp_path / "vectors.npz").scores == score(vectors, "theirs").scores
 
 
-def test_the_same_vectors_again_are_found_done_and_others_need_another_seed(vectors, score) -> None:
+class Ours(PCA):
+    name = "ours"
+
+
+def test_the_same_vectors_again_are_found_done_and_others_need_another_seed(vectors, score, tmp_path) -> None:
     first = score(vectors)
     assert score(vectors) == first
     others = {**vectors, "test_salient": vectors["test_salient"] + 1}
     with pytest.raises(UserError, match="has a record of other vectors; choose another name or seed, or use --force"):
         score(others)
     assert score(others, seed=1).key != first.key
-    assert score(others, force=True).key == first.key
+    assert score(others, force=True).key != first.key
+    assert len(ResultsStore(tmp_path).records()) == 2, "a record of other vectors was not replaced"
+
+
+def test_seeds_make_one_row_and_a_class_of_the_same_name_another_cell(vectors, score, tmp_path) -> None:
+    records = [score({**vectors, "test_salient": vectors["test_salient"] + seed}, seed=seed) for seed in (0, 1)]
+    (section,) = sections(records)
+    assert [row.title for row in section.rows] == ["ours †"]
+    assert len({record.key for record in records}) == 2
+    sets = ["planted.repeats=1"]
+    (ran,) = cabench.run([Ours], "planted", 1, "smoke", tmp_path, sets=sets, controls=False).records
+    assert "origin" not in ran.method
 
 
 @pytest.mark.parametrize("missing", SPACES)
@@ -129,7 +146,7 @@ WRONG = {
     "a misspelt array": (lambda a: {**a, "train_comon": a["train_common"]}, "did you mean 'train_common'"),
     "no content hash": (without("content_sha256"), "do not say which data they are of; add content_sha256"),
     "other data": (changed("content_sha256", lambda a: np.array("0" * 64)), "are of data with the content 00000000"),
-    "no hash": (changed("content_sha256", lambda a: np.arange(3)), "that no hash names"),
+    "no hash": (changed("content_sha256", lambda a: np.arange(3)), "with the content of no hash"),
 }
 
 
@@ -142,7 +159,8 @@ def test_wrong_vectors_are_refused_in_a_sentence_and_leave_nothing(vectors, scor
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("sepclr", "is the name of a method here"), ("../up", "use letters"), ("", "use letters")]
+    ("name", "words"),
+    [("all", "use letters"), ("sepclr", "is the name of a method here"), ("../up", "use letters"), ("", "use letters")],
 )
 def test_a_name_must_be_free_and_a_name(vectors, score, name, words) -> None:
     with pytest.raises(UserError, match=words):

@@ -332,8 +332,8 @@ def as_installed(record: Record) -> Record:
     """A record of the installed versions and a training long enough for its speed to count, or the gate stops there."""
     return replace(
         record,
-        method={**record.method, "version": discovery.load_method(record.method["name"]).version},
-        dataset={**record.dataset, "builder_version": discovery.load_dataset(record.dataset["name"]).version},
+        method={**record.method, "version": discovery.method_class(record.method["name"]).version},
+        dataset={**record.dataset, "builder_version": discovery.dataset_class(record.dataset["name"]).version},
         evaluation=current_evaluation(),
         cost={**record.cost, "train_s": 60.0, "images_per_s": 1000.0},
         provenance={**record.provenance, "threads": 1},

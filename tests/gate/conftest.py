@@ -48,13 +48,13 @@ def make_records() -> MakeRecords:
                 "method": {
                     "name": "pca",
                     "label": "pca",
-                    "version": discovery.load_method("pca").version,
+                    "version": discovery.method_class("pca").version,
                     "config": {"components": 32},
                 },
                 "dataset": {
                     "name": "planted",
                     "label": "planted",
-                    "builder_version": discovery.load_dataset("planted").version,
+                    "builder_version": discovery.dataset_class("planted").version,
                     "config": {"seed": 0},
                     "content_sha256": "ab" * 32,
                     "sources": ["planted values"],

@@ -182,8 +182,8 @@ def test_records_of_other_versions_than_the_installed_ones_fail(make_records, ol
 
 def test_a_raised_method_version_is_said_and_compared(make_records, monkeypatch):
     baseline = new_baseline(make_records(SCORES, GAPS))
-    version = discovery.load_method("pca").version
-    monkeypatch.setattr(discovery.load_method("pca"), "version", version + 1)
+    version = discovery.method_class("pca").version
+    monkeypatch.setattr(discovery.method_class("pca"), "version", version + 1)
 
     outcome = check(baseline, make_records(shifted(-0.1, "shape"), GAPS, method__version=version + 1))
 

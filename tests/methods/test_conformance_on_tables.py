@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from cabench.conformance import CHECKS, NotApplicable, Subject
-from cabench.discovery import load_method, plugins
+from cabench.discovery import method_class, plugins
 from cabench.experiment.request import ResolvedProfile, check_method
 from cabench.profiles import load_profile
 
-ABLE = [name for name in plugins("methods") if load_method(name).takes_tables]
+ABLE = [name for name in plugins("methods") if method_class(name).takes_tables]
 NETWORKS = ("encoder", "architecture")
 
 
 @pytest.fixture(scope="module", params=ABLE)
 def subject(request: pytest.FixtureRequest, planted_table) -> Subject:
     name = request.param
-    fields = {field: "mlp" for field in NETWORKS if field in load_method(name).Config.field_names()}
+    fields = {field: "mlp" for field in NETWORKS if field in method_class(name).Config.field_names()}
     method = ResolvedProfile(load_profile("smoke"), {name: fields}).method(name, planted_table.info.name)
     check_method(method, planted_table.info)
     return Subject(type(method), method.config, planted_table.read("train"))

@@ -11,13 +11,13 @@ import torch
 from cabench.conformance import context
 from cabench.data.dataset import Attribute, DataForm
 from cabench.datasets import celeba, chexpert, odir
-from cabench.discovery import load_method, plugins
+from cabench.discovery import method_class, plugins
 from cabench.errors import UserError
 from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 from cabench.training import Batch, GradientTrainedMethod
 
-TRAINED = [name for name in plugins("methods") if issubclass(load_method(name), GradientTrainedMethod)]
+TRAINED = [name for name in plugins("methods") if issubclass(method_class(name), GradientTrainedMethod)]
 DIGITS = (Attribute("digit", "common", "class", ("zero", "one")), Attribute("scale", "salient", "real"))
 SETS = {"cifar_mnist": ((3, 32, 32), DIGITS), "dsprites": ((1, 64, 64), DIGITS)}
 # Names of the paper profile alone.

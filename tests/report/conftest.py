@@ -12,8 +12,8 @@ from cabench.evaluation.score import Score
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 
-PCA_VERSION = discovery.load_method("pca").version
-PLANTED_VERSION = discovery.load_dataset("planted").version
+PCA_VERSION = discovery.method_class("pca").version
+PLANTED_VERSION = discovery.dataset_class("planted").version
 
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]

@@ -104,7 +104,7 @@ class TestDetectable:
 class TestWhoTakesPart:
     @pytest.mark.parametrize("name", ["chance", "oracle", "random_encoder", "supervised", "sepclr_supervised"])
     def test_not_methods_that_learn_nothing_or_are_told_the_answers(self, make_record: MakeRecord, name: str) -> None:
-        (row,) = rows_of([make_record(method__name=name, method__version=discovery.load_method(name).version)])
+        (row,) = rows_of([make_record(method__name=name, method__version=discovery.method_class(name).version)])
 
         assert not row.stale
         assert not takes_part(row)
@@ -204,7 +204,7 @@ class TestCompare:
 
     def test_yardsticks_and_stale_rows_change_nothing(self, make_records: MakeRecords) -> None:
         records = make_records({"a": [0.1, 0.2, 0.4], "b": [0.3, 0.5, 0.45]})
-        version = discovery.load_method("chance").version
+        version = discovery.method_class("chance").version
         others = [
             *make_records({"chance": [0.0, 0.01]}, method__name="chance", method__version=version),
             *make_records({"a": [0.0, 0.02]}, method__version=-1),
@@ -336,7 +336,7 @@ class TestRankings:
         assert rankings(sections(on_data_sets(gaps))) == []
 
     def test_yardsticks_have_no_rank(self, on_data_sets: MakeGaps, make_record: MakeRecord) -> None:
-        version = discovery.load_method("chance").version
+        version = discovery.method_class("chance").version
         controls = [
             make_record(
                 gap=0.0, dataset__label=name, method__name="chance", method__label="chance", method__version=version

@@ -42,7 +42,7 @@ def record(method: str, dataset: str, seed: int) -> Record:
     """A record in which the method with the largest number leaks most."""
     number = METHODS.index(method)
     jitter = 0.01 * np.random.default_rng([number, seed]).normal()
-    kind, builder = discovery.load_method(method), discovery.load_dataset(dataset)
+    kind, builder = discovery.method_class(method), discovery.dataset_class(dataset)
     return Record(
         key=f"{100 * number + 10 * DATASETS.index(dataset) + seed:064x}",
         status="ok",

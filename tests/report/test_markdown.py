@@ -18,7 +18,7 @@ from cabench.report.markdown import markdown
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]
 
-PCA_VERSION = discovery.load_method("pca").version
+PCA_VERSION = discovery.method_class("pca").version
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 ODD_NAMES = [
     "a|b",

@@ -142,7 +142,7 @@ class TestConclusion:
         assert said_of(make_records({"a": [0.1, 0.2, 0.3]})) == "There are no two methods to compare."
 
     def test_yardsticks_are_not_compared(self, make_records: MakeRecords) -> None:
-        version = discovery.load_method("chance").version
+        version = discovery.method_class("chance").version
         controls = make_records({"chance": [0.0, 0.0, 0.0]}, method__name="chance", method__version=version)
 
         assert said_of([*make_records({"a": [0.1, 0.2, 0.3]}), *controls]) == "There are no two methods to compare."

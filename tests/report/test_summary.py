@@ -22,8 +22,8 @@ from cabench.report.summary import Column, Section, column_of, find, of_datasets
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]
 
-PCA_VERSION = discovery.load_method("pca").version
-PLANTED_VERSION = discovery.load_dataset("planted").version
+PCA_VERSION = discovery.method_class("pca").version
+PLANTED_VERSION = discovery.dataset_class("planted").version
 ANSWER = Column("digit", "salient", "target", "balanced_accuracy", "salient")
 
 

@@ -241,7 +241,7 @@ class TestMarks:
             assert {cell.mark for line in table.lines for cell in line.entries} == {Mark.NONE}
 
     def test_stale_rows_and_yardsticks_have_none(self, make_records: MakeRecords) -> None:
-        version = discovery.load_method("chance").version
+        version = discovery.method_class("chance").version
         records = [
             *make_records({"a": [0.2, 0.3, 0.4], "b": [0.6, 0.7, 0.8]}),
             *make_records({"a": [0.0, 0.1, 0.2]}, method__version=-1),
