@@ -328,11 +328,11 @@ def test_representations_of_other_images_are_refused(store: ResultsStore, data: 
 def test_views_are_written_for_a_cell_and_for_its_record_alike(store: ResultsStore) -> None:
     record = record_of(cell())
     assert not store.has_pictures(record)
-    store.write_views(cell(), None, {"b": [0.5], "a": None})
+    store.write_pictures(cell(), None, {"b": [0.5], "a": None})
     assert not store.has_pictures(record)
     folder = cell().folder(store.folder)
     assert (folder / "maps.json").read_text(encoding="utf-8") == '{"a":null,"b":[0.5]}\n'
-    store.write_views(record, Image.new("RGB", (3, 2), "red"), {})
+    store.write_pictures(record, Image.new("RGB", (3, 2), "red"), {})
     assert store.has_pictures(record)
     with Image.open(folder / "pictures.png") as picture:
         assert (picture.size, picture.getpixel((0, 0))) == ((3, 2), (255, 0, 0))
@@ -341,7 +341,7 @@ def test_views_are_written_for_a_cell_and_for_its_record_alike(store: ResultsSto
 
 def test_views_never_hold_numbers_that_json_lacks(store: ResultsStore) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        store.write_views(cell(), None, {"points": [float("nan")]})
+        store.write_pictures(cell(), None, {"points": [float("nan")]})
     assert not [path for path in store.folder.rglob("*") if path.is_file()]
 
 

@@ -104,9 +104,9 @@ main()
     [
         (signal.SIGTERM, "cabench.data.builder.DatasetWriter"),
         (signal.SIGTERM, "cabench.experiment.runner.encode_images"),
-        (signal.SIGTERM, "cabench.experiment.runner.measure"),
+        (signal.SIGTERM, "cabench.experiment.runner.keep_and_measure"),
         (signal.SIGTERM, "cabench.experiment.store.write_text"),
-        (signal.SIGINT, "cabench.experiment.runner.measure"),
+        (signal.SIGINT, "cabench.experiment.runner.keep_and_measure"),
     ],
 )
 def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(tmp_path, start_python, kind, place):
