@@ -27,7 +27,7 @@ def main() -> None:
     """Run the command line. A user's mistake gives one line without a traceback, and exit status 2."""
     try:
         with stopping_at_sigterm():
-            app()
+            app(prog_name="cabench")
     except UserError as error:
         _end(str(error))
     except OSError as error:  # of a path that cannot be read or written, named in its text

@@ -62,7 +62,7 @@ class LoadedDataset(NamedTuple):
         return self.info.content_sha256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """What a run came to. `str()` gives the tables as Markdown.
 
@@ -87,6 +87,8 @@ class Results:
 
     def __str__(self) -> str:
         return markdown(self.records)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return html_tables(self.records)
@@ -154,6 +156,8 @@ def run_request(
     store.check_writable()
     runner = Runner(store, experiment.device, reporter, checkpoint_seconds, models, journal())
     left = [cell for cell in experiment.cells if force or store.state(cell.identity) != "done"]
+    if done := len(experiment.cells) - len(left):
+        reporter.say(f"{done} of {len(experiment.cells)} cells are finished already.")
     if said := estimate(left, store.readable_records()[0], experiment.device):
         reporter.say(said)
     records = runner.run(experiment.cells, force)

@@ -120,8 +120,8 @@ def parse_value(text: str) -> object:
 
 
 def config_title(config: type[Settings]) -> str:
-    """The name by which users know a configuration: that of its module ("sepclr")."""
-    return config.__module__.rsplit(".", 1)[-1]
+    """The name by which users know a configuration: that of its module ("sepclr"), in a script or notebook its own."""
+    return config.__name__ if config.__module__ == "__main__" else config.__module__.rsplit(".", 1)[-1]
 
 
 def _plain(value: object) -> object:

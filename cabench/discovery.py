@@ -9,13 +9,16 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal, cast
 
 from cabench.errors import UserError, unknown
@@ -156,3 +159,55 @@ def _spec(module: str) -> ModuleSpec | None:
             return None
     found = (finder.find_spec(module, path) for finder in sys.meta_path)
     return next(filter(None, found), None)
+
+
+def class_in_file(text: str) -> type[ContrastiveAnalysisMethod] | None:
+    """The class that "mine.py" or "mine.py:MyMethod" stands for; None for a text that names no Python file.
+
+    Without a class name it is the one subclass of `ContrastiveAnalysisMethod` that the file defines.
+
+    Raises:
+        UserError: for a file that is not there or cannot be imported, and where the class is not clear.
+    """
+    written = re.fullmatch(r"(.+\.py)(?::(.*))?", text)
+    if written is None:
+        return None
+    path, name = Path(written[1]), written[2]
+    from cabench.method import ContrastiveAnalysisMethod
+
+    module = _module(path)
+    values = [value for value in vars(module).values() if isinstance(value, type)]
+    classes = {kind.__name__: kind for kind in values if issubclass(kind, ContrastiveAnalysisMethod)}
+    own = [kind for kind in classes.values() if kind.__module__ == module.__name__]
+    if name in classes:
+        return classes[name]
+    if name is None and len(own) == 1:
+        return own[0]
+    held = ", ".join(kind.__name__ for kind in own)
+    if not own:
+        raise UserError(f"{path} defines no method; derive a class from cabench.ContrastiveAnalysisMethod.")
+    if name is None:
+        raise UserError(f"{path} defines several methods ({held}); say which, such as {path}:{own[-1].__name__}.")
+    raise UserError(f"{path} holds no method class {name!r}; it defines {held}.")
+
+
+def _module(path: Path) -> ModuleType:
+    """The file as a freshly imported module, called by the file's name; modules beside it can be imported too."""
+    if not path.is_file():
+        raise UserError(f"There is no file {path}; give the path of a Python file, or the name of a method.")
+    try:
+        plugin = plugins("methods").get(path.stem)
+        known = plugin and find_spec(plugin.module)
+        if known and known.origin and path.samefile(known.origin):  # a file of `methods/` is loaded once
+            return importlib.import_module(known.name)
+        spec = spec_from_file_location(f"method_file.{path.stem}", path)
+        assert spec is not None  # as the suffix is .py
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses look up annotations
+        sys.path.append(str(path.parent.absolute()))
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever somebody else's module does
+        cause = error if isinstance(error, ImportError | SyntaxError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} cannot be imported: {cause}.") from error
+    return module

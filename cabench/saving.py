@@ -97,8 +97,10 @@ def _read(path: Path) -> tuple[Path, _Saved, dict[str, Tensor]]:
                 f"{path.parent} keeps no fitted method: no cell ended there, or it ran with --no-models or an older "
                 "cabench. Name a finished cell, or compute it again with `cabench run --force`."
             )
+    if not path.exists():
+        raise UserError(f"There is no file or folder {path}; name a finished cell, or a file that save_method wrote.")
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if not path.is_file():  # a pipe would be waited for
             raise ValueError("it is no regular file")
         with safe_open(path, framework="pt") as file:
             meta = parse_json((file.metadata() or {})["cabench"], _Saved)

@@ -97,6 +97,19 @@ def test_a_class_of_ones_own_is_keyed_by_name_version_and_configuration(tmp_path
     assert run([Mean()], tmp_path).records == first.records
 
 
+def test_a_class_is_taken_from_a_file(tmp_path: Path, cabench_here) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from cabench.methods.chance import Chance\n\n\nclass Mine(Chance):\n    name = 'mine'\n", encoding="utf-8"
+    )
+    common = ("--datasets", "planted", "--seeds", "0", "--profile", "smoke", "--set", SETS[0], "--no-controls")
+    ran = cabench_here("run", "--methods", str(tmp_path / "mine.py"), *common)
+    assert ran.returncode == 0, ran.stderr
+    again = cabench_here("run", "--methods", f"chance,{tmp_path / 'mine.py'}", *common)
+    assert "1 of 2 cells are finished already." in again.stderr
+    missing = cabench_here("run", "--methods", str(tmp_path / "absent.py"), *common)
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
 def test_seeds_are_counted_listed_or_written(tmp_path: Path) -> None:
     for seeds, found in ((2, [0, 1]), ([4, 2], [4, 2]), ("1-2", [1, 2])):
         assert [record.seed for record in run(["chance"], tmp_path, seeds=seeds).records] == found
@@ -140,6 +153,7 @@ class Plain(Mean):
         ([int], "is no method"),
         ([Named], "The name 'sepclr' of Named belongs to an installed method"),
         ([Mean, Mean()], "Two of the methods are called 'mean'"),
+        ([PCA({"components": 3})], "The configuration of PCA is {'components': 3}, not a PCAConfig"),
         ([], "No method was named"),
         ("sepclrr", "did you mean 'sepclr'"),
     ],
@@ -180,7 +194,7 @@ def test_of_a_class_that_is_not_installed_only_the_newest_version_is_current(tmp
     (section,) = sections(records)
     assert [(row.name, row.stale) for row in section.rows] == [("mean", False), ("mean", True)]
     (section,) = sections(records, with_stale=True)
-    assert sorted(row.name for row in section.rows) == ["mean", "mean (version 1)"]
+    assert sorted(row.name for row in section.rows) == ["mean (version 1)", "mean (version 2)"]
 
 
 def test_a_cell_of_a_class_is_loaded_with_the_class(tmp_path: Path) -> None:

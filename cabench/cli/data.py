@@ -85,7 +85,7 @@ def data_import(
         for split, part in file.info.counts.items()
         for population, count in part.items()
     )
-    typer.echo(f"{file.path}: {counts}\nNext: cabench run --methods sepclr,mmcvae --datasets {file.path}")
+    typer.echo(f"{file.path}: {counts}\nNext: cabench run --methods sepclr,cpca --datasets {file.path}")
 
 
 @app.command("verify")

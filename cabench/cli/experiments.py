@@ -99,7 +99,7 @@ def report(
         Path | None, typer.Option(help=f"CSV of figures from papers. Default: {DEFAULT_PUBLISHED}, where it is there.")
     ] = None,
     stale: Annotated[
-        bool, typer.Option("--stale", help="Compare records of older versions with the others, under their version.")
+        bool, typer.Option("--stale", help="Show records of older versions under their version, and compare them.")
     ] = False,
     datasets: Annotated[str, typer.Option(help="Data sets to report, separated by commas. Default: all.")] = "",
 ) -> None:

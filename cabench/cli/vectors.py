@@ -58,9 +58,9 @@ def encode(
     device: Device = "auto",
 ) -> None:
     """Write the vectors of images under a cell's fitted method, with the images' names."""
-    from cabench.conformance.subject import class_in_file
     from cabench.data.file import DatasetFile
     from cabench.data.importing.images import FULL_RANGE
+    from cabench.discovery import class_in_file
     from cabench.errors import UserError
     from cabench.experiment.device import resolve_device
     from cabench.experiment.encoding import check_output, encode_file, encode_folder, stored_vectors, write_encoded

@@ -10,7 +10,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import site
+import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import cabench
 from cabench.conformance.subject import CPU, IMAGES, Subject, context, load_subject
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.errors import StopRequested
@@ -81,8 +85,17 @@ def findings(subject: Subject) -> Iterator[Finding]:
             yield Finding(title(check), "skipped", str(reason))
         except Exception as error:  # whatever a method raises is a finding
             faults[check] = title(check)
-            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-            yield Finding(title(check), "FAILED", f"{kind}{error}")
+            said = (
+                str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}{_place(error)}"
+            )
+            yield Finding(title(check), "FAILED", said)
+
+
+def _place(error: Exception) -> str:
+    """The last line outside of cabench and the libraries that the error passed through, such as " (mine.py:23)"."""
+    installed = (str(Path(cabench.__file__).parent / "conformance"), *map(str, site.getsitepackages()), sys.base_prefix)
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(installed)]
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
 def title(check: Check) -> str:
@@ -103,6 +116,7 @@ def check_representation_has_the_right_form(subject: Subject) -> None:
         f"encode gives {type(representation).__name__}, not cabench.Representation(common, salient)"
     )
     for name, vectors in representation._asdict().items():
+        assert isinstance(vectors, Tensor), f"{name} is a {type(vectors).__name__}, not a torch tensor"
         assert vectors.dtype == torch.float32, f"{name} is {vectors.dtype}, not float32"
         assert vectors.ndim == 2, f"{name} has shape {tuple(vectors.shape)}, not (n, d)"
         assert len(vectors) == len(images), f"{name} has {len(vectors)} rows for {len(images)} images"

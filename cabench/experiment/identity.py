@@ -108,9 +108,9 @@ class Identity:
         """A name for progress and messages."""
         return f"{self.dataset['label']} / {self.method['label']} / seed {self.seed}"
 
-    def folder(self, results: Path) -> Path:
+    def folder(self, results: str | Path) -> Path:
         """The folder of this cell below a results folder."""
-        return results / self.dataset["label"] / self.method["label"] / f"seed{self.seed}-{self.key[:8]}"
+        return Path(results) / self.dataset["label"] / self.method["label"] / f"seed{self.seed}-{self.key[:8]}"
 
     @property
     def computation(self) -> str:

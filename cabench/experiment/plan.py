@@ -189,6 +189,7 @@ def _outline(request: Request) -> _Outline:
     defaults = resolved.profile.defaults
     asked, given = [], {}
     for method in name_list("method", request.methods):
+        method = (discovery.class_in_file(method) if isinstance(method, str) else None) or method
         label = method if isinstance(method, str) else check_given(method)
         if not isinstance(method, str):
             if label in resolved.profile.method_variants:

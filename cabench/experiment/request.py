@@ -144,6 +144,8 @@ class ResolvedProfile:
         """
         labels, variants = [], dict(self.profile.dataset_variants)
         for name in names:
+            if not isinstance(name, str):
+                raise UserError(f"{type(name).__name__} is no data set; give a name or the path of an .h5 file.")
             if not name.endswith(OWN_SUFFIX):
                 labels.append(name)
                 continue
@@ -264,6 +266,8 @@ def check_given(method: object) -> str:
         raise UserError(f"The method {kind.__name__} lacks {', '.join(lacking)}; add what is missing to the class.")
     if not (isinstance(kind.version, int) and isinstance(kind.Config, type) and issubclass(kind.Config, Settings)):
         raise UserError(f"The method {kind.__name__} needs a whole number as version and a Settings class as Config.")
+    if isinstance(method, ContrastiveAnalysisMethod) and not isinstance(method.config, kind.Config):
+        raise UserError(f"The configuration of {kind.__name__} is {method.config!r}, not a {kind.Config.__name__}.")
     name = kind.name
     if not isinstance(name, str) or not is_name(name) or name == ALL:
         raise UserError(f"The method {kind.__name__} is called {name!r}; use letters, digits, _ and - in its name.")

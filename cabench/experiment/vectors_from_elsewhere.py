@@ -108,6 +108,7 @@ def score_vectors(
         with store.lock(cell):
             if store.state(cell) == "done":
                 return store.load(cell)
+            _check_new(cell, store)
             others = [other for other in store.readable_records()[0] if other.is_same_but_for_its_method(cell)]
             if others and not force:
                 raise UserError(
@@ -133,6 +134,16 @@ def check_name(name: str, profile: Profile) -> None:
         raise UserError(f"{name!r} is the name of a method here; choose another for vectors from elsewhere.")
 
 
+def _check_new(cell: Identity, store: ResultsStore) -> None:
+    """Refuse the vectors of another seed: equal records would pass for seeds that agree."""
+    for other in store.readable_records()[0]:
+        if other.method == cell.method and other.key != cell.key and other.seed != cell.seed:
+            raise UserError(
+                f"These are the vectors of {other.title}; give each seed the vectors of its own training, and score "
+                "vectors that do not depend on a seed once."
+            )
+
+
 def _record(cell: Identity, train: EncodedSplit, test: EncodedSplit, data: DatasetFile, store: ResultsStore) -> Record:
     started = now()
     measured, probe_s = keep_and_measure(store, cell, data, data.read("test"), train, test)
@@ -156,6 +167,8 @@ def _check_content(vectors: Mapping[str, np.ndarray], data: DatasetFile) -> None
             f"the images ({wanted[:8]}... for {data.info.name} as it is here)."
         )
     given = str(np.asarray(vectors[CONTENT]).item()) if np.asarray(vectors[CONTENT]).size == 1 else ""
+    if given != wanted and given and wanted.startswith(given):
+        raise UserError(f"{CONTENT} is cut short; give all 64 digits, which `cabench data info` prints: {wanted}.")
     if given != wanted:
         raise UserError(
             f"The vectors are of data with the content {given[:8] or 'of no hash'}, but {data.info.name} here "

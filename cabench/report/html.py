@@ -311,7 +311,7 @@ def _provenance(row: Row, record: Record) -> dict[str, Any]:
         "hardware": known.get("gpu") or known.get("cpu") or "unknown",
         "started": known.get("started", "unknown"),
         "train_s": record.cost.get("train_s", float("nan")),
-        "peak_memory_gib": record.cost.get("peak_memory_gib", float("nan")),
+        "peak_memory_gib": record.cost.get("peak_memory_gib"),
         "parameters": record.cost.get("parameters", 0),
         "images_seen": record.cost.get("images_seen", 0),
     }

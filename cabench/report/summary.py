@@ -197,10 +197,10 @@ def _section(records: Sequence[Record], with_stale: bool) -> Section:
     rows: list[Row] = []
     for same_label in grouped(records, lambda r: r.method["label"]).values():
         groups = list(grouped(same_label, lambda record: record.computation).values())
-        for group in groups:
-            older = _is_older(group[0], same_label)
-            stale = group[0].evaluation != newest if with_stale else older
-            rows.append(_row(group, _name(group[0], groups, with_stale and older), stale))
+        older = [_is_older(group[0], same_label) for group in groups]
+        for group, is_older in zip(groups, older, strict=True):
+            stale = group[0].evaluation != newest if with_stale else is_older
+            rows.append(_row(group, _name(group[0], groups, with_stale and any(older)), stale))
     rows.sort(key=_rank)
     first = records[0]
     return Section(

@@ -78,6 +78,9 @@ def test_the_same_vectors_again_are_found_done_and_others_need_another_seed(vect
     with pytest.raises(UserError, match="has a record of other vectors; choose another name or seed, or use --force"):
         score(others)
     assert score(others, seed=1).key != first.key
+    others = {**vectors, "test_salient": vectors["test_salient"] + 2}
+    with pytest.raises(UserError, match="These are the vectors of planted / ours / seed 0; give each seed"):
+        score(vectors, seed=2)
     assert score(others, force=True).key != first.key
     assert len(ResultsStore(tmp_path).records()) == 2, "a record of other vectors was not replaced"
 
