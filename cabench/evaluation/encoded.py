@@ -10,6 +10,9 @@ import numpy as np
 from cabench.data.dataset import SPACES, Attribute, Space
 from cabench.evaluation.score import NotMeasurableError, PopulationName
 
+MISSING: Mapping[Space, str] = {space: f"no {space} vectors were given" for space in SPACES}
+"""The reason why what needs a space is not measured where there is none."""
+
 
 class EncodedPopulation(NamedTuple):
     """Representations of one population of one split, with its attributes.
@@ -29,7 +32,7 @@ class EncodedPopulation(NamedTuple):
             NotMeasurableError: where there are none.
         """
         if space not in self.spaces:
-            raise NotMeasurableError(f"no {space} vectors were given")
+            raise NotMeasurableError(MISSING[space])
         return self.spaces[space].astype(np.float64)
 
 

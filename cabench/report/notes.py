@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cabench.evaluation.encoded import MISSING
 from cabench.report.comparison import FEWEST_SEEDS, LEVEL, Comparison, Ranking, compare, takes_part
 from cabench.report.summary import Row, Section, Spread, leaked_of, separation_gap_of, spread
 from cabench.report.tables import attribute_title
@@ -118,17 +119,16 @@ def _marks(section: Section) -> list[str]:
 
 def _unmeasured(section: Section) -> list[str]:
     """What could not be measured, once for all records that say the same."""
-    found: dict[tuple[str, str, str, str], set[str]] = {}
+    found: dict[tuple[str, str], set[str]] = {}
     for row in section.rows:
         for record in row.records:
             for item in record.unmeasured:
-                place = (item.metric, attribute_title(item.attribute), item.space, item.reason)
+                what = f"{item.metric.replace('_', ' ')}, {attribute_title(item.attribute)}, {item.space} space"
+                # A missing space leaves out dozens of scores for one and the same reason.
+                place = ("all that needs them" if item.reason in MISSING.values() else what, item.reason)
                 found.setdefault(place, set()).add(row.name)
     names = {row.name for row in section.rows if row.records}
-    return [
-        f"{metric.replace('_', ' ')}, {attribute}, {space} space: {reason} ({_who(rows, names)})"
-        for (metric, attribute, space, reason), rows in found.items()
-    ]
+    return [f"{what}: {reason} ({_who(rows, names)})" for (what, reason), rows in found.items()]
 
 
 def _unconverged(section: Section) -> list[str]:

@@ -32,14 +32,17 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
 
     Args:
         records: of one results folder.
-        with_stale: whether the names of methods of older versions say so, as "mine (version 1)".
+        with_stale: whether the names of methods of which there are several versions tell them, as "mine (version 1)".
     """
     rows: list[dict[str, object]] = []
+    versions: dict[str, set[int]] = {}
     for record in records:
-        version = record.method["version"]
+        versions.setdefault(record.method["label"], set()).add(record.method["version"])
+    for record in records:
+        label, version = record.method["label"], record.method["version"]
         cell = (
             record.dataset["label"],
-            record.method["label"] + (f" (version {version})" if with_stale and record.is_stale() else ""),
+            f"{label} (version {version})" if with_stale and len(versions[label]) > 1 else label,
             record.profile,
             record.precision,
             record.seed,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cabench.api import Results
+from cabench.evaluation.score import Unmeasured
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
@@ -19,7 +20,7 @@ from cabench.report.comparison import Mark, rankings
 from cabench.report.html import html_page, html_tables
 from cabench.report.latex import latex
 from cabench.report.markdown import markdown, markdown_summary
-from cabench.report.notes import conclusion
+from cabench.report.notes import conclusion, problems
 from cabench.report.summary import Section, sections
 from cabench.report.tables import NO_SCORE, overview
 from cabench.report.tidy_csv import tidy_csv
@@ -183,6 +184,15 @@ class TestOneSpace:
                 assert "ours" in text
                 assert not re.search(r"\bnan\b", re.sub("(?s)<summary>Provenance.*?</details>", "", text))
             assert "ours" in tidy_csv(records)
+
+    def test_what_the_missing_space_leaves_out_is_said_once(self, one_space: list[Record]) -> None:
+        reason = "no common vectors were given"
+        left_out = tuple(Unmeasured("common", name, "target", "auc", reason) for name in ("shape", "scale", "digit"))
+        records = [replace(record, unmeasured=left_out) for record in one_space]
+
+        ((heading, lines),) = problems(section_of(records))
+        assert heading == "Not measured:"
+        assert lines == [f"all that needs them: {reason} (all methods)"]
 
     def test_it_can_be_read_from_its_file(self, one_space: list[Record], tmp_path: Path) -> None:
         path = tmp_path / "record.json"

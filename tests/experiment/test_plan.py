@@ -1,0 +1,161 @@
+"""From a request to its cells: every combination, and every mistake told before anything is built."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import h5py
+import pytest
+
+from cabench.data.dataset import Attribute, DatasetInfo
+from cabench.discovery import plugins
+from cabench.errors import UserError
+from cabench.experiment.plan import resolve, survey
+from cabench.experiment.request import Request
+from cabench.experiment.store import ResultsStore
+from cabench.profiles import Profile
+
+INFO = DatasetInfo(
+    name="tiny",
+    builder_version=1,
+    config={"size": 8},
+    content_sha256="0" * 64,
+    sources=("nothing",),
+    image_shape=(1, 8, 8),
+    attributes=(Attribute("a", "common", "class", ("x", "y")),),
+    counts={"train": {"background": 10, "target": 10}, "test": {"background": 10, "target": 10}},
+)
+EMPTY = Profile("empty", "")
+
+
+def request(**changes: object) -> Request:
+    plain = Request(
+        methods="pca,chance",
+        datasets="planted",
+        seeds="0-1",
+        profile="smoke",
+        sets=("planted.repeats=1",),
+        device="cpu",
+        precision="fp32",
+        data_root=None,
+        controls=False,
+    )
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_plan_has_every_combination_with_seeds_innermost(tmp_path: Path) -> None:
+    built: list[str] = []
+    planned = resolve(request(), built.append).cells
+    cells = [one.identity for one in planned]
+    assert [(one.dataset["label"], one.method["label"], one.seed) for one in cells] == [
+        ("planted", "pca", 0),
+        ("planted", "pca", 1),
+        ("planted", "chance", 0),
+        ("planted", "chance", 1),
+    ]
+    assert planned[0].new_method() is not planned[0].new_method(), "fits would share a method object"
+    assert built == ["Building data set planted"]
+    resolve(request(), built.append)
+    assert len(built) == 1, "the data set was built twice"
+    lines = survey(request(), ResultsStore(tmp_path / "results")).lines
+    assert lines == [(one.dataset["label"], one.method["label"], one.seed, one.key[:8], "missing") for one in cells]
+
+
+def test_controls_are_added_once() -> None:
+    labels = [one.identity.method["label"] for one in resolve(request(seeds="0", controls=True), lambda _: None).cells]
+    assert labels == ["pca", "chance"]
+
+
+def test_an_override_changes_the_key_of_its_method_alone() -> None:
+    plain = resolve(request(seeds="0"), lambda _: None).cells
+    sets = ("planted.repeats=1", "chance.d_common=2")
+    changed = resolve(request(seeds="0", sets=sets), lambda _: None).cells
+    assert [a.identity.key == b.identity.key for a, b in zip(plain, changed, strict=True)] == [True, False]
+
+
+def test_a_run_does_not_begin_on_data_that_are_damaged() -> None:
+    file = resolve(request(seeds="0"), lambda _: None).cells[0].data
+    with h5py.File(file.path, "r+") as opened:
+        opened["test/images"][0, 0, 0, 0] ^= 1
+    with pytest.raises(UserError, match=r"planted-.*\.h5 is damaged .*; delete it, and it is built again\."):
+        resolve(request(seeds="0"), lambda _: None)
+    file.path.unlink()
+    assert resolve(request(seeds="0"), lambda _: None).cells[0].data.info == file.info
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ""}, "No method was named"),
+        ({"methods": " , "}, "No method was named"),
+        ({"methods": "pca,chanse"}, "Unknown method 'chanse'"),
+        ({"datasets": "plantd", "sets": ()}, "Unknown data set 'plantd'"),
+        ({"datasets": ","}, "No data set was named"),
+        ({"seeds": "x"}, "Seeds 'x'"),
+        ({"profile": "quik"}, "Unknown profile 'quik'"),
+        ({"sets": ["chance.d_comon=2"]}, "Unknown field of chance 'd_comon'"),
+        ({"sets": ["oracle.x=2"]}, "Unknown name in --set 'oracle'"),
+        ({"sets": ["chance.d_common=0"]}, "d_common = 0 is not allowed"),
+        ({"device": "gpu"}, "Unknown device 'gpu'"),
+        ({"precision": "fp16"}, "Unknown precision 'fp16'"),
+    ],
+)
+def test_a_mistake_in_a_request_is_told_before_anything_is_built(
+    cache_folder: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        resolve(request(**changes), lambda text: pytest.fail(text))
+    assert not cache_folder.exists()
+
+
+def test_a_misspelt_name_is_reported_before_an_override_that_spells_it_rightly() -> None:
+    with pytest.raises(UserError, match="Unknown data set 'plantd'; did you mean 'planted'"):
+        resolve(request(datasets="plantd", sets=["planted.repeats=1"]), lambda text: pytest.fail(text))
+
+
+# All methods at once
+
+
+def test_all_stands_for_every_method_that_takes_the_data_set(tmp_path: Path) -> None:
+    small = ("dsprites.train_size=1200", "dsprites.test_size=20")
+    everything = request(methods="all", datasets="dsprites", profile="quick", seeds="0", sets=small)
+    said: list[str] = []
+    cells = [one.identity for one in resolve(everything, said.append).cells]
+    left_out = {"oracle"}
+    assert [one.method["label"] for one in cells] == [name for name in plugins("methods") if name not in left_out]
+    assert said[1:] == [
+        "Left out on dsprites: oracle (oracle reads planted attributes and runs on 'planted' alone, not on 'dsprites')"
+    ]
+    lines = survey(everything, ResultsStore(tmp_path / "results")).lines
+    assert [line[1] for line in lines if line[4].startswith("left out (oracle reads")] == ["oracle"]
+
+
+def test_a_method_that_is_named_as_well_must_take_the_data_set() -> None:
+    small = ("dsprites.train_size=40", "dsprites.test_size=20")
+    with pytest.raises(UserError, match="oracle reads planted attributes"):
+        resolve(
+            request(methods="all,oracle", datasets="dsprites", profile="quick", seeds="0", sets=small), lambda _: None
+        )
+
+
+def test_all_takes_variants_and_controls_beside_it_once() -> None:
+    labels = [
+        one.identity.method["label"]
+        for one in resolve(
+            request(methods="sepclr,all", profile="smoke", seeds="0", controls=True), lambda _: None
+        ).cells
+    ]
+    assert labels == ["sepclr", *(name for name in plugins("methods") if name != "sepclr")]
+
+
+def test_no_variant_may_be_called_all(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[variants.all]\nmethod = "pca"\ncomponents = 3\n', encoding="utf-8")
+    with pytest.raises(UserError, match="the variant name 'all' is taken"):
+        resolve(request(profile=str(tmp_path / "mine.toml")), lambda _: None)
