@@ -123,12 +123,13 @@ def _unmeasured(section: Section) -> list[str]:
     for row in section.rows:
         for record in row.records:
             for item in record.unmeasured:
-                what = f"{item.metric.replace('_', ' ')}, {attribute_title(item.attribute)}, {item.space} space"
+                metric, attribute = item.metric.replace("_", " "), attribute_title(item.attribute)
                 # A missing space leaves out dozens of scores for one and the same reason.
-                place = ("all that needs them" if item.reason in MISSING.values() else what, item.reason)
+                is_known = item.reason in MISSING.values()
+                place = ("" if is_known else f"{metric}, {attribute}, {item.space} space: ", item.reason)
                 found.setdefault(place, set()).add(row.name)
     names = {row.name for row in section.rows if row.records}
-    return [f"{what}: {reason} ({_who(rows, names)})" for (what, reason), rows in found.items()]
+    return [f"{what}{reason} ({_who(rows, names)})" for (what, reason), rows in found.items()]
 
 
 def _unconverged(section: Section) -> list[str]:

@@ -192,7 +192,7 @@ class TestOneSpace:
 
         ((heading, lines),) = problems(section_of(records))
         assert heading == "Not measured:"
-        assert lines == [f"all that needs them: {reason} (all methods)"]
+        assert lines == [f"{reason} (all methods)"]
 
     def test_it_can_be_read_from_its_file(self, one_space: list[Record], tmp_path: Path) -> None:
         path = tmp_path / "record.json"
