@@ -126,7 +126,7 @@ class Identity:
     def is_same_but_for_its_method(self, other: Identity) -> bool:
         """Whether two cells stand under the same labels, seed and profile, on the same data, and differ otherwise."""
         same_data = self.dataset["content_sha256"] == other.dataset["content_sha256"]
-        return same_data and self._place == other._place and self.key != other.key
+        return same_data and self._place == other._place and self.method != other.method
 
     @property
     def versions(self) -> tuple[int, int, EvaluationEntry]:

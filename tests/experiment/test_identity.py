@@ -147,3 +147,13 @@ def test_the_folder_follows_the_documented_layout(tmp_path: Path) -> None:
     one = cell(method_label="my_variant", dataset_label="my_data", seed=12)
     assert one.folder(tmp_path) == tmp_path / "my_data" / "my_variant" / f"seed12-{one.key[:8]}"
     assert one.title == "my_data / my_variant / seed 12"
+
+
+def test_vectors_differ_in_their_method_and_not_in_their_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = cell()
+    other = cell(Chance(ChanceConfig(d_common=3)))
+    assert one.is_same_but_for_its_method(other)
+    assert not one.is_same_but_for_its_method(cell(Chance(ChanceConfig(d_common=3)), seed=1))
+    monkeypatch.setattr(identity, "VERSION", identity.VERSION + 1)
+    assert one.renewed().key != one.key
+    assert not one.is_same_but_for_its_method(one.renewed())
