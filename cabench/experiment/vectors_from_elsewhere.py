@@ -23,7 +23,7 @@ from cabench.experiment.identity import Identity, MethodEntry, identify
 from cabench.experiment.measuring import keep_and_measure
 from cabench.experiment.provenance import now, provenance
 from cabench.experiment.record import Record
-from cabench.experiment.request import ALL, parse_seeds
+from cabench.experiment.request import ALL, seed_list
 from cabench.experiment.store import ResultsStore
 from cabench.files.names import is_name
 from cabench.profiles import Profile
@@ -94,7 +94,7 @@ def score_vectors(
     Raises:
         UserError: for vectors or a name that cannot be, and where a record of other vectors is in the place.
     """
-    parse_seeds(str(seed))
+    (seed,) = seed_list([seed])
     train, test = encoded(vectors, data)
     entry: MethodEntry = {
         "name": name,

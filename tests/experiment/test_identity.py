@@ -17,7 +17,6 @@ from cabench.experiment.identity import Identity, identify, method_entry
 from cabench.experiment.record import Record
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.methods.chance import Chance, ChanceConfig
-from cabench.profiles import Profile
 
 INFO = DatasetInfo(
     name="tiny",
@@ -29,7 +28,6 @@ INFO = DatasetInfo(
     attributes=(Attribute("a", "common", "class", ("x", "y")),),
     counts={"train": {"background": 10, "target": 10}, "test": {"background": 10, "target": 10}},
 )
-EMPTY = Profile("empty", "")
 
 
 @dataclass(frozen=True)

@@ -8,25 +8,11 @@ from pathlib import Path
 import h5py
 import pytest
 
-from cabench.data.dataset import Attribute, DatasetInfo
 from cabench.discovery import plugins
 from cabench.errors import UserError
 from cabench.experiment.plan import resolve, survey
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
-from cabench.profiles import Profile
-
-INFO = DatasetInfo(
-    name="tiny",
-    builder_version=1,
-    config={"size": 8},
-    content_sha256="0" * 64,
-    sources=("nothing",),
-    image_shape=(1, 8, 8),
-    attributes=(Attribute("a", "common", "class", ("x", "y")),),
-    counts={"train": {"background": 10, "target": 10}, "test": {"background": 10, "target": 10}},
-)
-EMPTY = Profile("empty", "")
 
 
 def request(**changes: object) -> Request:

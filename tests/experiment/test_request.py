@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cabench.data.dataset import Attribute, DatasetInfo
 from cabench.errors import UserError
 from cabench.experiment.request import ResolvedProfile, parse_overrides, parse_seeds
 from cabench.methods.chance import ChanceConfig
 from cabench.profiles import Profile, Variant
 
-INFO = DatasetInfo(
-    name="tiny",
-    builder_version=1,
-    config={"size": 8},
-    content_sha256="0" * 64,
-    sources=("nothing",),
-    image_shape=(1, 8, 8),
-    attributes=(Attribute("a", "common", "class", ("x", "y")),),
-    counts={"train": {"background": 10, "target": 10}, "test": {"background": 10, "target": 10}},
-)
 EMPTY = Profile("empty", "")
 
 

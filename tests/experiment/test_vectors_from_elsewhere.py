@@ -195,3 +195,10 @@ def test_the_command_scores_and_says_where(vectors, tmp_path, cabench_here) -> N
     assert done.returncode == 0, done.stderr
     assert "ours †" in done.stdout
     assert "Recorded in" in done.stderr
+
+
+def test_a_seed_of_numpy_will_do_and_what_is_none_is_refused(vectors, score) -> None:
+    assert score(vectors, seed=np.int64(3)).seed == 3
+    for seed in (-1, 1.5, "a"):
+        with pytest.raises(UserError, match="are not understood"):
+            score(vectors, "others", seed=seed)
