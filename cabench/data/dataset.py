@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 from cabench.files.json import parse_json
 
 Space = Literal["common", "salient"]
+Owner = Literal["common", "salient", "nuisance"]
 SPACES: tuple[Space, Space] = ("common", "salient")
 IS_TARGET = "is_target"
 """The name of target against background in tables of results; no attribute may have it."""

@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
 from pydantic import ConfigDict, with_config
 
-from cabench.data.dataset import Space
+from cabench.data.dataset import Owner
+from cabench.evaluation.contributions import Contributions, Tested
 
 PopulationName = Literal["target", "background", "all"]
+Probed = Owner
+"""What is probed: one of the two spaces or, for comparison, the nuisance attributes themselves."""
 
 _nothing_else = with_config(ConfigDict(extra="forbid"))
 
@@ -26,16 +30,19 @@ class Measurement(NamedTuple):
     Attributes:
         value: the metric.
         chance: what is reached without information on the same labels.
-        standard_error: of `value`, over the draw of the test images; None where the metric has none.
+        standard_error: of `value`, over what its metric says; None where the metric has none, or has an influence.
         p_value: how often `value` or more is reached without information; None where that was not tested.
         perfect: what is reached with all the information there is.
+        influence: float64 (n,), the first-order change of `value` by each image: what it would lose without the image,
+            to first order. Sums to 0. None where the metric has none.
     """
 
     value: float
     chance: float
-    standard_error: float | None
+    standard_error: float | None = None
     p_value: float | None = None
     perfect: float = 1.0
+    influence: np.ndarray | None = None
 
 
 @_nothing_else
@@ -44,37 +51,45 @@ class Score:
     """One probe's result on the test split.
 
     Attributes:
-        space: the representation that was probed.
+        space: the representation that was probed; "nuisance" where the nuisance attributes themselves were.
         attribute: what was predicted from it; "is_target" is target against background.
-        attribute_space: the space that the attribute belongs to.
+        attribute_space: the space that the attribute belongs to, or "nuisance".
         population: the test images it was scored on.
-        metric: what was measured: "balanced_accuracy" (a fraction), "r2" (may be negative), "auc", or another of
+        metric: what was measured: "balanced_accuracy" (a fraction), "correlation", "auc", or another of
             `cabench.evaluation`.
         value: the score.
         chance: what a representation without information reaches on these test labels.
         ideal: where the attribute belongs to the space, what a perfect representation reaches (1, or 0 for a ratio of
-            norms); else `chance`.
-        standard_error: of `value`, over the draw of the test images unless the metric's module says otherwise; None
+            norms); where it must not be there, `chance`; None where neither is asked, as of a nuisance attribute in the
+            common space.
+        standard_error: of `value`, over the draw of the test groups unless the metric's module says otherwise; None
             where the metric has none.
         n_train: images that were fitted on, 0 for a metric that fits nothing.
         n_test: images that it was scored on.
         converged: whether the solver reached its tolerance.
         p_value: how often `value` or more is reached without information; None where that was not tested.
+        n_groups: groups of images, such as subjects, that it was scored on; each image is one where no groups are known.
+            None in records of older evaluations.
+        p_familywise: how often, without information, any leak of the cell stands out as much; None likewise.
+        p_smallest: the smallest p-value that so few groups can give; None likewise.
     """
 
-    space: Space
+    space: Probed
     attribute: str
-    attribute_space: Space
+    attribute_space: Owner
     population: PopulationName
     metric: str
     value: float
     chance: float
-    ideal: float
+    ideal: float | None
     standard_error: float | None
     n_train: int
     n_test: int
     converged: bool
     p_value: float | None = None
+    n_groups: int | None = None
+    p_familywise: float | None = None
+    p_smallest: float | None = None
 
 
 @_nothing_else
@@ -90,7 +105,7 @@ class Unmeasured:
         reason: why, as a clause.
     """
 
-    space: Space
+    space: Probed
     attribute: str
     population: PopulationName
     metric: str
@@ -101,10 +116,21 @@ class Unmeasured:
 class Place:
     """Where in the grid a score stands; the fields are those of `Score`."""
 
-    space: Space
+    space: Probed
     attribute: str
-    attribute_space: Space
+    attribute_space: Owner
     population: PopulationName
+
+    def ideal(self, measured: Measurement) -> float | None:
+        """What a score here should be."""
+        if self.space == self.attribute_space:
+            return measured.perfect
+        return None if self.space == "nuisance" or self._is_free else measured.chance
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether it is open how much of the attribute the space holds: a common space may hold a nuisance or not."""
+        return self.attribute_space == "nuisance" and self.space == "common"
 
 
 @dataclass(frozen=True)
@@ -112,15 +138,19 @@ class Scoring:
     """The scores of one cell, as they come.
 
     Attributes:
+        blocks: how many blocks the test rows are in, for contributions.
         scores: what was measured.
         unmeasured: what cannot be measured on these images.
+        contributions: of the test rows to each of the scores.
     """
 
+    blocks: int
     scores: list[Score] = field(default_factory=list)
     unmeasured: list[Unmeasured] = field(default_factory=list)
+    contributions: list[Contributions] = field(default_factory=list)
 
     def add(
-        self, place: Place, metric: str, measured: Measurement, n_test: int, n_train: int = 0, converged: bool = True
+        self, place: Place, metric: str, measured: Measurement, tested: Tested, n_train: int = 0, converged: bool = True
     ) -> None:
         """Add a score.
 
@@ -128,10 +158,14 @@ class Scoring:
             place: where it stands.
             metric: its name.
             measured: what the metric gave.
-            n_test: images that were scored.
+            tested: the images that were scored.
             n_train: images that were fitted on.
             converged: whether the solver of the fit reached its tolerance.
         """
+        error = measured.standard_error
+        if measured.influence is not None:
+            error = tested.standard_error(measured.influence)
+        self.contributions.append(tested.contributions(measured.influence, self.blocks))
         self.scores.append(
             Score(
                 space=place.space,
@@ -141,12 +175,13 @@ class Scoring:
                 metric=metric,
                 value=measured.value,
                 chance=measured.chance,
-                ideal=measured.perfect if place.space == place.attribute_space else measured.chance,
-                standard_error=measured.standard_error,
+                ideal=place.ideal(measured),
+                standard_error=error,
                 n_train=n_train,
-                n_test=n_test,
+                n_test=len(tested.groups),
                 converged=converged,
                 p_value=measured.p_value,
+                n_groups=tested.n_groups,
             )
         )
 
@@ -155,13 +190,13 @@ class Scoring:
         place: Place,
         metric: str,
         measure: Callable[[], Measurement],
-        n_test: int,
+        tested: Tested,
         n_train: int = 0,
         converged: bool = True,
     ) -> None:
         """Add what `measure` gives, or the reason why it gives nothing; see `add`."""
         with self.skipping([place], [metric]):
-            self.add(place, metric, measure(), n_test, n_train, converged)
+            self.add(place, metric, measure(), tested, n_train, converged)
 
     @contextmanager
     def skipping(self, places: Iterable[Place], metrics: Sequence[str]) -> Iterator[None]:
@@ -169,8 +204,12 @@ class Scoring:
         try:
             yield
         except NotMeasurableError as reason:
-            self.unmeasured.extend(
-                Unmeasured(place.space, place.attribute, place.population, metric, str(reason))
-                for place in places
-                for metric in metrics
-            )
+            self.skip(places, metrics, str(reason))
+
+    def skip(self, places: Iterable[Place], metrics: Sequence[str], reason: str) -> None:
+        """Add a reason, a clause, for each of the places and metrics."""
+        self.unmeasured.extend(
+            Unmeasured(place.space, place.attribute, place.population, metric, reason)
+            for place in places
+            for metric in metrics
+        )

@@ -1,0 +1,65 @@
+"""Sums over groups of test rows that belong together, such as a subject's images, and how much they say.
+
+Which test rows a score was taken of is chance. Rows of one group are not independent, so groups are what is sampled:
+the first-order changes that rows make to a score are summed by group, and the spread of these sums gives the score's
+variance over another draw of groups. With few groups of unequal sizes plain sums are too small and their degrees of
+freedom too many; both are corrected (Bell and McCaffrey 2002; MacKinnon and Webb 2017 on unequal groups).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Sampled(NamedTuple):
+    """The variance of a score over the draw of its test groups.
+
+    Attributes:
+        variance: of the score.
+        degrees: of freedom of the variance; 0 or less where too few groups are there to tell.
+    """
+
+    variance: float
+    degrees: float
+
+
+def sampled(contributions: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> Sampled:
+    """The variance of a score over the draw of test groups.
+
+    With h the share of a stratum's rows that a group holds, the variance is the sum of contributions² / (1 - h). Each
+    stratum of G groups has (sum of rows)² / (sum of rows²) - 1 degrees of freedom, G - 1 where groups are equal.
+
+    Args:
+        contributions: float (G,), the first-order change of the score by each group.
+        rows: (G,), how many rows of each group the score was taken of; groups of 0 take no part.
+        strata: int (G,), what is drawn apart, such as classes or populations that no group mixes.
+    """
+    there = rows > 0
+    contributions, sizes = contributions[there], rows[there].astype(np.float64)
+    _, codes = np.unique(strata[there], return_inverse=True)
+    totals = np.bincount(codes, sizes)
+    # A stratum of one group has no variance to show: its share is 1, and the degrees of freedom tell.
+    left = np.maximum(1 - sizes / totals[codes], 1 / len(sizes)) if len(sizes) else sizes
+    degrees = totals**2 / np.bincount(codes, sizes**2) - 1
+    return Sampled(float(np.sum(contributions**2 / left)), float(degrees.sum()))
+
+
+def effective(rows: np.ndarray) -> float:
+    """How many groups of equal size say as much as groups of these sizes (G,): (sum of rows)² / (sum of rows²)."""
+    sizes = rows[rows > 0].astype(np.float64)
+    return float(sizes.sum() ** 2 / np.sum(sizes**2)) if len(sizes) else 0.0
+
+
+def strata_of(groups: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Int64 (n,): the kind of each row where every group lies in one kind, else 0 for all.
+
+    Args:
+        groups: int (n,), the group of each row.
+        kinds: int or bool (n,), such as the class or the population of each row.
+    """
+    _, codes = np.unique(kinds, return_inverse=True)
+    pairs = np.unique(np.stack([groups, codes]), axis=1)
+    mixed = pairs.shape[1] > len(np.unique(groups))
+    return np.zeros_like(codes) if mixed else codes
