@@ -38,7 +38,7 @@ class Attribute:
     """
 
     name: str
-    space: Space
+    space: Owner
     kind: Literal["class", "real"]
     classes: tuple[str, ...] = ()
 

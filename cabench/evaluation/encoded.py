@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from cabench.data.dataset import SPACES, Attribute, Space
+from cabench.data.dataset import IS_TARGET, SPACES, Attribute, Space
+from cabench.evaluation.contributions import Tested
 from cabench.evaluation.score import NotMeasurableError, PopulationName
 
 MISSING: Mapping[Space, str] = {space: f"no {space} vectors were given" for space in SPACES}
 """The reason why what needs a space is not measured where there is none."""
+BLOCKS = 100  # that the rows of one population are pooled into where no groups are known
+EVERYONE: tuple[PopulationName, PopulationName] = ("background", "target")
+TARGET = Attribute(IS_TARGET, "salient", "class", EVERYONE)
+"""Target against background, as an attribute that salient vectors should tell and common ones must not."""
 
 
-class EncodedPopulation(NamedTuple):
+@dataclass(frozen=True)
+class EncodedPopulation:
     """Representations of one population of one split, with its attributes.
 
     Attributes:
         spaces: float32 (n, d) by space; vectors from elsewhere may lack one.
         attributes: (n,) by name, as in `cabench.data.dataset.Population`.
+        groups: (n,) text, equal for images that belong together, such as one subject's; "" = none. None where no groups
+            are known.
     """
 
     spaces: Mapping[Space, np.ndarray]
     attributes: Mapping[str, np.ndarray]
+    groups: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(next(iter(self.spaces.values())))
 
     def vectors(self, space: Space) -> np.ndarray:
         """Float64 (n, d): the vectors of one space.
@@ -36,16 +51,57 @@ class EncodedPopulation(NamedTuple):
         return self.spaces[space].astype(np.float64)
 
 
-class EncodedSplit(NamedTuple):
-    """Representations of one split. Its functions raise NotMeasurableError for a space that has no vectors."""
+class Blocks(NamedTuple):
+    """The blocks that the rows of a split are pooled into, see `cabench.evaluation.contributions`.
+
+    Attributes:
+        codes: int64 (n,), the block of each row, background rows first.
+        count: how many there are.
+        names: of groups in the data, one a block, "" = none; empty where no groups are known.
+    """
+
+    codes: np.ndarray
+    count: int
+    names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """Representations of one split; iterating gives background and target.
+
+    Functions that take a space raise NotMeasurableError where it has no vectors.
+    """
 
     background: EncodedPopulation
     target: EncodedPopulation
+
+    def __iter__(self) -> Iterator[EncodedPopulation]:
+        """Background, then target."""
+        return iter((self.background, self.target))
 
     @property
     def spaces(self) -> list[Space]:
         """The spaces that there are vectors of, in the order of `SPACES`."""
         return [space for space in SPACES if space in self.target.spaces]
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether any image is known to belong to a group."""
+        return any(part.groups is not None and bool(np.any(part.groups != "")) for part in self)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Int64 (n,): the group of each row, background first; a row without one is a group of its own."""
+        return self._grouped[0]
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The groups where there are some; else each population dealt out to at most `BLOCKS` blocks."""
+        if self.has_groups:
+            return Blocks(self.groups, len(self._grouped[1]), self._grouped[1])
+        counts = [min(len(part), BLOCKS) for part in self]
+        dealt = [np.arange(len(part)) % max(count, 1) for part, count in zip(self, counts, strict=True)]
+        return Blocks(np.concatenate([dealt[0], dealt[1] + counts[0]]), sum(counts), ())
 
     def features(self, space: Space) -> np.ndarray:
         """Float64 (n, d): the vectors of one space, background images first."""
@@ -53,14 +109,51 @@ class EncodedSplit(NamedTuple):
 
     def is_target(self) -> np.ndarray:
         """Bool (n,): whether each row of `features` is of a target image."""
-        return np.repeat([False, True], [len(next(iter(part.spaces.values()))) for part in self])
+        return np.repeat([False, True], [len(part) for part in self])
+
+    def values(self, attribute: Attribute, populations: Sequence[PopulationName]) -> np.ndarray:
+        """(n,): an attribute's values, undefined ones too; of `TARGET` 0 and 1."""
+        if attribute is TARGET:
+            return np.concatenate([np.full(len(getattr(self, name)), int(name == "target")) for name in populations])
+        return np.concatenate([part.attributes[attribute.name] for part in self._parts(populations)])
 
     def rows(
         self, attribute: Attribute, space: Space, populations: Sequence[PopulationName]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Float64 features (n, d) and values (n,) of the populations' images for which the attribute is defined."""
-        parts: list[EncodedPopulation] = [getattr(self, population) for population in populations]
-        features = np.concatenate([part.vectors(space) for part in parts])
-        values = np.concatenate([part.attributes[attribute.name] for part in parts])
+        values = self.values(attribute, populations)
         defined = attribute.is_defined(values)
-        return features[defined], values[defined]
+        return np.concatenate([part.vectors(space) for part in self._parts(populations)])[defined], values[defined]
+
+    def indices(self, attribute: Attribute, populations: Sequence[PopulationName]) -> np.ndarray:
+        """Int64 (n,): the places of the rows that `rows` gives among all rows of the split, background first."""
+        starts = {"background": 0, "target": len(self.background)}
+        places = [starts[name] + np.arange(len(getattr(self, name))) for name in populations]
+        return np.concatenate(places)[attribute.is_defined(self.values(attribute, populations))]
+
+    def tested(self, indices: np.ndarray, kinds: np.ndarray | None = None) -> Tested:
+        """The rows that a score is taken of.
+
+        Args:
+            indices: int64 (n,), their places among all rows of the split.
+            kinds: (n,) the class or population of each; None where they have none.
+        """
+        kinds = np.zeros(len(indices), dtype=np.int64) if kinds is None else kinds
+        return Tested(self.groups[indices], self.blocks.codes[indices], kinds)
+
+    @cached_property
+    def _grouped(self) -> tuple[np.ndarray, list[str]]:
+        """The code of each row's group, in the order of their first rows, and the names of the groups."""
+        texts = [np.full(len(part), "", object) if part.groups is None else part.groups for part in self]
+        codes, names = {}, []
+        grouped = []
+        for row, text in enumerate(np.concatenate(texts).tolist()):
+            name = text or row  # a row number never equals a text
+            if name not in codes:
+                codes[name] = len(codes)
+                names.append(text)
+            grouped.append(codes[name])
+        return np.array(grouped, dtype=np.int64), names
+
+    def _parts(self, populations: Sequence[PopulationName]) -> list[EncodedPopulation]:
+        return [getattr(self, population) for population in populations]

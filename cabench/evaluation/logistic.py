@@ -1,7 +1,8 @@
 """Multinomial logistic regression along a path of penalties, fitted to convergence and fast enough to cross-validate.
 
-The objective is the mean negative log-likelihood of softmax(X W + b) plus penalty / 2 * sum of W², as scikit-learn's
-`LogisticRegression` with C = 1 / (n penalty) minimises for three or more classes. L-BFGS works on it in coordinates in
+The objective is the weighted mean negative log-likelihood of softmax(X W + b) plus penalty / 2 * sum of W², where every
+class has the same total weight: scikit-learn's `LogisticRegression(class_weight="balanced")` with C = 1 / (n penalty)
+minimises it for three or more classes. Without the weights a rare class would hide behind the threshold. L-BFGS works on it in coordinates in
 which its curvature is nearly the same in all directions: along the principal axes of X, each parameter scaled by the
 root of its second derivative. On correlated features that takes a tenth of the steps, and the optimum is the same.
 """
@@ -58,7 +59,7 @@ def softmax_path(
         starts: models of the same classes, one for each penalty, to start from instead.
     """
     classes, codes = np.unique(labels, return_inverse=True)
-    problem = _Problem(features, codes, len(classes))
+    problem = _Problem(features, codes)
     previous = Softmax(classes, np.zeros((features.shape[1], len(classes))), np.zeros(len(classes)), True)
     path = []
     for index, penalty in enumerate(penalties):
@@ -67,14 +68,21 @@ def softmax_path(
     return path
 
 
+def balanced_weights(codes: np.ndarray) -> np.ndarray:
+    """Float64 (n,): n / (classes * rows of the class) for int64 `codes` (n,) from 0, each of which occurs; mean 1."""
+    sizes = np.bincount(codes)
+    weights: np.ndarray = (len(codes) / (len(sizes) * sizes))[codes]
+    return weights
+
+
 class _Problem:
     """One set of rows, turned to its principal axes once for all penalties."""
 
-    def __init__(self, features: np.ndarray, codes: np.ndarray, n_classes: int) -> None:
+    def __init__(self, features: np.ndarray, codes: np.ndarray) -> None:
         self.axes = np.linalg.eigh(features.T @ features / len(features)).eigenvectors
         self.turned = features @ self.axes
         self.codes = codes
-        self.n_classes = n_classes
+        self.weights = balanced_weights(codes)
         self.rows = np.arange(len(codes))
 
     def fit(self, start: Softmax, penalty: float, iterations: int) -> Softmax:
@@ -108,18 +116,18 @@ class _Problem:
     def _curvatures(self, weights: np.ndarray, intercepts: np.ndarray) -> np.ndarray:
         """Float64 (d + 1, k): the diagonal of the loss's Hessian, the intercepts' last."""
         spread = self._probabilities(weights, intercepts)[0]
-        spread *= 1 - spread
+        spread *= (1 - spread) * self.weights
         return np.vstack([(spread @ self.turned**2).T, spread.sum(axis=1)]) / len(self.codes)
 
     def _loss(self, weights: np.ndarray, intercepts: np.ndarray) -> tuple[float, np.ndarray]:
-        """Mean negative log-likelihood, and its gradient (d + 1, k), that of the intercepts last."""
+        """Weighted mean negative log-likelihood, and its gradient (d + 1, k), that of the intercepts last."""
         residuals, log_likelihood = self._probabilities(weights, intercepts)
         residuals[self.codes, self.rows] -= 1
-        residuals /= len(self.codes)
+        residuals *= self.weights / len(self.codes)
         return -log_likelihood, np.vstack([(residuals @ self.turned).T, residuals.sum(axis=1)])
 
     def _probabilities(self, weights: np.ndarray, intercepts: np.ndarray) -> tuple[np.ndarray, float]:
-        """Float64 (k, n) probabilities, and the mean log-likelihood of the labels.
+        """Float64 (k, n) probabilities, and the weighted mean log-likelihood of the labels.
 
         Classes come first in memory: maxima and sums over ten classes are then taken eight rows at a time.
         """
@@ -130,4 +138,4 @@ class _Problem:
         np.exp(logits, out=logits)
         totals = logits.sum(axis=0)
         logits /= totals
-        return logits, float(np.mean(chosen - np.log(totals)))
+        return logits, float(np.mean(self.weights * (chosen - np.log(totals))))

@@ -1,107 +1,173 @@
 """The probe grid: every attribute read from both spaces, each score beside its chance and its ideal.
 
 For each space and attribute one linear and one nearest-neighbour probe is fitted on the training representations and
-scored on the test representations: on target images where the attribute is salient; on background and target images,
-fitted together and scored apart, where it is common. Besides, target is told from background in both spaces.
+scored on the test representations, as `cabench.evaluation.questions` says. Leaks are tested by permutations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from cabench.data.dataset import FEWEST_ROWS, IS_TARGET, SPACES, Attribute, Space
+from cabench.data.dataset import IS_TARGET, SPACES, Space
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.evaluation.metrics.probing import accuracy, auc, balanced_accuracy, r2
-from cabench.evaluation.probes import Probe, ProbeConfig, class_neighbours, class_probe, real_neighbours, real_probe
-from cabench.evaluation.score import Measurement, NotMeasurableError, Place, PopulationName, Score, Scoring
-
-MAIN_METRICS = ("balanced_accuracy", "r2", "auc")  # one a linear probe: what the separation gap averages
-
-_CLASS_METRICS: Mapping[str, Callable[..., Measurement]] = {
-    "balanced_accuracy": balanced_accuracy,
-    "accuracy": accuracy,
-}
-_REAL_METRICS: Mapping[str, Callable[..., Measurement]] = {"r2": r2}
-
-
-def score_grid(
-    scoring: Scoring, train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute], config: ProbeConfig
-) -> None:
-    """Add the scores of all probes, ordered by attribute, space and population."""
-    for attribute in attributes:
-        for space in SPACES:
-            _score_attribute(scoring, train, test, attribute, space, config)
-    for space in SPACES:
-        _tell_target(scoring, train, test, space, config)
+from cabench.evaluation.gap import is_leak, mean_over_attributes
+from cabench.evaluation.metrics.probing import accuracy, balanced_accuracy, correlation, hand_till, r2
+from cabench.evaluation.permutation import Leak, permutation_tests
+from cabench.evaluation.probes import ProbeConfig, class_neighbours, class_probe, real_neighbours, real_probe
+from cabench.evaluation.questions import (
+    Question,
+    Rows,
+    check_numbers,
+    check_read,
+    defined_rows,
+    learned_classes,
+    left_out,
+    scored_classes,
+)
+from cabench.evaluation.score import Measurement, Place, Scoring
 
 
-def separation_gap(scores: Sequence[Score]) -> float | None:
-    """Mean of |value - ideal| over the linear probes' balanced accuracies, R² and AUC; 0 is perfect separation.
+class _Read(NamedTuple):
+    """What two probes say of the test rows of one place.
 
-    None where only one of the two spaces was probed.
-
-    Raises:
-        ValueError: where there is no such score.
+    Attributes:
+        truth: int64 (n,) codes of the classes that are scored, or float64 values.
+        linear: float64 (n, classes), what speaks for each of them, or predictions (n,).
+        nearest: likewise, of nearest neighbours.
+        log_prior: float64 (classes,), how frequent each is in training; empty for numbers.
     """
-    main = [score for score in scores if score.metric in MAIN_METRICS]
-    if not main:
-        raise ValueError("No attribute could be probed: there are too few images of each value.")
-    if len({score.space for score in main}) < len(SPACES):
-        return None
-    return float(np.mean([abs(score.value - score.ideal) for score in main]))
+
+    truth: np.ndarray
+    linear: np.ndarray
+    nearest: np.ndarray
+    log_prior: np.ndarray
 
 
-def _score_attribute(
-    scoring: Scoring, train: EncodedSplit, test: EncodedSplit, attribute: Attribute, space: Space, config: ProbeConfig
-) -> None:
-    populations: tuple[PopulationName, ...] = ("target",) if attribute.space == "salient" else ("target", "background")
-    is_class = attribute.kind == "class"
-    metrics = _CLASS_METRICS if is_class else _REAL_METRICS
-    neighbours_metric = "knn_balanced_accuracy" if is_class else "knn_r2"
-    places = {name: Place(space, attribute.name, attribute.space, name) for name in populations}
-    with scoring.skipping(places.values(), (*metrics, neighbours_metric)):
-        features, values = train.rows(attribute, space, populations)
-        _check_values(values)
-        linear = (class_probe if is_class else real_probe)(features, values, config)
-        nearest = (class_neighbours if is_class else real_neighbours)(features, values)
-        for population, place in places.items():
-            tested, truth = test.rows(attribute, space, (population,))
-            for name, metric in metrics.items():
-                measure = partial(_predicted, metric, linear, tested, truth)
-                scoring.measure(place, name, measure, len(truth), len(values), linear.converged)
-            measure = partial(_predicted, next(iter(metrics.values())), nearest, tested, truth)
-            scoring.measure(place, neighbours_metric, measure, len(truth), len(values))
+_Metrics = Mapping[str, Callable[[_Read], Measurement]]
+_CLASSES: _Metrics = {
+    "balanced_accuracy": lambda read: balanced_accuracy(read.truth, read.linear.argmax(axis=1)),
+    # What a probe without weights would say: the frequencies of the classes put back.
+    "accuracy": lambda read: accuracy(read.truth, (read.linear + read.log_prior).argmax(axis=1)),
+    "auc": lambda read: hand_till(read.truth, read.linear),
+    "knn_balanced_accuracy": lambda read: balanced_accuracy(read.truth, read.nearest.argmax(axis=1)),
+}
+_TARGET: _Metrics = {
+    "auc": lambda read: hand_till(read.truth, read.linear),
+    "knn_auc": lambda read: hand_till(read.truth, read.nearest),
+}
+_NUMBERS: _Metrics = {
+    "correlation": lambda read: correlation(read.truth, read.linear),
+    "r2": lambda read: r2(read.truth, read.linear),
+    "knn_correlation": lambda read: correlation(read.truth, read.nearest),
+}
 
 
-def _check_values(values: np.ndarray) -> None:
-    """Raise NotMeasurableError where no probe can be fitted to these values."""
-    if len(values) < FEWEST_ROWS:
-        raise NotMeasurableError(f"only {len(values)} training images define it; {FEWEST_ROWS} are needed")
-    if len(np.unique(values)) < 2:
-        raise NotMeasurableError("all training values are equal")
+@dataclass(frozen=True)
+class ProbeGrid:
+    """Reads attributes from spaces and adds the scores.
+
+    Attributes:
+        scoring: where scores are added.
+        train: what probes are fitted on.
+        test: what they are scored on.
+        strata: int64 (n,), the level of the nuisance attributes of each test row, background first; permutations stay
+            within a level.
+        config: of the probes.
+        leaks: what permutation tests need, by the place of a leak among the scores.
+    """
+
+    scoring: Scoring
+    train: EncodedSplit
+    test: EncodedSplit
+    strata: np.ndarray
+    config: ProbeConfig
+    leaks: dict[int, Leak] = field(default_factory=dict)
+
+    def read(self, question: Question) -> None:
+        """Add the scores of one attribute, ordered by space and population."""
+        attribute = question.attribute
+        score = self._read_classes if attribute.kind == "class" else self._read_numbers
+        for space in SPACES:
+            places = [Place(space, attribute.name, attribute.space, name) for name in question.scored]
+            with self.scoring.skipping(places, list(_metrics(question))):
+                score(question, space, places)
+
+    def test_leaks(self) -> float | None:
+        """Give every leak that was read its p-values.
+
+        Returns:
+            What a cell without any leak would be said to leak on average, as the mean over attributes that the
+            separation gap takes: above 0 where test groups are few. None where no leak was read.
+        """
+        if not self.leaks:
+            return None
+        scores = self.scoring.scores
+        found = dict(zip(self.leaks, permutation_tests(list(self.leaks.values()), self.test.groups), strict=True))
+        for index, tested in found.items():
+            scores[index] = replace(
+                scores[index],
+                p_value=tested.p_value,
+                p_familywise=tested.p_familywise,
+                p_smallest=tested.p_smallest,
+            )
+        return mean_over_attributes(scores, {index: (tested.floor, 0.0) for index, tested in found.items()}).value
+
+    def _read_classes(self, question: Question, space: Space, places: list[Place]) -> None:
+        attribute, metrics = question.attribute, list(_metrics(question))
+        rows = defined_rows(self.train, attribute, question.fitted)
+        learned = learned_classes(rows.values)
+        fitted = rows.among(learned)
+        features = self.train.features(space)[fitted.indices]
+        linear = class_probe(features, fitted.values, self.train.groups[fitted.indices], self.config)
+        nearest = class_neighbours(features, fitted.values)
+        for place in places:
+            with self.scoring.skipping([place], metrics):
+                there = defined_rows(self.test, attribute, question.scored[place.population])
+                scored = scored_classes(there.values, self.test.groups[there.indices], learned)
+                for reason in left_out(attribute, rows.values, there.values, scored):
+                    self.scoring.skip([place], metrics[:1], reason)
+                tested, columns = there.among(scored), np.isin(linear.classes, scored)
+                features = self.test.features(space)[tested.indices]
+                read = _Read(
+                    truth=np.searchsorted(scored, tested.values),
+                    linear=linear.evidence(features)[:, columns],
+                    nearest=nearest.evidence(features)[:, columns],
+                    log_prior=linear.log_prior[columns],
+                )
+                self._add(question, place, read, tested, len(fitted.values), linear.converged)
+
+    def _read_numbers(self, question: Question, space: Space, places: list[Place]) -> None:
+        attribute = question.attribute
+        rows = defined_rows(self.train, attribute, question.fitted)
+        check_numbers(rows)
+        features = self.train.features(space)[rows.indices]
+        linear = real_probe(features, rows.values, self.train.groups[rows.indices], self.config)
+        nearest = real_neighbours(features, rows.values)
+        for place in places:
+            with self.scoring.skipping([place], list(_NUMBERS)):
+                tested = defined_rows(self.test, attribute, question.scored[place.population])
+                check_read(self.test.groups[tested.indices])
+                features = self.test.features(space)[tested.indices]
+                read = _Read(tested.values, linear.predict(features), nearest.predict(features), np.empty(0))
+                self._add(question, place, read, tested, len(rows.values), True)
+
+    def _add(self, question: Question, place: Place, read: _Read, rows: Rows, n_train: int, converged: bool) -> None:
+        kinds = read.truth if question.attribute.kind == "class" else None
+        tested = self.test.tested(rows.indices, kinds)
+        for metric, measure in _metrics(question).items():
+            self.scoring.add(place, metric, measure(read), tested, n_train, converged)
+            if is_leak(self.scoring.scores[-1]):
+                free = question.attribute.space == "nuisance"  # its own levels do not hold it fast
+                strata = np.zeros(len(rows.indices), np.int64) if free else self.strata[rows.indices]
+                leak = Leak(read.truth, read.linear, rows.indices, strata)
+                self.leaks[len(self.scoring.scores) - 1] = leak
 
 
-def _predicted(
-    metric: Callable[..., Measurement], probe: Probe, features: np.ndarray, truth: np.ndarray
-) -> Measurement:
-    return metric(truth, probe.predict(features) if len(truth) else truth)
-
-
-def _tell_target(scoring: Scoring, train: EncodedSplit, test: EncodedSplit, space: Space, config: ProbeConfig) -> None:
-    place = Place(space, IS_TARGET, "salient", "all")
-    is_target, truth = train.is_target(), test.is_target()
-    with scoring.skipping([place], ("auc", "knn_auc")):
-        features, tested = train.features(space), test.features(space)
-        _check_values(is_target)
-        for metric, fit in (("auc", partial(class_probe, config=config)), ("knn_auc", class_neighbours)):
-            probe = fit(features, is_target)
-            measure = partial(_ranked, probe, tested, truth)
-            scoring.measure(place, metric, measure, len(truth), len(is_target), probe.converged)
-
-
-def _ranked(probe: Probe, features: np.ndarray, is_target: np.ndarray) -> Measurement:
-    assert probe.decide is not None
-    return auc(is_target, probe.decide(features) if len(is_target) else features[:, 0])
+def _metrics(question: Question) -> _Metrics:
+    if question.attribute.name == IS_TARGET:
+        return _TARGET
+    return _CLASSES if question.attribute.kind == "class" else _NUMBERS

@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from cabench.data.dataset import IS_TARGET, Attribute
 from cabench.errors import UserError, unknown
-from cabench.evaluation.encoded import EncodedSplit
+from cabench.evaluation.contributions import Tested
+from cabench.evaluation.encoded import EVERYONE, TARGET, EncodedSplit
 from cabench.evaluation.metrics.disentanglement import factor_vae
 from cabench.evaluation.metrics.probing import accuracy, balanced_accuracy
 from cabench.evaluation.probes import Scaling
@@ -77,7 +78,7 @@ def protocol_scores(
         test: those of the test images.
         attributes: of the data set.
     """
-    scoring = Scoring()
+    scoring = Scoring(test.blocks.count)
     with threadpool_limits(limits=1):
         PROTOCOLS[name].score(scoring, dataset, train, test, attributes)
     return tuple(scoring.scores)
@@ -116,10 +117,12 @@ def _sepclr(
         for attribute in attributes:
             if attribute.kind == "class":
                 fitted, tested = (split.rows(attribute, space, ("target",)) for split in (train, test))
-                _read(scoring, Place(space, attribute.name, attribute.space, "target"), name, metric, fitted, tested)
+                place = Place(space, attribute.name, attribute.space, "target")
+                _read(scoring, place, name, metric, fitted, tested, _tested(test, attribute, ("target",)))
         if not on_cifar_mnist:
-            fitted, tested = ((split.features(space), split.is_target()) for split in (train, test))
-            _read(scoring, Place(space, IS_TARGET, "salient", "all"), name, metric, fitted, tested)
+            fitted, tested = (split.rows(TARGET, space, EVERYONE) for split in (train, test))
+            place = Place(space, IS_TARGET, "salient", "all")
+            _read(scoring, place, name, metric, fitted, tested, _tested(test, TARGET, EVERYONE))
 
 
 def _sepvae(
@@ -137,7 +140,7 @@ def _sepvae(
                 rows = [split.rows(attribute, space, ("target",)) for split in (train, test)]
                 fitted, tested = ((scaling(features), labels) for features, labels in rows)
                 place = Place(space, attribute.name, attribute.space, "target")
-                _read(scoring, place, "accuracy", accuracy, fitted, tested)
+                _read(scoring, place, "accuracy", accuracy, fitted, tested, _tested(test, attribute, ("target",)))
 
 
 def _double_infogan(
@@ -160,13 +163,14 @@ def _double_infogan(
             place = Place(space, attribute.name, attribute.space, "all" if on_all else "target")
             accuracies, converged = _cross_validated(features, labels)
             measure = partial(_over_folds, accuracies, labels)
-            scoring.measure(place, "accuracy", measure, len(labels), 0, converged)
+            scoring.measure(place, "accuracy", measure, _tested(test, attribute, populations), 0, converged)
     if dataset == "dsprites" and "salient" in test.spaces:
         salient = [attribute for attribute in attributes if attribute.space == "salient"]
-        features, columns = defined_everywhere(test, salient)
+        features, columns, defined = defined_everywhere(test, salient)
         place = Place("salient", SALIENT_ATTRIBUTES, "salient", "target")
         factors = np.stack([values for values, _ in columns], axis=1)
-        scoring.measure(place, "factor_vae", partial(factor_vae, features, factors), len(features))
+        everywhere = test.tested(len(test.background) + np.flatnonzero(defined))
+        scoring.measure(place, "factor_vae", partial(factor_vae, features, factors), everywhere)
 
 
 def _read(
@@ -176,6 +180,7 @@ def _read(
     metric: Callable[[np.ndarray, np.ndarray], Measurement],
     fitted: tuple[np.ndarray, np.ndarray],
     tested: tuple[np.ndarray, np.ndarray],
+    groups: Tested,
 ) -> None:
     """Add a metric of the papers' probe, unless there is one class to learn or no image to test on."""
     (features, labels), (rows, truth) = fitted, tested
@@ -183,7 +188,12 @@ def _read(
         return
     model, converged = fit_default(features, labels)
     measure = partial(metric, truth, model.predict(rows))
-    scoring.measure(place, name, measure, len(truth), len(labels), converged)
+    scoring.measure(place, name, measure, groups, len(labels), converged)
+
+
+def _tested(test: EncodedSplit, attribute: Attribute, populations: Sequence[PopulationName]) -> Tested:
+    """The test rows for which an attribute is defined."""
+    return test.tested(test.indices(attribute, populations), test.rows(attribute, test.spaces[0], populations)[1])
 
 
 def _cross_validated(features: np.ndarray, labels: np.ndarray) -> tuple[list[float], bool]:

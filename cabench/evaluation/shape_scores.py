@@ -46,7 +46,8 @@ def dimensions(test: EncodedSplit, attributes: Sequence[Attribute]) -> dict[str,
 
 def _populations(scoring: Scoring, test: EncodedSplit) -> None:
     """How background and target images lie to each other."""
-    n_test = len(test.is_target())
+    is_target = test.is_target()
+    tested = test.tested(np.arange(len(is_target)), is_target)
     measures: list[tuple[str, Space, Callable[[np.ndarray, np.ndarray], Measurement]]] = [
         ("norm_ratio", "salient", norm_ratio),
         *(("silhouette", space, silhouette) for space in SPACES),
@@ -54,20 +55,22 @@ def _populations(scoring: Scoring, test: EncodedSplit) -> None:
     for metric, space, measure in measures:
         place = Place(space, IS_TARGET, "salient", "all")
         with scoring.skipping([place], [metric]):
-            scoring.add(place, metric, measure(*(part.vectors(space) for part in test)), n_test)
+            scoring.add(place, metric, measure(*(part.vectors(space) for part in test)), tested)
 
 
 def _dependence(scoring: Scoring, train: EncodedSplit, test: EncodedSplit, config: ProbeConfig) -> None:
     """What the two spaces say of each other, on target images."""
-    fitted, tested = train.target.vectors, test.target.vectors
-    n_train, n_test = (int(split.is_target().sum()) for split in (train, test))
+    fitted, vectors = train.target.vectors, test.target.vectors
+    n_train, places = len(train.target), len(test.background) + np.arange(len(test.target))
+    tested = test.tested(places)
     place = Place("common", OTHER_SPACE, "salient", "target")
-    scoring.measure(place, "hsic", lambda: hsic(tested("common"), tested("salient")), n_test)
+    scoring.measure(place, "hsic", lambda: hsic(vectors("common"), vectors("salient"), tested.groups), tested)
     for one, other in (SPACES, SPACES[::-1]):
         place = Place(one, OTHER_SPACE, other, "target")
         with scoring.skipping([place], ["space_r2"]):
-            measured = space_r2(fitted(one), fitted(other), tested(one), tested(other), config)
-            scoring.add(place, "space_r2", measured, n_test, n_train)
+            groups = train.groups[len(train.background) :]
+            measured = space_r2(fitted(one), fitted(other), groups, vectors(one), vectors(other), config)
+            scoring.add(place, "space_r2", measured, tested, n_train)
 
 
 def _clusters(scoring: Scoring, test: EncodedSplit, attribute: Attribute) -> None:
@@ -76,7 +79,7 @@ def _clusters(scoring: Scoring, test: EncodedSplit, attribute: Attribute) -> Non
     with scoring.skipping([place], metrics):
         features, labels = test.rows(attribute, "salient", ("target",))
         for metric, measured in zip(metrics, cluster_scores(features, labels), strict=True):
-            scoring.add(place, metric, measured, len(labels))
+            scoring.add(place, metric, measured, test.tested(test.indices(attribute, ("target",))))
 
 
 def _disentanglement(scoring: Scoring, test: EncodedSplit, attributes: Sequence[Attribute]) -> None:
@@ -86,16 +89,18 @@ def _disentanglement(scoring: Scoring, test: EncodedSplit, attributes: Sequence[
         with scoring.skipping([place], ["mig"]):
             features, values = test.rows(attribute, "salient", ("target",))
             _check_enough(len(values), "define it")
-            scoring.add(place, "mig", mig(features, values, attribute.kind == "class"), len(values))
+            tested = test.tested(test.indices(attribute, ("target",)))
+            scoring.add(place, "mig", mig(features, values, attribute.kind == "class"), tested)
     place, metrics = (
         Place("salient", SALIENT_ATTRIBUTES, "salient", "target"),
         ("dci_disentanglement", "dci_completeness"),
     )
     with scoring.skipping([place], metrics):
-        features, columns = defined_everywhere(test, attributes)
+        features, columns, defined = defined_everywhere(test, attributes)
         _check_enough(len(features), "define all of them")
         for metric, measured in zip(metrics, dci(features, columns), strict=True):
-            scoring.add(place, metric, measured, len(features))
+            tested = test.tested(len(test.background) + np.flatnonzero(defined))
+            scoring.add(place, metric, measured, tested)
 
 
 def _check_enough(images: int, define: str) -> None:
@@ -105,10 +110,12 @@ def _check_enough(images: int, define: str) -> None:
 
 def defined_everywhere(
     test: EncodedSplit, attributes: Sequence[Attribute]
-) -> tuple[np.ndarray, list[tuple[np.ndarray, bool]]]:
-    """Float64 salient features (n, d) of the target images for which all attributes are defined, and their values."""
+) -> tuple[np.ndarray, list[tuple[np.ndarray, bool]], np.ndarray]:
+    """Float64 salient features (n, d) of the target images for which all attributes are defined, their values, and
+    which of the target images these are: bool (targets,).
+    """
     values = [test.target.attributes[attribute.name] for attribute in attributes]
     defined = np.logical_and.reduce([a.is_defined(v) for a, v in zip(attributes, values, strict=True)])
     features = test.target.vectors("salient")[defined]
     columns = [(v[defined], a.kind == "class") for a, v in zip(attributes, values, strict=True)]
-    return features, columns
+    return features, columns, defined

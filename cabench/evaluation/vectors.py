@@ -22,12 +22,14 @@ class Vectors:
             read of target rows alone; an attribute that is left out is undefined everywhere.
         common: (n, d_common) numbers; None where there is no common space. They are rounded to float32.
         salient: (n, d_salient) likewise.
+        groups: (n,) text, equal for images that belong together, such as one subject's; "" or None where none is known.
     """
 
     is_target: np.ndarray
     values: Mapping[str, np.ndarray]
     common: np.ndarray | None = None
     salient: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def encoded(self, attributes: Sequence[Attribute], split: str) -> EncodedSplit:
         """The same by population, float32.
@@ -47,11 +49,13 @@ class Vectors:
             raise UserError(f"There are no {split} vectors; give common vectors, salient ones or both.")
         spaces = {space: _vectors(f"{split}_{space}", array, len(is_target)) for space, array in given.items()}
         values = {attribute.name: _values(self.values, attribute, split, len(is_target)) for attribute in attributes}
+        groups = _groups(self.groups, split, len(is_target))
         return EncodedSplit(
             *(
                 EncodedPopulation(
                     {space: array[rows] for space, array in spaces.items()},
                     {name: column[rows] for name, column in values.items()},
+                    groups[rows],
                 )
                 for rows in (~is_target, is_target)
             )
@@ -84,6 +88,17 @@ def _vectors(name: str, array: np.ndarray, rows: int) -> np.ndarray:
         row = int((~np.isfinite(array)).any(axis=1).argmax())
         raise UserError(f"{name} holds a value in row {row} that is no finite float32 number; check the encoder.")
     return array
+
+
+def _groups(groups: np.ndarray | None, split: str, rows: int) -> np.ndarray:
+    if groups is None:
+        return np.full(rows, "", object)
+    texts = np.asarray(groups)
+    if texts.shape != (rows,) or texts.dtype.kind not in "UO" or not all(isinstance(text, str) for text in texts):
+        raise UserError(
+            f"The {split} groups are {texts.dtype} of shape {texts.shape}; wanted is text of shape ({rows},)."
+        )
+    return texts.astype(object)
 
 
 def _values(values: Mapping[str, np.ndarray], attribute: Attribute, split: str, rows: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from cabench.data.file import DatasetFile
 from cabench.data.importing.images import ImageForm, open_folder, read_folders
 from cabench.data.layout import SPLITS, texts
 from cabench.errors import UserError
-from cabench.evaluation.encoded import EncodedSplit
+from cabench.evaluation.encoded import EVERYONE
 from cabench.files.atomic import replacing
 from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents
 from cabench.files.names import inert
@@ -112,7 +112,7 @@ def encode_file(
     parts, method = [], _on(method, device)
     for split in SPLITS:
         populations = data.read(split)[1:]
-        for name, population, told in zip(EncodedSplit._fields, populations, data.read_rows(split), strict=True):
+        for name, population, told in zip(EVERYONE, populations, data.read_rows(split), strict=True):
             spaces = encode_images(method, population.images, device)
             parts.append(_part(split, name, told.names, told.groups, spaces))
     return _joined(parts)
@@ -134,7 +134,7 @@ def stored_vectors(path: Path) -> EncodedImages:
         with h5py.File(path, "r") as stored:
             check_contents(stored)
             for split in SPLITS:
-                for population in EncodedSplit._fields:
+                for population in EVERYONE:
                     group = stored[f"{split}/{population}"]
                     spaces = {space: group[space][:] for space in SPACES if space in group}
                     count = len(next(iter(spaces.values())))

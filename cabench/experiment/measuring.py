@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from cabench.data.dataset import Attribute, ContrastiveDataset
 from cabench.data.file import DatasetFile
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.evaluate import evaluate
-from cabench.evaluation.probe_scores import separation_gap
+from cabench.evaluation.gap import separation
 from cabench.experiment.identity import Identity
 from cabench.experiment.store import ResultsStore
 from cabench.method import ContrastiveAnalysisMethod
@@ -35,8 +38,24 @@ def measure(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attrib
     """
     started = time.monotonic()
     measured = evaluate(train, test, attributes)
-    fields = {**measured._asdict(), "separation_gap": separation_gap(measured.scores)}
+    found = separation(measured.scores)
+    fields = {
+        **measured._asdict(),
+        "separation_gap": found and found.gap.value,
+        "vectors_sha256": _fingerprint(train, test),
+    }
     return fields, time.monotonic() - started
+
+
+def _fingerprint(*splits: EncodedSplit) -> str:
+    """SHA-256 of all vectors: equal under all seeds for a method that leaves nothing to chance."""
+    result = hashlib.sha256()
+    for split in splits:
+        for part in split:
+            for space, vectors in part.spaces.items():
+                result.update(f"{space} {vectors.shape}".encode())
+                result.update(np.ascontiguousarray(vectors, dtype=np.float32).tobytes())
+    return result.hexdigest()
 
 
 def keep_and_measure(

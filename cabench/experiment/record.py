@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, InstanceOf, with_config
 from typing_extensions import TypedDict
 
 from cabench.errors import UserError
+from cabench.evaluation.contributions import ContributionTable
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.identity import SCHEMA, Identity
 from cabench.files.json import read_json
@@ -39,7 +40,8 @@ class Record(Identity):
     Attributes:
         status: "ok" or "failed".
         scores: empty for a failed cell.
-        separation_gap: mean |value - ideal| over the grid; None for a failed cell, and for vectors of one space alone.
+        separation_gap: see `cabench.evaluation.gap`, in [0, 1] since evaluation 3; None for a failed cell, and for
+            vectors of one space alone.
         cost: train_s, compile_s, probe_s, images_per_s, steps, images_seen, parameters, peak_memory_gib.
         provenance: versions, commit, hardware, start and end.
         error: None, or type, message, traceback, step and last_terms.
@@ -47,7 +49,13 @@ class Record(Identity):
         dimension_r2: by salient attribute, what each dimension of the salient space shares with it; see
             `cabench.evaluation.metrics.disentanglement`.
         protocols: by name of a paper's own protocol, the scores under it; see `cabench.evaluation.protocols`.
+        leak_floor: what a cell without any leak would be said to leak on average, in [0, 1]: above 0 where test groups
+            are few. None where it was not measured.
+        vectors_sha256: of all vectors, so that methods that leave nothing to chance are known by it; empty in records
+            of older evaluations.
         schema: version of this layout.
+        contributions: what each block of test rows adds to each score. It stands in a file of its own beside the
+            record; None where there is none.
     """
 
     status: Literal["ok", "failed"]
@@ -59,7 +67,10 @@ class Record(Identity):
     unmeasured: tuple[Unmeasured, ...] = ()
     dimension_r2: Mapping[str, Sequence[float]] = field(default_factory=dict)
     protocols: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+    leak_floor: float | None = None
+    vectors_sha256: str = ""
     schema: int = SCHEMA
+    contributions: InstanceOf[ContributionTable] | None = field(default=None, compare=False)
 
     @property
     def from_vectors(self) -> bool:
@@ -73,7 +84,8 @@ class Record(Identity):
 
     def to_json(self) -> str:
         """The content of `record.json`: key and status first."""
-        content = dataclasses.asdict(self)
+        content = dataclasses.asdict(dataclasses.replace(self, contributions=None))
+        content.pop("contributions")
         first = {name: content.pop(name) for name in ("key", "status")}
         return json.dumps({**first, **content}, indent=1, allow_nan=False) + "\n"
 

@@ -15,6 +15,7 @@ from filelock import Timeout
 
 from cabench.context import FitContext, FitCost, Randomness
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo
+from cabench.data.file import Rows
 from cabench.errors import StopRequested, UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.cell import Cell
@@ -198,7 +199,8 @@ class Runner:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
         test = cell.data.read("test")
-        vectors = self._encode(method, train), self._encode(method, test)
+        rows = cell.data.read_all_rows()
+        vectors = self._encode(method, train, rows["train"]), self._encode(method, test, rows["test"])
         measured, probe_s = keep_and_measure(self.store, identity, cell.data, test, *vectors, method=method)
         self._keep(method, identity, info)
         return attempt.succeeded(measured, probe_s, method.parameter_count())
@@ -214,10 +216,14 @@ class Runner:
         except Exception as error:  # whatever a method's own `state_dict` raises
             self.reporter.say(f"{cell.title}: the fitted method could not be kept ({_message(error)})")
 
-    def _encode(self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset) -> EncodedSplit:
-        parts = (split.background, split.target)
-        encoded = (encode_images(method, part.images, self.device) for part in parts)
-        return EncodedSplit(*map(EncodedPopulation, encoded, (part.attributes for part in parts)))
+    def _encode(
+        self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset, rows: Sequence[Rows]
+    ) -> EncodedSplit:
+        background, target = (
+            EncodedPopulation(encode_images(method, part.images, self.device), part.attributes, told.groups)
+            for part, told in zip((split.background, split.target), rows, strict=True)
+        )
+        return EncodedSplit(background, target)
 
 
 @dataclass(frozen=True)

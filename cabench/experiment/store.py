@@ -2,6 +2,7 @@
 
 <results>/<data set label>/<method label>/seed<k>-<first 8 of key>/
     record.json           written last, whole or not at all; its presence means that the cell ended
+    contributions.h5      what blocks of test rows add to its scores, see `cabench.experiment.contributions_file`
     representations.h5    train and test representations of both populations
     model.safetensors     the fitted method, see `cabench.saving`
     pictures.png          of methods with a decoder: reconstructions, removals and swaps of test images; of others: the
@@ -27,7 +28,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +42,8 @@ from cabench.data.dataset import SPACES, Space
 from cabench.data.file import DatasetFile, Rows
 from cabench.data.layout import SPLITS, Split
 from cabench.errors import UserError
-from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
+from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
+from cabench.experiment import contributions_file
 from cabench.experiment.identity import Identity
 from cabench.experiment.record import Record
 from cabench.files.atomic import (
@@ -57,6 +59,7 @@ from cabench.files.hdf5 import UNREADABLE, check_contents, replacing_hdf5
 from cabench.files.json import canonical_json, read_json_lines
 from cabench.saving import MODEL
 
+_LOOKED_AT = ("pictures.png", "maps.json")
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
 
 
@@ -96,7 +99,7 @@ class ResultsStore:
         folder = cell.folder(self.folder)
         if self.has_record(cell):
             try:
-                return "done" if self.load(cell).status == "ok" else "failed"
+                return "done" if Record.load(folder / "record.json").status == "ok" else "failed"
             except UserError:
                 return "damaged"
         if (folder / ".lock").exists() and not self._is_free(folder):
@@ -152,12 +155,12 @@ class ResultsStore:
         return (cell.folder(self.folder) / "record.json").exists()
 
     def load(self, cell: Identity) -> Record:
-        """The stored record of a cell that ended.
+        """The stored record of a cell that ended, with the contributions beside it.
 
         Raises:
             UserError: when it cannot be read.
         """
-        return Record.load(cell.folder(self.folder) / "record.json")
+        return _load(cell.folder(self.folder) / "record.json")
 
     def records(self) -> list[Record]:
         """Every record below the folder, in the order of their paths.
@@ -205,7 +208,7 @@ class ResultsStore:
         """Remove all that a cell left, the record first, so that it starts from nothing."""
         folder = cell.folder(self.folder)
         with storing():
-            for name in ("record.json", "representations.h5", MODEL, "pictures.png", "maps.json", "log.jsonl"):
+            for name in ("record.json", contributions_file.NAME, "representations.h5", MODEL, *_LOOKED_AT, "log.jsonl"):
                 (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
@@ -219,7 +222,10 @@ class ResultsStore:
         self.drop_checkpoint(record)
 
     def replace_record(self, record: Record) -> None:
-        """Write a record into the folder that its key names."""
+        """Write a record into the folder that its key names, its contributions first."""
+        if record.contributions is not None:
+            path = record.folder(self.folder) / contributions_file.NAME
+            contributions_file.write_contributions(path, record.key, record.contributions)
         write_text(record.folder(self.folder) / "record.json", record.to_json())
 
     def move(self, record: Record, renewed: Record) -> None:
@@ -250,7 +256,7 @@ class ResultsStore:
         with replacing_hdf5(cell.folder(self.folder) / "representations.h5") as file:
             file.attrs.update(key=cell.key, content_sha256=cell.dataset["content_sha256"])
             for split, encoded in zip(SPLITS, (train, test), strict=True):
-                for (population, part), told in zip(encoded._asdict().items(), rows[split], strict=True):
+                for population, part, told in zip(EVERYONE, encoded, rows[split], strict=True):
                     for kind, lines in told._asdict().items():
                         if any(lines):
                             file.create_dataset(f"{split}/{population}/{kind}", data=lines, dtype=h5py.string_dtype())
@@ -272,7 +278,7 @@ class ResultsStore:
                 if stored.attrs["content_sha256"] != file.info.content_sha256:
                     raise ValueError("it is of another data set's images")
                 spaces = _spaces(stored, record)
-                train, test = (_read_split(stored, split, spaces, file.read_attributes(split)) for split in SPLITS)
+                train, test = (_read_split(stored, split, spaces, file) for split in SPLITS)
         except UNREADABLE as error:
             raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
         return train, test
@@ -296,7 +302,7 @@ class ResultsStore:
             return False
 
     def _in_its_folder(self, path: Path) -> Record:
-        record = Record.load(path)
+        record = _load(path)
         own = record.folder(self.folder)
         if own != path.parent:
             raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
@@ -310,6 +316,15 @@ class ResultsStore:
             return False
         except OSError:  # a folder that can be read and not written, in which nobody can work from here
             return True
+
+
+def _load(path: Path) -> Record:
+    """A record with its contributions, where they can be read."""
+    record = Record.load(path)
+    found = contributions_file.read_contributions(
+        path.with_name(contributions_file.NAME), record.key, len(record.scores)
+    )
+    return replace(record, contributions=found)
 
 
 def _put(source: str, place: str) -> None:
@@ -335,14 +350,12 @@ def _spaces(stored: h5py.File, record: Record) -> list[Space]:
     return [space for space in SPACES if not brought or f"train/target/{space}" in stored]
 
 
-def _read_split(
-    stored: h5py.File, split: Split, among: Sequence[Space], attributes: Sequence[Mapping[str, np.ndarray]]
-) -> EncodedSplit:
+def _read_split(stored: h5py.File, split: Split, among: Sequence[Space], file: DatasetFile) -> EncodedSplit:
     parts = []
-    for population, values in zip(EncodedSplit._fields, attributes, strict=True):
+    for population, values, told in zip(EVERYONE, file.read_attributes(split), file.read_rows(split), strict=True):
         spaces = {space: stored[f"{split}/{population}/{space}"][:] for space in among}
         rows = {len(vectors) for vectors in (*spaces.values(), *values.values())}
         if len(rows) != 1:
             raise ValueError(f"/{split}/{population} has other numbers of rows than the data set")
-        parts.append(EncodedPopulation(spaces, values))
+        parts.append(EncodedPopulation(spaces, values, told.groups))
     return EncodedSplit(*parts)

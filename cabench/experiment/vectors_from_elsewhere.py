@@ -184,7 +184,9 @@ def _split(vectors: Mapping[str, np.ndarray], split: Split, data: DatasetFile) -
     background, target = data.read_attributes(split)
     values = {name: np.concatenate([background[name], target[name]]) for name in background}
     is_target = np.repeat([False, True], [counts["background"], counts["target"]])
-    return Vectors(is_target, values, given.get("common"), given.get("salient")).encoded(data.info.attributes, split)
+    groups = np.concatenate([rows.groups for rows in data.read_rows(split)])
+    spaces = (given.get(space) for space in SPACES)
+    return Vectors(is_target, values, *spaces, groups).encoded(data.info.attributes, split)
 
 
 def _check_count(name: str, array: np.ndarray, split: Split, data: DatasetFile) -> None:

@@ -1,6 +1,11 @@
-"""What a probe's predictions are worth on test images: accuracy, balanced accuracy, R² and AUC."""
+"""What a probe's predictions are worth on test images, and what each image adds to that.
+
+The standard error of each follows from the images' influence, summed by group; see `cabench.evaluation.grouped`.
+"""
 
 from __future__ import annotations
+
+from itertools import combinations
 
 import numpy as np
 from scipy.stats import rankdata
@@ -11,8 +16,6 @@ from cabench.evaluation.score import Measurement, NotMeasurableError
 def accuracy(labels: np.ndarray, predicted: np.ndarray) -> Measurement:
     """The fraction of test images whose class is predicted, in [0, 1]; chance is the majority class's rate.
 
-    The standard error is that of a binomial fraction.
-
     Args:
         labels: int64 (n,).
         predicted: int64 (n,).
@@ -22,16 +25,15 @@ def accuracy(labels: np.ndarray, predicted: np.ndarray) -> Measurement:
     """
     if not len(labels):
         raise NotMeasurableError("there are no test images")
-    value = float(np.mean(labels == predicted))
+    hits = (labels == predicted).astype(np.float64)
     majority = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
-    return Measurement(value, majority, float(np.sqrt(value * (1 - value) / len(labels))))
+    return Measurement(float(hits.mean()), majority, influence=(hits - hits.mean()) / len(hits))
 
 
 def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> Measurement:
     """The mean, over the classes among the labels, of the fraction of each that is predicted, in [0, 1].
 
-    Chance is 1 / number of classes, which any prediction that ignores the image reaches exactly. Each class's recall is
-    a binomial fraction.
+    Chance is 1 / number of classes, which any prediction that ignores the image reaches exactly.
 
     Args:
         labels: int64 (n,).
@@ -40,20 +42,20 @@ def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> Measurement:
     Raises:
         NotMeasurableError: where the labels hold fewer than two classes.
     """
-    classes = np.unique(labels)
+    classes, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise NotMeasurableError("there are fewer than two classes among the test images")
-    recalls = np.array([np.mean(predicted[labels == label] == label) for label in classes])
-    sizes = np.array([np.sum(labels == label) for label in classes])
-    variance = np.sum(recalls * (1 - recalls) / sizes) / len(classes) ** 2
-    return Measurement(float(recalls.mean()), 1 / len(classes), float(np.sqrt(variance)))
+    hits = (labels == predicted).astype(np.float64)
+    recalls = np.bincount(codes, hits) / sizes
+    influence = (hits - recalls[codes]) / (len(classes) * sizes[codes])
+    return Measurement(float(recalls.mean()), 1 / len(classes), influence=influence)
 
 
 def r2(values: np.ndarray, predicted: np.ndarray) -> Measurement:
     """The coefficient of determination, 1 - squared error / variance of the test values. At most 1; chance is 0.
 
-    It is negative where predictions are worse than the test mean; records keep it so, tables show 0. The standard error
-    is the delta method's, of a ratio of means.
+    It is negative where predictions are worse than the test mean, without bound where test values hardly vary; that is
+    why `correlation` stands in tables.
 
     Args:
         values: float64 (n,).
@@ -64,36 +66,108 @@ def r2(values: np.ndarray, predicted: np.ndarray) -> Measurement:
     """
     if not len(values):
         raise NotMeasurableError("there are no test images")
+    if np.ptp(values) == 0 or values.var() == 0:
+        raise NotMeasurableError("all test values are equal")
     errors = (values - predicted) ** 2
     deviations = (values - values.mean()) ** 2
-    spread = deviations.mean()
-    if np.ptp(values) == 0 or spread == 0:
-        raise NotMeasurableError("all test values are equal")
-    ratio = errors.mean() / spread
-    influence = (errors - ratio * deviations) / spread
-    return Measurement(float(1 - ratio), 0.0, float(influence.std() / np.sqrt(len(values))))
+    ratio = errors.mean() / deviations.mean()
+    influence = -(errors - ratio * deviations) / deviations.mean() / len(values)
+    return Measurement(float(1 - ratio), 0.0, influence=influence)
 
 
-def auc(is_target: np.ndarray, scores: np.ndarray) -> Measurement:
-    """The probability that a target image gets a higher score than a background image, ties counted half.
+def correlation(values: np.ndarray, predicted: np.ndarray) -> Measurement:
+    """Pearson's correlation of predictions with values, 0 where it is negative: in [0, 1]; chance is 0.
 
-    Range [0, 1]; chance is 0.5. The standard error is DeLong's (DeLong, DeLong and Clarke-Pearson, Biometrics 1988).
+    It does not ask for the right offset and scale, which new subjects may shift, and so tells what can be read
+    (statistics card 3.1). Constant predictions have 0. With few images chance reaches more than 0, as the clip keeps
+    what is positive alone.
 
     Args:
-        is_target: bool (n,).
-        scores: float64 (n,).
+        values: float64 (n,).
+        predicted: float64 (n,).
 
     Raises:
-        NotMeasurableError: where a population has fewer than two images, too few for a standard error.
+        NotMeasurableError: where there are no values, or all are equal.
     """
-    positive, negative = scores[is_target], scores[~is_target]
-    if min(len(positive), len(negative)) < 2:
-        raise NotMeasurableError(
-            f"there are {len(positive)} target and {len(negative)} background images; two are needed"
-        )
+    return clipped(signed_correlation(values, predicted))
+
+
+def signed_correlation(values: np.ndarray, predicted: np.ndarray) -> Measurement:
+    """Pearson's correlation in [-1, 1], as `correlation` takes it before it cuts what is negative."""
+    if not len(values):
+        raise NotMeasurableError("there are no test images")
+    truth, read = _standardised(values), _standardised(predicted)
+    if not truth.any():
+        raise NotMeasurableError("all test values are equal")
+    found = float(np.clip(np.mean(truth * read), -1, 1))
+    influence = (read * truth - found * (read**2 + truth**2) / 2) / len(values)
+    return Measurement(found, 0.0, influence=influence)
+
+
+def clipped(measured: Measurement) -> Measurement:
+    """0 in place of a negative value. What images add stays that of the value itself, so that its error is not 0."""
+    return measured._replace(value=max(0.0, measured.value))
+
+
+def auc(is_positive: np.ndarray, evidence: np.ndarray) -> Measurement:
+    """The probability that a positive image has more evidence than a negative one, ties counted half.
+
+    Range [0, 1]; chance is 0.5. The influence is made of DeLong's placements: the part of the other side that an image
+    is ranked rightly against (DeLong, DeLong and Clarke-Pearson, Biometrics 1988).
+
+    Args:
+        is_positive: bool (n,).
+        evidence: float64 (n,).
+
+    Raises:
+        NotMeasurableError: where a side has no images.
+    """
+    positive, negative = evidence[is_positive], evidence[~is_positive]
+    if not min(len(positive), len(negative)):
+        raise NotMeasurableError(f"there are {len(positive)} and {len(negative)} test images of the two sides")
     ranks = rankdata(np.concatenate([positive, negative]))
-    # For each image, the part of the other population that it is ranked rightly against (DeLong's placements).
     above = (ranks[: len(positive)] - rankdata(positive)) / len(negative)
     below = 1 - (ranks[len(positive) :] - rankdata(negative)) / len(positive)
-    variance = above.var(ddof=1) / len(positive) + below.var(ddof=1) / len(negative)
-    return Measurement(float(above.mean()), 0.5, float(np.sqrt(variance)))
+    value = float(above.mean())
+    influence = np.empty(len(evidence))
+    influence[is_positive] = (above - value) / len(positive)
+    influence[~is_positive] = (below - value) / len(negative)
+    return Measurement(value, 0.5, influence=influence)
+
+
+def hand_till(codes: np.ndarray, evidence: np.ndarray) -> Measurement:
+    """The mean over pairs of classes of the AUC of their difference in evidence; range [0, 1], chance 0.5.
+
+    As Hand and Till (Machine Learning 2001), but that a pair's images are ranked by the log-odds of its two classes,
+    which do not depend on the other classes; for two classes it is the AUC.
+
+    Args:
+        codes: int64 (n,), columns of `evidence`.
+        evidence: float64 (n, classes), such as log-probabilities.
+
+    Raises:
+        NotMeasurableError: where there are fewer than two classes among the codes.
+    """
+    classes = np.unique(codes)
+    if len(classes) < 2:
+        raise NotMeasurableError("there are fewer than two classes among the test images")
+    pairs = list(combinations(classes.tolist(), 2))
+    total, influence = 0.0, np.zeros(len(codes))
+    for one, other in pairs:
+        there = (codes == one) | (codes == other)
+        measured = auc(codes[there] == other, evidence[there, other] - evidence[there, one])
+        total += measured.value
+        influence[there] += measured.influence
+    return Measurement(total / len(pairs), 0.5, influence=influence / len(pairs))
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    """With mean 0 and variance 1; all 0 where the values do not vary beyond rounding."""
+    largest = np.abs(values).max(initial=0.0)
+    scaled = values / largest if largest else values  # squares of the largest and smallest numbers are no numbers
+    deviations = scaled - scaled.mean() if len(scaled) else scaled
+    spread = np.sqrt(np.mean(deviations**2)) if len(scaled) else 0.0
+    if spread <= 10 * np.finfo(np.float64).eps:
+        return np.zeros(len(values))
+    standardised: np.ndarray = deviations / spread
+    return standardised
