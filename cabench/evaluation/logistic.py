@@ -2,9 +2,10 @@
 
 The objective is the weighted mean negative log-likelihood of softmax(X W + b) plus penalty / 2 * sum of W², where every
 class has the same total weight: scikit-learn's `LogisticRegression(class_weight="balanced")` with C = 1 / (n penalty)
-minimises it for three or more classes. Without the weights a rare class would hide behind the threshold. L-BFGS works on it in coordinates in
-which its curvature is nearly the same in all directions: along the principal axes of X, each parameter scaled by the
-root of its second derivative. On correlated features that takes a tenth of the steps, and the optimum is the same.
+minimises it for three or more classes. Without the weights a rare class would hide behind the threshold. L-BFGS works
+on it in coordinates in which its curvature is nearly the same in all directions: along the principal axes of X, each
+parameter scaled by the root of its second derivative. On correlated features that takes a tenth of the steps, and the
+optimum is the same.
 """
 
 from __future__ import annotations

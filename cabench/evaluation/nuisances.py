@@ -65,7 +65,7 @@ class Nuisances(NamedTuple):
 
 
 def nuisances_of(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute]) -> Nuisances:
-    """The nuisances among some attributes. An undefined class is a class too; an undefined number counts as the mean."""
+    """The nuisances of some attributes. An undefined class is a class too, an undefined number counts as the mean."""
     sizes = [len(split.is_target()) for split in (train, test)]
     designs: list[np.ndarray] = [np.empty((sum(sizes), 0))]
     levels: list[np.ndarray] = [np.zeros(sum(sizes), dtype=np.int64)]

@@ -118,7 +118,7 @@ def class_probe(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, co
 
 
 def real_probe(features: np.ndarray, values: np.ndarray, groups: np.ndarray, config: ProbeConfig) -> RealProbe:
-    """Ridge regression of float64 `values` (n,) or (n, k) on float64 `features` (n, d); `groups` as in `class_probe`."""
+    """Ridge regression of float64 `values` (n,) or (n, k) on float64 `features` (n, d); groups as in `class_probe`."""
     scaling = Scaling.of(features)
     splits = _splits(groups, config.folds)
     model = RidgeCV(

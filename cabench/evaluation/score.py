@@ -68,8 +68,8 @@ class Score:
         n_test: images that it was scored on.
         converged: whether the solver reached its tolerance.
         p_value: how often `value` or more is reached without information; None where that was not tested.
-        n_groups: groups of images, such as subjects, that it was scored on; each image is one where no groups are known.
-            None in records of older evaluations.
+        n_groups: groups of images, such as subjects, that it was scored on; each image is one where no groups are
+            known. None in records of older evaluations.
         p_familywise: how often, without information, any leak of the cell stands out as much; None likewise.
         p_smallest: the smallest p-value that so few groups can give; None likewise.
     """

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cabench.evaluation.metrics.probing import auc, clipped, signed_correlation
+from cabench.evaluation.metrics.probing import auc, signed_correlation
 from cabench.evaluation.score import Measurement, NotMeasurableError
 
 FEWEST_IN_LEVEL = 3  # rows that a correlation is taken of
@@ -20,14 +20,16 @@ class _Part(NamedTuple):
     Attributes:
         level: which.
         rows: bool (n,), those that it is taken of.
-        measured: the metric.
+        value: the metric.
+        influence: float64, of each of its rows.
         weight: how much it counts.
         gains: float64, by how much each of its rows adds to the weight.
     """
 
     level: int
     rows: np.ndarray
-    measured: Measurement
+    value: float
+    influence: np.ndarray
     weight: float
     gains: np.ndarray
 
@@ -36,8 +38,8 @@ def within_levels(truth: np.ndarray, evidence: np.ndarray, levels: np.ndarray, f
     """An AUC or a correlation taken within each level, and averaged over levels.
 
     Of classes, every two classes of a level count by their number of pairs of images, so that the result is the part of
-    all pairs within levels that the evidence orders rightly; range [0, 1], chance 0.5. Of numbers, a level counts by its
-    number of images; range [0, 1], chance 0.
+    all pairs within levels that the evidence orders rightly; range [0, 1], chance 0.5. Of numbers, a level counts by
+    its number of images; range [0, 1], chance 0.
 
     Args:
         truth: int64 (n,) columns of the evidence, or float64 (n,) numbers.
@@ -53,13 +55,14 @@ def within_levels(truth: np.ndarray, evidence: np.ndarray, levels: np.ndarray, f
         wanted = "no level" if fewest == 1 else f"fewer than {fewest} levels"
         raise NotMeasurableError(f"{wanted} of the nuisances can be scored by themselves")
     total = sum(part.weight for part in parts)
-    value = sum(part.weight * part.measured.value for part in parts) / total
+    value = sum(part.weight * part.value for part in parts) / total
     influence = np.zeros(len(truth))
     for part in parts:
-        gained = part.gains * (part.measured.value - value)
-        influence[part.rows] += (part.weight * part.measured.influence + gained) / total
-    measured = Measurement(value, parts[0].measured.chance, influence=influence)
-    return clipped(measured) if evidence.ndim == 1 else measured
+        influence[part.rows] += (part.weight * part.influence + part.gains * (part.value - value)) / total
+    is_correlation = evidence.ndim == 1
+    return Measurement(
+        max(0.0, value) if is_correlation else value, 0.0 if is_correlation else 0.5, influence=influence
+    )
 
 
 def _classes(codes: np.ndarray, evidence: np.ndarray, levels: np.ndarray) -> Iterator[_Part]:
@@ -70,7 +73,14 @@ def _classes(codes: np.ndarray, evidence: np.ndarray, levels: np.ndarray) -> Ite
             sizes = np.bincount(positive, minlength=2)
             measured = auc(positive, evidence[rows, other] - evidence[rows, one])
             in_pairs = sizes[1 - positive.astype(np.int64)]  # each row is in a pair with every row of the other side
-            yield _Part(int(level), rows, measured, float(sizes[0] * sizes[1]), in_pairs.astype(np.float64))
+            yield _Part(
+                int(level),
+                rows,
+                measured.value,
+                measured.influence,
+                float(sizes[0] * sizes[1]),
+                in_pairs.astype(np.float64),
+            )
 
 
 def _numbers(values: np.ndarray, predicted: np.ndarray, levels: np.ndarray) -> Iterator[_Part]:
@@ -78,4 +88,6 @@ def _numbers(values: np.ndarray, predicted: np.ndarray, levels: np.ndarray) -> I
         rows = levels == level
         if rows.sum() >= FEWEST_IN_LEVEL and np.ptp(values[rows]) > 0:
             measured = signed_correlation(values[rows], predicted[rows])
-            yield _Part(int(level), rows, measured, float(rows.sum()), np.ones(int(rows.sum())))
+            yield _Part(
+                int(level), rows, measured.value, measured.influence, float(rows.sum()), np.ones(int(rows.sum()))
+            )
