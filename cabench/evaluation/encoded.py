@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
@@ -51,7 +50,8 @@ class EncodedPopulation:
         return self.spaces[space].astype(np.float64)
 
 
-class Blocks(NamedTuple):
+@dataclass(frozen=True)
+class Blocks:
     """The blocks that the rows of a split are pooled into, see `cabench.evaluation.contributions`.
 
     Attributes:
@@ -129,7 +129,8 @@ class EncodedSplit:
         """Int64 (n,): the places of the rows that `rows` gives among all rows of the split, background first."""
         starts = {"background": 0, "target": len(self.background)}
         places = [starts[name] + np.arange(len(getattr(self, name))) for name in populations]
-        return np.concatenate(places)[attribute.is_defined(self.values(attribute, populations))]
+        indices: np.ndarray = np.concatenate(places)[attribute.is_defined(self.values(attribute, populations))]
+        return indices
 
     def tested(self, indices: np.ndarray, kinds: np.ndarray | None = None) -> Tested:
         """The rows that a score is taken of.
@@ -145,15 +146,11 @@ class EncodedSplit:
     def _grouped(self) -> tuple[np.ndarray, list[str]]:
         """The code of each row's group, in the order of their first rows, and the names of the groups."""
         texts = [np.full(len(part), "", object) if part.groups is None else part.groups for part in self]
-        codes, names = {}, []
-        grouped = []
-        for row, text in enumerate(np.concatenate(texts).tolist()):
-            name = text or row  # a row number never equals a text
-            if name not in codes:
-                codes[name] = len(codes)
-                names.append(text)
-            grouped.append(codes[name])
-        return np.array(grouped, dtype=np.int64), names
+        rows = enumerate(np.concatenate(texts).tolist())
+        keys: list[str | int] = [text or row for row, text in rows]  # a row number never equals a text
+        codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
+        names = [key if isinstance(key, str) else "" for key in codes]
+        return np.array([codes[key] for key in keys], dtype=np.int64), names
 
     def _parts(self, populations: Sequence[PopulationName]) -> list[EncodedPopulation]:
         return [getattr(self, population) for population in populations]

@@ -185,8 +185,8 @@ def _split(vectors: Mapping[str, np.ndarray], split: Split, data: DatasetFile) -
     values = {name: np.concatenate([background[name], target[name]]) for name in background}
     is_target = np.repeat([False, True], [counts["background"], counts["target"]])
     groups = np.concatenate([rows.groups for rows in data.read_rows(split)])
-    spaces = (given.get(space) for space in SPACES)
-    return Vectors(is_target, values, *spaces, groups).encoded(data.info.attributes, split)
+    checked = Vectors(is_target, values, given.get("common"), given.get("salient"), groups)
+    return checked.encoded(data.info.attributes, split)
 
 
 def _check_count(name: str, array: np.ndarray, split: Split, data: DatasetFile) -> None:

@@ -20,18 +20,16 @@ class _Part(NamedTuple):
     Attributes:
         level: which.
         rows: bool (n,), those that it is taken of.
-        value: the metric.
-        influence: float64, of each of its rows.
-        weight: how much it counts.
-        gains: float64, by how much each of its rows adds to the weight.
+        measured: the metric.
+        counts: float64, by how much each of its rows adds to the weight of the part.
+        weight: how much the part counts.
     """
 
     level: int
     rows: np.ndarray
-    value: float
-    influence: np.ndarray
+    measured: Measurement
+    counts: np.ndarray
     weight: float
-    gains: np.ndarray
 
 
 def within_levels(truth: np.ndarray, evidence: np.ndarray, levels: np.ndarray, fewest: int = 1) -> Measurement:
@@ -55,14 +53,14 @@ def within_levels(truth: np.ndarray, evidence: np.ndarray, levels: np.ndarray, f
         wanted = "no level" if fewest == 1 else f"fewer than {fewest} levels"
         raise NotMeasurableError(f"{wanted} of the nuisances can be scored by themselves")
     total = sum(part.weight for part in parts)
-    value = sum(part.weight * part.value for part in parts) / total
+    value = sum(part.weight * part.measured.value for part in parts) / total
     influence = np.zeros(len(truth))
     for part in parts:
-        influence[part.rows] += (part.weight * part.influence + part.gains * (part.value - value)) / total
-    is_correlation = evidence.ndim == 1
-    return Measurement(
-        max(0.0, value) if is_correlation else value, 0.0 if is_correlation else 0.5, influence=influence
-    )
+        own = part.weight * np.asarray(part.measured.influence)
+        influence[part.rows] += (own + part.counts * (part.measured.value - value)) / total
+    if evidence.ndim == 1:
+        return Measurement(max(0.0, value), 0.0, influence=influence)
+    return Measurement(value, 0.5, influence=influence)
 
 
 def _classes(codes: np.ndarray, evidence: np.ndarray, levels: np.ndarray) -> Iterator[_Part]:
@@ -72,15 +70,8 @@ def _classes(codes: np.ndarray, evidence: np.ndarray, levels: np.ndarray) -> Ite
             positive = codes[rows] == other
             sizes = np.bincount(positive, minlength=2)
             measured = auc(positive, evidence[rows, other] - evidence[rows, one])
-            in_pairs = sizes[1 - positive.astype(np.int64)]  # each row is in a pair with every row of the other side
-            yield _Part(
-                int(level),
-                rows,
-                measured.value,
-                measured.influence,
-                float(sizes[0] * sizes[1]),
-                in_pairs.astype(np.float64),
-            )
+            pairs = sizes[1 - positive.astype(np.int64)]  # each row is in a pair with every row of the other side
+            yield _Part(int(level), rows, measured, pairs.astype(np.float64), float(sizes.prod()))
 
 
 def _numbers(values: np.ndarray, predicted: np.ndarray, levels: np.ndarray) -> Iterator[_Part]:
@@ -88,6 +79,4 @@ def _numbers(values: np.ndarray, predicted: np.ndarray, levels: np.ndarray) -> I
         rows = levels == level
         if rows.sum() >= FEWEST_IN_LEVEL and np.ptp(values[rows]) > 0:
             measured = signed_correlation(values[rows], predicted[rows])
-            yield _Part(
-                int(level), rows, measured.value, measured.influence, float(rows.sum()), np.ones(int(rows.sum()))
-            )
+            yield _Part(int(level), rows, measured, np.ones(int(rows.sum())), float(rows.sum()))
