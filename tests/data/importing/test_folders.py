@@ -38,7 +38,7 @@ def every_row() -> list[tuple[object, ...]]:
 
 
 def imported(place: Path, labels: Path | None = None, drawn: Drawn | None = None, **given: str) -> DatasetFile:
-    columns = parse_columns(*(given.get(name, "") for name in ("common", "salient", "group", "split")))
+    columns = parse_columns(**given)
     paths = place / "healthy", place / "ill", place / "mine.h5"
     return import_folders(*paths, ImageForm(), labels, columns, drawn or Drawn())
 
@@ -75,7 +75,7 @@ def test_each_image_keeps_its_labels(place: Path) -> None:
 def test_the_split_does_not_depend_on_how_folders_are_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = imported(place).info.content_sha256
     monkeypatch.chdir(place)
-    form, columns = ImageForm(), parse_columns("", "", "", "")
+    form, columns = ImageForm(), parse_columns()
     again = import_folders(Path("healthy"), Path("./ill"), place / "again.h5", form, None, columns, Drawn())
     assert again.info.content_sha256 == first
 
@@ -148,7 +148,7 @@ def test_columns_need_a_table(place: Path, refusal) -> None:
 
 
 def test_folders_must_be_apart(place: Path, refusal) -> None:
-    columns, form = parse_columns("", "", "", ""), ImageForm()
+    columns, form = parse_columns(), ImageForm()
     for background, target, words in (
         ("healthy", "healthy", "given as background and as target"),
         ("healthy", "healthy/../healthy", "given as background and as target"),

@@ -40,8 +40,9 @@ def ill(tmp_path: Path) -> Path:
     return write(tmp_path / "ill.csv", header, body)
 
 
-def imported(healthy: Path, ill: Path, common: str = "sex", salient: str = "stage"):
-    return import_tables(healthy, ill, healthy.parent / "mine.h5", parse_columns(common, salient, "", ""), Drawn())
+def imported(healthy: Path, ill: Path, common: str = "sex", salient: str = "stage", **given: str):
+    columns = parse_columns(common=common, salient=salient, **given)
+    return import_tables(healthy, ill, healthy.parent / "mine.h5", columns, Drawn())
 
 
 def test_columns_that_are_not_declared_are_features(healthy: Path, ill: Path) -> None:
