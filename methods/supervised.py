@@ -1,9 +1,10 @@
 """Control: encoders trained on the labels, an upper bound of what an encoder could learn.
 
-It is not a contrastive analysis method: it learns every attribute that a space should hold, nuisances not. The common encoder learns
-all common attributes from background and target images; the salient encoder learns all salient attributes from target
-images, and to tell target from background. Each attribute has a linear head on the representation. Classes are learned
-by cross-entropy, real values by squared error relative to their variance, all with equal weight, where defined.
+It is not a contrastive analysis method: it learns every attribute that a space should hold; nuisances it leaves alone.
+The common encoder learns all common attributes from background and target images; the salient encoder learns all
+salient attributes from target images, and to tell target from background. Each attribute has a linear head on the
+representation. Classes are learned by cross-entropy, real values by squared error relative to their variance, all with
+equal weight, where defined.
 
 Nothing keeps an attribute out of the space where it does not belong: the scores that should be at chance show what an
 encoder retains without being trained to. There is no augmentation.

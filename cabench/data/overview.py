@@ -94,11 +94,12 @@ def write_picture(file: DatasetFile, path: Path) -> None:
 
 
 def _told(population: str, sizes: np.ndarray) -> str:
-    """E.g. "12 target (1 to 9 rows, median 4)", of sizes (groups,) in order."""
+    """E.g. "12 target (rows: 1 to 9, median 4)", of sizes (groups,) in order."""
     if not len(sizes):
         return f"0 {population}"
-    span = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
-    return f"{len(sizes):,} {population} ({span} rows, median {np.median(sizes):g})"
+    smallest, largest = sizes[[0, -1]]
+    span = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}, median {np.median(sizes):,g}"
+    return f"{len(sizes):,} {population} (rows: {span})"
 
 
 def _classes(attribute: Attribute, columns: list[np.ndarray]) -> Iterator[tuple[str, list[str]]]:

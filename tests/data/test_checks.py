@@ -155,6 +155,7 @@ BROKEN = {
         "/test/attributes/age is missing, but /train",
     ),
     "no such space": (attr("train/attributes/age", "space", "shared"), False, "declares the space 'shared'"),
+    "no such owner": (attr("train/attributes/age", "space", "noise"), False, "'common', 'salient' or 'nuisance'"),
     "a space that is no text": (
         attr("train/attributes/age", "space", [1.0, 2.0]),
         False,

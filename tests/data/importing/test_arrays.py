@@ -134,6 +134,22 @@ def test_a_split_that_comes_out_otherwise_than_asked_is_noted(tmp_path: Path, dr
     )
 
 
+def test_a_nuisance_is_known_of_both_populations(tmp_path: Path, background: Examples, target: Examples) -> None:
+    site, dose = Attribute("site", "nuisance", "class", ("x", "y")), Attribute("dose", "nuisance", "real")
+    given = [
+        replace(
+            part, values={**part.values, "site": np.arange(len(part.images)) % 2, "dose": np.arange(len(part.images))}
+        )
+        for part in (background, target)
+    ]
+    file = write_arrays(tmp_path / "mine.h5", *given, (*ATTRIBUTES, site, dose))
+    file.verify()
+    assert file.info.attributes == (*ATTRIBUTES, site, dose)
+    for split in SPLITS:
+        for part in file.read_attributes(split):
+            np.testing.assert_array_equal(part["site"], part["dose"] % 2)
+
+
 def test_many_small_classes_still_give_the_fraction_asked_for(tmp_path: Path, draw) -> None:
     kind = Attribute("kind", "salient", "class", tuple(f"k{n}" for n in range(40)))
     target = Examples(draw(120, seed=1), {"kind": np.arange(120) % 40})

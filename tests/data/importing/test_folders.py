@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import Drawn
 from cabench.data.importing.folders import import_folders
@@ -85,6 +86,40 @@ def test_images_of_one_name_are_told_by_their_folder(place: Path, fill) -> None:
     rows = [("healthy/00.png", "m", ""), ("ill/00.png", "f", "long"), *every_row()[1:]]
     info = imported(place, label(place, rows), common="sex", salient="lesion").info
     assert sum(part["target"] for part in info.counts.values()) == 31
+
+
+def test_a_nuisance_and_groups_are_read_and_said(place: Path, cabench_here) -> None:
+    """The site tells background from target, and four subjects of ten images each are few."""
+    names = [f"{folder}/{name}" for folder, images in (("healthy", HEALTHY), ("ill", ILL)) for name in images]
+    rows = [(name, f"s{n // 5}", "xy"[n >= 22], "" if n % 7 == 3 else n) for n, name in enumerate(names)]
+    label(place, rows, ("file", "subject", "site", "dose"))
+    own = ("--background", str(place / "healthy"), "--target", str(place / "ill"), "--output", str(place / "mine.h5"))
+    declared = ("--labels", str(place / "labels.csv"), "--nuisance", "site,dose:real", "--group", "subject")
+    imported = cabench_here("data", "import", *own, *declared)
+    assert imported.returncode == 0, imported.stderr
+
+    file = DatasetFile.open(place / "mine.h5")
+    assert [(a.name, a.space, a.kind) for a in file.info.attributes] == [
+        ("site", "nuisance", "class"),
+        ("dose", "nuisance", "real"),
+    ]
+    given = {name.partition("/")[2]: row for name, *row in rows}
+    for split in file.info.counts:
+        for values, known in zip(file.read_attributes(split), file.read_rows(split), strict=True):
+            told = [given[name] for name in known.names]
+            assert known.groups.tolist() == [subject for subject, _, _ in told]
+            assert values["site"].tolist() == ["xy".index(site) for _, site, _ in told]
+            np.testing.assert_array_equal(values["dose"], [np.nan if dose == "" else dose for _, _, dose in told])
+
+    info, verified = (cabench_here("data", command, str(place / "mine.h5")) for command in ("info", "verify"))
+    assert info.returncode == verified.returncode == 0, info.stderr + verified.stderr
+    for said in (imported.stderr, info.stderr, verified.stdout):
+        assert said.count("site differs between background and target (Cramér's V 0.9)") == 1
+        assert said.count("the test split has few groups of target examples (2): no difference can be tested") == 1
+        assert said.count("Warning: ") == len(check_file(place / "mine.h5").warnings)
+    lines = dict(line.split("  ", 1) for line in info.stdout.splitlines() if "  " in line)
+    assert lines["nuisance"].strip() == "site, dose"
+    assert lines["groups (train)"].strip() == "3 background (rows: 5), 4 target (rows: 5)"
 
 
 def test_subjects_stay_on_one_side(place: Path) -> None:
