@@ -26,8 +26,9 @@ OWNERS: tuple[Owner, Owner, Owner] = (*SPACES, "nuisance")
 IS_TARGET = "is_target"
 """The name of target against background in tables of results; no attribute may have it."""
 FEWEST_ROWS = 10  # to fit a probe on: with fewer, cross-validation means little
-FEWEST_OF_CLASS = 5  # training rows of a class, likewise
-FEWEST_GROUPS = 2  # of test rows of a class: one subject says nothing of others
+FEWEST_TRAINED = 5  # training rows of a class
+FEWEST_TESTED = 2  # test groups of a class
+FEWEST_READ = 3  # test groups of which numbers are read: any two lie on a line
 
 
 @dataclass(frozen=True)

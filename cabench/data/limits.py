@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from scipy.stats import t
 
-from cabench.data.dataset import FEWEST_GROUPS, FEWEST_OF_CLASS, FEWEST_ROWS, Attribute
+from cabench.data.dataset import FEWEST_READ, FEWEST_ROWS, FEWEST_TESTED, FEWEST_TRAINED, Attribute
 from cabench.data.dependence import dependence_on_population
 from cabench.data.groups import group_codes
 from cabench.data.layout import SPLITS, Findings, StoredSplit, check_layout, examine, listed, texts
@@ -126,11 +126,11 @@ def _warn_of_dependence(train: StoredSplit, attribute: Attribute, findings: Find
 def _warn_of_class(attribute: Attribute, trained: np.ndarray, tested: Sequence[_Tested], findings: Findings) -> None:
     """Which classes an evaluation leaves out, from the training values (n,) and the test rows."""
     rows = {code: int((trained == code).sum()) for code in range(len(attribute.classes))}
-    kept = _warn_of_rare(attribute, rows, FEWEST_OF_CLASS, "training rows", "measured", findings)
+    kept = _warn_of_rare(attribute, rows, FEWEST_TRAINED, "training rows", "measured", findings)
     for part in tested if kept else ():
         groups = {code: part.groups_of(part.values[attribute.name] == code) for code in kept}
         what = f"{part.called} in the test split"
-        _warn_of_rare(attribute, groups, FEWEST_GROUPS, what, "measured there", findings)
+        _warn_of_rare(attribute, groups, FEWEST_TESTED, what, "measured there", findings)
 
 
 def _warn_of_rare(
@@ -161,10 +161,14 @@ def _warn_of_real(attribute: Attribute, trained: np.ndarray, tested: Sequence[_T
         findings.warn(f"{name} has the same value in all training rows, so that it is not measured")
         return
     for part in tested:
-        values = part.values[name]
-        defined = attribute.is_defined(values)
-        if len(np.unique(values[defined])) < 2:
+        defined = attribute.is_defined(part.values[name])
+        if part.groups_of(defined) < FEWEST_READ:
             findings.warn(
-                f"{name} has fewer than two values among the {part.population} examples of the test split, so that it "
-                "is not measured there"
+                f"{name} is known of fewer than {FEWEST_READ} {part.called} in the test split, so that it is not "
+                "measured there"
+            )
+        elif len(np.unique(part.values[name][defined])) < 2:
+            findings.warn(
+                f"{name} has the same value in all {part.population} examples of the test split, so that it is not "
+                "measured there"
             )

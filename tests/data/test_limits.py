@@ -126,11 +126,13 @@ def test_numbers_must_be_known_and_vary(said) -> None:
     assert said({("train", population, "age"): np.full(ROWS, 3.0) for population in ("background", "target")}) == [
         "age has the same value in all training rows, so that it is not measured"
     ]
-    for nothing in (unknown, np.full(ROWS, 3.0)):
-        assert said({("test", "background", "age"): nothing}) == [
-            "age has fewer than two values among the background examples of the test split, so that it is not "
-            "measured there"
-        ]
+    assert said({("test", "background", "age"): np.full(ROWS, 3.0)}) == [
+        "age has the same value in all background examples of the test split, so that it is not measured there"
+    ]
+    for count, words in ((0, True), (2, True), (3, False)):
+        found = said({("test", "background", "age"): np.where(np.arange(ROWS) < count, known, np.nan)})
+        told = "age is known of fewer than 3 background examples in the test split, so that it is not measured there"
+        assert found == ([told] if words else [])
 
 
 def test_few_test_groups_are_said_with_what_can_be_seen_on_them(said) -> None:
