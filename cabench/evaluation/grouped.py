@@ -14,11 +14,11 @@ import numpy as np
 
 
 class Sampled(NamedTuple):
-    """The variance of a score over the draw of its test groups.
+    """The variance of a score over another draw of what was sampled.
 
     Attributes:
         variance: of the score.
-        degrees: of freedom of the variance; 0 or less where too few groups are there to tell.
+        degrees: of freedom of the variance, how much is known of it; 0 where too little was drawn to tell.
     """
 
     variance: float
@@ -29,7 +29,8 @@ def sampled(contributions: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> 
     """The variance of a score over the draw of test groups.
 
     With h the share of a stratum's rows that a group holds, the variance is the sum of contributions² / (1 - h). Each
-    stratum of G groups has (sum of rows)² / (sum of rows²) - 1 degrees of freedom, G - 1 where groups are equal.
+    stratum of G groups has (sum of rows)² / (sum of rows²) - 1 degrees of freedom, G - 1 where groups are equal. Where
+    a stratum has one group alone, nothing tells how another would have differed: no degree of freedom is left.
 
     Args:
         contributions: float (G,), the first-order change of the score by each group.
@@ -40,10 +41,10 @@ def sampled(contributions: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> 
     contributions, sizes = contributions[there], rows[there].astype(np.float64)
     _, codes = np.unique(strata[there], return_inverse=True)
     totals = np.bincount(codes, sizes)
-    # A stratum of one group has no variance to show: its share is 1, and the degrees of freedom tell.
-    left = np.maximum(1 - sizes / totals[codes], 1 / len(sizes)) if len(sizes) else sizes
-    degrees = totals**2 / np.bincount(codes, sizes**2) - 1
-    return Sampled(float(np.sum(contributions**2 / left)), float(degrees.sum()))
+    alone = np.bincount(codes) == 1
+    left = np.where(alone[codes], 1.0, 1 - sizes / totals[codes])
+    degrees = 0.0 if alone.any() else float(np.sum(totals**2 / np.bincount(codes, sizes**2) - 1))
+    return Sampled(float(np.sum(contributions**2 / left)), degrees)
 
 
 def effective(rows: np.ndarray) -> float:

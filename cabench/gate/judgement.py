@@ -43,7 +43,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from scipy import optimize, special, stats
 
-from cabench.report.comparison import holm
+from cabench.report.multiplicity import holm
 
 LEVEL = 0.05
 EFFECT = 0.005

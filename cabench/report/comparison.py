@@ -12,17 +12,18 @@ Over data sets, methods are ranked by separation gap (Demšar, JMLR 2006).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
 from itertools import combinations
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, stats
 
 from cabench import discovery
 from cabench.errors import UserError
+from cabench.report.multiplicity import holm
 from cabench.report.summary import Quantity, Row, Section, grouped, separation_gap_of
 
 LEVEL = 0.05
@@ -30,8 +31,6 @@ POWER = 0.8
 FEWEST_SEEDS = 3
 ROUNDING = 1e-12  # differences that differ by less are equal
 PERMUTATIONS = 9999
-
-_Key = TypeVar("_Key", bound=Hashable)
 
 
 class Mark(Enum):
@@ -135,16 +134,6 @@ def paired_p(differences: np.ndarray) -> float:
     if np.ptp(differences) <= ROUNDING:
         return float(abs(differences[0]) <= ROUNDING)
     return float(stats.ttest_1samp(differences, 0).pvalue)
-
-
-def holm(p_values: Mapping[_Key, float]) -> dict[_Key, float]:
-    """Holm's step-down correction, in the order given."""
-    corrected: dict[_Key, float] = {}
-    largest = 0.0
-    for index, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
-        largest = max(largest, min(1.0, (len(p_values) - index) * p_values[name]))
-        corrected[name] = largest
-    return {name: corrected[name] for name in p_values}
 
 
 def detectable(spread: float, n: int) -> float:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,6 +21,17 @@ PLANTED_VERSION = discovery.dataset_class("planted").version
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]
 MakeRecords = Callable[..., list[Record]]
+
+
+@pytest.fixture(scope="session")
+def simulation() -> ModuleType:
+    """The script `tests/simulate_comparisons.py`, for its short forms."""
+    spec = spec_from_file_location("simulate_comparisons", Path(__file__).parents[1] / "simulate_comparisons.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from scipy import stats
 
 from cabench import discovery
 from cabench.experiment.record import Record
-from cabench.report.comparison import LEVEL, POWER, Ranking, compare, detectable, holm, paired_p, rankings, takes_part
+from cabench.report.comparison import LEVEL, POWER, Ranking, compare, detectable, paired_p, rankings, takes_part
+from cabench.report.multiplicity import holm
 from cabench.report.summary import Row, sections, separation_gap_of
 
 MakeRecord = Callable[..., Record]
@@ -33,34 +34,6 @@ def rejected_by_steps(p_values: Mapping[str, float], level: float) -> set[str]:
 def rows_of(records: list[Record]) -> tuple[Row, ...]:
     (section,) = sections(records)
     return section.rows
-
-
-class TestHolm:
-    def test_textbook_example(self) -> None:
-        corrected = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
-
-        assert corrected == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
-
-    @pytest.mark.parametrize("seed", range(20))
-    def test_rejects_what_the_step_down_procedure_rejects_at_every_level(self, seed: int) -> None:
-        generator = np.random.default_rng(seed)
-        p_values = {str(index): float(p) for index, p in enumerate(generator.beta(0.4, 2, 1 + seed))}
-        corrected = holm(p_values)
-
-        for level in generator.uniform(0, 1, 50):
-            assert {name for name, p in corrected.items() if p <= level} == rejected_by_steps(p_values, level)
-
-    @pytest.mark.parametrize("seed", range(5))
-    def test_keeps_the_order_and_lies_between_the_p_value_and_one(self, seed: int) -> None:
-        raw = np.random.default_rng(seed).uniform(0, 1, 12)
-        corrected = np.array(list(holm({str(index): p for index, p in enumerate(raw)}).values()))
-
-        assert (np.diff(corrected[np.argsort(raw)]) >= 0).all()
-        assert (corrected >= raw).all()
-        assert corrected.max() <= 1
-
-    def test_one_p_value_needs_no_correction(self) -> None:
-        assert holm({"a": 0.3}) == {"a": 0.3}
 
 
 class TestPairedTest:
