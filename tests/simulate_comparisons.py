@@ -1,6 +1,6 @@
 """Simulates tables of methods, and counts how often `cabench.report` says what is not so, and what is.
 
-    python tests/simulate_comparisons.py                 all settings, about ten minutes
+    python tests/simulate_comparisons.py                 all settings, about five minutes
     python tests/simulate_comparisons.py --tables 100    a glance
 
 A *level* is the share of tables without a difference in which one is called (nominal: 5 %); *power* is the share of
@@ -13,7 +13,9 @@ group's rows. A deterministic method has all of it the same under all seeds. To 
 Assumed where the published settings are silent: 60 rows in all, in groups of equal size; with 1,000 groups one row
 each; seeds spread by 1 point in the line of one deterministic method; spreads "0.3 to 5" of ten methods rise
 geometrically, and the best is a learner with a middle one. The levels of a paired t-test over seeds, printed beside the
-known ones, agree with these assumptions.
+known ones, agree with these assumptions. The known numbers of the total test come from seeds that were paired: with
+1,000 groups, where seeds are most of the variance, unpaired ones have twice the degrees of freedom, and so a lower
+level and more power.
 
 *From rows* (`Rows`). Every row has a class and two scores: one that ought to tell the class (wanted: classes 1.6
 standard deviations apart) and one that ought not to (leak: none). The quantity is (1 - W + L) / 2 with W and L = 2 AUC

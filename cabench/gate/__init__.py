@@ -1,11 +1,14 @@
 """The gate: fails when a change of the code made a metric worse than it was in a baseline.
 
-Gated are, in every cell group (a method on a data set under a profile and precision), the linear probes' main metrics
-(`MAIN_METRICS` of `cabench.evaluation.probe_scores`), one a probe, and the separation gap. Each is turned into its
-distance from the ideal: where the attribute belongs to the space less is a loss, where it does not more is one, and a
-leak below chance is none. Left out are accuracy, which repeats balanced accuracy, the nearest-neighbour probes of the
-same attributes, and the shape of the spaces, whose ideals are no aim of every method: each further metric makes the
-correction for the number of comparisons dearer for all the others.
+Gated are, in every cell group (a method on a data set under a profile and precision), the scores that the separation
+gap is made of (`cabench.evaluation.gap`), one a linear probe, and the gap itself. Each is turned into its distance from
+the ideal: where the attribute belongs to the space less is a loss, where it does not more is one, and a leak below
+chance is none. Left out are other metrics of the same probes, the nearest-neighbour probes, and the shape of the
+spaces, whose ideals are no aim of every method: each further metric makes the correction for the number of comparisons
+dearer for all the others.
+
+The gate asks whether the code changed what it gives on the same test rows. Which rows these are is no part of that
+question, so seeds are all that varies in its tests.
 
     baseline.py    the file of what there was
     selection.py   which records stand for the code as it is now

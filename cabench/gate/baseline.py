@@ -9,8 +9,8 @@
        "speeds": [{"device": "cpu", "gpu": null, "cpu": "...", "threads": 1, "images_per_s": {"0": 1501.2}}],
        "metrics": [{"attribute", "attribute_space", "population", "metric", "space", "ideal", "values": {"0": 0.91}}]}]}
 
-Values are at full precision, so that numbers that did not change are known by that. The separation gap is a metric
-among the others, with the ideal 0. Written by `cabench gate --update` and committed beside the code.
+Gated are the scores that the separation gap is made of, and the gap itself, with the ideal 0. Values are at full
+precision, so that numbers that did not change are known by that. Written by `cabench gate --update` and committed beside the code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field, StringConstraints, with_config
 from typing_extensions import TypedDict
 
 from cabench.errors import UserError
-from cabench.evaluation.probe_scores import MAIN_METRICS
+from cabench.evaluation.gap import is_term
 from cabench.experiment.record import Record
 from cabench.files.atomic import write_text
 from cabench.files.json import read_json
@@ -213,7 +213,7 @@ def _metrics(records: Sequence[Record]) -> dict[Column, Metric]:
     ideals: dict[Column, float] = {}
     for record in records:
         for score in record.scores:
-            if score.metric in MAIN_METRICS:
+            if is_term(score) and score.ideal is not None:
                 found.setdefault(column_of(score), {})[record.seed] = score.value
                 ideals[column_of(score)] = score.ideal
     return metrics | {column: Metric(ideals[column], values) for column, values in found.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cabench.errors import UserError, unknown
-from cabench.evaluation.probe_scores import MAIN_METRICS
+from cabench.evaluation.gap import is_term
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.gate.baseline import Baseline, CellGroup, GroupName
@@ -114,7 +114,7 @@ def _problem(record: Record) -> str:
     """What is wrong with a record, as the end of a clause; empty where nothing is."""
     if record.status == "failed":
         return f"failed ({record.error['message'] if record.error else 'no cause recorded'})"
-    values = [record.separation_gap or 0.0, *(s.value for s in record.scores if s.metric in MAIN_METRICS)]
+    values = [record.separation_gap or 0.0, *(s.value for s in record.scores if is_term(s))]
     return "" if all(map(math.isfinite, values)) else "has scores that are no finite numbers"
 
 

@@ -14,6 +14,19 @@ Satterthwaite's (Biometrics Bulletin 1946). The design is that of the studies in
 patients under two techniques (Hillis, Statistics in Medicine 2007).
 
 What no test here covers is another training split.
+
+Measured by `tests/simulate_comparisons.py`, 2,000 tables of two methods a number, in percent. The level, how often
+equal methods are called different, is to be 5 at most; the power is that at a difference of 3 true standard errors.
+Beside them the level of a paired t-test over seeds alone:
+
+    seeds, groups, what varies with seeds         level  power  level over seeds
+    3, 4 or 20, both deterministic              4.6-5.2  54-80               100
+    3, 20, one deterministic                        3.8     77                28
+    3, 20 or 60, spread of 3 points             3.2-3.5  69-71              8-10
+    3, 1000, spread of 1 or 3 points                3.5  56-66               6-9
+    5, 4, spread of 3 points                        3.9     56                25
+    5, 20 or 1000, spread of 3 points           3.3-3.6  75-79              6-16
+    AUC terms, clipped, 8 to 1000 subjects      1.4-4.3                   12-100
 """
 
 from __future__ import annotations

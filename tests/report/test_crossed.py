@@ -17,7 +17,7 @@ def groups_of(n: int, strata: Sequence[int] | None = None) -> crossed.TestGroups
     return crossed.TestGroups(np.ones(n, dtype=int), np.zeros(n, dtype=int) if strata is None else np.array(strata))
 
 
-def mean_of(effects: np.ndarray, over_seeds: Sequence[float] | None = None) -> Sample:
+def mean_of(effects: np.ndarray, over_seeds: Sequence[float] | np.ndarray | None = None) -> Sample:
     """A mean over groups (groups,) that no seed changes, or that seeds shift."""
     shifts = np.zeros(3) if over_seeds is None else np.array(over_seeds)
     contributions = np.broadcast_to((effects - effects.mean()) / len(effects), (len(shifts), len(effects)))
@@ -81,7 +81,7 @@ class TestTheThreeTests:
         for one, other in zip(low, high, strict=True):
             parts = [(one - one.mean()) / 6, (other - other.mean()) / 8]
             samples.append(Sample(np.full(3, one.mean() + other.mean()), np.tile(np.concatenate(parts), (3, 1)), True))
-        found = difference(*samples, groups_of(14, [0] * 6 + [1] * 8))
+        found = difference(samples[0], samples[1], groups_of(14, [0] * 6 + [1] * 8))
 
         assert found.variance == pytest.approx(stats.sem(low[0] - low[1]) ** 2 + stats.sem(high[0] - high[1]) ** 2)
         assert found.degrees == pytest.approx(5 + 7)
