@@ -47,7 +47,7 @@ class Comparison(NamedTuple):
         p_values: by pair, corrected for the number of pairs: 0.03 says that in at most 3 of 100 tables in which no
             method differs any two would seem to differ as clearly. Pairs without one cannot be tested.
         may_be_best: the names of the methods of which one is the best, at 95 %.
-        groups: the test groups that all of them were scored on; None where no method can be tested.
+        groups: the test groups that all of them were scored on; None where they are not known.
     """
 
     means: Mapping[str, float]
@@ -145,7 +145,7 @@ def compare(rows: Sequence[Row], quantity: Quantity) -> Comparison:
         differences=left,
         p_values=shaffer({frozenset(pair): each.p_value for pair, each in left.items() if each.p_value is not None}),
         may_be_best=may_be_best(tested, {pair: p for pair, p in one_sided.items() if p is not None}),
-        groups=found[tested[0]].groups if tested else None,
+        groups=next((part.groups for part in found.values()), None),
     )
 
 

@@ -34,7 +34,8 @@ def conclusion(section: Section) -> str:
     gaps, leaks = compare(rows, gap_of), compare(rows, leaked_of)
     left_out = [*filter(None, [untested_sentence(dict(gaps.untested))]), *left_out]
     if len(gaps.means) < 2:
-        return " ".join(["Nothing can be said about the order of the methods.", *left_out])
+        over = f", over {_tested(section, gaps)}" if gaps.groups else ""
+        return " ".join([f"Nothing can be said about the order of the methods{over}.", *left_out])
     said = [_best(section, gaps, rows), _others(gaps, "worse"), _leaks(leaks, rows), *left_out, *_limits(section, gaps)]
     return " ".join(filter(None, [*said, _ONLY]))
 

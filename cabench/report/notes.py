@@ -46,9 +46,8 @@ def notes(section: Section) -> list[str]:
     return [
         "Scores are of linear probes with class weights: balanced accuracy of classes, correlation of numbers, area "
         "under the ROC curve (AUC) of target or background, all in percent. ↑ marks the space that an attribute "
-        "belongs to; where ↓ stands, the ideal is chance, and anything above it is a leak. Wanted is the mean "
-        "part of the way from chance to 1 that the right space comes, leaked that of the wrong one, there by AUC of "
-        "classes; each attribute counts once.",
+        "belongs to; where ↓ stands, the ideal is chance, and anything above it is a leak. Of "
+        "classes wanted counts balanced accuracy, leaked the AUC of Hand and Till; each attribute counts once.",
         f"Compared are methods that learn and are not told the attributes, with two seeds or more; the others are "
         f"yardsticks. Two methods differ where three t-tests agree, over seeds, over {section.unit} and over both, by "
         "the distance from the ideal, where a leak below chance is none.",

@@ -88,7 +88,9 @@ def _adjusted_tables(section: Section) -> list[Table]:
     if not columns:
         return []
     attributes = list(dict.fromkeys((column.attribute, column.population) for column in columns))
-    columns.sort(key=lambda c: (attributes.index((c.attribute, c.population)), _ADJUSTED[c.metric], c.space))
+    columns.sort(
+        key=lambda c: (attributes.index((c.attribute, c.population)), _ADJUSTED[c.metric], c.space != c.attribute_space)
+    )
     filled = [_beside_nuisances(section, column, _adjusted_header(column)) for column in columns]
     title = "Attributes with what nuisances tell taken out"
     return [filled_table(section, title, filled, [_WITHOUT, *predicted_by_nuisances(section)])]

@@ -243,6 +243,10 @@ def _notes(section: Section, columns: Sequence[Filled]) -> list[str]:
     """Sentences on the marks of a table, and on what has none."""
     entries = [entry for column in columns for entry in column.entries]
     said = []
+    if any(row.stale for row in section.rows):
+        said.append("Stale rows were made or measured by an older version, and are not comparable with the rest.")
+    if any("effective" in text for column in columns for text in column.yardsticks.values()):
+        said.append("Effective: groups of these unequal sizes say no more than so many equal ones.")
     if any(entry.interval for entry in entries):
         said.append(f"± is the 95 % interval over seeds and {section.unit}.")
     if any(entry.mark is Mark.BEST for entry in entries):
