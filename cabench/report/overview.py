@@ -27,7 +27,8 @@ COSTS = (("parameters", "parameters", 0), ("images seen", "images_seen", 0), ("t
 GAP = (
     "Wanted: how much of the way from chance to all there is to read the right space comes, as a mean over attributes; "
     "leaked: how much the wrong space does. Separation gap = (1 - wanted + leaked) / 2: 0 is perfect, vectors without "
-    "information have 0.5, and so have, at least, two spaces that both hold everything. Scores are in percent; ↑ stands where an attribute belongs to the space, ↓ where it is a leak."
+    "information have 0.5, and so have, at least, two spaces that both hold everything. Scores are in percent; ↑ "
+    "stands where an attribute belongs to the space, ↓ where it is a leak."
 )
 
 
