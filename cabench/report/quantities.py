@@ -112,7 +112,10 @@ def _separation(record: Record) -> Separation | None:
     """The gap and its halves, from the scores; None where these are of another evaluation than it is defined for."""
     if record.separation_gap is None or record.evaluation["version"] != VERSION:
         return None
-    return separation(record.scores)
+    try:
+        return separation(record.scores)
+    except (ValueError, ZeroDivisionError):  # a file that somebody has changed
+        return None
 
 
 def _contributions(record: Record, estimate: Estimate) -> np.ndarray | None:

@@ -77,8 +77,8 @@ def make_score() -> MakeScore:
 def make_record(make_score: MakeScore) -> MakeRecord:
     """Makes a record of the installed PCA on the installed `planted`; `part__field` sets a field of a mapping.
 
-    `value` and `leak` are the balanced accuracies of `digit` from the salient and the common space. Where `gap` is given
-    they follow from it: all that is wanted is read to 1 - gap of the way from chance, and the leaks to gap of it.
+    `value` and `leak` are the balanced accuracies of `digit` from the salient and the common space. Where `gap` is
+    given they follow from it: what is wanted comes 1 - gap of the way from chance, what leaks gap of it.
     """
 
     def make(seed: int = 0, value: float = 0.9, gap: float | None = None, leak: float = 0.3, **changes) -> Record:

@@ -1,4 +1,4 @@
-"""Comparisons of methods: who takes part, who is told apart from whom, who may be the best, and what cannot be tested."""
+"""Comparisons of methods: who takes part, who is told apart, who may be the best, and what cannot be tested."""
 
 from __future__ import annotations
 

@@ -99,13 +99,14 @@ class TestDeterministicMethodsOnNoise:
         )
 
 
+@pytest.fixture(scope="module")
+def mice(planted: ModuleType, measure: Measure) -> list[Record]:
+    train, test = planted.Images(1, (60, 60), 6), planted.Images(2, (30, 30), 2, sizes=[2, 1])
+    return measure(train, test, {"tight": (3.0, 0.0, True), "leaky": (2.0, 1.0, True)}, 2)
+
+
 class TestFourMice:
     """60 test images of four mice, two of them in each population."""
-
-    @pytest.fixture(scope="class")
-    def mice(self, planted: ModuleType, measure: Measure) -> list[Record]:
-        train, test = planted.Images(1, (60, 60), 6), planted.Images(2, (30, 30), 2, sizes=[2, 1])
-        return measure(train, test, {"tight": (3.0, 0.0, True), "leaky": (2.0, 1.0, True)}, 2)
 
     def test_no_error_is_claimed_and_the_number_of_mice_stands_in_the_table(self, mice: list[Record]) -> None:
         table = overview(only_section(mice))
@@ -132,15 +133,16 @@ class TestFourMice:
         assert "the smallest p that so few groups allow is 0.17." in " ".join(table.notes)
 
 
-class TestGroupsAndNuisances:
-    @pytest.fixture(scope="class")
-    def grouped(self, planted: ModuleType, measure: Measure) -> list[Record]:
-        """Eight subjects in each population, one of them with half of the images, at three sites."""
-        attributes = (*planted.ATTRIBUTES, planted.SITE)
-        train = planted.Images(1, (80, 80), 8, attributes=attributes)
-        test = planted.Images(2, (80, 80), 8, sizes=[7, 1, 1, 1, 1, 1, 1, 1], attributes=attributes)
-        return measure(train, test, {"tight": (3.0, 0.0, True), "leaky": (2.0, 2.0, True)}, 2)
+@pytest.fixture(scope="module")
+def grouped(planted: ModuleType, measure: Measure) -> list[Record]:
+    """Eight subjects in each population, one of them with half of the images, at three sites."""
+    attributes = (*planted.ATTRIBUTES, planted.SITE)
+    train = planted.Images(1, (80, 80), 8, attributes=attributes)
+    test = planted.Images(2, (80, 80), 8, sizes=[7, 1, 1, 1, 1, 1, 1, 1], attributes=attributes)
+    return measure(train, test, {"tight": (3.0, 0.0, True), "leaky": (2.0, 2.0, True)}, 2)
 
+
+class TestGroupsAndNuisances:
     def test_overview_shows_the_first_salient_attribute_from_both_spaces(self, grouped: list[Record]) -> None:
         section = only_section(grouped)
         found = shown(overview(section), "leaky")
