@@ -102,6 +102,9 @@ def report(
         bool, typer.Option("--stale", help="Show records of older versions under their version, and compare them.")
     ] = False,
     datasets: Annotated[str, typer.Option(help="Data sets to report, separated by commas. Default: all.")] = "",
+    reference: Annotated[
+        str, typer.Option(help="Method that all others are compared with, chosen before the results were seen.")
+    ] = "",
 ) -> None:
     """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
     from cabench.errors import UserError
@@ -122,11 +125,11 @@ def report(
     if datasets:
         records = of_datasets(records, datasets)
     write = {
-        Format.MARKDOWN: lambda: markdown(records, figures, stale),
-        Format.SUMMARY: lambda: markdown_summary(records, stale),
+        Format.MARKDOWN: lambda: markdown(records, figures, stale, reference),
+        Format.SUMMARY: lambda: markdown_summary(records, stale, reference),
         Format.CSV: lambda: tidy_csv(records, stale),
-        Format.LATEX: lambda: latex(records, figures, stale),
-        Format.HTML: lambda: html_page(records, results, figures, stale),
+        Format.LATEX: lambda: latex(records, figures, stale, reference),
+        Format.HTML: lambda: html_page(records, results, figures, stale, reference),
     }
     text = write[format]()
     if output is None:

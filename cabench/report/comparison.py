@@ -1,87 +1,120 @@
-"""Which differences between methods are real, and so what tables set in bold: paired tests over seeds, and ranks.
+"""Which differences between methods are real, and so what tables set in bold.
 
 Methods that learn and are not told the attributes take part; controls that learn nothing and methods that are taught
-the attributes are yardsticks, shown beside them. For each quantity every two methods are compared by a two-sided paired
-t-test, as the same seed gives both the same draws of images. The p-values of all pairs are corrected for their number
-(Holm, Scandinavian Journal of Statistics 1979), and those of the pairs with the best method are read off. Correcting
-these alone would not hold the level, as which method is best was found on the same data: of ten equal methods, one or
-more would be called worse in 9 to 14 of 100 tables instead of 5 (simulated, 3 to 10 seeds).
+the attributes are yardsticks, shown beside them. Every two methods are compared over seeds and test groups, see
+`cabench.report.crossed`, and p-values are corrected for the number of pairs, see `cabench.report.multiplicity`. Of a
+method that was named beforehand, only its differences from the others are tested, which finds more.
 
-Over data sets, methods are ranked by separation gap (Demšar, JMLR 2006).
+**Bold** is the set of methods of which one is the best: it holds the one truly best in at least 95 of 100 tables.
+Nothing is bold where nobody can be left out of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
 
 from cabench import discovery
 from cabench.errors import UserError
-from cabench.report.multiplicity import holm
-from cabench.report.summary import Quantity, Row, Section, grouped, separation_gap_of
+from cabench.evaluation.grouped import sampled as over_groups
+from cabench.report.crossed import Difference, TestGroups, difference
+from cabench.report.multiplicity import LEVEL, holm, may_be_best, shaffer
+from cabench.report.quantities import Quantity, Sampled, over_seeds, sampled
+from cabench.report.summary import Row
 
-LEVEL = 0.05
-POWER = 0.8
-FEWEST_SEEDS = 3
-ROUNDING = 1e-12  # differences that differ by less are equal
-PERMUTATIONS = 9999
+ONE_SEED = "one seed"
+OTHER_IMAGES = "scored on other test images"
 
 
 class Mark(Enum):
-    """How an entry compares with the others of its column."""
+    """How an entry stands out in its column."""
 
     NONE = ""
-    BEST = "best"
-    CLOSE = "not shown to be worse than the best"
+    BEST = "one of these is the best"
 
 
 class Comparison(NamedTuple):
     """Methods by one quantity, of which less is better.
 
     Attributes:
-        best: the row with the smallest mean.
-        p_values: by the name of every other row, of its difference from the best; 0.03 says that in at most 3 of 100
-            tables in which no method differs any two of them would seem to differ as clearly.
-        seeds: that all of the rows share.
-        detectable: the smallest difference that a single test with these seeds finds with probability 0.8, given the
-            median spread of the differences from the best; None where that spread is 0.
+        means: of the methods that can be tested, by name, the best first.
+        untested: by the name of the others that take part, a clause that says why not.
+        differences: of every two of the methods that can be tested, the better one named first.
+        p_values: by pair, corrected for the number of pairs: 0.03 says that in at most 3 of 100 tables in which no
+            method differs any two would seem to differ as clearly. Pairs without one cannot be tested.
+        may_be_best: the names of the methods of which one is the best, at 95 %.
+        groups: the test groups that all of them were scored on; None where they are not known.
     """
 
-    best: Row
-    p_values: Mapping[str, float]
-    seeds: tuple[int, ...]
-    detectable: float | None
+    means: Mapping[str, float]
+    untested: Mapping[str, str]
+    differences: Mapping[tuple[str, str], Difference]
+    p_values: Mapping[frozenset[str], float]
+    may_be_best: Sequence[str]
+    groups: TestGroups | None
 
+    @property
+    def best(self) -> str:
+        """The name of the method with the smallest mean. There is one where two or more can be tested."""
+        return next(iter(self.means))
+
+    @property
+    def bold(self) -> Sequence[str]:
+        """The methods that may be the best, where that leaves anyone out."""
+        return self.may_be_best if len(self.may_be_best) < len(self.means) else ()
+
+    @property
+    def worse(self) -> list[str]:
+        """The methods that are shown to be worse than the best."""
+        return [name for name in self.means if self.p_values.get(frozenset((self.best, name)), 1.0) < LEVEL]
+
+    @property
     def not_worse(self) -> list[str]:
-        """The names of the rows that are not shown to be worse than the best, itself first."""
-        return [self.best.name, *(name for name, p in self.p_values.items() if p >= LEVEL)]
+        """All others but the best itself."""
+        return [name for name in self.means if name not in (self.best, *self.worse)]
+
+    @property
+    def group_share(self) -> float | None:
+        """The part of the variance of a difference from the best that comes from the test groups: the median."""
+        return _median([found.group_share for found in self._from_best])
+
+    @property
+    def detectable(self) -> float | None:
+        """The difference from the best that a single test finds with probability 0.8: the median."""
+        return _median([found.detectable for found in self._from_best])
+
+    @property
+    def degrees(self) -> float:
+        """Of freedom that the test groups leave."""
+        if self.groups is None:
+            return 0.0
+        return over_groups(np.zeros(len(self.groups.rows)), *self.groups).degrees
+
+    @property
+    def _from_best(self) -> list[Difference]:
+        return [found for pair, found in self.differences.items() if self.best in pair]
 
 
-class Ranking(NamedTuple):
-    """Mean ranks of the methods that all data sets of one profile have in common.
+class Declared(NamedTuple):
+    """All methods against one that was named beforehand, by one quantity of which less is better.
 
     Attributes:
-        profile: the profile's name.
-        precision: of the networks.
-        datasets: labels.
-        ranks: by method label, its rank on each data set (1 is the smallest gap, ties share their mean), best mean
-            first.
-        p_value: of Friedman's test that all methods rank alike, by permuting the ranks within each data set: with few
-            data sets the usual approximations miss their level by far. None below three methods or three data sets,
-            where it can hardly find anything, and where all ranks are equal.
+        reference: the name of that method.
+        better: the names of methods that are shown to be better, p-values corrected for their number.
+        worse: of those that are shown to be worse.
+        alike: of those that cannot be told apart from it.
+        untested: by the name of the others, a clause that says why not; the reference's own where it stands there.
     """
 
-    profile: str
-    precision: str
-    datasets: tuple[str, ...]
-    ranks: dict[str, tuple[float, ...]]
-    p_value: float | None
+    reference: str
+    better: Sequence[str]
+    worse: Sequence[str]
+    alike: Sequence[str]
+    untested: Mapping[str, str]
 
 
 def takes_part(row: Row) -> bool:
@@ -96,112 +129,85 @@ def takes_part(row: Row) -> bool:
     return method.learns and not method.supervised
 
 
-def mark(row: Row, found: Comparison | None) -> Mark:
-    """How a row stands out in a column: the smallest mean, and what is not shown to be worse."""
-    if found is None or row.stale:
-        return Mark.NONE
-    if row.name == found.best.name:
-        return Mark.BEST
-    return Mark.CLOSE if row.name in found.not_worse() else Mark.NONE
-
-
-def compare(rows: Sequence[Row], quantity: Quantity) -> Comparison | None:
-    """Compare the rows that take part and have the quantity under three seeds or more.
-
-    Returns:
-        None where there are fewer than two such rows, or fewer than three seeds that all of them share.
-    """
-    values = {row.name: _by_seed(row, quantity) for row in rows if takes_part(row)}
-    values = {name: by_seed for name, by_seed in values.items() if len(by_seed) >= FEWEST_SEEDS}
-    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in values.values()))) if values else []
-    if len(values) < 2 or len(seeds) < FEWEST_SEEDS:
-        return None
-    table = {name: np.array([by_seed[seed] for seed in seeds]) for name, by_seed in values.items()}
-    best = min(table, key=lambda name: float(table[name].mean()))
-    pairs = {frozenset(pair): table[pair[0]] - table[pair[1]] for pair in combinations(table, 2)}
-    p_values = holm({pair: paired_p(differences) for pair, differences in pairs.items()})
-    spread = float(np.median([series.std(ddof=1) for pair, series in pairs.items() if best in pair]))
+def compare(rows: Sequence[Row], quantity: Quantity) -> Comparison:
+    """Compare the rows that take part and have the quantity."""
+    found, untested = _sort_out([row for row in rows if takes_part(row)], quantity)
+    means = {name: float(part.sample.values.mean()) for name, part in found.items()}
+    ordered = sorted(means, key=lambda name: means[name])
+    differences = {(a, b): _difference(found[a], found[b]) for a, b in combinations(ordered, 2)}
+    alone = {name: reason for name in ordered if (reason := _why_none(name, differences))}
+    tested = [name for name in ordered if name not in alone]
+    left = {pair: each for pair, each in differences.items() if not alone.keys() & set(pair)}
+    one_sided = {pair: each.better_p for pair, each in left.items()}
     return Comparison(
-        best=next(row for row in rows if row.name == best),
-        p_values={name: p_values[frozenset((best, name))] for name in table if name != best},
-        seeds=tuple(seeds),
-        detectable=detectable(spread, len(seeds)) if spread > ROUNDING else None,
+        means={name: means[name] for name in tested},
+        untested={**untested, **alone},
+        differences=left,
+        p_values=shaffer({frozenset(pair): each.p_value for pair, each in left.items() if each.p_value is not None}),
+        may_be_best=may_be_best(tested, {pair: p for pair, p in one_sided.items() if p is not None}),
+        groups=next((part.groups for part in found.values()), None),
     )
 
 
-def paired_p(differences: np.ndarray) -> float:
-    """Two-sided p-value of a t-test that the mean of the differences (n,) is 0; they may all be equal."""
-    if np.ptp(differences) <= ROUNDING:
-        return float(abs(differences[0]) <= ROUNDING)
-    return float(stats.ttest_1samp(differences, 0).pvalue)
-
-
-def detectable(spread: float, n: int) -> float:
-    """The mean difference that a two-sided paired t-test at 5 % finds with probability 0.8.
-
-    Args:
-        spread: standard deviation of the paired differences.
-        n: the number of pairs, at least 2.
-    """
-    return _detectable_shift(n) * spread / float(np.sqrt(n))
-
-
-@cache
-def _detectable_shift(n: int) -> float:
-    """The same in standard errors."""
-    # The noncentral t distribution as a mean over the spread that a sample may show: scipy's own gives NaN far out.
-    sample_spread = np.sqrt(stats.chi2.ppf((np.arange(4000) + 0.5) / 4000, n - 1) / (n - 1))
-    critical = stats.t.ppf(1 - LEVEL / 2, n - 1) * sample_spread
-
-    def missing(shift: float) -> float:
-        return float(np.mean(stats.norm.cdf(shift - critical) + stats.norm.cdf(-shift - critical)) - POWER)
-
-    return float(optimize.brentq(missing, 0.01, 1000.0))
-
-
-def _by_seed(row: Row, quantity: Quantity) -> dict[int, float]:
-    found = {record.seed: quantity(record) for record in row.records}
-    return {seed: value for seed, value in found.items() if value is not None}
-
-
-def rankings(sections: Sequence[Section]) -> list[Ranking]:
-    """One ranking for every profile and precision that has two or more data sets with two or more common methods.
-
-    Data sets on which no method takes part, all of their records being stale, are left out.
-    """
-    compared = [section for section in sections if any(takes_part(row) for row in section.rows)]
-    groups = grouped(compared, lambda section: (section.profile, section.precision))
-    found = (_ranking(group) for group in groups.values() if len(group) > 1)
-    return [ranking for ranking in found if len(ranking.ranks) > 1]
-
-
-def _ranking(sections: Sequence[Section]) -> Ranking:
-    gaps = [
-        {row.title: gap.mean for row in section.rows if takes_part(row) and (gap := row.spread(separation_gap_of))}
-        for section in sections
-    ]
-    common = [name for name in gaps[0] if all(name in others for others in gaps)]
-    table = np.array([[by_name[name] for name in common] for by_name in gaps])  # (data sets, methods)
-    ranks = stats.rankdata(table, axis=1) if common else table
-    order = np.argsort(ranks.mean(axis=0), kind="stable").tolist() if common else []
-    return Ranking(
-        profile=sections[0].profile,
-        precision=sections[0].precision,
-        datasets=tuple(section.dataset for section in sections),
-        ranks={common[index]: tuple(float(rank) for rank in ranks[:, index]) for index in order},
-        p_value=rank_test(table),
+def against(rows: Sequence[Row], quantity: Quantity, reference: str) -> Declared:
+    """Compare the rows that take part with one that was named beforehand, a current row that need not take part."""
+    chosen = [row for row in rows if row.name == reference and row.records and not row.stale]
+    others = [row for row in rows if takes_part(row) and row.name != reference]
+    found, untested = _sort_out([*chosen, *others], quantity)
+    if reference not in found:
+        return Declared(reference, (), (), (), untested)
+    differences = {name: _difference(found[name], found[reference]) for name in found if name != reference}
+    p_values = holm({name: each.p_value for name, each in differences.items() if each.p_value is not None})
+    untested |= {name: each.reason for name, each in differences.items() if each.p_value is None}
+    shown = [name for name, p in p_values.items() if p < LEVEL]
+    return Declared(
+        reference=reference,
+        better=[name for name in shown if differences[name].difference < 0],
+        worse=[name for name in shown if differences[name].difference > 0],
+        alike=[name for name in p_values if name not in shown],
+        untested=untested,
     )
 
 
-def rank_test(table: np.ndarray) -> float | None:
-    """P-value of Friedman's test on values (data sets, methods), by seeded permutations; see `Ranking`."""
-    n, k = table.shape
-    if n < 3 or k < 3 or (table == table[:, :1]).all():
-        return None
-    ranks = stats.rankdata(table, axis=1)
-    generator = np.random.default_rng(0)
-    permuted = generator.permuted(np.broadcast_to(ranks, (PERMUTATIONS, n, k)), axis=2)
-    # How far the methods' mean ranks lie apart; the other parts of Friedman's statistic are the same in all.
-    apart = permuted.mean(axis=1).var(axis=1)
-    reached = apart >= ranks.mean(axis=0).var() - 1e-12
-    return float((1 + reached.sum()) / (1 + PERMUTATIONS))
+def mark(row: Row, found: Comparison) -> Mark:
+    """How a row stands out in a column."""
+    return Mark.BEST if not row.stale and row.name in found.bold else Mark.NONE
+
+
+def _sort_out(rows: Sequence[Row], quantity: Quantity) -> tuple[dict[str, Sampled], dict[str, str]]:
+    """The rows that have the quantity, by name: those that can be tested, and why the others cannot."""
+    found: dict[str, Sampled] = {}
+    untested: dict[str, str] = {}
+    groups: TestGroups | None = None
+    for row in rows:
+        if not over_seeds(row, quantity):
+            continue
+        part = sampled(row, quantity)
+        if isinstance(part, str):
+            untested[row.name] = part
+        elif len(part.sample.values) < 2:  # whether seeds change it is then not known either
+            untested[row.name] = ONE_SEED
+        elif groups is not None and not _same(groups, part.groups):
+            untested[row.name] = OTHER_IMAGES
+        else:
+            found[row.name], groups = part, part.groups
+    return found, untested
+
+
+def _same(a: TestGroups, b: TestGroups) -> bool:
+    return np.array_equal(a.rows, b.rows) and np.array_equal(a.strata, b.strata)
+
+
+def _difference(a: Sampled, b: Sampled) -> Difference:
+    return difference(a.sample, b.sample, a.groups)
+
+
+def _why_none(name: str, differences: Mapping[tuple[str, str], Difference]) -> str:
+    """Why a method cannot be tested against any other; "" where it can."""
+    own = [found for pair, found in differences.items() if name in pair]
+    return own[0].reason if own and all(found.p_value is None for found in own) else ""
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None

@@ -22,6 +22,7 @@ from PIL import Image
 from typing_extensions import TypedDict
 
 from cabench.data.dataset import SPACES, Space
+from cabench.evaluation.gap import Estimate
 from cabench.experiment.record import Record
 from cabench.files.json import read_json, read_json_lines
 from cabench.files.names import printable
@@ -35,20 +36,17 @@ from cabench.report.charts import (
     scatter,
     strip,
 )
-from cabench.report.comparison import rankings, takes_part
-from cabench.report.notes import conclusion, notes, origin, problems, ranking_sentence
+from cabench.report.comparison import takes_part
+from cabench.report.conclusions import conclusion
+from cabench.report.further_tables import further_tables
+from cabench.report.notes import notes, origin, problems, ranking_sentence, warnings
+from cabench.report.overview import overview
+from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
-from cabench.report.summary import Quantity, Row, Section, leaked_of, sections, separation_gap_of, wanted_of
-from cabench.report.tables import (
-    Entry,
-    Header,
-    Table,
-    attribute_title,
-    footnote,
-    further_tables,
-    overview,
-    probe_tables,
-)
+from cabench.report.quantities import Quantity, gap_of, interval_of, leaked_of, over_seeds, wanted_of
+from cabench.report.ranking import rankings
+from cabench.report.summary import Row, Section, sections
+from cabench.report.tables import Entry, Header, Table, attribute_title, footnote
 
 WIDEST_PICTURE = 660  # pixels, which the grids of `cabench.pictures` need; wider ones are made smaller
 MOST_EPOCHS = 200  # points of a curve
@@ -105,7 +103,11 @@ class CellFiles(NamedTuple):
 
 
 def html_page(
-    records: Sequence[Record], results: Path, published: Sequence[Published] = (), stale: bool = False
+    records: Sequence[Record],
+    results: Path,
+    published: Sequence[Published] = (),
+    stale: bool = False,
+    reference: str = "",
 ) -> str:
     """The page.
 
@@ -114,8 +116,12 @@ def html_page(
         results: that folder; pictures, maps and training curves are read from it as far as they are there.
         published: figures from papers, set beside scores of the same protocol.
         stale: whether records of older versions are compared with the others, under their version.
+        reference: the name of a row that the others are compared with, as was said beforehand; "" for none.
+
+    Raises:
+        UserError: for a reference that is not there.
     """
-    found = sections(records, stale)
+    found = sections(records, stale, reference)
     shown = [_section(section, number, results, published) for number, section in enumerate(found, start=1)]
     return _render(
         "template.html",
@@ -134,7 +140,7 @@ def html_tables(records: Sequence[Record]) -> str:
         records: of one results folder.
     """
     found = sections(records)
-    shown = [(section, origin(section), overview(section), conclusion(section)) for section in found]
+    shown = [(s, origin(s), overview(s), [conclusion(s), *warnings(s)]) for s in found]
     ranked = [(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(found)]
     return _render("fragment.html", sections=shown, rankings=ranked)
 
@@ -188,7 +194,7 @@ def _read_curve(path: Path) -> list[tuple[float, float]]:
 
 def _section(section: Section, number: int, results: Path, published: Sequence[Published]) -> dict[str, Any]:
     """All that the template shows of one section."""
-    current = _current(section)
+    current = section.current
     kept = {row.name: [read_cell(record, results) for record in row.records] for row in current}
     return {
         "id": f"section-{number}",
@@ -196,6 +202,7 @@ def _section(section: Section, number: int, results: Path, published: Sequence[P
         "profile": section.profile,
         "origin": origin(section),
         "conclusion": conclusion(section),
+        "warnings": warnings(section),
         "leakage": Markup(_leakage(section)),
         "cost": Markup(_cost(section)),
         "overview": overview(section),
@@ -213,7 +220,7 @@ def _section(section: Section, number: int, results: Path, published: Sequence[P
 
 
 def _leakage(section: Section) -> str:
-    points = _points(_current(section), leaked_of, wanted_of)
+    points = _points(section.current, leaked_of, wanted_of)
     description = "Information read from the right space against information leaked into the wrong one, by method."
     wanted, leaked = (
         percent_axis("wanted: read from the right space"),
@@ -225,13 +232,9 @@ def _leakage(section: Section) -> str:
 def _cost(section: Section) -> str:
     """Training time against the separation gap, of the methods that have seen images; nothing where there is none."""
     trained = [
-        row for row in _current(section) if all(min(r.cost["images_seen"], r.cost["train_s"]) > 0 for r in row.records)
+        row for row in section.current if all(min(r.cost["images_seen"], r.cost["train_s"]) > 0 for r in row.records)
     ]
-    # How much times differ says something of the machine, not of the method: they have dots and no interval.
-    points = [
-        point._replace(x_interval=None)
-        for point in _points(trained, lambda record: float(record.cost["train_s"]), separation_gap_of)
-    ]
+    points = _points(trained, lambda record: Estimate(float(record.cost["train_s"]), {}), gap_of)
     if not points:
         return ""
     seconds = logarithmic_axis("training time in seconds", [value for point in points for value in point.x])
@@ -240,24 +243,20 @@ def _cost(section: Section) -> str:
     return scatter(points, seconds, gaps, "Training time against separation gap, by method.")
 
 
-def _current(section: Section) -> list[Row]:
-    return [row for row in section.rows if row.records and not row.stale]
-
-
 def _points(rows: Sequence[Row], x: Quantity, y: Quantity) -> list[Point]:
     """The rows that have both quantities."""
-    return [
-        Point(
-            row.name,
-            tuple(row.over_seeds(x)),
-            tuple(row.over_seeds(y)),
-            across.half_width,
-            up.half_width,
-            takes_part(row),
-        )
-        for row in rows
-        if (across := row.spread(x)) and (up := row.spread(y))
-    ]
+    points = []
+    for row in rows:
+        across, up = over_seeds(row, x), over_seeds(row, y)
+        if across and up:
+            points.append(Point(row.name, tuple(across), tuple(up), _half(row, x), _half(row, y), takes_part(row)))
+    return points
+
+
+def _half(row: Row, quantity: Quantity) -> float | None:
+    """Half the width of the interval of a row's mean; none of what test groups add nothing to, such as times."""
+    found = interval_of(row, quantity)
+    return found.half_width if found else None
 
 
 def _maps(section: Section, kept: Mapping[str, Sequence[CellFiles]]) -> dict[str, Any] | None:

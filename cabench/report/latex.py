@@ -9,10 +9,14 @@ from itertools import groupby
 from cabench.experiment.record import Record
 from cabench.files.names import printable
 from cabench.report.comparison import Mark
-from cabench.report.notes import notes, origin
+from cabench.report.conclusions import conclusion
+from cabench.report.further_tables import further_tables
+from cabench.report.notes import notes, origin, warnings
+from cabench.report.overview import overview
+from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
 from cabench.report.summary import Section, sections
-from cabench.report.tables import Entry, Header, Line, Table, further_tables, overview, probe_tables
+from cabench.report.tables import Entry, Header, Line, Table
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -26,34 +30,39 @@ _SPECIAL = {
     "²": r"$^2$",
     "±": r"$\pm$",
     "–": "--",
-    "°": r"$^\circ$",
     "†": r"$^\dagger$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
     **{character: f"{{{character}}}" for character in "[*"},  # bare at the start of a row, they are read as its end's
 }
-_MARKED = {Mark.NONE: "{}", Mark.BEST: r"\textbf{{{}}}", Mark.CLOSE: r"\underline{{{}}}"}
+_MARKED = {Mark.NONE: "{}", Mark.BEST: r"\textbf{{{}}}"}
 
 
-def latex(records: Sequence[Record], published: Sequence[Published] = (), stale: bool = False) -> str:
+def latex(
+    records: Sequence[Record], published: Sequence[Published] = (), stale: bool = False, reference: str = ""
+) -> str:
     """Every table of every section as a `table` environment.
 
-    What the numbers are is said once, in the caption of a section's first table; the others refer to it.
+    What the numbers are is said in the caption of a section's first table, which the others refer to; each says for
+    itself what its marks mean and what it does not test.
 
     Args:
         records: of one results folder.
         published: figures from papers, set beside scores of the same protocol.
         stale: whether records of older versions are compared with the others, under their version.
+        reference: the name of a row that the others are compared with, as was said beforehand; "" for none.
+
+    Raises:
+        UserError: for a reference that is not there.
     """
     parts = ["% Needs \\usepackage{booktabs} and \\usepackage{graphicx}."]
-    for section in sections(records, stale):
-        first = f"{section.dataset}: Overview. {origin(section)} {' '.join(notes(section))}"
-        # In LaTeX what is not shown to be worse is underlined.
-        caption = escape(first).replace(r"$^\circ$ what is not", "underlined what is not")
-        label = _label(section)
-        parts.append(_environment(overview(section), f"{caption}}}\\label{{{label}"))
+    for section in sections(records, stale, reference):
+        first, label = overview(section), _label(section)
+        said = [*notes(section), *first.notes, conclusion(section), *warnings(section)]
+        caption = escape(f"{section.dataset}: Overview. {origin(section)} {' '.join(said)}")
+        parts.append(_environment(first, f"{caption}}}\\label{{{label}"))
         for table in (*probe_tables(section), *further_tables(section), *beside_published(section, published)):
-            caption = escape(f"{section.dataset}: {table.title}.")
-            parts.append(_environment(table, f"{caption} Numbers and marks as in Table~\\ref{{{label}}}."))
+            caption = escape(" ".join([f"{section.dataset}: {table.title}.", *table.notes]))
+            parts.append(_environment(table, f"{caption} Data and terms as in Table~\\ref{{{label}}}."))
     return "\n".join(parts)
 
 
@@ -65,11 +74,10 @@ def _label(section: Section) -> str:
 
 def _environment(table: Table, caption: str) -> str:
     body = "\n".join([*_head(table.headers), r"\midrule", *map(_line, table.lines), *_yardsticks(table)])
-    below = f"\\par\\smallskip\\footnotesize {escape(table.footnote)}\n" if table.footnote else ""
     return (
         "\\begin{table}\n\\centering\n\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
         f"\\begin{{tabular}}{{l{'r' * len(table.headers)}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}}}\n"
-        f"{below}\\caption{{{caption}}}\n\\end{{table}}\n"
+        f"\\caption{{{caption}}}\n\\end{{table}}\n"
     )
 
 
@@ -95,7 +103,7 @@ def _line(line: Line) -> str:
 
 def _entry(entry: Entry) -> str:
     interval = f" $\\pm$ {entry.interval}" if entry.interval else ""
-    return _MARKED[entry.mark].format(escape(entry.text) + interval)
+    return _MARKED[entry.mark].format(escape(entry.text) + interval) + (r"$^*$" if entry.star else "")
 
 
 def _yardsticks(table: Table) -> list[str]:

@@ -1,16 +1,18 @@
-"""What is said around tables: where numbers come from, what they mean, what follows from them, what went wrong."""
+"""What is said around tables: where numbers come from, what they mean, what to beware of, what went wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from cabench.data.dataset import IS_TARGET
 from cabench.evaluation.encoded import MISSING
-from cabench.report.comparison import FEWEST_SEEDS, LEVEL, Comparison, Ranking, compare, takes_part
-from cabench.report.summary import Row, Section, Spread, leaked_of, separation_gap_of, spread
+from cabench.report.multiplicity import LEVEL
+from cabench.report.probe_tables import nuisances_alone
+from cabench.report.ranking import Ranking
+from cabench.report.summary import Section
 from cabench.report.tables import attribute_title
 
-_METRICS = {"balanced_accuracy": "balanced accuracy", "r2": "R²", "auc": "area under the ROC curve"}
-_TESTED = f"paired t-tests of all pairs, Holm-corrected, {100 * LEVEL:.0f} %"
+LOW_FLOOR = 0.01  # of what leaks by chance
+FEW_GROUPS = 10  # that a correlation is read of
+CONFOUNDED = 0.65  # the AUC of target against background from the nuisances alone
 
 
 def origin(section: Section) -> str:
@@ -39,59 +41,22 @@ def problems(section: Section) -> list[tuple[str, list[str]]]:
 
 def notes(section: Section) -> list[str]:
     """Paragraphs on what the numbers are; none where there are no numbers."""
-    names: dict[str, list[str]] = {}
-    for column in section.columns:
-        name = attribute_title(column.attribute)
-        if name not in names.setdefault(column.metric, []):
-            names[column.metric].append(name)
-    if not names:
+    if not any(row.records for row in section.rows):
         return []
-    metrics = "; ".join(f"{_METRICS[metric]} for {', '.join(attributes)}" for metric, attributes in names.items())
     return [
-        f"Scores of linear probes are in percent ({metrics}; R² below 0 is shown as 0, its ± and what is made from it "
-        "are of the true values). ↑ marks the space that an attribute belongs to; where ↓ stands, the ideal is chance, "
-        "and anything above it is a leak. ± is the 95 % t-interval over seeds. Separation gap = mean of "
-        "|score - ideal| over all linear probes, as a fraction. "
-        "Wanted and leaked = mean of (score - chance) / (1 - chance), 0 below chance, in percent, over the probes of "
-        "the right and of the wrong space. The draw of the test images alone gives standard errors up to "
-        f"{100 * section.largest_error():.1f}.",
-        *_marks(section),
+        "Scores are of linear probes with class weights: balanced accuracy of classes, correlation of numbers, area "
+        "under the ROC curve (AUC) of target or background, all in percent. ↑ marks the space that an attribute "
+        "belongs to; where ↓ stands, the ideal is chance, and anything above it is a leak. Of "
+        "classes wanted counts balanced accuracy, leaked the AUC of Hand and Till; each attribute counts once.",
+        f"Compared are methods that learn and are not told the attributes, with two seeds or more; the others are "
+        f"yardsticks. Two methods differ where three t-tests agree, over seeds, over {section.unit} and over both, by "
+        "the distance from the ideal, where a leak below chance is none.",
     ]
 
 
-def conclusion(section: Section) -> str:
-    """What separation gaps and leaks of one section show."""
-    taking_part = [row for row in section.rows if takes_part(row)]
-    rows = [row for row in taking_part if row.spread(separation_gap_of)]
-    left_out = _left_out(section, [row.name for row in taking_part if row not in rows])
-    if len(rows) < 2:
-        stale = sum(row.stale for row in section.rows)
-        reason = f": {stale} rows are of an older version, and stale" if stale and not section.with_stale else ""
-        return " ".join([f"There are no two methods to compare{reason}.", *left_out])
-    gaps, leaks = compare(rows, separation_gap_of), compare(rows, leaked_of)
-    if gaps is None or leaks is None:
-        nothing = (
-            f"Nothing can be concluded about the order of the methods: that takes at least {FEWEST_SEEDS} seeds that "
-            "all of them share."
-        )
-        return " ".join([nothing, *left_out])
-    best = spread(gaps.best.under(gaps.seeds).over_seeds(separation_gap_of))
-    first = (
-        f"Over {len(gaps.seeds)} seeds, {gaps.best.name} has the smallest separation gap ({_number(best)}) of the "
-        f"{len(gaps.p_values) + 1} methods compared, which learn without being told the attributes."
-    )
-    few = [row.name for row in rows if row.name not in (gaps.best.name, *gaps.p_values)]
-    if few:
-        left_out.append(f"Not compared, with fewer than {FEWEST_SEEDS} seeds: {', '.join(few)}.")
-    return " ".join(filter(None, [first, _others(gaps, "worse"), _leaks(leaks, rows), *left_out, _limits(gaps)]))
-
-
-def _left_out(section: Section, one_space: Sequence[str]) -> list[str]:
-    """Sentences on rows that cannot be compared by separation gaps."""
-    reasons = {"of one space alone": one_space}
-    if section.with_stale:
-        reasons["measured by another evaluation"] = [row.name for row in section.rows if row.stale]
-    return [f"Not compared, {reason}: {', '.join(names)}." for reason, names in reasons.items() if names]
+def warnings(section: Section) -> list[str]:
+    """What the data of a section do not allow to be read off its tables; empty where nothing is to be feared."""
+    return [*_floor(section), *_few_groups(section), *_confounded(section)]
 
 
 def ranking_sentence(ranking: Ranking) -> str:
@@ -104,17 +69,6 @@ def ranking_sentence(ranking: Ranking) -> str:
     verdict = "rank differently" if ranking.p_value < LEVEL else "are not shown to rank differently"
     tested = f"Friedman's test by permutations, p = {ranking.p_value:.4f}"
     return f"Over {len(ranking.datasets)} data sets the methods {verdict} ({tested})."
-
-
-def _marks(section: Section) -> list[str]:
-    if len(section.seeds) < FEWEST_SEEDS:
-        return []
-    return [
-        "Bold is the best mean over the seeds that all compared methods share, ° what is not shown to be worse by "
-        f"paired t-tests over these seeds (Holm-corrected over all pairs of the column, {100 * LEVEL:.0f} %), by the "
-        f"distance from the ideal, where a leak below chance is none. Compared are methods with {FEWEST_SEEDS} seeds "
-        "or more that learn and are not told the attributes; the others are yardsticks."
-    ]
 
 
 def _unmeasured(section: Section) -> list[str]:
@@ -147,42 +101,35 @@ def _who(rows: set[str], everyone: set[str]) -> str:
     return "all methods" if rows == everyone else ", ".join(sorted(rows))
 
 
-def _leaks(found: Comparison, rows: Sequence[Row]) -> str:
-    leaks = {row.name: row.under(found.seeds).over_seeds(leaked_of) for row in rows if row.name in found.p_values}
-    most = max(leaks, key=lambda name: spread(leaks[name]).mean)
-    least, worst = spread(found.best.under(found.seeds).over_seeds(leaked_of)), spread(leaks[most])
-    if worst.mean == least.mean:
-        return f"All leak alike ({_percent(worst)})."
-    return (
-        f"{found.best.name} leaks least ({_percent(least)}), {most} most ({_percent(worst)}). "
-        f"{_others(found, 'more leaky')}"
-    )
+def _floor(section: Section) -> list[str]:
+    floors = [record.leak_floor for row in section.current for record in row.records if record.leak_floor is not None]
+    floor = sum(floors) / len(floors) if floors else 0.0
+    if floor < LOW_FLOOR:
+        return []
+    return [
+        f"With so few {section.unit} a cell without any leak would read leaked {100 * floor:.1f} %, and its separation "
+        f"gap would be {floor / 2:.3f} too large: chance leaks that are positive count, and no negative ones make up "
+        "for them."
+    ]
 
 
-def _others(found: Comparison, worse: str) -> str:
-    equal = found.not_worse()[1:]
-    shown = [name for name in found.p_values if name not in equal]
-    if not equal:
-        return f"All others are {worse} ({_TESTED})."
-    if not shown:
-        return f"No other is shown to be {worse} ({_TESTED})."
-    return f"Shown to be {worse} ({_TESTED}): {', '.join(shown)}. Not shown to be: {', '.join(equal)}."
+def _few_groups(section: Section) -> list[str]:
+    found: dict[str, int] = {}
+    for column in section.columns_of("correlation"):
+        counts = [score.n_groups for score in section.scores(column) if score.n_groups is not None]
+        if counts and min(counts) < FEW_GROUPS and column.space != "nuisance":
+            found[attribute_title(column.attribute)] = min(counts)
+    unit = section.unit
+    return [
+        f"{name} is read of {count} {unit}; a correlation over so few says little." for name, count in found.items()
+    ]
 
 
-def _limits(found: Comparison) -> str:
-    if found.detectable is None:
-        return ""
-    return (
-        f"With {len(found.seeds)} seeds and the spread seen here, even a single comparison finds a difference of "
-        f"separation gaps with 80 % probability only from {found.detectable:.3f} on; the order of methods closer than "
-        "that says little."
-    )
-
-
-def _number(value: Spread) -> str:
-    return f"{value.mean:.3f}" + ("" if value.half_width is None else f" ± {value.half_width:.3f}")
-
-
-def _percent(value: Spread) -> str:
-    half_width = "" if value.half_width is None else f" ± {100 * value.half_width:.1f}"
-    return f"{100 * value.mean:.1f}{half_width} %"
+def _confounded(section: Section) -> list[str]:
+    alone = nuisances_alone(section, IS_TARGET, "all")
+    if alone is None or alone < CONFOUNDED:
+        return []
+    return [
+        f"The nuisances alone tell target from background with an AUC of {100 * alone:.1f} %. What methods find in "
+        "targets may be the nuisance: read the table with its part taken out."
+    ]

@@ -10,15 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from cabench.data.dataset import SPACES
 from cabench.errors import UserError
 from cabench.evaluation.protocols import PROTOCOLS
 from cabench.evaluation.score import Score
 from cabench.report.summary import Row, Section
-from cabench.report.tables import NO_SCORE, Entry, Header, Line, Table, attribute_title, entry, number
+from cabench.report.tables import NO_SCORE, Entry, Header, Line, Table, attribute_title, footnote, number
 
+SEEDS_ALONE = (
+    "± of rows of ours is the 95 % interval over seeds alone, of printed ones what the paper gives; methods are not "
+    "compared here."
+)
 COLUMNS = ("dataset", "protocol", "method", "space", "attribute", "metric", "value", "spread", "source")
 
 
@@ -108,7 +114,9 @@ def _table(section: Section, protocol: str, published: Sequence[Published]) -> T
         lines.append(Line(f"{method}, as printed in {source}", False, tuple(_theirs(by_heading, p) for p in headings)))
     chances = tuple(number(100 * examples[heading].chance, 1) for heading in headings)
     title = f"Under the protocol of {PROTOCOLS[protocol].title}" if protocol in PROTOCOLS else protocol
-    return Table(title, tuple(_header(examples[heading]) for heading in headings), tuple(lines), {"chance": chances})
+    headers = tuple(_header(examples[heading]) for heading in headings)
+    said = [SEEDS_ALONE, footnote(line.name for line in lines)]
+    return Table(title, headers, tuple(lines), {"chance": chances}, tuple(filter(None, said)))
 
 
 def _heading(score: Score) -> _Heading:
@@ -122,7 +130,18 @@ def _header(score: Score) -> Header:
 
 def _ours(row: Row, protocol: str, heading: _Heading) -> Entry:
     scores = (score for record in row.records for score in record.protocols.get(protocol, ()))
-    return entry([100 * score.value for score in scores if _heading(score) == heading], 1)
+    values = [100 * score.value for score in scores if _heading(score) == heading]
+    if not values:
+        return Entry(NO_SCORE)
+    return Entry(number(float(np.mean(values)), 1), _half_width(values), values=tuple(values))
+
+
+def _half_width(values: Sequence[float]) -> str:
+    """Of the 95 % t-interval over seeds; empty below two."""
+    if len(values) < 2:
+        return ""
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return number(float(half), 1)
 
 
 def _theirs(figures: dict[_Heading, Published], heading: _Heading) -> Entry:

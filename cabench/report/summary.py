@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-import numpy as np
-from scipy import stats
-
 from cabench import discovery
-from cabench.data.dataset import Space
+from cabench.data.dataset import Owner
 from cabench.errors import unknown
-from cabench.evaluation.probe_scores import MAIN_METRICS
-from cabench.evaluation.score import PopulationName, Score
+from cabench.evaluation.score import PopulationName, Probed, Score
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.files.names import printable
@@ -21,7 +17,6 @@ from cabench.files.names import printable
 FROM_VECTORS = " †"
 """Stands behind the names of rows whose vectors were brought from elsewhere."""
 
-Quantity = Callable[[Record], float | None]
 _Key = TypeVar("_Key")
 _Item = TypeVar("_Item")
 
@@ -30,24 +25,10 @@ class Column(NamedTuple):
     """One probe: what is read, where from, on which images, and how it is scored."""
 
     attribute: str
-    attribute_space: Space
+    attribute_space: Owner
     population: PopulationName
     metric: str
-    space: Space
-
-
-class Spread(NamedTuple):
-    """A quantity over seeds.
-
-    Attributes:
-        mean: over the seeds.
-        half_width: of the 95 % t-interval of the mean; None below two seeds.
-        n: the number of seeds.
-    """
-
-    mean: float
-    half_width: float | None
-    n: int
+    space: Probed
 
 
 @dataclass(frozen=True)
@@ -72,22 +53,15 @@ class Row:
         """The name as tables show it, marked where the vectors came from elsewhere."""
         return self.name + (FROM_VECTORS if any(record.from_vectors for record in self.records) else "")
 
-    def over_seeds(self, quantity: Quantity) -> list[float]:
-        """A quantity under each seed, as far as the records have it."""
-        return [value for record in self.records if (value := quantity(record)) is not None]
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether its vectors are known to be equal under all seeds, of which there are at least two."""
+        found = {record.vectors_sha256 for record in self.records}
+        return len(self.records) > 1 and len(found) == 1 and "" not in found
 
-    def spread(self, quantity: Quantity) -> Spread | None:
-        """Mean and interval of a quantity over the seeds; None where no record has it."""
-        values = self.over_seeds(quantity)
-        return spread(values) if values else None
-
-    def under(self, seeds: Sequence[int]) -> Row:
-        """The same row with the records of some seeds alone."""
-        return replace(self, records=tuple(record for record in self.records if record.seed in seeds))
-
-    def values(self, column: Column) -> list[float]:
-        """One probe's value under each seed, as far as the records have that probe."""
-        return self.over_seeds(lambda record: score.value if (score := find(record, column)) else None)
+    def scores(self, column: Column) -> list[Score]:
+        """The scores of a column, one a seed, as far as the records have that probe."""
+        return [score for record in self.records if (score := find(record, column)) is not None]
 
 
 @dataclass(frozen=True)
@@ -102,6 +76,7 @@ class Section:
         precision: of the networks.
         rows: the best separation gap first; rows without a score last.
         with_stale: whether rows of older versions are compared too, as far as the evaluation is the same.
+        reference: the name of the row that all others are compared with, as was said beforehand; "" where none was.
     """
 
     dataset: str
@@ -111,6 +86,7 @@ class Section:
     precision: str
     rows: tuple[Row, ...]
     with_stale: bool = False
+    reference: str = ""
 
     @property
     def seeds(self) -> list[int]:
@@ -118,25 +94,30 @@ class Section:
         return sorted({record.seed for row in self.rows for record in row.records})
 
     @property
-    def columns(self) -> list[Column]:
-        """The main metrics' probes, in the order of the records."""
-        return self.columns_of(MAIN_METRICS)
+    def current(self) -> list[Row]:
+        """The rows that have scores and are not stale."""
+        return [row for row in self.rows if row.records and not row.stale]
 
-    def columns_of(self, metrics: Sequence[str]) -> list[Column]:
+    def columns_of(self, *metrics: str) -> list[Column]:
         """All columns of some metrics, in the order of the records."""
         scores = [score for row in self.rows for record in row.records for score in record.scores]
         return list(dict.fromkeys(column_of(score) for score in scores if score.metric in metrics))
 
     def scores(self, column: Column) -> list[Score]:
-        """All scores of a column."""
-        found = (find(record, column) for row in self.rows for record in row.records)
-        return [score for score in found if score is not None]
+        """All scores of a column; those of stale rows only where there are no others."""
+        current = [score for row in self.current for score in row.scores(column)]
+        return current or [score for row in self.rows for score in row.scores(column)]
 
-    def largest_error(self) -> float:
-        """The largest standard error of a score, over the draw of the test images."""
-        records = [record for row in self.rows for record in row.records]
-        main = [score for record in records for score in record.scores if score.metric in MAIN_METRICS]
-        return max((score.standard_error or 0.0 for score in main), default=float("nan"))
+    @property
+    def is_grouped(self) -> bool:
+        """Whether test images are known to belong together, such as those of one subject."""
+        scores = [score for row in self.current for record in row.records for score in record.scores]
+        return any(score.n_groups is not None and score.n_groups < score.n_test for score in scores)
+
+    @property
+    def unit(self) -> str:
+        """What the test split is a sample of, in the plural."""
+        return "test groups" if self.is_grouped else "test images"
 
 
 def column_of(score: Score) -> Column:
@@ -146,21 +127,25 @@ def column_of(score: Score) -> Column:
 
 def find(record: Record, column: Column) -> Score | None:
     """The score of a record in a column; None where the record, of an older evaluation, has no such probe."""
-    return next((score for score in record.scores if column_of(score) == column), None)
+    place = place_of(record, column)
+    return None if place is None else record.scores[place]
+
+
+def place_of(record: Record, column: Column) -> int | None:
+    """Where among a record's scores that of a column stands."""
+    attribute, owner, population, metric, space = column
+    for index, score in enumerate(record.scores):
+        if score.metric != metric or score.attribute != attribute or score.space != space:
+            continue  # nearly always: every table asks every record for every column
+        if score.population == population and score.attribute_space == owner:
+            return index
+    return None
 
 
 def distance(column: Column, value: float, ideal: float) -> float:
     """How far a score in a column is from its ideal; a leak below chance is none."""
     above = value - ideal
     return abs(above) if column.space == column.attribute_space else max(0.0, above)
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Mean and 95 % t-interval of values, one a seed."""
-    if len(values) < 2:
-        return Spread(float(np.mean(values)), None, len(values))
-    half_width = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return Spread(float(np.mean(values)), float(half_width), len(values))
 
 
 def of_datasets(records: Sequence[Record], names: str) -> list[Record]:
@@ -177,20 +162,27 @@ def of_datasets(records: Sequence[Record], names: str) -> list[Record]:
     return [record for record in records if record.dataset["label"] in wanted]
 
 
-def sections(records: Sequence[Record], with_stale: bool = False) -> list[Section]:
+def sections(records: Sequence[Record], with_stale: bool = False, reference: str = "") -> list[Section]:
     """The records by data set, profile and precision; within each by method and configuration.
 
     Args:
         records: of one results folder.
         with_stale: whether records of older versions are shown among the others, under their version, and compared as
             far as they were evaluated alike.
+        reference: the name of a row that the others are compared with, as was said beforehand; "" for none.
+
+    Raises:
+        UserError: for a reference that no section has.
     """
     records = sorted(records, key=lambda record: record.key)
     groups = grouped(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
-    return [_section(groups[key], with_stale) for key in sorted(groups)]
+    found = [_section(groups[key], with_stale, reference) for key in sorted(groups)]
+    if reference and not any(section.reference for section in found):
+        raise unknown("reference", reference, {row.name for section in found for row in section.current})
+    return found
 
 
-def _section(records: Sequence[Record], with_stale: bool) -> Section:
+def _section(records: Sequence[Record], with_stale: bool, reference: str) -> Section:
     newest = max(
         (record.evaluation for record in records), key=lambda entry: (entry == current_evaluation(), entry["version"])
     )
@@ -211,6 +203,7 @@ def _section(records: Sequence[Record], with_stale: bool) -> Section:
         precision=first.precision,
         rows=tuple(rows),
         with_stale=with_stale,
+        reference=reference if any(row.name == reference and row.records and not row.stale for row in rows) else "",
     )
 
 
@@ -229,8 +222,8 @@ def _row(records: Sequence[Record], name: str, stale: bool) -> Row:
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float, str]:
     """The order of rows: those with scores first, current ones before stale ones, then the smallest gap."""
-    gap = row.spread(separation_gap_of)
-    return not row.records, row.stale, gap is None, gap.mean if gap else 0.0, row.name
+    gaps = [record.separation_gap for record in row.records if record.separation_gap is not None]
+    return not row.records, row.stale, not gaps, sum(gaps) / len(gaps) if gaps else 0.0, row.name
 
 
 def _name(record: Record, siblings: Sequence[Sequence[Record]], with_versions: bool) -> str:
@@ -254,37 +247,6 @@ def _name(record: Record, siblings: Sequence[Sequence[Record]], with_versions: b
 def _versions(record: Record) -> dict[str, int]:
     method, builder, evaluation = record.versions
     return {"version": method, "data set builder": builder, "evaluation": evaluation["version"]}
-
-
-def separation_gap_of(record: Record) -> float | None:
-    """The separation gap; None for vectors of one space alone."""
-    return record.separation_gap
-
-
-def wanted_of(record: Record) -> float | None:
-    """How much of what the right space should hold is read from it, from 0 (chance) to 1 (all): see `_informed`.
-
-    None for vectors of one space alone, as is what leaked: they would be means over half of the probes.
-    """
-    return _mean_informed(record, True)
-
-
-def leaked_of(record: Record) -> float | None:
-    """How much is read from the space that should not hold it, from 0 (chance) to 1 (all): see `_informed`."""
-    return _mean_informed(record, False)
-
-
-def _mean_informed(record: Record, wanted: bool) -> float | None:
-    if record.separation_gap is None:
-        return None
-    main = [score for score in record.scores if score.metric in MAIN_METRICS]
-    found = [_informed(score) for score in main if (score.space == score.attribute_space) is wanted]
-    return float(np.mean(found)) if found else float("nan")
-
-
-def _informed(score: Score) -> float:
-    """The part of the way from chance to 1 that a main score has come; 0 below chance, or where that is 1."""
-    return max(0.0, (score.value - score.chance) / (1 - score.chance)) if score.chance < 1 else 0.0
 
 
 def grouped(items: Sequence[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[_Item]]:

@@ -1,32 +1,26 @@
-"""What tables show, without the syntax of any format: headers, entries and marks."""
+"""What tables show, without the syntax of any format: headers, entries, marks, yardsticks and notes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
+
 from cabench.data.dataset import IS_TARGET
+from cabench.evaluation.gap import is_leak
+from cabench.evaluation.grouped import effective
 from cabench.evaluation.score import Score
-from cabench.evaluation.shape_scores import OTHER_SPACE
-from cabench.experiment.record import Record
 from cabench.files.names import printable
 from cabench.report.comparison import Comparison, Mark, compare, mark
-from cabench.report.summary import (
-    FROM_VECTORS,
-    Column,
-    Quantity,
-    Row,
-    Section,
-    distance,
-    find,
-    leaked_of,
-    separation_gap_of,
-    spread,
-    wanted_of,
-)
+from cabench.report.multiplicity import LEVEL
+from cabench.report.quantities import NOT_KNOWN, Quantity, distance_of, interval_of, over_seeds, score_of
+from cabench.report.summary import FROM_VECTORS, Column, Row, Section, place_of
 
 NO_SCORE = "–"
 SAME_IDEAL = 1e-9
+UNEQUAL = 0.9  # groups of sizes that say less than this part of as many equal ones
 UP, DOWN = "↑", "↓"
 
 
@@ -38,12 +32,14 @@ class Entry(NamedTuple):
         interval: half the width of the 95 % interval, as text; empty where there is none.
         mark: how it compares.
         values: what the mean is taken over, one a seed, in the unit of `text`; empty where there is no score.
+        star: whether it is a leak that permutations show under every seed.
     """
 
     text: str
     interval: str = ""
     mark: Mark = Mark.NONE
     values: tuple[float, ...] = ()
+    star: bool = False
 
 
 class Header(NamedTuple):
@@ -81,99 +77,124 @@ class Table(NamedTuple):
         title: a heading.
         headers: of all columns but the first, which holds names.
         lines: one a method.
-        yardsticks: by name ("chance", "ideal"), the values of each column as text; may be empty.
+        yardsticks: by name ("chance", "ideal", "test groups"), the values of each column as text; may be empty.
+        notes: sentences that stand below it, on its marks, and on what is not tested.
     """
 
     title: str
     headers: tuple[Header, ...]
     lines: tuple[Line, ...]
     yardsticks: dict[str, tuple[str, ...]]
-
-    @property
-    def footnote(self) -> str:
-        """A line below the table; may be empty."""
-        return footnote(line.name for line in self.lines)
+    notes: tuple[str, ...] = ()
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """How the scores of a column are written: a factor and a number of digits, and whether those below 0 are cut."""
 
     factor: float
     digits: int
     cut: bool = False
 
-
-_PERCENT = _Kind(100.0, 1, cut=True)  # R² below 0 says no more than 0 does; records keep the true value.
-_FRACTION = _Kind(1.0, 3)
-
-_GROUPS: dict[str, str] = {
-    "norm_ratio": "norm of background relative to target",
-    "silhouette": "silhouette",
-    "hsic": "HSIC of the two spaces",
-    "space_r2": "R² across spaces",
-    "kmeans_ari": "clusters and",
-    "kmeans_nmi": "clusters and",
-    "mig": "MIG",
-    "dci_disentanglement": "DCI",
-    "dci_completeness": "DCI",
-}
-_LABELS: dict[str, str] = {
-    "norm_ratio": "salient",
-    "hsic": "",
-    "kmeans_ari": "ARI",
-    "kmeans_nmi": "NMI",
-    "dci_disentanglement": "disentanglement",
-    "dci_completeness": "completeness",
-}
-SHAPE_METRICS = ("norm_ratio", "silhouette", "hsic", "space_r2", "kmeans_ari", "kmeans_nmi")
-DISENTANGLEMENT_METRICS = ("mig", "dci_disentanglement", "dci_completeness")
-NEIGHBOUR_METRICS = ("knn_balanced_accuracy", "knn_r2", "knn_auc")
+    def text(self, value: float) -> str:
+        """A score as tables show it."""
+        return number(self.factor * value, self.digits)
 
 
-def overview(section: Section) -> Table:
-    """One line a method: the separation gap, what stands behind it, and the cost."""
-    told = _wanted_first([column for column in section.columns if column.attribute == IS_TARGET])
-    scored = [
-        (Header("", "separation gap", DOWN), separation_gap_of, separation_gap_of, _FRACTION),
-        (Header("", "wanted", UP), wanted_of, _unwanted, _PERCENT),
-        (Header("", "leaked", DOWN), leaked_of, leaked_of, _PERCENT),
+PERCENT = Kind(100.0, 1, cut=True)  # R² below 0 says no more than 0 does; records keep the true value.
+FRACTION = Kind(1.0, 3)
+
+
+class Filled(NamedTuple):
+    """One column with all that stands in it.
+
+    Attributes:
+        header: its title.
+        entries: one a row of the section.
+        yardsticks: by name, what stands below it.
+        found: how methods compare in it; None where they are not compared.
+        smallest_p: the smallest p-value that permutations can give its leak; None where it is none.
+    """
+
+    header: Header
+    entries: Sequence[Entry]
+    yardsticks: Mapping[str, str] = MappingProxyType({})
+    found: Comparison | None = None
+    smallest_p: float | None = None
+
+
+def filled_table(section: Section, title: str, columns: Sequence[Filled], said: Sequence[str] = ()) -> Table:
+    """A table of some columns.
+
+    Args:
+        section: whose rows they have.
+        title: a heading.
+        columns: in order.
+        said: sentences on what this table holds, which stand before those on its marks.
+    """
+    names = dict.fromkeys(name for column in columns for name in column.yardsticks)
+    yardsticks = {name: tuple(column.yardsticks.get(name, NO_SCORE) for column in columns) for name in names}
+    known = {name: texts for name, texts in yardsticks.items() if set(texts) != {NO_SCORE}}
+    by_row = list(zip(*(column.entries for column in columns), strict=True)) if columns else [()] * len(section.rows)
+    lines = tuple(Line(row.title, row.stale, entries) for row, entries in zip(section.rows, by_row, strict=True))
+    last = filter(None, [footnote(line.name for line in lines)])
+    headers = tuple(column.header for column in columns)
+    return Table(title, headers, lines, known, (*said, *_notes(section, columns), *last))
+
+
+def score_column(section: Section, column: Column, header: Header, kind: Kind = PERCENT) -> Filled:
+    """All that stands in the column of one score."""
+    scores = section.scores(column)
+    found = comparison_of(section, column)
+    quantity = score_of(column)
+    starred = [_is_shown_leak(row, column) for row in section.rows]
+    entries = [
+        entry_of(row, quantity, found, kind)._replace(star=star)
+        for row, star in zip(section.rows, starred, strict=True)
     ]
-    costs = [("parameters", "parameters", 0), ("images seen", "images_seen", 0), ("training (s)", "train_s", 1)]
-    columns = [_quantity_entries(section, *parts[1:]) for parts in scored]
-    columns += [_score_entries(section, column) for column in told]
-    columns += [[_cost(row, name, digits) for row in section.rows] for _, name, digits in costs]
-    columns.append([_seeds(row) for row in section.rows])
-    headers = [parts[0] for parts in scored] + [_header(column) for column in told]
-    headers += [Header("", title) for title, _, _ in costs] + [Header("", "seeds")]
-    return _table(section, "Overview", headers, columns, {})
+    yardsticks = {
+        "chance": _shared(scores, kind, lambda score: score.chance),
+        "ideal": _shared(scores, kind, lambda score: score.ideal),
+        section.unit: _counted(section, column, scores),
+    }
+    smallest = [score.p_smallest for score in scores if score.p_smallest is not None]
+    return Filled(header, entries, yardsticks, found, max(smallest, default=None))
 
 
-def probe_tables(section: Section) -> list[Table]:
-    """The linear probes: salient attributes on target images, common ones on either population."""
-    found = []
-    for title, attribute_space, population in (
-        ("Salient attributes, read from target images", "salient", "target"),
-        ("Common attributes, read from target images", "common", "target"),
-        ("Common attributes, read from background images", "common", "background"),
-    ):
-        columns = [c for c in section.columns if (c.attribute_space, c.population) == (attribute_space, population)]
-        if columns:
-            found.append(_score_table(section, title, columns))
-    return found
+def quantity_column(section: Section, header: Header, quantity: Quantity, away: Quantity, kind: Kind) -> Filled:
+    """The column of something made of several scores, but for its yardsticks.
+
+    Args:
+        section: whose rows it has.
+        header: its title.
+        quantity: what is shown.
+        away: how far that is from its ideal.
+        kind: how it is written.
+    """
+    found = compare(section.rows, away)
+    return Filled(header, [entry_of(row, quantity, found, kind) for row in section.rows], found=found)
 
 
-def further_tables(section: Section) -> list[Table]:
-    """What is measured beside linear probes: the spaces' shape, disentanglement, nearest-neighbour probes."""
-    found = []
-    for title, metrics in (
-        ("Shape of the spaces", SHAPE_METRICS),
-        ("Disentanglement of the salient space", DISENTANGLEMENT_METRICS),
-        ("Read by nearest neighbours (k = 20)", NEIGHBOUR_METRICS),
-    ):
-        columns = section.columns_of(metrics)
-        if columns:
-            found.append(_score_table(section, title, columns))
-    return found
+def comparison_of(section: Section, column: Column) -> Comparison | None:
+    """The methods of a section by how far they are from a column's ideal; None where that is not one for all."""
+    ideals = [score.ideal for score in section.scores(column)]
+    known = [ideal for ideal in ideals if ideal is not None]
+    if len(known) < len(ideals) or not known or max(known) - min(known) >= SAME_IDEAL:
+        return None
+    return compare(section.rows, distance_of(column))
+
+
+def entry_of(row: Row, quantity: Quantity, found: Comparison | None, kind: Kind) -> Entry:
+    """A row's mean of a quantity, with its interval over seeds and test groups; cut at 0 where `kind` says."""
+    values = [kind.factor * value for value in over_seeds(row, quantity)]
+    if not values:
+        return Entry("FAIL" if row.failures and not row.records else NO_SCORE)
+    mean, interval = sum(values) / len(values), interval_of(row, quantity)
+    return Entry(
+        text=number(max(0.0, mean) if kind.cut else mean, kind.digits),
+        interval=kind.text(interval.half_width) if interval else "",
+        mark=mark(row, found) if found else Mark.NONE,
+        values=tuple(values),
+    )
 
 
 def footnote(names: Iterable[str]) -> str:
@@ -185,15 +206,16 @@ def footnote(names: Iterable[str]) -> str:
     )
 
 
-def comparison_of(section: Section, column: Column) -> Comparison | None:
-    """The methods of a section by how far they are from a column's ideal; None where that is not one for all."""
-    ideals = [score.ideal for score in section.scores(column)]
-    return compare(section.rows, _distance(column)) if max(ideals) - min(ideals) < SAME_IDEAL else None
-
-
 def attribute_title(name: str) -> str:
     """An attribute's name as readers see it."""
     return "target or background" if name == IS_TARGET else printable(name).replace("_", " ")
+
+
+def arrow_of(column: Column) -> str:
+    """Whether more or less is better in a column: neither for a nuisance in the common space, or read from itself."""
+    if column.space == "nuisance" or (column.attribute_space == "nuisance" and column.space == "common"):
+        return ""
+    return DOWN if column.metric == "norm_ratio" or column.space != column.attribute_space else UP
 
 
 def number(value: float, digits: int) -> str:
@@ -201,122 +223,107 @@ def number(value: float, digits: int) -> str:
     return f"{value:,.{digits}f}"
 
 
-def entry(values: Sequence[float], digits: int, mark: Mark = Mark.NONE, cut: bool = False) -> Entry:
-    """The mean of values, one a seed, and its interval; a mean below 0 is shown as 0 where it is to be `cut`."""
-    if not values:
-        return Entry(NO_SCORE)
-    mean, half_width, _ = spread(values)
-    interval = "" if half_width is None else number(half_width, digits)
-    return Entry(number(max(0.0, mean) if cut else mean, digits), interval, mark, tuple(values))
+def counted(number_of_groups: int, rows: Sequence[int], are_groups: bool) -> str:
+    """How many test groups there are, and how many of equal size would say as much where that is clearly fewer."""
+    equal = effective(np.asarray(rows))
+    unequal = are_groups and rows and equal < UNEQUAL * number_of_groups
+    return f"{number_of_groups:,}" + (f" (effective {equal:.1f})" if unequal else "")
 
 
-def _score_table(section: Section, title: str, columns: Sequence[Column]) -> Table:
-    ordered = _wanted_first(columns)
-    yardsticks = {
-        "chance": tuple(_shared(section, column, lambda score: score.chance) for column in ordered),
-        "ideal": tuple(_shared(section, column, lambda score: score.ideal) for column in ordered),
+def untested_sentence(untested: dict[str, str]) -> str:
+    """Who cannot be tested and why; empty where everyone can."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in untested.items():
+        by_reason.setdefault(reason, []).append(name)
+    told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
+    return f"Cannot be tested: {told}." if told else ""
+
+
+def _notes(section: Section, columns: Sequence[Filled]) -> list[str]:
+    """Sentences on the marks of a table, and on what has none."""
+    entries = [entry for column in columns for entry in column.entries]
+    said = []
+    if any(row.stale for row in section.rows):
+        said.append("Stale rows were made or measured by an older version, and are not comparable with the rest.")
+    if any("effective" in text for column in columns for text in column.yardsticks.values()):
+        said.append("Effective: groups of these unequal sizes say no more than so many equal ones.")
+    if any(entry.interval for entry in entries):
+        said.append(f"± is the 95 % interval over seeds and {section.unit}.")
+    if any(entry.mark is Mark.BEST for entry in entries):
+        said.append(
+            "In each column with bold entries one of the bold methods is the best of those compared, at 95 %, for this "
+            "training split; a method as good as the best may be missing from them."
+        )
+    return [*said, *_stars(columns, entries), *_untested(columns)]
+
+
+def _stars(columns: Sequence[Filled], entries: Sequence[Entry]) -> list[str]:
+    said = []
+    if any(entry.star for entry in entries):
+        said.append(
+            f"* marks leaks that permutations of the test labels show under every seed (p < {LEVEL}, corrected for all "
+            "leaks of a method)."
+        )
+    hidden = [column for column in columns if column.smallest_p is not None and column.smallest_p > LEVEL]
+    if hidden:
+        names = ", ".join(dict.fromkeys(column.header.group for column in hidden))
+        smallest = min(column.smallest_p for column in hidden if column.smallest_p is not None)
+        said.append(
+            f"No leak of {names} can be shown by permutations: the smallest p that so few groups allow is "
+            f"{smallest:.2f}."
+        )
+    return said
+
+
+def _untested(columns: Sequence[Filled]) -> list[str]:
+    """Who cannot be tested in any column, then columns in which nobody can."""
+    compared = [column for column in columns if column.found is not None and column.found.untested]
+    reasons = [column.found.untested for column in columns if column.found is not None]
+    everywhere = {
+        name: reason
+        for untested in reasons[:1]
+        for name, reason in untested.items()
+        if all(other.get(name) == reason for other in reasons)
     }
-    headers = [_header(column) for column in ordered]
-    entries = [_score_entries(section, column) for column in ordered]
-    for column in ordered:
-        if column.metric == "hsic":
-            headers.append(Header("HSIC of the two spaces", "largest p", ""))
-            entries.append([_largest_p(row, column) for row in section.rows])
-            yardsticks = {name: (*values, NO_SCORE) for name, values in yardsticks.items()}
-    return _table(section, title, headers, entries, yardsticks)
+    if everywhere and set(everywhere.values()) == {NOT_KNOWN} and all(not c.found.means for c in compared if c.found):
+        return [f"Not compared, and without ±: {NOT_KNOWN}."]
+    said = [untested_sentence(everywhere)]
+    for column in compared:
+        assert column.found is not None
+        own = {name: reason for name, reason in column.found.untested.items() if name not in everywhere}
+        if own:
+            title = " ".join(filter(None, (column.header.group, column.header.label)))
+            said.append(f"In {title}, not tested: {', '.join(own)} ({'; '.join(dict.fromkeys(own.values()))}).")
+    return [sentence for sentence in said if sentence]
 
 
-def _shared(section: Section, column: Column, yardstick: Callable[[Score], float]) -> str:
+def _is_shown_leak(row: Row, column: Column) -> bool:
+    """Whether a row's score in a column is a leak of the gap that permutations show under every seed."""
+    scores = row.scores(column)
+    p_values = [score.p_familywise for score in scores if is_leak(score)]
+    return bool(p_values) and all(p is not None and p < LEVEL for p in p_values)
+
+
+def _shared(scores: Sequence[Score], kind: Kind, yardstick: Callable[[Score], float | None]) -> str:
     """A yardstick of a column; none where it is not the same for all, as it depends on the representation."""
-    kind = _kind(column)
-    texts = {number(kind.factor * yardstick(score), kind.digits) for score in section.scores(column)}
+    values = {yardstick(score) for score in scores}
+    texts = {NO_SCORE if value is None else kind.text(value) for value in values}
     return texts.pop() if len(texts) == 1 else NO_SCORE
 
 
-def _table(
-    section: Section,
-    title: str,
-    headers: Sequence[Header],
-    columns: Sequence[Sequence[Entry]],
-    yardsticks: dict[str, tuple[str, ...]],
-) -> Table:
-    entries = list(zip(*columns, strict=True)) if columns else [()] * len(section.rows)
-    lines = tuple(Line(row.title, row.stale, line) for row, line in zip(section.rows, entries, strict=True))
-    return Table(title, tuple(headers), lines, yardsticks)
+def _counted(section: Section, column: Column, scores: Sequence[Score]) -> str:
+    """How many test groups a column was scored on; none where that is not the same for all."""
+    counts = {score.n_groups for score in scores if score.n_groups is not None}
+    if len(counts) != 1:
+        return NO_SCORE
+    return counted(counts.pop(), _rows(section, column), section.is_grouped)
 
 
-def _score_entries(section: Section, column: Column) -> list[Entry]:
-    kind, found = _kind(column), comparison_of(section, column)
-    return [_over_seeds(row, row.values(column), found, kind) for row in section.rows]
-
-
-def _quantity_entries(section: Section, quantity: Quantity, distance: Quantity, kind: _Kind) -> list[Entry]:
-    found = compare(section.rows, distance)
-    return [_over_seeds(row, row.over_seeds(quantity), found, kind) for row in section.rows]
-
-
-def _unwanted(record: Record) -> float | None:
-    """How far what is wanted is from its ideal."""
-    wanted = wanted_of(record)
-    return None if wanted is None else 1 - wanted
-
-
-def _over_seeds(row: Row, values: Sequence[float], found: Comparison | None, kind: _Kind) -> Entry:
-    if not values and row.failures and not row.records:
-        return Entry("FAIL")
-    return entry([kind.factor * value for value in values], kind.digits, mark(row, found), kind.cut)
-
-
-def _distance(column: Column) -> Quantity:
-    """How far a record's score in a column is from its ideal."""
-
-    def of(record: Record) -> float | None:
-        score = find(record, column)
-        return None if score is None else distance(column, score.value, score.ideal)
-
-    return of
-
-
-def _largest_p(row: Row, column: Column) -> Entry:
-    """The largest p-value over the seeds: below 0.05, the spaces are shown to depend on each other under every seed."""
-    scores = [score for record in row.records if (score := find(record, column)) is not None]
-    p_values = tuple(score.p_value for score in scores if score.p_value is not None)
-    return Entry(number(max(p_values), 3), values=(max(p_values),)) if p_values else Entry(NO_SCORE)
-
-
-def _cost(row: Row, name: str, digits: int) -> Entry:
-    if not row.records or any(record.from_vectors for record in row.records):  # what they cost elsewhere is unknown
-        return Entry(NO_SCORE)
-    values = tuple(float(record.cost[name]) for record in row.records)
-    return Entry(number(spread(values).mean, digits), values=values)
-
-
-def _seeds(row: Row) -> Entry:
-    count = len(row.records)
-    return Entry(f"{count}" + (f", {len(row.failures)} FAILED" if row.failures else ""), values=(float(count),))
-
-
-def _kind(column: Column) -> _Kind:
-    return _FRACTION if column.metric in (*SHAPE_METRICS, *DISENTANGLEMENT_METRICS) else _PERCENT
-
-
-def _wanted_first(columns: Sequence[Column]) -> list[Column]:
-    """By metric and attribute, in their order, the space that it belongs to before the one that it may leak into."""
-    groups = list(dict.fromkeys(_header(column).group for column in columns))
-    return sorted(columns, key=lambda c: (groups.index(_header(c).group), c.space != c.attribute_space))
-
-
-def _header(column: Column) -> Header:
-    metric, attribute = column.metric, column.attribute
-    group = _GROUPS.get(metric, attribute_title(attribute))
-    label = _LABELS.get(metric, column.space)
-    if metric in ("kmeans_ari", "kmeans_nmi"):
-        group = f"{group} {attribute_title(attribute)}"
-    elif metric == "mig":
-        label = attribute_title(attribute)
-    elif attribute == OTHER_SPACE and metric == "space_r2":
-        label = f"{column.attribute_space} from {column.space}"
-    elif metric in NEIGHBOUR_METRICS and column.population == "background":
-        group = f"{group} (background images)"
-    wanted = column.space == column.attribute_space
-    return Header(group, label, DOWN if metric == "norm_ratio" or not wanted else UP)
+def _rows(section: Section, column: Column) -> list[int]:
+    """How many test rows of a column each block has; none where that was not kept."""
+    for row in section.current:
+        for record in row.records:
+            place = place_of(record, column)
+            if place is not None and record.contributions is not None:
+                return [int(rows) for rows in record.contributions.scores[place].rows]
+    return []

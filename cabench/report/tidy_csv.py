@@ -1,5 +1,6 @@
 """CSV in tidy form: one score a row.
 
+`wanted` and `leaked`, the halves of the separation gap, are empty for records of another version of the evaluation.
 `origin` is "vectors" where vectors from elsewhere were scored, and empty where a method was trained. A score under a
 paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be measured has no
 value and a `reason`; a failed cell is one row without a score, its error as the reason. Text that a spreadsheet would
@@ -16,9 +17,23 @@ import pandas as pd
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
 from cabench.files.names import inert
+from cabench.report.quantities import leaked_of, wanted_of
 
-_CELL = ("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap")
+_CELL = (
+    "dataset",
+    "method",
+    "profile",
+    "precision",
+    "seed",
+    "key",
+    "status",
+    "separation_gap",
+    "wanted",
+    "leaked",
+    "leak_floor",
+)
 _SCORE = tuple(item.name for item in dataclasses.fields(Score))
+_COUNTS = ("n_train", "n_test", "n_groups")
 _COLUMNS = (*_CELL, "protocol", *_SCORE, "reason", "origin")
 
 
@@ -49,6 +64,8 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
             record.key,
             record.status,
             record.separation_gap,
+            *(found and found.value for found in (wanted_of(record), leaked_of(record))),
+            record.leak_floor,
         )
         named = {**dict(zip(_CELL, cell, strict=True)), "origin": "vectors" if record.from_vectors else ""}
         items: list[Score | Unmeasured] = [*record.scores, *record.unmeasured]
@@ -68,7 +85,7 @@ def score_table(items: Sequence[Score | Unmeasured]) -> pd.DataFrame:
 
 def _table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:
     # Int64 knows missing values: failed cells do not turn counts into floats.
-    return pd.DataFrame(rows, columns=list(columns)).astype({"n_train": "Int64", "n_test": "Int64"})
+    return pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
 def _inert(value: object) -> object:

@@ -8,9 +8,12 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from cabench import discovery
+from cabench.evaluation.contributions import Contributions, ContributionTable
+from cabench.evaluation.gap import separation
 from cabench.evaluation.score import Score
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
@@ -26,7 +29,17 @@ MakeRecords = Callable[..., list[Record]]
 @pytest.fixture(scope="session")
 def simulation() -> ModuleType:
     """The script `tests/simulate_comparisons.py`, for its short forms."""
-    spec = spec_from_file_location("simulate_comparisons", Path(__file__).parents[1] / "simulate_comparisons.py")
+    return _module(Path(__file__).parents[1] / "simulate_comparisons.py")
+
+
+@pytest.fixture(scope="session")
+def planted() -> ModuleType:
+    """The helpers of `tests/report/planted.py`: records through the real evaluation."""
+    return _module(Path(__file__).with_name("planted.py"))
+
+
+def _module(path: Path) -> ModuleType:
+    spec = spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
@@ -39,7 +52,7 @@ def make_score() -> MakeScore:
     """Makes a score of `digit`, a salient attribute of ten classes, on target images."""
 
     def make(space: str = "salient", value: float = 0.9, metric: str = "balanced_accuracy", **changes) -> Score:
-        chance = {"balanced_accuracy": 0.1, "accuracy": 0.12, "r2": 0.0, "auc": 0.5}.get(metric, 0.0)
+        chance = {"balanced_accuracy": 0.1, "accuracy": 0.12, "auc": 0.5, "knn_balanced_accuracy": 0.1}.get(metric, 0.0)
         usual = {
             "space": space,
             "attribute": "digit",
@@ -53,6 +66,7 @@ def make_score() -> MakeScore:
             "n_train": 900,
             "n_test": 450,
             "converged": True,
+            "n_groups": 450,
         }
         return Score(**{**usual, **changes})
 
@@ -61,9 +75,16 @@ def make_score() -> MakeScore:
 
 @pytest.fixture(scope="session")
 def make_record(make_score: MakeScore) -> MakeRecord:
-    """Makes a record of the installed PCA on the installed `planted`; `part__field` sets a field of a mapping."""
+    """Makes a record of the installed PCA on the installed `planted`; `part__field` sets a field of a mapping.
 
-    def make(seed: int = 0, value: float = 0.9, gap: float = 0.1, leak: float = 0.3, **changes) -> Record:
+    `value` and `leak` are the balanced accuracies of `digit` from the salient and the common space. Where `gap` is
+    given they follow from it: what is wanted comes 1 - gap of the way from chance, what leaks gap of it.
+    """
+
+    def make(seed: int = 0, value: float = 0.9, gap: float | None = None, leak: float = 0.3, **changes) -> Record:
+        told = (0.55, 0.99)
+        if gap is not None:
+            value, leak, told = 1 - 0.9 * gap, 0.1 + 0.9 * gap, (0.5 + gap / 2, 1 - gap / 2)
         usual = {
             "status": "ok",
             "method": {"name": "pca", "label": "pca", "version": PCA_VERSION, "config": {"components": 32}},
@@ -81,11 +102,11 @@ def make_record(make_score: MakeScore) -> MakeRecord:
             "precision": "fp32",
             "scores": (
                 make_score("common", leak),
+                make_score("common", 0.5 + (leak - 0.1) / 1.8, "auc"),
                 make_score("salient", value),
-                make_score("common", 0.55, "auc", attribute="is_target", population="all"),
-                make_score("salient", 0.99, "auc", attribute="is_target", population="all"),
+                make_score("common", told[0], "auc", attribute="is_target", population="all"),
+                make_score("salient", told[1], "auc", attribute="is_target", population="all"),
             ),
-            "separation_gap": gap,
             "cost": {"train_s": 61.25, "parameters": 11_173_962, "images_seen": 4000},
             "provenance": {},
             "error": None,
@@ -93,9 +114,29 @@ def make_record(make_score: MakeScore) -> MakeRecord:
         for name, new in changes.items():
             part, _, field = name.partition("__")
             usual[part] = {**usual[part], field: new} if field else new
-        return Record(**{"key": hashlib.sha256(repr(usual).encode()).hexdigest(), **usual})
+        scores = usual["scores"]
+        usual.setdefault("separation_gap", _gap(scores))
+        key = hashlib.sha256(repr(usual).encode()).hexdigest()
+        return Record(**{"key": key, "contributions": _contributions(key, len(scores)), **usual})
 
     return make
+
+
+def _gap(scores: Sequence[Score]) -> float:
+    """The separation gap; 0.1 where the scores are not those that it is made of."""
+    try:
+        found = separation(scores)
+    except ValueError:
+        found = None
+    return found.gap.value if found else 0.1
+
+
+def _contributions(key: str, scores: int) -> ContributionTable:
+    """Of 40 blocks of one size, so small that standard errors over them are about 0.5 points."""
+    values = np.random.default_rng(int(key[:8], 16)).normal(0, 0.0008, (scores, 40))
+    rows, strata = np.full(40, 10), np.zeros(40, dtype=np.int64)
+    of_scores = [Contributions(part - part.mean(), rows, strata) for part in values]
+    return ContributionTable(of_scores, rows, strata)
 
 
 @pytest.fixture(scope="session")
@@ -112,11 +153,11 @@ def make_failed(make_record: MakeRecord) -> MakeRecord:
 
 @pytest.fixture(scope="session")
 def make_records(make_record: MakeRecord) -> MakeRecords:
-    """Makes records of methods from their separation gaps, one a seed; what is wanted falls as the gap grows."""
+    """Makes records of methods from their separation gaps, one a seed."""
 
     def make(gaps: Mapping[str, Sequence[float]], **changes) -> list[Record]:
         return [
-            make_record(seed, value=1 - gap, gap=gap, **{"method__label": label, **changes})
+            make_record(seed, gap=gap, **{"method__label": label, **changes})
             for label, values in gaps.items()
             for seed, gap in enumerate(values)
         ]

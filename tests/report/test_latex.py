@@ -21,9 +21,9 @@ MakeRecord = Callable[..., Record]
 MakeRecords = Callable[..., list[Record]]
 
 SPECIAL = "\\{}$&#%_^~<>|"
-OURS = "↑↓²±–°"
+OURS = "↑↓²±–"
 ODD_NAMES = [SPECIAL, "[x](y)", "*b*", "a & b \\\\ c", "two\nlines", "100 % \\end{table}", "``q''", "-", "naïve"]
-GAPS = {"best": [0.1, 0.2, 0.3], "close": [0.12, 0.19, 0.35], "far": [0.6, 0.7, 0.81]}
+GAPS = {"best": [0.10, 0.11, 0.12], "close": [0.11, 0.12, 0.14], "far": [0.60, 0.62, 0.61]}
 ARTICLE = (
     "\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage{graphicx}\n\\begin{document}\n%s\n\\end{document}\n"
 )
@@ -146,15 +146,15 @@ class TestStructure:
 
     def test_groups_span_their_columns(self, make_record: MakeRecord) -> None:
         lines = latex([make_record()]).splitlines()
-        rule = lines.index(r"\cmidrule(lr){2-3}")
+        rule = lines.index(r"\cmidrule(lr){2-4}")
 
-        assert lines[rule - 1].endswith(r"\multicolumn{2}{c}{digit} \\")
-        assert lines[rule + 1] == r"method & salient $\uparrow$ & common $\downarrow$ \\"
+        assert lines[rule - 1].endswith(r"\multicolumn{3}{c}{digit} \\")
+        assert lines[rule + 1] == r"method & salient $\uparrow$ & common $\downarrow$ & common, AUC $\downarrow$ \\"
 
     def test_yardsticks_stand_below_a_rule(self, make_record: MakeRecord) -> None:
         assert (
-            "\\midrule\n\\textit{chance} & 10.0 & 10.0 \\\\\n\\textit{ideal} & 100.0 & 10.0 \\\\\n\\bottomrule"
-            in latex([make_record()])
+            "\\midrule\n\\textit{chance} & 10.0 & 10.0 & 50.0 \\\\\n\\textit{ideal} & 100.0 & 10.0 & 50.0 \\\\\n"
+            "\\textit{test images} & 450 & 450 & 450 \\\\\n\\bottomrule" in latex([make_record()])
         )
 
     def test_no_records_make_no_table(self) -> None:
@@ -165,18 +165,25 @@ class TestMarks:
     def row(self, text: str, name: str) -> str:
         return next(line for line in text.splitlines() if line.startswith(f"{name} &"))
 
-    def test_best_is_bold_and_what_is_not_shown_to_be_worse_is_underlined(self, make_records: MakeRecords) -> None:
+    def test_what_may_be_the_best_is_bold(self, make_records: MakeRecords) -> None:
         text = latex(make_records(GAPS))
 
-        assert self.row(text, "best").startswith(r"best & \textbf{0.200 $\pm$ 0.248} &")
-        assert self.row(text, "close").startswith(r"close & \underline{0.220 $\pm$ 0.293} &")
-        assert self.row(text, "far").startswith(r"far & 0.703 $\pm$ 0.261 &")
+        assert self.row(text, "best").startswith(r"best & \textbf{0.110 $\pm$ 0.0")
+        assert self.row(text, "close").startswith(r"close & \textbf{0.123 $\pm$ 0.0")
+        assert self.row(text, "far").startswith(r"far & 0.610 $\pm$ 0.0")
 
-    def test_caption_speaks_of_the_marks_that_are_used(self, make_records: MakeRecords) -> None:
+    def test_captions_say_what_bold_means_and_what_follows(self, make_records: MakeRecords) -> None:
         text = latex(make_records(GAPS))
 
-        assert "Bold is the best mean over the seeds that all compared methods share, underlined what is not" in text
-        assert r"\circ" not in text
+        captions = re.findall(r"\\caption\{.*", text)
+        assert all("one of the bold methods is the best of those compared" in caption for caption in captions)
+        assert "best has the smallest separation gap" in captions[0]
+        assert "underline" not in text
+
+    def test_shown_leaks_have_a_star(self, make_score: MakeScore, make_record: MakeRecord) -> None:
+        leak = make_score("common", 0.8, "auc", p_familywise=0.01, p_smallest=0.001)
+
+        assert "& 80.0$^*$" in latex([make_record(scores=(make_score(), leak))])
 
     def test_stale_rows_say_so(self, make_record: MakeRecord) -> None:
         assert "pca (stale) &" in latex([make_record(method__version=-1)])

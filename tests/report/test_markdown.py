@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise, permutations
 
@@ -14,11 +15,14 @@ from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.score import Score
 from cabench.experiment.record import Record
 from cabench.report.markdown import markdown
+from cabench.report.quantities import gap_of, interval_of, score_of
+from cabench.report.summary import Column, sections
 
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]
 
 PCA_VERSION = discovery.method_class("pca").version
+ANSWER = Column("digit", "salient", "target", "balanced_accuracy", "salient")
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 ODD_NAMES = [
     "a|b",
@@ -88,30 +92,37 @@ def html_tags(text: str) -> set[str]:
 
 
 class TestNumbers:
-    def test_mean_and_t_interval_over_seeds(self, make_record: MakeRecord) -> None:
+    def test_mean_and_interval_over_seeds_and_test_groups(self, make_record: MakeRecord) -> None:
         values = [0.8, 0.9, 0.95]
-        half = stats.t.ppf(0.975, 2) * stats.sem(values)
+        records = [make_record(seed, value) for seed, value in enumerate(values)]
+        (section,) = sections(records)
+        half = interval_of(section.rows[0], score_of(ANSWER)).half_width
 
-        cells = salient([make_record(seed, value) for seed, value in enumerate(values)])["pca"]
+        cells = salient(records)["pca"]
 
+        assert half == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem(values), rel=0.05)  # the seeds differ most
         assert cells["digit: salient ↑"] == f"{100 * sum(values) / 3:.1f} ± {100 * half:.1f}"
-        assert cells["digit: common ↓"] == "30.0 ± 0.0"
+        assert re.fullmatch(r"30\.0 ± 0\.\d", cells["digit: common ↓"])
+        assert cells["digit: common ↓"] != "30.0 ± 0.0"
 
     def test_one_seed_has_no_interval(self, make_record: MakeRecord) -> None:
         assert salient([make_record(value=0.8)])["pca"]["digit: salient ↑"] == "80.0"
         assert overview([make_record(gap=0.1234)])["pca"]["separation gap ↓"] == "0.123"
+        assert overview([make_record(gap=0.1234)])["pca"]["wanted ↑"] == "87.7"
 
     def test_number_of_seeds_stands_in_every_row(self, make_record: MakeRecord) -> None:
         records = [make_record(seed) for seed in range(3)] + [make_record(0, method__label="other")]
 
-        assert {name: cells["seeds"] for name, cells in overview(records).items()} == {"pca": "3", "other": "1"}
+        found = {name: cells["seeds"] for name, cells in overview(records).items()}
+        assert (found["pca"], found["other"]) == ("3", "1")
 
     def test_separation_gap_has_its_interval(self, make_record: MakeRecord) -> None:
-        half = stats.t.ppf(0.975, 1) * stats.sem([0.1, 0.3])
+        records = [make_record(0, gap=0.1), make_record(1, gap=0.3)]
+        (section,) = sections(records)
 
-        cells = overview([make_record(0, gap=0.1), make_record(1, gap=0.3)])["pca"]
+        half = interval_of(section.rows[0], gap_of).half_width
 
-        assert cells["separation gap ↓"] == f"0.200 ± {half:.3f}"
+        assert overview(records)["pca"]["separation gap ↓"] == f"0.200 ± {half:.3f}"
 
     def test_cost_stands_beside_the_scores(self, make_record: MakeRecord) -> None:
         cells = overview([make_record()])["pca"]
@@ -121,14 +132,23 @@ class TestNumbers:
     def test_chance_and_ideal_rows(self, make_record: MakeRecord) -> None:
         cells = salient([make_record()])
 
-        assert list(cells)[-2:] == ["chance", "ideal"]
-        assert cells["chance"] == {"digit: salient ↑": "10.0", "digit: common ↓": "10.0"}
-        assert cells["ideal"] == {"digit: salient ↑": "100.0", "digit: common ↓": "10.0"}
+        assert list(cells)[-3:] == ["chance", "ideal", "test images"]
+        assert list(cells["chance"].values()) == ["10.0", "10.0", "50.0"]
+        assert list(cells["ideal"].values()) == ["100.0", "10.0", "50.0"]
+        assert list(cells["test images"].values()) == ["450", "450", "450"]
+
+    def test_overview_has_them_too(self, make_record: MakeRecord) -> None:
+        cells = overview([make_record()])
+
+        names = ["separation gap ↓", "wanted ↑", "leaked ↓", "digit: salient ↑", "digit: common ↓", "seeds"]
+        assert [cells["chance"][name] for name in names] == ["0.500", "0.0", "0.0", "10.0", "10.0", "–"]
+        assert [cells["ideal"][name] for name in names] == ["0.000", "100.0", "0.0", "100.0", "10.0", "–"]
+        assert cells["test images"]["separation gap ↓"] == "400"
 
     def test_r2_below_zero_is_shown_as_zero(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         scores = (make_score("common", -0.4, "r2"), make_score("salient", 0.7, "r2"))
 
-        cells = salient([make_record(scores=scores)])["pca"]
+        cells = table(markdown([make_record(scores=scores)]), "Plain accuracy and R²")["pca"]
 
         assert cells == {"digit: salient ↑": "70.0", "digit: common ↓": "0.0"}
 
@@ -157,18 +177,19 @@ class TestNumbers:
             ]
         assert "Salient attributes" not in text
 
-    def test_accuracy_stays_in_the_records(self, make_score: MakeScore, make_record: MakeRecord) -> None:
+    def test_plain_accuracy_has_a_table_of_its_own(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         scores = (make_score(value=0.5), make_score(value=0.987, metric="accuracy"))
+        records = [make_record(scores=scores)]
 
-        assert "98.7" not in markdown([make_record(scores=scores)])
+        assert salient(records)["pca"] == {"digit: salient ↑": "50.0"}
+        assert table(markdown(records), "Plain accuracy and R²")["pca"] == {"digit: salient ↑": "98.7"}
 
 
 class TestNotes:
-    def test_formula_and_test_set_error_are_printed(self, make_score: MakeScore, make_record: MakeRecord) -> None:
-        said = prose(markdown([make_record(scores=(make_score(standard_error=0.0234), make_score("common")))]))
+    def test_formula_stands_below_the_overview(self, make_record: MakeRecord) -> None:
+        said = prose(markdown([make_record()]))
 
-        assert "Separation gap = mean of |score - ideal| over all linear probes" in said[-1]
-        assert "standard errors up to 2.3." in said[-1]
+        assert any("Separation gap = (1 - wanted + leaked) / 2: 0 is perfect" in paragraph for paragraph in said)
 
     def test_origin_names_sources_profile_precision_and_seeds(self, make_record: MakeRecord) -> None:
         text = markdown([make_record(seed, dataset__sources=["CIFAR-10 (JPEG)", "MNIST"]) for seed in (4, 0)])
@@ -176,10 +197,12 @@ class TestNotes:
         origin = "Built from CIFAR-10 (JPEG), MNIST. Profile quick, precision fp32, seeds 0, 4."
         assert f"{origin} Data content abababab." in text
 
-    def test_metrics_are_named_with_their_attributes(self, make_score: MakeScore, make_record: MakeRecord) -> None:
-        text = markdown([make_record(scores=(make_score(), make_score(metric="r2", attribute="stroke_width")))])
+    def test_a_star_is_shown_as_it_is(self, make_score: MakeScore, make_record: MakeRecord) -> None:
+        leak = make_score("common", 0.8, "auc", p_familywise=0.01, p_smallest=0.001)
 
-        assert "balanced accuracy for digit; R² for stroke width;" in text
+        cells = salient([make_record(scores=(make_score(), make_score("common"), leak))])["pca"]
+
+        assert cells["digit: common, AUC ↓"] == "80.0 *"
 
 
 class TestRows:
@@ -188,19 +211,18 @@ class TestRows:
     ) -> None:
         records = [make_record(gap=0.1), make_record(gap=0.2, method__config={"components": 8})]
 
-        assert list(overview(records)) == ["pca (components=32)", "pca (components=8)"]
+        assert list(overview(records))[:2] == ["pca (components=32)", "pca (components=8)"]
         assert list(salient(records))[:2] == ["pca (components=32)", "pca (components=8)"]
 
     def test_smallest_separation_gap_stands_first(self, make_record: MakeRecord) -> None:
         records = [make_record(gap=gap, method__label=label) for label, gap in {"a": 0.5, "b": 0.05, "c": 0.2}.items()]
 
-        assert list(overview(records)) == ["b", "c", "a"]
-        assert list(salient(records)) == ["b", "c", "a", "chance", "ideal"]
+        assert list(overview(records)) == list(salient(records)) == ["b", "c", "a", "chance", "ideal", "test images"]
 
     def test_stale_rows_say_so(self, make_record: MakeRecord) -> None:
         records = [make_record(gap=0.5), make_record(gap=0.1, method__version=PCA_VERSION - 1)]
 
-        assert list(overview(records)) == ["pca", "pca (stale)"]
+        assert list(overview(records))[:2] == ["pca", "pca (stale)"]
         assert list(salient(records))[:2] == ["pca", "pca (stale)"]
 
     def test_failed_seeds_are_counted(self, make_record: MakeRecord, make_failed: MakeRecord) -> None:
@@ -250,7 +272,7 @@ class TestSections:
         text = markdown([make_record(0, 0.9), make_record(0, 0.2, **change)])
 
         overviews = [rows for title, rows in read(text) if title == "Overview"]
-        assert [len(rows) - 1 for rows in overviews] == [1, 1]
+        assert [len(rows) - 1 for rows in overviews] == [4, 4]  # one method and three yardsticks
 
     def test_two_contents_under_one_label_can_be_told_apart(self, make_record: MakeRecord) -> None:
         text = markdown([make_record(), make_record(dataset__content_sha256="cd" * 32, dataset__config={"seed": 1})])

@@ -1,4 +1,4 @@
-"""What is said around tables: origin, problems, what the numbers mean, and what follows from them and no more."""
+"""What is said around tables: origin, problems, what the numbers mean, and what to beware of."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from cabench import discovery
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
-from cabench.report.comparison import Ranking, compare
-from cabench.report.notes import conclusion, notes, origin, problems, ranking_sentence
-from cabench.report.summary import Section, leaked_of, sections, separation_gap_of
+from cabench.report.notes import notes, origin, problems, ranking_sentence, warnings
+from cabench.report.ranking import Ranking
+from cabench.report.summary import Section, sections
 
 MakeScore = Callable[..., Score]
 
@@ -91,129 +90,52 @@ class TestProblems:
 
 
 class TestNotes:
-    def test_metrics_are_named_with_their_attributes(self, make_score: MakeScore, make_record: MakeRecord) -> None:
-        scores = (
-            make_score(),
-            make_score("common"),
-            make_score(attribute="hair_colour"),
-            make_score(metric="r2", attribute="size"),
-            make_score(metric="auc", attribute="is_target"),
-            make_score(metric="mig", attribute="never"),
-        )
-
-        said = notes(only_section([make_record(scores=scores)]))[0]
-
-        assert (
-            "(balanced accuracy for digit, hair colour; R² for size; area under the ROC curve for target or background;"
-        ) in said
-        assert "never" not in said
-
-    def test_largest_error_is_in_percent(self, make_score: MakeScore, make_record: MakeRecord) -> None:
-        section = only_section([make_record(scores=(make_score(standard_error=0.0234), make_score("common")))])
-
-        assert notes(section)[0].endswith("standard errors up to 2.3.")
-
-    @pytest.mark.parametrize(("seeds", "paragraphs"), [(1, 1), (2, 1), (3, 2)])
-    def test_marks_are_explained_where_there_may_be_some(
-        self, make_record: MakeRecord, seeds: int, paragraphs: int
+    def test_who_is_compared_and_how_is_said_for_this_data_set(
+        self, make_score: MakeScore, make_record: MakeRecord
     ) -> None:
-        said = notes(only_section([make_record(seed) for seed in range(seeds)]))
+        images = " ".join(notes(only_section([make_record()])))
+        groups = " ".join(notes(only_section([make_record(scores=(make_score(n_groups=12),))])))
 
-        assert len(said) == paragraphs
-        assert ("Bold" in " ".join(said)) == (seeds == 3)
+        assert "over seeds, over test images and over both" in images
+        assert "over seeds, over test groups and over both" in groups
 
     def test_there_are_none_without_numbers(self, make_failed: MakeRecord) -> None:
         assert notes(only_section([make_failed(0)])) == []
 
 
-CLOSE = {"a": [0.10, 0.20, 0.30], "b": [0.12, 0.19, 0.35]}
+class TestWarnings:
+    def test_there_are_none_where_images_are_many(self, make_record: MakeRecord) -> None:
+        assert warnings(only_section([make_record(leak_floor=0.004)])) == []
 
+    def test_what_leaks_by_chance_is_told_with_its_effect_on_the_gap(self, make_record: MakeRecord) -> None:
+        (said,) = warnings(only_section([make_record(0, leak_floor=0.03), make_record(1, leak_floor=0.05)]))
 
-FAR = {"c": [0.60, 0.70, 0.81]}
+        assert "would read leaked 4.0 %, and its separation gap would be 0.020 too large" in said
 
+    def test_the_floor_of_stale_rows_does_not_count(self, make_record: MakeRecord) -> None:
+        assert warnings(only_section([make_record(), make_record(1, leak_floor=0.5, method__version=-1)])) == []
 
-def said_of(records: Sequence[Record]) -> str:
-    (section,) = sections(records)
-    return conclusion(section)
+    @pytest.mark.parametrize(("groups", "warned"), [(9, True), (10, False)])
+    def test_correlations_over_few_groups_are_named(
+        self, make_score: MakeScore, make_record: MakeRecord, groups: int, warned: bool
+    ) -> None:
+        score = make_score(metric="correlation", attribute="age_in_years", n_groups=groups)
 
+        said = warnings(only_section([make_record(scores=(score,))]))
 
-class TestConclusion:
-    def test_one_method_is_not_compared(self, make_records: MakeRecords) -> None:
-        assert said_of(make_records({"a": [0.1, 0.2, 0.3]})) == "There are no two methods to compare."
-
-    def test_yardsticks_are_not_compared(self, make_records: MakeRecords) -> None:
-        version = discovery.method_class("chance").version
-        controls = make_records({"chance": [0.0, 0.0, 0.0]}, method__name="chance", method__version=version)
-
-        assert said_of([*make_records({"a": [0.1, 0.2, 0.3]}), *controls]) == "There are no two methods to compare."
-        assert "chance" not in said_of([*make_records(CLOSE), *controls])
-
-    @pytest.mark.parametrize("seeds", [1, 2])
-    def test_nothing_is_concluded_below_three_seeds(self, make_records: MakeRecords, seeds: int) -> None:
-        said = said_of(make_records({"a": [0.1, 0.2][:seeds], "b": [0.8, 0.9][:seeds]}))
-
-        assert said.startswith("Nothing can be concluded about the order of the methods")
-
-    def test_best_is_named_with_its_gap_the_seeds_and_how_many_were_compared(self, make_records: MakeRecords) -> None:
-        said = said_of(make_records({**CLOSE, **FAR}))
-
-        assert said.startswith(
-            "Over 3 seeds, a has the smallest separation gap (0.200 ± 0.248) of the 3 methods compared"
+        assert (
+            said == [f"age in years is read of {groups} test groups; a correlation over so few says little."] * warned
         )
 
-    def test_those_shown_to_be_worse_and_those_not_are_told_apart(self, make_records: MakeRecords) -> None:
-        said = said_of(make_records({**CLOSE, **FAR}))
+    @pytest.mark.parametrize(("auc", "warned"), [(0.66, True), (0.64, False)])
+    def test_nuisances_that_tell_target_from_background_are_named(
+        self, make_score: MakeScore, make_record: MakeRecord, auc: float, warned: bool
+    ) -> None:
+        alone = make_score("nuisance", auc, "auc", attribute="is_target", population="all", ideal=None)
 
-        assert "Shown to be worse (paired t-tests of all pairs, Holm-corrected, 5 %): c. Not shown to be: b." in said
+        said = warnings(only_section([make_record(scores=(make_score(), alone))]))
 
-    def test_nobody_shown_to_be_worse_is_said_as_such(self, make_records: MakeRecords) -> None:
-        assert "No other is shown to be worse (" in said_of(make_records(CLOSE))
-
-    def test_everybody_shown_to_be_worse_is_said_as_such(self, make_records: MakeRecords) -> None:
-        said = said_of(make_records({"a": CLOSE["a"], **FAR}))
-
-        assert "All others are worse (" in said
-        assert "Not shown to be" not in said.split("leaks least")[0]
-
-    def test_least_and_most_leaky_are_named_in_percent(self, make_record: MakeRecord) -> None:
-        records = [
-            make_record(seed, leak=leak, method__label=name)
-            for name, leaks in {"tight": [0.10, 0.12, 0.14], "leaky": [0.80, 0.81, 0.86]}.items()
-            for seed, leak in enumerate(leaks)
-        ]
-        rows = {row.name: row.spread(leaked_of) for row in sections(records)[0].rows}
-        tight, leaky = (
-            f"({100 * rows[name].mean:.1f} ± {100 * rows[name].half_width:.1f} %)" for name in ("tight", "leaky")
-        )
-
-        said = said_of(records)
-
-        assert f"tight leaks least {tight}, leaky most {leaky}. All others are more leaky (" in said
-
-    def test_nobody_is_named_where_all_leak_alike(self, make_records: MakeRecords) -> None:
-        said = said_of(make_records(CLOSE))
-
-        assert "All leak alike (" in said
-        assert "leaks least" not in said
-
-    def test_those_left_out_for_too_few_seeds_are_named(self, make_records: MakeRecords) -> None:
-        said = said_of(make_records({**CLOSE, "new": [0.1, 0.2]}))
-
-        assert "Not compared, with fewer than 3 seeds: new." in said
-
-    def test_stale_rows_are_given_as_the_reason_for_saying_nothing(self, make_records: MakeRecords) -> None:
-        said = said_of(make_records(CLOSE, method__version=-1))
-
-        assert said == "There are no two methods to compare: 2 rows are of an older version, and stale."
-
-    def test_smallest_difference_that_can_be_found_is_told(self, make_records: MakeRecords) -> None:
-        records = make_records({**CLOSE, **FAR})
-        (section,) = sections(records)
-
-        assert f"only from {compare(section.rows, separation_gap_of).detectable:.3f} on" in said_of(records)
-
-    def test_no_such_difference_is_told_where_seeds_do_not_differ(self, make_records: MakeRecords) -> None:
-        assert "probability" not in said_of(make_records({"a": [0.1, 0.1, 0.1], "b": [0.2, 0.2, 0.2]}))
+        assert [f"AUC of {100 * auc:.1f} %" in sentence for sentence in said] == [True] * warned
 
 
 class TestRankingSentence:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from itertools import permutations
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from cabench import discovery
 from cabench.errors import UserError
@@ -17,7 +14,7 @@ from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.probes import ProbeConfig
 from cabench.evaluation.score import Score
 from cabench.experiment.record import Record
-from cabench.report.summary import Column, Section, column_of, find, of_datasets, sections, spread
+from cabench.report.summary import Column, Row, Section, column_of, find, of_datasets, sections
 
 MakeScore = Callable[..., Score]
 MakeRecord = Callable[..., Record]
@@ -32,31 +29,12 @@ def only_section(records: Sequence[Record]) -> Section:
     return section
 
 
+def values(row: Row, column: Column | None = None) -> list[float]:
+    return [score.value for score in row.scores(column or ANSWER)]
+
+
 def names(section: Section) -> list[str]:
     return [row.name for row in section.rows]
-
-
-class TestSpread:
-    @pytest.mark.parametrize("n", [2, 3, 5, 30])
-    def test_mean_and_interval_equal_scipys_t_interval(self, n: int) -> None:
-        values = np.random.default_rng(n).normal(0.5, 0.1, n)
-        low, high = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
-
-        result = spread(list(values))
-
-        assert result.mean == pytest.approx(values.mean(), rel=1e-14)
-        assert result.half_width == pytest.approx((high - low) / 2, rel=1e-12)
-        assert result.n == n
-
-    def test_two_seeds_by_hand(self) -> None:
-        # 12.706 is the 97.5 % point of Student's t with one degree of freedom.
-        assert spread([0.0, 2.0]).half_width == pytest.approx(12.7062, abs=1e-4)
-
-    def test_one_seed_has_no_interval(self) -> None:
-        assert spread([0.25]) == (0.25, None, 1)
-
-    def test_equal_values_have_an_interval_of_zero(self) -> None:
-        assert spread([0.5, 0.5, 0.5]) == (0.5, 0.0, 3)
 
 
 class TestRows:
@@ -65,7 +43,7 @@ class TestRows:
 
         assert [record.seed for record in row.records] == [0, 1, 2]
         assert row.name == "pca"
-        assert row.values(ANSWER) == [0.9, 0.8, 0.7]
+        assert values(row) == [0.9, 0.8, 0.7]
         assert (len(row.failures), row.stale) == (0, False)
 
     def test_another_configuration_under_one_label_makes_another_row_named_by_what_differs(
@@ -124,10 +102,10 @@ class TestStale:
 
     def test_stale_seeds_are_never_averaged_with_others(self, make_record: MakeRecord) -> None:
         section = only_section(
-            [make_record(0, 0.9, 0.1), make_record(1, 0.1, 0.1, method__version=PCA_VERSION - 1), make_record(2, 0.9)]
+            [make_record(0, 0.9), make_record(1, 0.1, method__version=PCA_VERSION - 1), make_record(2, 0.9)]
         )
 
-        assert [(row.stale, row.values(ANSWER)) for row in section.rows] == [(False, [0.9, 0.9]), (True, [0.1])]
+        assert [(row.stale, values(row)) for row in section.rows] == [(False, [0.9, 0.9]), (True, [0.1])]
 
     def test_what_is_not_installed_is_not_stale(self, make_record: MakeRecord) -> None:
         (row,) = only_section([make_record(method__name="someone_elses", method__version=-5)]).rows
@@ -163,39 +141,47 @@ class TestSections:
     def test_seed_and_provenance_make_no_section(self, make_record: MakeRecord) -> None:
         assert len(sections([make_record(0), make_record(1, provenance={"gpu": "another"})])) == 1
 
-    def test_columns_are_the_main_metrics_in_the_order_of_the_records(
+    def test_columns_of_some_metrics_stand_in_the_order_of_the_records(
         self, make_score: MakeScore, make_record: MakeRecord
     ) -> None:
         scores = (
             make_score("common"),
             make_score("common", metric="accuracy"),
             make_score("salient"),
-            make_score("salient", metric="r2", attribute="scale"),
+            make_score("salient", metric="correlation", attribute="scale"),
             make_score("salient", metric="auc", attribute="is_target", population="all"),
         )
 
-        columns = only_section([make_record(scores=scores)]).columns
+        section = only_section([make_record(scores=scores)])
 
-        assert columns == [column_of(scores[index]) for index in (0, 2, 3, 4)]
+        assert section.columns_of("correlation", "balanced_accuracy") == [column_of(scores[i]) for i in (0, 2, 3)]
+        assert section.columns_of("auc") == [column_of(scores[4])]
 
-    def test_largest_error_is_that_of_a_main_metric(self, make_score: MakeScore, make_record: MakeRecord) -> None:
-        scores = (
-            make_score(standard_error=0.02),
-            make_score("common", standard_error=0.03),
-            make_score(metric="accuracy", standard_error=0.5),
-        )
+    def test_test_images_are_a_sample_of_groups_where_some_belong_together(
+        self, make_score: MakeScore, make_record: MakeRecord
+    ) -> None:
+        grouped = make_record(scores=(make_score(n_groups=12),))
 
-        assert only_section([make_record(scores=scores)]).largest_error() == 0.03
+        assert only_section([make_record()]).unit == "test images"
+        assert only_section([grouped]).unit == "test groups"
+
+    def test_yardsticks_are_those_of_current_rows_where_there_are_some(
+        self, make_score: MakeScore, make_record: MakeRecord
+    ) -> None:
+        old = make_record(evaluation__version=1, scores=(make_score(chance=0.5),))
+
+        assert {s.chance for s in only_section([make_record(), old]).scores(ANSWER)} == {0.1}
+        assert {s.chance for s in only_section([old]).scores(ANSWER)} == {0.5}
 
     def test_rows_without_a_column_that_others_have_do_not_stop_the_report(
         self, make_score: MakeScore, make_record: MakeRecord
     ) -> None:
         stale = make_record(gap=0.5, evaluation__version=EVALUATION_VERSION - 1, scores=(make_score("common", 0.3),))
 
-        section = only_section([make_record(gap=0.1), stale])
+        section = only_section([make_record(), stale])
 
         common = ANSWER._replace(space="common")
-        assert [(row.values(common), row.values(ANSWER)) for row in section.rows] == [([0.3], [0.9]), ([0.3], [])]
+        assert [(values(row, common), values(row)) for row in section.rows] == [([0.3], [0.9]), ([0.3], [])]
 
 
 class TestOrder:
@@ -254,15 +240,6 @@ def test_find_gives_the_score_of_a_column(make_record: MakeRecord) -> None:
 
     assert find(record, ANSWER).value == 0.77
     assert find(record, ANSWER._replace(space="common")).value == 0.3
-
-
-def test_spread_of_a_record_quantity(make_record: MakeRecord) -> None:
-    (row,) = only_section([make_record(0, gap=0.2), make_record(1, gap=0.4)]).rows
-    gap = row.spread(lambda record: record.separation_gap)
-
-    assert gap.mean == pytest.approx(0.3)
-    assert gap.half_width == pytest.approx(stats.t.ppf(0.975, 1) * 0.1)
-    assert math.isfinite(gap.half_width)
 
 
 def test_a_report_can_be_of_some_data_sets_alone(make_record: MakeRecord) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
+from dataclasses import replace
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from cabench import discovery
 from cabench.evaluation.score import Score
 from cabench.experiment.record import Record
+from cabench.report.further_tables import further_tables
+from cabench.report.overview import overview
+from cabench.report.probe_tables import probe_tables
+from cabench.report.quantities import NOT_KNOWN, interval_of, score_of
 from cabench.report.summary import Column, Section, sections
 from cabench.report.tables import (
     NO_SCORE,
@@ -20,9 +22,7 @@ from cabench.report.tables import (
     Mark,
     Table,
     comparison_of,
-    further_tables,
-    overview,
-    probe_tables,
+    counted,
 )
 
 MakeScore = Callable[..., Score]
@@ -50,17 +50,21 @@ def marks(table: Table, header: Header) -> dict[str, Mark]:
 
 
 WANTED, LEAK = Header("digit", "salient", "↑"), Header("digit", "common", "↓")
+LEAK_AUC = Header("digit", "common, AUC", "↓")
+ANSWER = Column("digit", "salient", "target", "balanced_accuracy", "salient")
 GAP = Header("", "separation gap", "↓")
+GAPS = {"a": [0.10, 0.11, 0.12], "b": [0.11, 0.12, 0.14], "c": [0.60, 0.62, 0.61]}
 
 
 class TestNumbers:
     def test_cell_holds_mean_interval_and_each_seed_in_percent(self, make_record: MakeRecord) -> None:
         values = [0.8, 0.9, 0.95]
+        section = only_section([make_record(seed, value) for seed, value in enumerate(values)])
 
-        cell = column(salient_table([make_record(seed, value) for seed, value in enumerate(values)]), WANTED)["pca"]
+        cell = column(salient_table(section.rows[0].records), WANTED)["pca"]
 
-        low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-        assert (cell.text, cell.interval) == ("88.3", f"{50 * (high - low):.1f}")
+        half_width = interval_of(section.rows[0], score_of(ANSWER)).half_width
+        assert (cell.text, cell.interval) == ("88.3", f"{100 * half_width:.1f}")
         assert cell.values == pytest.approx((80, 90, 95))
 
     def test_one_seed_has_no_interval(self, make_record: MakeRecord) -> None:
@@ -69,7 +73,7 @@ class TestNumbers:
     def test_r2_below_zero_is_cut_in_the_mean_but_not_in_the_seeds(
         self, make_score: MakeScore, make_record: MakeRecord
     ) -> None:
-        table = salient_table([make_record(scores=(make_score(value=-0.4, metric="r2"),))])
+        (table,) = further_tables(only_section([make_record(scores=(make_score(value=-0.4, metric="r2"),))]))
 
         assert column(table, WANTED)["pca"] == Entry("0.0", values=(-40.0,))
 
@@ -78,7 +82,7 @@ class TestNumbers:
     ) -> None:
         scores = (
             make_score("salient", 0.55),
-            make_score("common", 0.28),
+            make_score("common", 0.6, "auc"),
             make_score("salient", 0.75, "auc", attribute="is_target", population="all"),
             make_score("common", 0.45, "auc", attribute="is_target", population="all"),
         )
@@ -87,12 +91,17 @@ class TestNumbers:
 
         assert column(table, Header("", "wanted", "↑"))["pca"].text == "50.0"
         assert column(table, Header("", "leaked", "↓"))["pca"].text == "10.0"
+        assert column(table, GAP)["pca"].text == "0.300"
 
     def test_yardsticks_are_chance_and_ideal_of_every_column(self, make_record: MakeRecord) -> None:
         table = salient_table([make_record()])
 
-        assert table.headers == (WANTED, LEAK)
-        assert table.yardsticks == {"chance": ("10.0", "10.0"), "ideal": ("100.0", "10.0")}
+        assert table.headers == (WANTED, LEAK, LEAK_AUC)
+        assert table.yardsticks == {
+            "chance": ("10.0", "10.0", "50.0"),
+            "ideal": ("100.0", "10.0", "50.0"),
+            "test images": ("450", "450", "450"),
+        }
 
     def test_a_probe_that_a_method_lacks_has_no_score(self, make_score: MakeScore, make_record: MakeRecord) -> None:
         records = [make_record(gap=0.1), make_record(gap=0.2, method__label="b", scores=(make_score("common"),))]
@@ -138,7 +147,12 @@ class TestHeaders:
             ({"metric": "dci_completeness", "attribute": "salient_attributes"}, ("DCI", "completeness", "↑")),
             ({"metric": "knn_balanced_accuracy", "space": "common"}, ("digit", "common", "↓")),
             (
-                {"metric": "knn_r2", "attribute": "hair", "attribute_space": "common", "population": "background"},
+                {
+                    "metric": "knn_correlation",
+                    "attribute": "hair",
+                    "attribute_space": "common",
+                    "population": "background",
+                },
                 ("hair (background images)", "salient", "↓"),
             ),
         ],
@@ -185,7 +199,7 @@ class TestMarks:
         ]
         (table,) = further_tables(only_section(records))
 
-        assert table.yardsticks == {"chance": (NO_SCORE, NO_SCORE), "ideal": (NO_SCORE, NO_SCORE)}
+        assert table.yardsticks == {"test images": ("450", NO_SCORE)}
         assert set(marks(table, table.headers[0]).values()) == {Mark.NONE}
 
     def test_of_the_dependence_tests_the_least_sure_seed_is_told(
@@ -201,44 +215,43 @@ class TestMarks:
 
         assert column(table, Header("HSIC of the two spaces", "largest p", ""))["pca"].text == "0.040"
 
-    @pytest.mark.parametrize("seed", range(5))
-    def test_are_what_paired_tests_of_the_distance_from_the_ideal_say(
-        self, make_score: MakeScore, make_record: MakeRecord, seed: int
-    ) -> None:
-        generator = np.random.default_rng(seed)
-        names, seeds = ["a", "b", "c", "d"], range(4)
-        values = generator.normal(0.6, 0.01, (2, 4, 4)) + generator.uniform(0, 0.15, (2, 4, 1))
-        records = [
-            make_record(
-                k,
-                method__label=name,
-                scores=(make_score("salient", values[0, index, k]), make_score("common", values[1, index, k])),
-            )
-            for index, name in enumerate(names)
-            for k in seeds
-        ]
-        table = salient_table(records)
+    def test_are_the_set_that_may_be_best_by_the_distance_from_the_ideal(self, make_records: MakeRecords) -> None:
+        section = only_section(make_records(GAPS))
+        (table, *_) = probe_tables(section)
 
-        for header, distances in ((WANTED, 1 - values[0]), (LEAK, values[1] - 0.1)):
-            best = distances.mean(axis=1).argmin()
-            raw = {p: stats.ttest_rel(distances[p[0]], distances[p[1]]).pvalue for p in combinations(range(4), 2)}
-            expected = {names[i]: Mark.CLOSE for i in range(4)} | {names[best]: Mark.BEST}
-            for rank, pair in enumerate(sorted(raw, key=lambda pair: raw[pair])):
-                if raw[pair] >= 0.05 / (6 - rank):
-                    break
-                if best in pair:
-                    expected[names[sum(pair) - best]] = Mark.NONE
-            assert marks(table, header) == expected
+        for header, space, metric in ((WANTED, "salient", "balanced_accuracy"), (LEAK_AUC, "common", "auc")):
+            found = comparison_of(section, Column("digit", "salient", "target", metric, space))
+            assert list(found.bold) == ["a", "b"]
+            assert [name for name, mark in marks(table, header).items() if mark is Mark.BEST] == ["a", "b"]
 
-    @pytest.mark.parametrize("seeds", [1, 2])
-    def test_there_are_none_below_three_seeds(self, make_record: MakeRecord, seeds: int) -> None:
-        records = [
-            make_record(k, value=0.5 + 0.2 * i, gap=0.1, method__label=f"m{i}") for i in (0, 1) for k in range(seeds)
-        ]
-        section = only_section(records)
+    def test_there_are_none_under_one_seed_and_that_is_said(self, make_record: MakeRecord) -> None:
+        section = only_section([make_record(value=0.5 + 0.2 * i, method__label=f"m{i}") for i in (0, 1)])
 
         for table in (overview(section), *probe_tables(section)):
             assert {cell.mark for line in table.lines for cell in line.entries} == {Mark.NONE}
+            assert "Cannot be tested: m1, m0 (one seed)." in table.notes
+
+    def test_columns_in_which_a_method_cannot_be_tested_are_named(
+        self, make_record: MakeRecord, make_records: MakeRecords
+    ) -> None:
+        lost = make_record(0, method__label="c"), make_record(1, method__label="c")
+        scores = [part._replace(values=None) if i == 2 else part for i, part in enumerate(lost[0].contributions.scores)]
+        known = [replace(r, contributions=r.contributions._replace(scores=scores)) for r in lost]
+
+        table = salient_table([*make_records(GAPS), *known])
+
+        assert f"In digit salient, not tested: c ({NOT_KNOWN})." in table.notes
+
+    def test_scores_without_contributions_are_said_to_be_without_an_interval(
+        self, make_score: MakeScore, make_record: MakeRecord
+    ) -> None:
+        records = [make_record(k, scores=(make_score(metric="mig"),), method__label=n) for n in "ab" for k in (0, 1)]
+        for record in records:
+            record.contributions.scores[0] = record.contributions.scores[0]._replace(values=None)
+
+        (table,) = further_tables(only_section(records))
+
+        assert table.notes == (f"Not compared, and without ±: {NOT_KNOWN}.",)
 
     def test_stale_rows_and_yardsticks_have_none(self, make_records: MakeRecords) -> None:
         version = discovery.method_class("chance").version
@@ -253,42 +266,62 @@ class TestMarks:
         assert marks(table, WANTED) == {"a": Mark.BEST, "b": Mark.NONE, "chance": Mark.NONE}
         assert [line.entries[0].mark for line in table.lines if line.stale] == [Mark.NONE]
 
-    def test_overview_marks_gap_wanted_and_leaked_but_no_cost(self, make_record: MakeRecord) -> None:
-        gaps = {"a": ([0.1, 0.2, 0.3], 0.3), "b": ([0.6, 0.7, 0.81], 0.2)}
-        records = [
-            make_record(k, value=1 - gap, gap=gap, leak=leak + 0.01 * k**2 * leak, method__label=name)
-            for name, (values, leak) in gaps.items()
-            for k, gap in enumerate(values)
-        ]
+    def test_overview_marks_gap_wanted_and_leaked_but_no_cost(self, make_records: MakeRecords) -> None:
+        table = overview(only_section(make_records(GAPS)))
 
-        table = overview(only_section(records))
+        expected = {"a": Mark.BEST, "b": Mark.BEST, "c": Mark.NONE}
+        for header in (GAP, Header("", "wanted", "↑"), Header("", "leaked", "↓")):
+            assert marks(table, header) == expected
+        costs = [marks(table, Header("", title)).values() for title in ("parameters", "seeds")]
+        assert {mark for found in costs for mark in found} == {Mark.NONE}
 
-        assert marks(table, GAP) == marks(table, Header("", "wanted", "↑")) == {"a": Mark.BEST, "b": Mark.NONE}
-        assert marks(table, Header("", "leaked", "↓")) == {"a": Mark.NONE, "b": Mark.BEST}
-        assert {mark for title in ("parameters", "seeds") for mark in marks(table, Header("", title)).values()} == {
-            Mark.NONE
-        }
-
-    def test_below_chance_is_no_leak(self, make_score: MakeScore, make_record: MakeRecord) -> None:
-        leaks = {"below": [-0.4, -0.3, -0.5], "none": [0.0, 0.0, 0.0], "above": [0.2, 0.3, 0.25]}
-        records = [
-            make_record(k, method__label=name, scores=(make_score("common", value, "r2"),))
-            for name, values in leaks.items()
-            for k, value in enumerate(values)
-        ]
-
-        found = marks(salient_table(records), LEAK)
-
-        assert {found["below"], found["none"]} == {Mark.BEST, Mark.CLOSE}
-        assert found["above"] == Mark.NONE
-
-    def test_comparison_of_a_column_is_by_the_distance_from_its_ideal(self, make_record: MakeRecord) -> None:
-        leaks = {"tight": [0.12, 0.15, 0.13], "leaky": [0.5, 0.4, 0.45]}
+    def test_below_chance_is_no_leak(self, make_record: MakeRecord) -> None:
+        leaks = {"below": [0.02, 0.05, 0.08], "none": [0.1, 0.1, 0.1], "above": [0.2, 0.3, 0.25]}
         records = [make_record(k, leak=leak, method__label=n) for n in leaks for k, leak in enumerate(leaks[n])]
+        column_of_leak = Column("digit", "salient", "target", "balanced_accuracy", "common")
 
-        found = comparison_of(
-            only_section(records), Column("digit", "salient", "target", "balanced_accuracy", "common")
+        found = comparison_of(only_section(records), column_of_leak)
+
+        assert found.means == pytest.approx({"below": 0, "none": 0, "above": 0.15})
+        assert found.p_values[frozenset(("below", "none"))] == 1
+
+    def test_stale_rows_are_said_to_be_not_comparable(self, make_record: MakeRecord) -> None:
+        section = only_section([make_record(), make_record(method__version=-1)])
+
+        assert any(
+            note.startswith("Stale rows were made or measured by an older version") for note in overview(section).notes
         )
 
-        assert found.best.name == "tight"
-        assert found.p_values == {"leaky": pytest.approx(stats.ttest_rel(*leaks.values()).pvalue)}
+
+class TestStars:
+    @pytest.mark.parametrize(
+        ("p_values", "star"), [((0.001, 0.04), True), ((0.001, 0.06), False), ((0.001, None), False)]
+    )
+    def test_a_leak_has_one_where_it_is_shown_under_every_seed(
+        self, make_score: MakeScore, make_record: MakeRecord, p_values: tuple[float | None, ...], star: bool
+    ) -> None:
+        records = [
+            make_record(k, scores=(make_score(), make_score("common", 0.7, "auc", p_familywise=p, p_smallest=0.001)))
+            for k, p in enumerate(p_values)
+        ]
+
+        assert column(salient_table(records), LEAK_AUC)["pca"].star is star
+
+    def test_p_values_that_so_few_groups_do_not_allow_are_said(
+        self, make_score: MakeScore, make_record: MakeRecord
+    ) -> None:
+        leak = make_score("common", 0.9, "auc", p_familywise=0.17, p_smallest=1 / 6)
+
+        notes = salient_table([make_record(scores=(make_score(), leak))]).notes
+
+        assert (
+            "No leak of digit can be shown by permutations: the smallest p that so few groups allow is 0.17." in notes
+        )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "are_groups", "text"),
+    [([10] * 12, True, "12"), ([100, *[10] * 11], True, "12 (effective 4.0)"), ([], True, "12"), ([1, 9], False, "12")],
+)
+def test_groups_are_counted_by_what_they_say(sizes: list[int], are_groups: bool, text: str) -> None:
+    assert counted(12, sizes, are_groups) == text

@@ -75,7 +75,8 @@ def test_columns_are_those_of_the_cell_the_protocol_every_field_of_a_score_and_a
     table = parse(tidy_csv([make_record()]))
 
     assert list(table.columns) == [
-        *("dataset", "method", "profile", "precision", "seed", "key", "status", "separation_gap"),
+        *("dataset", "method", "profile", "precision", "seed", "key", "status"),
+        *("separation_gap", "wanted", "leaked", "leak_floor"),
         "protocol",
         *(item.name for item in dataclasses.fields(Score)),
         "reason",

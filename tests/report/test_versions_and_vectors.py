@@ -16,20 +16,23 @@ from cabench.evaluation.score import Unmeasured
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
-from cabench.report.comparison import Mark, rankings
+from cabench.report.comparison import Mark
+from cabench.report.conclusions import conclusion
 from cabench.report.html import html_page, html_tables
 from cabench.report.latex import latex
 from cabench.report.markdown import markdown, markdown_summary
-from cabench.report.notes import conclusion, problems
+from cabench.report.notes import problems
+from cabench.report.overview import overview
+from cabench.report.ranking import rankings
 from cabench.report.summary import Section, sections
-from cabench.report.tables import NO_SCORE, overview
+from cabench.report.tables import NO_SCORE
 from cabench.report.tidy_csv import tidy_csv
 
 MakeRecord = Callable[..., Record]
 MakeRecords = Callable[..., list[Record]]
 
-OLD = [0.60, 0.70, 0.81]
-NEW = [0.10, 0.20, 0.30]
+OLD = [0.60, 0.62, 0.61]
+NEW = [0.10, 0.11, 0.12]
 FOOTNOTE = "† vectors from elsewhere, scored here."
 
 
@@ -67,8 +70,9 @@ class TestVersions:
         assert newer == f"mine (version {section.rows[0].records[0].method['version']})"
         said = conclusion(section)
         assert said.startswith(
-            f"Over 3 seeds, {newer} has the smallest separation gap (0.200 ± 0.248) of the 2 methods"
+            f"Over 3 seeds and 400 test images, {newer} has the smallest separation gap (0.110 ± 0.0"
         )
+        assert "of the 2 methods compared" in said
         assert "All others are worse" in said
         assert [line.entries[0].mark for line in overview(section).lines] == [Mark.BEST, Mark.NONE]
 
@@ -89,9 +93,24 @@ class TestVersions:
         assert "Not compared, measured by another evaluation: mine (version -2, evaluation 0)." in conclusion(section)
 
     def test_rows_that_are_all_of_the_same_older_evaluation_are_compared(self, make_records: MakeRecords) -> None:
+        """Their columns, that is: the gap is not made of scores that an older evaluation has given."""
         section = section_of(make_records({"a": OLD, "b": NEW}, evaluation={**current_evaluation(), "version": 0}))
+        first, second = overview(section).lines
 
-        assert conclusion(section).startswith("Over 3 seeds, b (version ")
+        assert [entry.text for entry in (*first.entries[:3], *second.entries[:3])] == [NO_SCORE] * 6
+        assert (first.entries[3].mark, second.entries[3].mark) == (Mark.BEST, Mark.NONE)
+        assert "Not compared, measured by another evaluation: b (version" in conclusion(section)
+
+    def test_no_gap_of_an_older_evaluation_is_shown_beside_current_ones(
+        self, make_records: MakeRecords, tmp_path: Path
+    ) -> None:
+        old = make_records({"mine": OLD}, evaluation={**current_evaluation(), "version": 2}, separation_gap=0.44217)
+        records = [*make_records({"ours": NEW}), *old]
+        table = overview(section_of(records, stale=False))
+
+        assert [(line.stale, line.entries[0].text) for line in table.lines] == [(False, "0.110"), (True, NO_SCORE)]
+        for text in (markdown(records), latex(records), html_page(records, tmp_path), html_tables(records)):
+            assert "0.442" not in text
 
     def test_rows_of_one_method_version_and_several_builders_are_told_apart(self, make_records: MakeRecords) -> None:
         records = [
@@ -127,7 +146,7 @@ class TestVectors:
             assert FOOTNOTE in text
             assert "mine †" not in text
         assert "ours $^\\dagger$ &" in latex(records)
-        assert "\\footnotesize $^\\dagger$ vectors from elsewhere, scored here." in latex(records)
+        assert "$^\\dagger$ vectors from elsewhere, scored here." in latex(records)
 
     def test_without_them_there_is_no_footnote(self, make_records: MakeRecords, tmp_path: Path) -> None:
         records = make_records({"mine": NEW})
@@ -153,7 +172,9 @@ class TestVectors:
         (ranking,) = rankings(sections([*records, *elsewhere]))
 
         assert list(ranking.ranks) == ["mine", "ours †"]
-        assert markdown([*records, *elsewhere]).rstrip().count(FOOTNOTE) == 5
+        assert (
+            markdown([*records, *elsewhere]).rstrip().count(FOOTNOTE) == 5
+        )  # two tables of two sections, and the ranks
 
 
 class TestOneSpace:
@@ -165,7 +186,8 @@ class TestOneSpace:
 
         assert line.name == "ours †"
         assert [entry.text for entry in line.entries[:3]] == [NO_SCORE] * 3
-        assert line.entries[3].text == "99.0"
+        assert line.entries[3].text == "45.1"  # balanced accuracy at a gap of 0.61
+        assert line.entries[4].text == NO_SCORE
 
     def test_it_is_said_not_to_be_compared(self, make_records: MakeRecords, one_space: list[Record]) -> None:
         said = conclusion(section_of([*one_space, *make_records({"mine": NEW, "theirs": OLD})]))
@@ -207,7 +229,7 @@ def test_a_fragment_is_escaped_and_needs_nothing_else(make_records: MakeRecords)
 
     assert "<script" not in found
     assert "&lt;script&gt;" in found
-    assert "<b>0.200 ± 0.248</b>" in found
+    assert re.search(r"<b>0\.110 ± 0\.0\d\d</b>", found)
     assert conclusion(section_of(records, stale=False)).replace("<", "&lt;").replace(">", "&gt;") in found
     assert html_tables([]) == "<p>There are no records yet.</p>"
 

@@ -1,0 +1,139 @@
+"""What reports compare of records: a column's scores, the separation gap and its halves, and what test groups add.
+
+A quantity is made of scores, and so are the contributions of test groups to it: those to each of the scores times its
+slope, summed. See `cabench.evaluation.contributions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from cabench.evaluation.evaluate import VERSION
+from cabench.evaluation.gap import Estimate, Separation, separation
+from cabench.experiment.record import Record
+from cabench.report.crossed import Interval, Sample, TestGroups, interval
+from cabench.report.summary import Column, Row, distance, place_of
+
+Quantity = Callable[[Record], Estimate | None]
+"""Takes it from a record; None where the record does not have it."""
+
+NOT_KEPT = "what test images add to its scores was not kept; `cabench evaluate` finds it"
+NOT_KNOWN = "what each test image adds to such scores is not known"
+
+
+class Sampled(NamedTuple):
+    """A quantity of one row, as comparisons take it.
+
+    Attributes:
+        sample: its values and contributions under every seed.
+        groups: the test groups that it was taken of.
+    """
+
+    sample: Sample
+    groups: TestGroups
+
+
+def gap_of(record: Record) -> Estimate | None:
+    """The separation gap; None for vectors of one space alone, and under another version of the evaluation."""
+    found = _separation(record)
+    return found and found.gap
+
+
+def wanted_of(record: Record) -> Estimate | None:
+    """How much of what the right space should hold is read from it; None likewise."""
+    found = _separation(record)
+    return found and found.wanted
+
+
+def unwanted_of(record: Record) -> Estimate | None:
+    """How far what is wanted is from its ideal; None likewise."""
+    found = wanted_of(record)
+    return found and Estimate(1 - found.value, {index: -slope for index, slope in found.slopes.items()})
+
+
+def leaked_of(record: Record) -> Estimate | None:
+    """How much is read from the space that should not hold it; None likewise."""
+    found = _separation(record)
+    return found and found.leaked
+
+
+def score_of(column: Column) -> Quantity:
+    """The score in a column."""
+
+    def of(record: Record) -> Estimate | None:
+        place = place_of(record, column)
+        return None if place is None else Estimate(record.scores[place].value, {place: 1.0})
+
+    return of
+
+
+def distance_of(column: Column) -> Quantity:
+    """How far the score in a column is from its ideal; None also where it has none."""
+
+    def of(record: Record) -> Estimate | None:
+        place = place_of(record, column)
+        if place is None or (ideal := record.scores[place].ideal) is None:
+            return None
+        away = distance(column, record.scores[place].value, ideal)
+        above = record.scores[place].value > ideal
+        return Estimate(away, {place: (1.0 if above else -1.0) if away else 0.0})
+
+    return of
+
+
+def over_seeds(row: Row, quantity: Quantity) -> list[float]:
+    """A quantity under each seed, as far as the records have it."""
+    return [found.value for record in row.records if (found := quantity(record)) is not None]
+
+
+def sampled(row: Row, quantity: Quantity) -> Sampled | str:
+    """A quantity as comparisons take it; in its place a clause where contributions to it are missing."""
+    found = [(record, estimate) for record in row.records if (estimate := quantity(record)) is not None]
+    if any(record.contributions is None for record, _ in found):
+        return NOT_KEPT
+    parts = [_contributions(record, estimate) for record, estimate in found]
+    if any(part is None for part in parts):
+        return NOT_KNOWN
+    values = np.array([estimate.value for _, estimate in found])
+    return Sampled(Sample(values, np.array(parts), row.is_deterministic), _groups(*found[0]))
+
+
+def interval_of(row: Row, quantity: Quantity) -> Interval | None:
+    """The 95 % interval of a quantity's mean, over seeds and test groups; None where it cannot be known."""
+    if not over_seeds(row, quantity) or isinstance(found := sampled(row, quantity), str):
+        return None
+    return interval(found.sample, found.groups)
+
+
+def _separation(record: Record) -> Separation | None:
+    """The gap and its halves, from the scores; None where these are of another evaluation than it is defined for."""
+    if record.separation_gap is None or record.evaluation["version"] != VERSION:
+        return None
+    try:
+        return separation(record.scores)
+    except (ValueError, ZeroDivisionError):  # a file that somebody has changed
+        return None
+
+
+def _contributions(record: Record, estimate: Estimate) -> np.ndarray | None:
+    """Float64 (groups,) to something made of scores; None where one of the scores has none."""
+    assert record.contributions is not None
+    total = np.zeros(len(record.contributions.rows))
+    for place, slope in estimate.slopes.items():
+        values = record.contributions.scores[place].values
+        if values is None:
+            return None
+        total += slope * values
+    return total
+
+
+def _groups(record: Record, estimate: Estimate) -> TestGroups:
+    """The groups of the one score, or of all test rows where several scores are meant."""
+    assert record.contributions is not None
+    if len(estimate.slopes) == 1:
+        of_score = record.contributions.scores[next(iter(estimate.slopes))]
+        return TestGroups(of_score.rows, of_score.strata)
+    return TestGroups(record.contributions.rows, record.contributions.strata)
