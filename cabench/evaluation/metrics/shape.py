@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import entropy
 from sklearn.cluster import KMeans
 from sklearn.linear_model import RidgeCV
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_samples
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, pairwise_distances
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 
 from cabench.data.dataset import spaced
@@ -26,7 +28,7 @@ def norm_ratio(background: np.ndarray, target: np.ndarray) -> Measurement:
     0 where background images have nothing salient, as contrastive analysis wants it; 1 where both populations are of
     equal length, which is chance: what vectors that know nothing of the population give. Lengths are taken from the
     origin, as the method left it: for a method that has no origin by construction (a linear one centred elsewhere) the
-    ratio says less than the AUC does. The standard error is the delta method's.
+    ratio says less than the AUC does. The influence is the delta method's, of background images first.
 
     Args:
         background: float64 (n, d).
@@ -41,8 +43,9 @@ def norm_ratio(background: np.ndarray, target: np.ndarray) -> Measurement:
     if not below.any():
         raise NotMeasurableError("the salient vectors of all target images are zero")
     ratio = above.mean() / below.mean()
-    variance = above.var() / len(above) + ratio**2 * below.var() / len(below)
-    return Measurement(float(ratio), 1.0, float(np.sqrt(variance) / below.mean()), perfect=0.0)
+    of_background = (above - above.mean()) / (len(above) * below.mean())
+    of_target = -ratio * (below - below.mean()) / (len(below) * below.mean())
+    return Measurement(float(ratio), 1.0, perfect=0.0, influence=np.concatenate([of_background, of_target]))
 
 
 def silhouette(background: np.ndarray, target: np.ndarray) -> Measurement:
@@ -51,8 +54,8 @@ def silhouette(background: np.ndarray, target: np.ndarray) -> Measurement:
     For each image (b - a) / max(a, b), with a the mean distance to its own population and b that to the other
     (Rousseeuw, Journal of Computational and Applied Mathematics 1987); the mean over images. Range [-1, 1]; 0 where the
     populations overlap wholly, which is chance. 1 asks for two points: a salient space that also tells target images
-    apart stays below. The standard error takes images for independent; as all are measured against the same others, it
-    is about half of the true one where the populations lie apart.
+    apart stays below. The influence of an image, background images first, goes through its own silhouette, through the
+    distances of others to it, and through the standardisation; it is 0 where the image is left out.
 
     Args:
         background: float64 (n, d); standardised here, together with the other.
@@ -63,12 +66,39 @@ def silhouette(background: np.ndarray, target: np.ndarray) -> Measurement:
     """
     if min(len(background), len(target)) < 2:
         raise NotMeasurableError("a population has fewer than two images")
-    parts = [spaced(part, MOST_BY_SILHOUETTE) for part in (background, target)]
-    features = np.concatenate(parts)
+    kept = [spaced(np.arange(len(part)), MOST_BY_SILHOUETTE) for part in (background, target)]
+    features = np.concatenate([background[kept[0]], target[kept[1]]])
     if not np.ptp(features, axis=0).any():
         raise NotMeasurableError("all vectors are equal")
-    samples = silhouette_samples(Scaling.of(features)(features), np.repeat([0, 1], [len(part) for part in parts]))
-    return Measurement(float(samples.mean()), 0.0, float(samples.std() / np.sqrt(len(samples))))
+    value, influence = _silhouette(Scaling.of(features)(features), len(kept[0]))
+    of_all = np.zeros(len(background) + len(target))
+    of_all[np.concatenate([kept[0], len(background) + kept[1]])] = influence
+    return Measurement(value, 0.0, influence=of_all)
+
+
+def _silhouette(scaled: np.ndarray, n_background: int) -> tuple[float, np.ndarray]:
+    """The mean silhouette and the influence (n,) of standardised vectors (n, d), background images first."""
+    n = len(scaled)
+    own = np.repeat([0, 1], [n_background, n - n_background])
+    members = np.eye(2)[own]
+    distances = pairwise_distances(scaled)
+    others = members.sum(axis=0) - members  # of each population, without the image itself
+    means = (distances @ members) / others
+    inner, outer = means[np.arange(n), own], means[np.arange(n), 1 - own]
+    widest = np.maximum(inner, outer)
+    widest[widest == 0] = 1
+    silhouettes = (outer - inner) / widest
+    slopes = np.where(members, -outer[:, None], inner[:, None]) / widest[:, None] ** 2 / others / n
+
+    influence = (silhouettes - silhouettes.mean()) / n
+    influence += (distances @ slopes - np.sum(slopes * means, axis=0))[np.arange(n), own]
+    influence += slopes[np.arange(n), own] * inner  # no image is at a distance from itself
+    # Each feature's deviation, which it is divided by, changes by (x² - 1) / 2n of itself.
+    pulls = slopes[:, own] + slopes[:, own].T
+    np.divide(pulls, distances, out=pulls, where=distances > 0)
+    of_deviations = np.sum(scaled * (pulls @ scaled), axis=0) - pulls.sum(axis=1) @ scaled**2
+    influence += (scaled**2 - 1) @ of_deviations / (2 * n)
+    return float(silhouettes.mean()), influence
 
 
 def cluster_scores(features: np.ndarray, labels: np.ndarray) -> tuple[Measurement, Measurement]:
@@ -111,37 +141,77 @@ def _expected(labels: np.ndarray, found: np.ndarray) -> float:
     return float(expected_mutual_information(table, len(labels)) / mean_entropy)
 
 
-def hsic(common: np.ndarray, salient: np.ndarray) -> Measurement:
+def hsic(common: np.ndarray, salient: np.ndarray, groups: np.ndarray | None = None) -> Measurement:
     """The Hilbert-Schmidt independence criterion of the two spaces of the same images, with Gaussian kernels.
 
     A kernel's width is the median distance, and the criterion is divided by the root of either space's criterion with
     itself. Range [0, 1]; 0 only for independent spaces (Gretton et al., ALT 2005; normalised as in Cortes, Mohri and
-    Rostamizadeh, JMLR 2012). Its chance is the mean, its standard error the standard deviation, over permutations that
-    pair vectors of different images, and the p-value is the share of permutations that reach the value (Phipson and
-    Smyth 2010: the value itself is counted as one).
+    Rostamizadeh, JMLR 2012). Its chance is the mean over permutations that pair vectors of different images, and the
+    p-value is the share of permutations that reach the value (Phipson and Smyth 2010: the value itself is counted as
+    one). Permutations move groups as a whole; images of a larger group are left out in the place of a smaller one, and
+    those of a smaller one repeat in the place of a larger one. Where groups are of very unequal sizes, chance and
+    p-value come out somewhat too large. The influence is the delta method's for fixed kernels; 0 where an image is
+    left out.
 
     Args:
         common: float64 (n, d).
         salient: float64 (n, e).
+        groups: int64 (n,), the group of each image, such as its subject; each is one where None.
 
     Raises:
         NotMeasurableError: where there are fewer than three images, or all vectors of a space are equal.
     """
     if len(common) < 3:
         raise NotMeasurableError("there are fewer than three images")
-    first, second = (
-        _centred_kernel(name, spaced(rows, MOST_BY_HSIC)) for name, rows in (("common", common), ("salient", salient))
-    )
+    kept = spaced(np.arange(len(common)), MOST_BY_HSIC)
+    first, second = (_centred_kernel(name, rows[kept]) for name, rows in (("common", common), ("salient", salient)))
     norm = np.linalg.norm(first) * np.linalg.norm(second)
     value = float(np.sum(first * second) / norm)
+    members = _Members.of(kept if groups is None else groups[kept])
     generator = np.random.default_rng(0)
     permuted = np.empty(PERMUTATIONS)
     for index in range(PERMUTATIONS):
-        order = generator.permutation(len(second))
+        order = members.exchanged(generator.permutation(len(members.sizes)))
         permuted[index] = np.sum(first * second[np.ix_(order, order)]) / norm
     reached = permuted >= value - 1e-12  # equal but for rounding: permutations of discrete vectors often are
     p_value = float((1 + np.sum(reached)) / (1 + PERMUTATIONS))
-    return Measurement(value, float(permuted.mean()), float(permuted.std()), p_value)
+    influence = np.zeros(len(common))
+    influence[kept] = 2 * np.sum(first * second, axis=1) / norm
+    for kernel in (first, second):
+        influence[kept] -= value * np.sum(kernel**2, axis=1) / np.sum(kernel**2)
+    return Measurement(value, float(permuted.mean()), p_value=p_value, influence=influence)
+
+
+class _Members(NamedTuple):
+    """The images of each group.
+
+    Attributes:
+        order: int64 (n,), the images by group.
+        groups: int64 (n,), the group of each image, from 0 on.
+        sizes: int64 (groups,), images of each.
+        places: int64 (n,), of each image within its group, from 0 on.
+    """
+
+    order: np.ndarray
+    groups: np.ndarray
+    sizes: np.ndarray
+    places: np.ndarray
+
+    @classmethod
+    def of(cls, groups: np.ndarray) -> _Members:
+        """From int64 (n,)."""
+        _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        order = np.argsort(codes, kind="stable")
+        places = np.empty(len(codes), dtype=np.int64)
+        places[order] = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return cls(order, codes, sizes, places)
+
+    def exchanged(self, permutation: np.ndarray) -> np.ndarray:
+        """Int64 (n,): the image in the place of each where group `permutation[g]` takes the place of group g."""
+        taken = permutation[self.groups]
+        starts = np.cumsum(self.sizes) - self.sizes
+        exchanged: np.ndarray = self.order[starts[taken] + self.places % self.sizes[taken]]
+        return exchanged
 
 
 def space_r2(
@@ -149,7 +219,8 @@ def space_r2(
 ) -> Measurement:
     """How well a ridge, fitted on training images, predicts one space from the other: R² on test images.
 
-    Every dimension counts by its variance. At most 1; chance is 0.
+    Every dimension counts by its variance. At most 1; chance is 0. The influence is the delta method's; the ridge stays
+    as it was fitted.
 
     Args:
         train_from: float64 (n, d).
@@ -172,8 +243,8 @@ def space_r2(
     predicted = model.fit(scaling(train_from), train_to).predict(scaling(test_from))
     errors = ((test_to - predicted.reshape(test_to.shape)) ** 2).sum(axis=1)
     ratio = errors.mean() / deviations.mean()
-    influence = (errors - ratio * deviations) / deviations.mean()
-    return Measurement(float(1 - ratio), 0.0, float(influence.std() / np.sqrt(len(errors))))
+    influence = (ratio * deviations - errors) / deviations.sum()
+    return Measurement(float(1 - ratio), 0.0, influence=influence)
 
 
 def _centred_kernel(name: str, rows: np.ndarray) -> np.ndarray:

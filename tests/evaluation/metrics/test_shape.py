@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -32,7 +33,33 @@ from cabench.evaluation.metrics.shape import (
     space_r2,
 )
 from cabench.evaluation.probes import ProbeConfig
-from cabench.evaluation.score import NotMeasurableError
+from cabench.evaluation.score import Measurement, NotMeasurableError
+
+
+def error(measured: Measurement) -> float:
+    """The standard error over the draw of single images."""
+    assert measured.influence is not None
+    assert measured.standard_error is None
+    return float(np.sqrt(np.sum(measured.influence**2)))
+
+
+def assert_equals_jackknife(
+    measured: Measurement, without: Callable[[np.ndarray], Measurement], groups: np.ndarray, rel: float
+) -> None:
+    """The influence, summed by group, against what the value loses without each group; `rel` is of the largest.
+
+    `without` measures the rows that a bool mask keeps.
+    """
+    assert measured.influence is not None
+    lost = np.array([measured.value - without(groups != group).value for group in np.unique(groups)])
+    summed = np.bincount(np.unique(groups, return_inverse=True)[1], measured.influence)
+    assert abs(measured.influence.sum()) < 1e-12
+    np.testing.assert_allclose(summed, lost, rtol=0, atol=rel * np.abs(lost).max())
+
+
+# Delete-one-group differs from the first order by about the share of a group's rows.
+SINGLE, OF_TEN = np.arange(200), np.arange(200) // 10
+DELETIONS = pytest.mark.parametrize(("groups", "rel"), [(SINGLE, 0.05), (OF_TEN, 0.15)], ids=["rows", "groups"])
 
 
 class TestNormRatio:
@@ -48,14 +75,14 @@ class TestNormRatio:
 
         measured = norm_ratio(np.zeros((10, 3)), target)
 
-        assert (measured.value, measured.standard_error, measured.perfect, measured.chance) == (0.0, 0.0, 0.0, 1.0)
+        assert (measured.value, error(measured), measured.perfect, measured.chance) == (0.0, 0.0, 0.0, 1.0)
 
     def test_vectors_that_know_nothing_of_the_population_give_chance(self) -> None:
         generator = np.random.default_rng(1)
 
         measured = norm_ratio(generator.normal(size=(2000, 4)), generator.normal(size=(3000, 4)))
 
-        assert abs(measured.value - measured.chance) < 4 * measured.standard_error
+        assert abs(measured.value - measured.chance) < 4 * error(measured)
 
     def test_only_lengths_and_not_directions_or_units_matter(self) -> None:
         generator = np.random.default_rng(2)
@@ -64,14 +91,16 @@ class TestNormRatio:
 
         turned = norm_ratio(1e4 * background @ turn, -1e4 * target)
 
-        assert turned[:3] == pytest.approx(norm_ratio(background, target)[:3])
+        plain = norm_ratio(background, target)
+        assert turned.value == pytest.approx(plain.value)
+        np.testing.assert_allclose(turned.influence, plain.influence)
 
     def test_lengths_grow_with_the_root_of_the_variance(self) -> None:
         generator = np.random.default_rng(3)
 
         measured = norm_ratio(0.3 * generator.normal(size=(4000, 5)), generator.normal(size=(4000, 5)))
 
-        assert abs(measured.value - 0.3) < 4 * measured.standard_error
+        assert abs(measured.value - 0.3) < 4 * error(measured)
 
     def test_standard_error_is_the_spread_over_fresh_test_sets(self) -> None:
         generator = np.random.default_rng(4)
@@ -82,7 +111,7 @@ class TestNormRatio:
         spread = np.std([item.value for item in measured])
 
         # 2,000 draws tell their spread to 1.6 %; the delta method's own error is of order 1 / 80.
-        assert np.mean([item.standard_error for item in measured]) == pytest.approx(spread, rel=0.07)
+        assert np.mean([error(item) for item in measured]) == pytest.approx(spread, rel=0.07)
 
     def test_target_vectors_of_zero_are_refused(self) -> None:
         with pytest.raises(NotMeasurableError, match="target images are zero"):
@@ -96,8 +125,18 @@ class TestNormRatio:
     def test_a_single_image_of_either_population(self) -> None:
         measured = norm_ratio(np.ones((1, 2)), np.ones((1, 2)))
 
-        assert measured[:3] == pytest.approx((1.0, 1.0, 0.0))
+        assert (measured.value, measured.chance, error(measured)) == pytest.approx((1.0, 1.0, 0.0))
         assert math.isfinite(measured.value)
+
+    @DELETIONS
+    def test_influence_is_what_the_value_loses_without_an_image(self, groups: np.ndarray, rel: float) -> None:
+        generator = np.random.default_rng(5)
+        rows = generator.normal(size=(200, 3)) * np.repeat([0.5, 1.0], [80, 120])[:, None]
+
+        def measure(keep: np.ndarray) -> Measurement:
+            return norm_ratio(rows[:80][keep[:80]], rows[80:][keep[80:]])
+
+        assert_equals_jackknife(measure(np.full(200, True)), measure, groups, rel)
 
 
 class TestSilhouette:
@@ -116,7 +155,8 @@ class TestSilhouette:
     def test_two_points_are_perfectly_apart(self) -> None:
         measured = silhouette(np.zeros((5, 2)), np.ones((7, 2)))
 
-        assert (measured.value, measured.standard_error, measured.perfect) == (1.0, 0.0, 1.0)
+        assert (measured.value, measured.perfect) == (1.0, 1.0)
+        assert error(measured) == pytest.approx(0, abs=1e-12)
 
     def test_same_distribution_gives_chance(self) -> None:
         generator = np.random.default_rng(1)
@@ -144,8 +184,15 @@ class TestSilhouette:
 
         plain = silhouette(background, target)
 
-        assert silhouette(target, background)[:3] == pytest.approx(plain[:3])
-        assert silhouette(background * scale + shift, target * scale + shift)[:3] == pytest.approx(plain[:3])
+        exchanged, moved = (
+            silhouette(target, background),
+            silhouette(background * scale + shift, target * scale + shift),
+        )
+        assert exchanged.value == pytest.approx(plain.value)
+        assert moved.value == pytest.approx(plain.value)
+        assert plain.influence is not None
+        np.testing.assert_allclose(exchanged.influence, np.roll(plain.influence, 30), atol=1e-12)
+        np.testing.assert_allclose(moved.influence, plain.influence, atol=1e-9)
 
     def test_a_population_to_both_sides_of_the_other_is_below_chance_by_hand(self) -> None:
         background, target = np.array([[0.0], [4.0]]), np.array([[1.0], [3.0]])
@@ -160,8 +207,37 @@ class TestSilhouette:
 
         thinned = silhouette(background, twice)
 
-        assert thinned == silhouette(background, spaced(twice, MOST_BY_SILHOUETTE))
+        taken = spaced(np.arange(2 * MOST_BY_SILHOUETTE), MOST_BY_SILHOUETTE)
+        alone = silhouette(background, twice[taken])
+        assert thinned.influence is not None
+        assert thinned.value == alone.value
+        np.testing.assert_array_equal(thinned.influence[np.concatenate([np.arange(20), 20 + taken])], alone.influence)
+        assert np.sum(thinned.influence != 0) <= 20 + MOST_BY_SILHOUETTE
         assert thinned.value == pytest.approx(silhouette(background, target).value, abs=0.01)
+
+    @DELETIONS
+    @pytest.mark.parametrize("shift", [0.0, 1.0, 4.0])
+    def test_influence_is_what_the_value_loses_without_an_image(
+        self, shift: float, groups: np.ndarray, rel: float
+    ) -> None:
+        generator = np.random.default_rng(8)
+        rows = generator.normal(size=(200, 3)) + np.repeat([0, shift], [80, 120])[:, None]
+        rows *= np.where(np.arange(200) < 80, 1.0, 1.5)[:, None] * [1, 10, 0.1]
+
+        def measure(keep: np.ndarray) -> Measurement:
+            return silhouette(rows[:80][keep[:80]], rows[80:][keep[80:]])
+
+        assert_equals_jackknife(measure(np.full(200, True)), measure, groups, rel)
+
+    def test_standard_error_is_the_spread_over_fresh_test_sets(self) -> None:
+        generator = np.random.default_rng(9)
+        measured = [
+            silhouette(generator.normal(size=(60, 2)), generator.normal(4, 1, size=(90, 2))) for _ in range(400)
+        ]
+
+        # 400 draws tell their spread to 3.5 %; three times that is allowed.
+        spread = np.std([item.value for item in measured])
+        assert np.mean([error(item) for item in measured]) == pytest.approx(spread, rel=0.11)
 
     @pytest.mark.parametrize(
         ("n", "most", "expected"), [(5, 3, [0, 2, 4]), (3, 3, [0, 1, 2]), (2, 3, [0, 1]), (0, 3, [])]
@@ -302,6 +378,15 @@ def kernel(rows: np.ndarray) -> np.ndarray:
     return np.exp(-(distances**2) / (2 * width**2))
 
 
+def weighted_hsic(kernels: list[np.ndarray], weights: np.ndarray) -> float:
+    """Normalised, of images that count by their weights."""
+    weights = weights / weights.sum()
+    centring = np.eye(len(weights)) - weights
+    first, second = (centring @ kernel @ centring.T for kernel in kernels)
+    between, *own = (weights @ (one * other) @ weights for one, other in ((first, second), (first,) * 2, (second,) * 2))
+    return float(between / np.sqrt(np.prod(own)))
+
+
 class TestHsic:
     def test_value_is_the_normalised_trace(self) -> None:
         generator = np.random.default_rng(0)
@@ -333,9 +418,8 @@ class TestHsic:
         measured = [hsic(generator.normal(size=(25, 2)), generator.normal(size=(25, 3))) for _ in range(150)]
 
         assert kstest([item.p_value for item in measured], "uniform").pvalue > 0.01
-        scores = [(item.value - item.chance) / item.standard_error for item in measured]
-        assert abs(np.mean(scores)) < 4 / np.sqrt(150)
-        assert np.std(scores) == pytest.approx(1, abs=0.25)
+        above = [item.value - item.chance for item in measured]
+        assert abs(np.mean(above)) < 4 * np.std(above) / np.sqrt(150)
 
     def test_dependence_that_no_line_shows_is_found(self) -> None:
         generator = np.random.default_rng(4)
@@ -345,7 +429,7 @@ class TestHsic:
         measured = hsic(common, salient)
 
         assert measured.p_value == LEAST
-        assert measured.value > measured.chance + 10 * measured.standard_error
+        assert measured.value > measured.chance + 8 * error(measured)
         assert space_r2(common, salient, common, salient, CONFIG).value < 0.1
 
     def test_value_grows_with_the_strength_of_a_planted_leak(self) -> None:
@@ -373,7 +457,68 @@ class TestHsic:
         generator = np.random.default_rng(7)
         common, salient = generator.normal(size=(2, 3 * MOST_BY_HSIC, 2))
 
-        assert hsic(common, salient) == hsic(spaced(common, MOST_BY_HSIC), spaced(salient, MOST_BY_HSIC))
+        measured = hsic(common, salient)
+        taken = spaced(np.arange(3 * MOST_BY_HSIC), MOST_BY_HSIC)
+        alone = hsic(common[taken], salient[taken])
+        assert measured[:4] == alone[:4]
+        assert measured.influence is not None
+        np.testing.assert_array_equal(measured.influence[taken], alone.influence)
+        assert np.sum(measured.influence != 0) <= MOST_BY_HSIC
+
+    @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+    def test_influence_is_what_the_value_changes_by_with_the_weight_of_an_image(self, share: float) -> None:
+        generator = np.random.default_rng(9)
+        common, noise = generator.normal(size=(2, 80, 3))
+        kernels = [kernel(rows) for rows in (common, share * common + noise)]
+        step = 1e-4
+
+        measured = hsic(common, share * common + noise)
+
+        changes = [
+            (weighted_hsic(kernels, 1 + step * one) - weighted_hsic(kernels, 1 - step * one)) / (2 * step)
+            for one in np.eye(80)
+        ]
+        # The width here is the median distance, there the root of the median square: of 3,160 pairs nearly the same.
+        np.testing.assert_allclose(measured.influence, changes, atol=1e-4 * np.abs(changes).max())
+
+    @pytest.mark.parametrize("groups", [SINGLE, OF_TEN], ids=["rows", "groups"])
+    def test_standard_error_is_that_of_the_jackknife(self, groups: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("cabench.evaluation.metrics.shape.PERMUTATIONS", 1)
+        generator = np.random.default_rng(9)
+        common, noise = generator.normal(size=(2, 200, 3))
+        measured = hsic(common, common + noise)
+        kept = [groups != group for group in np.unique(groups)]
+        lost = [measured.value - hsic(common[keep], (common + noise)[keep]).value for keep in kept]
+
+        assert measured.influence is not None
+        summed = np.bincount(groups, measured.influence)
+
+        # The jackknife lets the kernels' widths vary, and is of higher order.
+        assert np.corrcoef(summed, lost)[0, 1] > 0.98
+        assert np.linalg.norm(summed) == pytest.approx(np.linalg.norm(lost - np.mean(lost)), rel=0.1)
+
+    @pytest.mark.parametrize("sizes", [np.full(12, 5), np.arange(12) % 9 + 1], ids=["equal", "unequal"])
+    def test_subjects_that_differ_in_both_spaces_are_no_dependence(self, sizes: np.ndarray) -> None:
+        generator = np.random.default_rng(10)
+        subjects = np.repeat(np.arange(12), sizes)
+        p_values = []
+        for _ in range(100):
+            groups = generator.permutation(subjects)
+            common, salient = generator.normal(size=(2, 12, 2))[:, groups] + generator.normal(size=(2, len(groups), 2))
+            p_values.append((hsic(common, salient, groups).p_value, hsic(common, salient).p_value))
+
+        by_groups, by_images = np.mean(np.array(p_values) <= 0.05, axis=0)
+
+        # 100 draws tell a share of 5 % to 2.2 points.
+        assert by_groups < 0.05 + 3 * 0.022
+        assert by_images > 0.2
+
+    def test_four_subjects_arrange_in_24_ways_at_most(self) -> None:
+        generator = np.random.default_rng(11)
+        common = generator.normal(size=(60, 2))
+        groups = np.arange(60) % 4
+
+        assert hsic(common, common, groups).p_value == pytest.approx(1 / 24, abs=0.04)
 
     @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6])
@@ -403,7 +548,7 @@ class TestSpaceR2:
         measured = space_r2(seen[:3000], leaked[:3000], seen[3000:], leaked[3000:], CONFIG)
 
         # 3 coefficients fitted on 3,000 rows cost a thousandth, a penalty of 1e-5 nothing to speak of.
-        assert abs(measured.value - 1 / (1 + noise**2)) < 4 * measured.standard_error + 2e-3
+        assert abs(measured.value - 1 / (1 + noise**2)) < 4 * error(measured) + 2e-3
 
     def test_dimensions_count_by_their_variance(self) -> None:
         generator = np.random.default_rng(10)
@@ -412,7 +557,7 @@ class TestSpaceR2:
 
         measured = space_r2(seen[:2000], leaked[:2000], seen[2000:], leaked[2000:], CONFIG)
 
-        assert abs(measured.value - 9 / 10) < 4 * measured.standard_error
+        assert abs(measured.value - 9 / 10) < 4 * error(measured)
 
     def test_independent_spaces_give_chance(self) -> None:
         generator = np.random.default_rng(11)
@@ -447,7 +592,18 @@ class TestSpaceR2:
 
         # 400 draws tell their spread to 3.5 %; three times that is allowed.
         spread = np.std([item.value for item in measured])
-        assert np.mean([item.standard_error for item in measured]) == pytest.approx(spread, rel=0.11)
+        assert np.mean([error(item) for item in measured]) == pytest.approx(spread, rel=0.11)
+
+    @DELETIONS
+    def test_influence_is_what_the_value_loses_without_an_image(self, groups: np.ndarray, rel: float) -> None:
+        generator = np.random.default_rng(16)
+        seen, hidden = generator.normal(size=(2, 500, 3))
+        leaked = seen + hidden
+
+        def measure(keep: np.ndarray) -> Measurement:
+            return space_r2(seen[200:], leaked[200:], seen[:200][keep], leaked[:200][keep], CONFIG)
+
+        assert_equals_jackknife(measure(np.full(200, True)), measure, groups, rel)
 
     def test_a_space_of_one_dimension(self) -> None:
         line = np.linspace(0, 1, 50)[:, None]
