@@ -8,7 +8,7 @@ rest is averaged to 224 x 224 grey pixels.
 
 `split = "patient-disjoint"`, the default, holds out a tenth of each kind by patient. `split = "leaky-as-released"` is
 the released split, drawn over images: patients are in both splits, so scores on it are too high. Other deviation: the
-sex "Unknown" is undefined, while the released code counts it as male.
+sex "Unknown" is undefined, while the released code counts it as male. Rows of one patient are one group.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class CheXpert(DatasetBuilder):
     """Selects, crops and scales X-rays; see the module."""
 
     name = "chexpert"
-    version = 1
+    version = 2
     Config = CheXpertConfig
     config: CheXpertConfig
 

@@ -8,7 +8,7 @@ are scaled to 224 x 224, in colour. Eyes without a published preprocessed image 
 
 `split = "patient-disjoint"`, the default, holds out a tenth of each kind by patient. `split = "leaky-as-released"` is
 drawn like the released split, over eyes, the first three left out: a patient's eyes can be in different splits, so
-scores on it are too high. The released split itself has no seed and is not known.
+scores on it are too high. The released split itself has no seed and is not known. Rows of one patient are one group.
 
 Other deviations: an unknown age, which the table gives as 1, is undefined, while the released code takes the mean of
 the split; colours are stored as they are, without the released normalisation, which scales each channel by constants;
@@ -76,7 +76,7 @@ class Odir(DatasetBuilder):
     """Selects and scales photographs; see the module."""
 
     name = "odir"
-    version = 1
+    version = 2
     Config = OdirConfig
     config: OdirConfig
 

@@ -1,9 +1,10 @@
 """Control: encoders trained on the labels, an upper bound of what an encoder could learn.
 
-It is not a contrastive analysis method: it learns every attribute that the probes ask for. The common encoder learns
-all common attributes from background and target images; the salient encoder learns all salient attributes from target
-images, and to tell target from background. Each attribute has a linear head on the representation. Classes are learned
-by cross-entropy, real values by squared error relative to their variance, all with equal weight, where defined.
+It is not a contrastive analysis method: it learns every attribute that a space should hold; nuisances it leaves alone.
+The common encoder learns all common attributes from background and target images; the salient encoder learns all
+salient attributes from target images, and to tell target from background. Each attribute has a linear head on the
+representation. Classes are learned by cross-entropy, real values by squared error relative to their variance, all with
+equal weight, where defined.
 
 Nothing keeps an attribute out of the space where it does not belong: the scores that should be at chance show what an
 encoder retains without being trained to. There is no augmentation.
@@ -64,7 +65,7 @@ class Supervised(GradientTrainedMethod):
         encoders = {space: make_encoder(self.config.encoder, form.image_shape, size) for space, size in sizes.items()}
         heads = nn.ModuleList(
             nn.Linear(sizes[attribute.space], max(len(attribute.classes), 1))
-            for attribute in (*form.attributes, IS_TARGET)
+            for attribute in (*_learned(form), IS_TARGET)
         )
         return nn.ModuleDict({**encoders, "heads": heads})
 
@@ -73,14 +74,14 @@ class Supervised(GradientTrainedMethod):
         return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
-        """One step on all attributes; the salient ones of background images are ignored."""
+        """One step on all attributes but nuisances; the salient ones of background images are ignored."""
         images, backgrounds = torch.cat([background.images, target.images]), len(background.images)
         with context.autocast():
             vectors = {space: self.network[space](images).float() for space in SPACES}
         is_target = (torch.arange(len(images), device=images.device) >= backgrounds).long()
         errors = {}
         heads = cast("nn.ModuleList", self.network["heads"])
-        for attribute, head in zip((*self.form.attributes, IS_TARGET), heads, strict=True):
+        for attribute, head in zip((*_learned(self.form), IS_TARGET), heads, strict=True):
             if attribute is IS_TARGET:
                 rows, labels = vectors["salient"], is_target
             elif attribute.space == "salient":
@@ -96,6 +97,11 @@ class Supervised(GradientTrainedMethod):
     def represent(self, images: Tensor) -> Representation:
         """The outputs of both encoders."""
         return Representation(self.network["common"](images), self.network["salient"](images))
+
+
+def _learned(form: DataForm) -> list[Attribute]:
+    """The attributes that belong to a space, in the data set's order: nuisances do not."""
+    return [attribute for attribute in form.attributes if attribute.space != "nuisance"]
 
 
 def _error(attribute: Attribute, predictions: Tensor, labels: Tensor) -> Tensor:

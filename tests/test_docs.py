@@ -130,6 +130,7 @@ def files(tmp_path):
             name = f"{folder}-{number}.png"
             Image.fromarray(generator.integers(0, 256, (70, 64), np.uint8)).save(tmp_path / folder / name)
             row = {"file": name, "sex": "mf"[number % 2], "age": 20 + number % 50, "subject": f"{folder}{number // 2}"}
+            row["site"] = ("north", "south")[number // 4 % 2]
             rows.append({**row, "lesion": "" if folder == "healthy" else ("round", "long")[number % 3 % 2]})
     pd.DataFrame(rows[:300]).to_csv(tmp_path / "labels.csv", index=False)
     features = pd.DataFrame(generator.normal(size=(400, 12))).add_prefix("feature_")

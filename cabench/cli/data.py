@@ -51,7 +51,10 @@ def data_import(
     ] = None,
     common: Annotated[str, typer.Option(help="Columns of what both show, such as sex,age:real.")] = "",
     salient: Annotated[str, typer.Option(help="Columns of what only targets show, such as lesion:class.")] = "",
-    group: Annotated[str, typer.Option(help="Column whose rows stay on one side of the split, such as subject.")] = "",
+    nuisance: Annotated[str, typer.Option(help="Columns of how examples were made, such as site,dose:real.")] = "",
+    group: Annotated[
+        str, typer.Option(help="Column of what was sampled, such as subject: its rows stay on one side of the split.")
+    ] = "",
     split: Annotated[str, typer.Option(help="Column that says train or test. Default: draw it.")] = "",
     test_fraction: Annotated[float, typer.Option(help="Of the drawn split.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of the drawn split.")] = 0,
@@ -69,7 +72,7 @@ def data_import(
     from cabench.data.importing.tables import import_tables
     from cabench.errors import UserError
 
-    columns = parse_columns(common, salient, group, split)
+    columns = parse_columns(common=common, salient=salient, nuisance=nuisance, group=group, split=split)
     drawn = Drawn(test_fraction, seed)
     if table:
         if labels or size or channels or value_range:
@@ -115,11 +118,15 @@ def data_info(
         Path | None, typer.Option(help="PNG file for a picture of some images. Default: beside the data set's file.")
     ] = None,
 ) -> None:
-    """Describe a data set: sizes, sources, values of attributes, and a picture. One not there yet is built first."""
+    """Describe a data set: sizes, groups, sources, values of attributes, a picture, and what limits evaluations on it.
+
+    One that is not there yet is built first.
+    """
     from tabulate import tabulate
 
     from cabench.data import overview as dataset_overview
-    from cabench.data.dataset import SPACES
+    from cabench.data.dataset import OWNERS
+    from cabench.data.limits import limits_of
     from cabench.errors import UserError
 
     file = _data_file(name, profile, sets, data_root)
@@ -136,7 +143,8 @@ def data_info(
                 (split, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
                 for split, counts in info.counts.items()
             ),
-            *((space, ", ".join(a.name for a in info.attributes if a.space == space) or "none") for space in SPACES),
+            *((f"groups ({split})", text) for split, text in dataset_overview.group_lines(file).items()),
+            *((owner, ", ".join(a.name for a in info.attributes if a.space == owner) or "none") for owner in OWNERS),
             *(("note", note) for note in info.notes),
             ("content_sha256", info.content_sha256),
         ]
@@ -152,6 +160,7 @@ def data_info(
         typer.echo(f"\nSome of its images: {place}")
     elif picture:
         raise UserError(f"{file.path} holds a table of features, which has no picture; leave --picture out.")
+    say_all(limits_of(file.path), "Warning: ")
 
 
 def _data_file(name: str, profile: str, sets: Sequence[str] | None, data_root: Path | None) -> DatasetFile:

@@ -13,7 +13,7 @@ And these are warnings:
 
 - the same row of a table in both splits: with few or discrete features, two examples may well have the same values;
 - an image twice in one split: it counts twice, which does no other harm;
-- classes with too few images for a probe: their scores are uncertain or left out, those of others stand;
+- what limits an evaluation, see `cabench.data.limits`: scores are uncertain or left out, others stand;
 - images that show next to nothing, constant features, and features that are not standardised: all methods run on them.
 
 A file is read in pieces of a few megabytes; eight bytes per image are kept.
@@ -23,21 +23,20 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from cabench.data.dataset import FEWEST_ROWS, Attribute
-from cabench.data.layout import Findings, StoredSplit, check_layout, examine, is_storable, texts
+from cabench.data.dataset import Attribute
+from cabench.data.layout import Findings, StoredSplit, check_layout, examine, is_storable, listed, texts
+from cabench.data.limits import warn_of_limits
 from cabench.data.writing import content_sha256
 from cabench.files.hdf5 import TEXTS
 
 NEAR_CONSTANT = 1.0  # standard deviation of all values of an image, in grey levels
 STANDARDISED = 0.1  # how far a feature's mean may be from 0, and its standard deviation from 1
 POPULATIONS = ("background", "target")
-MOST_NAMED = 8  # classes or features in one sentence
 
 
 def check_file(path: Path) -> Findings:
@@ -72,6 +71,8 @@ def _check_content(file: h5py.File, findings: Findings) -> None:
         _check_repeats(split, hashes[index], findings)
         for earlier in range(index):
             _check_overlap(splits[earlier], hashes[earlier], split, hashes[index], findings)
+    if not findings.errors:
+        warn_of_limits(splits, findings)
 
 
 def _check_populations(split: StoredSplit, findings: Findings) -> None:
@@ -81,9 +82,8 @@ def _check_populations(split: StoredSplit, findings: Findings) -> None:
 
 
 def _check_values(split: StoredSplit, attribute: Attribute, findings: Findings) -> None:
-    """The values of one attribute: in range, defined where they may be, and enough of them for a probe."""
+    """The values of one attribute: in range, and defined where they may be."""
     values, place = split.values(attribute.name), f"/{split.name}/attributes/{attribute.name}"
-    before = len(findings.errors)
     if attribute.kind == "class":
         wrong = np.flatnonzero((values < -1) | (values >= len(attribute.classes)))
         if len(wrong):
@@ -95,16 +95,13 @@ def _check_values(split: StoredSplit, attribute: Attribute, findings: Findings) 
         wrong = np.flatnonzero(np.isinf(values))
         if len(wrong):
             findings.error(f"{place}[{wrong[0]}] is infinite ({len(wrong)} such values)")
-    defined = attribute.is_defined(values)
     if attribute.space == "salient":
-        wrong = np.flatnonzero(defined & ~split.is_target)
+        wrong = np.flatnonzero(attribute.is_defined(values) & ~split.is_target)
         if len(wrong):
             findings.error(
                 f"{place}[{wrong[0]}] has a value, but that image is background and the attribute is salient "
                 f"({len(wrong)} such values)"
             )
-    if len(findings.errors) == before:
-        _check_enough(split, attribute, values, defined, findings)
 
 
 def _check_texts(split: StoredSplit, kind: str, findings: Findings) -> None:
@@ -112,29 +109,6 @@ def _check_texts(split: StoredSplit, kind: str, findings: Findings) -> None:
     wrong = [row for row, text in enumerate(texts(split.group, kind, 0)) if not is_storable(text)]
     if wrong:
         findings.error(f"/{split.name}/{kind}[{wrong[0]}] does not print in one line ({len(wrong)} such texts)")
-
-
-def _check_enough(
-    split: StoredSplit, attribute: Attribute, values: np.ndarray, defined: np.ndarray, findings: Findings
-) -> None:
-    """Whether probes have enough rows; common ones are fitted on both populations together, scored on each apart."""
-    place = f"/{split.name}/attributes/{attribute.name}"
-    groups = {"target": split.is_target}
-    if attribute.space == "common":
-        together = {"background and target": np.ones_like(split.is_target)}
-        groups = together if split.name == "train" else groups | {"background": ~split.is_target}
-    for words, rows in groups.items():
-        known = values[defined & rows]
-        if attribute.kind == "real":
-            if len(known) < FEWEST_ROWS:
-                findings.warn(f"{place} is defined for {len(known)} {words} images; a probe needs {FEWEST_ROWS}")
-            elif len(np.unique(known)) < 2:
-                findings.warn(f"{place} has the same value for all {words} images; there is nothing to probe")
-            continue
-        counts = np.bincount(known, minlength=len(attribute.classes))
-        few = [f"{label} ({n})" for label, n in zip(attribute.classes, counts, strict=True) if n < FEWEST_ROWS]
-        if few:
-            findings.warn(f"{place} has classes with fewer than {FEWEST_ROWS} {words} images to probe: {_listed(few)}")
 
 
 class _Examples(ABC):
@@ -212,11 +186,11 @@ class _Features(_Examples):
             constant = deviation < 1e-6
             off = ~constant & ((np.abs(mean) > STANDARDISED) | (np.abs(deviation - 1) > STANDARDISED))
             if constant.any():
-                findings.warn(f"{place} has columns of a single value: {_listed(np.flatnonzero(constant).tolist())}")
+                findings.warn(f"{place} has columns of a single value: {listed(np.flatnonzero(constant).tolist())}")
             if off.any():
                 findings.warn(
                     f"{place} has columns that are not standardised to mean 0 and standard deviation 1, as methods "
-                    f"expect: {_listed(np.flatnonzero(off).tolist())}"
+                    f"expect: {listed(np.flatnonzero(off).tolist())}"
                 )
 
 
@@ -244,9 +218,3 @@ def _check_overlap(
             f"{len(shared)} of the {len(later_hashes)} rows of {later.examples.name} are in {earlier.examples.name} "
             f"too, first {later.row(int(shared[0]))} as {earlier.row(first)}; no example may be in two splits"
         )
-
-
-def _listed(items: Sequence[object]) -> str:
-    """The first few of many, and how many others there are."""
-    names = ", ".join(str(item) for item in items[:MOST_NAMED])
-    return names if len(items) <= MOST_NAMED else f"{names} and {len(items) - MOST_NAMED} more"

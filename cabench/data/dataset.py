@@ -21,18 +21,25 @@ from cabench.files.json import parse_json
 Space = Literal["common", "salient"]
 Owner = Literal["common", "salient", "nuisance"]
 SPACES: tuple[Space, Space] = ("common", "salient")
+OWNERS: tuple[Owner, Owner, Owner] = (*SPACES, "nuisance")
+"""What an attribute can belong to: one of the two spaces, or neither of them."""
 IS_TARGET = "is_target"
 """The name of target against background in tables of results; no attribute may have it."""
 FEWEST_ROWS = 10  # to fit a probe on: with fewer, cross-validation means little
+FEWEST_TRAINED = 5  # training rows of a class
+FEWEST_TESTED = 2  # test groups of a class
+FEWEST_READ = 3  # test groups of which numbers are read: any two lie on a line
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """One thing known about images, and the space that it belongs to.
+    """One thing known about images, and what it belongs to.
 
     Attributes:
         name: a short identifier, e.g. "shape".
-        space: "common" where background and target share it, "salient" where only target images have it.
+        space: "common" where background and target share it, "salient" where only target images have it, "nuisance"
+            where it tells how images were made, such as site, scanner, batch or session: no space is judged by holding
+            it.
         kind: "class" (int64 index, -1 = undefined) or "real" (float64, NaN = undefined).
         classes: the classes' names in the order of their index; empty for a real attribute.
     """
@@ -67,7 +74,8 @@ class DataForm(NamedTuple):
 
     Attributes:
         image_shape: (channels, height, width); of a table (features,).
-        attributes: in the data set's order; a method that learns from them has outputs for them.
+        attributes: in the data set's order; a method that learns from them has outputs for those of the two spaces,
+            and leaves nuisances alone.
     """
 
     image_shape: tuple[int, ...]

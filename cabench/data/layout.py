@@ -7,8 +7,8 @@
                       standardised by mean and standard deviation over the training rows
 /<split>/is_target    bool (n,)
 /<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
-    attrs: space = "common" | "salient", kind = "class" | "real", classes = [...] (no such attr where kind is "real"),
-        position = place in tables, from 0
+    attrs: space = "common" | "salient" | "nuisance", kind = "class" | "real", classes = [...] (no such attr where kind
+        is "real"), position = place in tables, from 0
 /<split>/names        optional: (n,) text, the name of each example in its source; "" = none
 /<split>/groups       optional: (n,) text, equal for examples that belong together, such as one subject's; "" = none
 
@@ -18,7 +18,7 @@ Names and groups are UTF-8 of variable length, uncompressed, each text in one li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -27,7 +27,7 @@ import h5py
 import numpy as np
 from typing_extensions import TypedDict
 
-from cabench.data.dataset import IS_TARGET, Attribute
+from cabench.data.dataset import IS_TARGET, OWNERS, Attribute
 from cabench.errors import UserError
 from cabench.files.hdf5 import LONGEST_TEXT, TEXT, TEXTS, UNREADABLE, check_contents
 from cabench.files.json import check_tree, parse_json
@@ -37,6 +37,7 @@ SCHEMA = 1
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 OPTIONAL_SPLIT = "validation"
+MOST_NAMED = 8  # classes or features in one sentence
 _Result = TypeVar("_Result")
 
 
@@ -181,6 +182,12 @@ def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
+def listed(items: Sequence[object]) -> str:
+    """The first few of many, and how many others there are."""
+    names = ", ".join(str(item) for item in items[:MOST_NAMED])
+    return names if len(items) <= MOST_NAMED else f"{names} and {len(items) - MOST_NAMED} more"
+
+
 # The header
 
 
@@ -295,8 +302,10 @@ def _check_declaration(group: h5py.Group, name: str, findings: Findings) -> Attr
         return None
     before = len(findings.errors)
     space, kind = column.attrs.get("space"), column.attrs.get("kind")
-    if not (isinstance(space, str) and space in ("common", "salient")):
-        findings.error(f"{place} declares the space {plain(space)!r}, but must declare 'common' or 'salient'")
+    if not (isinstance(space, str) and space in OWNERS):
+        findings.error(
+            f"{place} declares the space {plain(space)!r}, but must declare 'common', 'salient' or 'nuisance'"
+        )
     if not (isinstance(kind, str) and kind in ("class", "real")):
         findings.error(f"{place} declares the kind {plain(kind)!r}, but must declare 'class' or 'real'")
     if not _is_integer(column.attrs.get("position", 0)):

@@ -1,4 +1,4 @@
-"""A data set at a glance: how many images have which value, and pictures of some."""
+"""A data set at a glance: how many images have which value, its groups, and pictures of some images."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 from cabench.data.dataset import Attribute, as_float, spaced
 from cabench.data.drawing import labelled_rows
 from cabench.data.file import DatasetFile
+from cabench.data.groups import group_sizes
 from cabench.data.layout import SPLITS, examples
 from cabench.errors import UserError
 from cabench.files.atomic import replacing
@@ -43,6 +44,16 @@ def value_table(file: DatasetFile) -> list[list[str]]:
         for number, (value, cells) in enumerate(describe(attribute, columns)):
             rows.append(["" if number else _cut(attribute.name), _cut(value), *cells])
     return rows
+
+
+def group_lines(file: DatasetFile) -> dict[str, str]:
+    """By split, how many groups each population has, and their sizes; "none" where no row has a group."""
+    lines: dict[str, str] = {}
+    for split, parts in file.read_all_rows().items():
+        known = any(part.groups.any() for part in parts)
+        told = [_told(name, group_sizes(part.groups)) for name, part in zip(POPULATIONS, parts, strict=True)]
+        lines[split] = ", ".join(told) if known else "none"
+    return lines
 
 
 def picture(file: DatasetFile) -> Image.Image:
@@ -80,6 +91,15 @@ def write_picture(file: DatasetFile, path: Path) -> None:
             drawn.save(temporary, format="png")
     except OSError as error:
         raise UserError(f"The picture cannot be written to {path} ({error}); choose another with --picture.") from error
+
+
+def _told(population: str, sizes: np.ndarray) -> str:
+    """E.g. "12 target (rows: 1 to 9, median 4)", of sizes (groups,) in order."""
+    if not len(sizes):
+        return f"0 {population}"
+    smallest, largest = sizes[[0, -1]]
+    span = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}, median {np.median(sizes):,g}"
+    return f"{len(sizes):,} {population} (rows: {span})"
 
 
 def _classes(attribute: Attribute, columns: list[np.ndarray]) -> Iterator[tuple[str, list[str]]]:

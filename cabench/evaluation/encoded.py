@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from cabench.data.dataset import IS_TARGET, SPACES, Attribute, Space
+from cabench.data.groups import group_codes
 from cabench.evaluation.contributions import Tested
 from cabench.evaluation.score import NotMeasurableError, PopulationName
 
@@ -145,12 +146,9 @@ class EncodedSplit:
     @cached_property
     def _grouped(self) -> tuple[np.ndarray, list[str]]:
         """The code of each row's group, in the order of their first rows, and the names of the groups."""
-        texts = [np.full(len(part), "", object) if part.groups is None else part.groups for part in self]
-        rows = enumerate(np.concatenate(texts).tolist())
-        keys: list[str | int] = [text or row for row, text in rows]  # a row number never equals a text
-        codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
-        names = [key if isinstance(key, str) else "" for key in codes]
-        return np.array([codes[key] for key in keys], dtype=np.int64), names
+        texts = np.concatenate([np.full(len(p), "", object) if p.groups is None else p.groups for p in self])
+        _, first, codes = np.unique(group_codes(texts), return_index=True, return_inverse=True)
+        return codes, texts[first].tolist()
 
     def _parts(self, populations: Sequence[PopulationName]) -> list[EncodedPopulation]:
         return [getattr(self, population) for population in populations]

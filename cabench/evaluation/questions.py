@@ -11,13 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cabench.data.dataset import FEWEST_ROWS, Attribute
+from cabench.data.dataset import FEWEST_READ, FEWEST_ROWS, FEWEST_TESTED, FEWEST_TRAINED, Attribute
 from cabench.evaluation.encoded import EVERYONE, TARGET, EncodedSplit
 from cabench.evaluation.score import NotMeasurableError, PopulationName
-
-FEWEST_TRAINED = 5  # training images of a class
-FEWEST_TESTED = 2  # test groups of a class
-FEWEST_READ = 3  # test groups of which numbers are read: any two lie on a line
 
 
 class Question(NamedTuple):

@@ -10,7 +10,8 @@
        "metrics": [{"attribute", "attribute_space", "population", "metric", "space", "ideal", "values": {"0": 0.91}}]}]}
 
 Gated are the scores that the separation gap is made of, and the gap itself, with the ideal 0. Values are at full
-precision, so that numbers that did not change are known by that. Written by `cabench gate --update` and committed beside the code.
+precision, so that numbers that did not change are known by that. Written by `cabench gate --update` and committed
+beside the code.
 """
 
 from __future__ import annotations

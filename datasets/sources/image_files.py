@@ -147,8 +147,9 @@ def write_rows(
     Args:
         writer: of the data set.
         images: the files.
-        rows: one per image: `file` (name), `is_target` and `is_test` (bool), and a column for each attribute. If
-            there is a column `patient` and patients are in both splits, a note says so.
+        rows: one per image: `file` (name), `is_target` and `is_test` (bool), and a column for each attribute. A
+            column `patient` (str), if there is one, becomes the groups; where patients are in both splits, a note says
+            so.
         shape: (channels, height, width) of what `prepare` makes.
         attributes: what is known of the images.
         prepare: makes the stored pixels; see `decoded`.
@@ -174,8 +175,10 @@ def write_rows(
             for is_target, population in populations.items():
                 values = {attribute.name: population[attribute.name].to_numpy() for attribute in attributes}
                 names = population["file"].tolist()
+                patients = population["patient"].tolist() if "patient" in rows else None
                 for span, pixels in decoded(images, names, prepare):
-                    out.append(pixels, is_target, {name: column[span] for name, column in values.items()}, names[span])
+                    known = {name: column[span] for name, column in values.items()}
+                    out.append(pixels, is_target, known, names[span], patients and patients[span])
 
 
 def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Iterator[tuple[slice, np.ndarray]]:

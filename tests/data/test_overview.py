@@ -11,7 +11,7 @@ from PIL import Image
 
 from cabench import Attribute, Examples, write_arrays
 from cabench.data.file import DatasetFile
-from cabench.data.overview import HEADERS, MOST_ROWS, picture, value_table
+from cabench.data.overview import HEADERS, MOST_ROWS, group_lines, picture, value_table
 
 KIND = Attribute("kind", "salient", "class", ("a", "b", "never"))
 AGE = Attribute("age", "common", "real")
@@ -47,6 +47,26 @@ def test_values_are_counted_by_split_and_population(file: DatasetFile) -> None:
         ["", "never", "0", "0", "0", "0"],
         ["", "(undefined)", "15", "0", "5", "0"],
     ]
+
+
+def test_groups_are_counted_by_split_and_population(file: DatasetFile, tmp_path: Path) -> None:
+    assert group_lines(file) == {"train": "none", "test": "none"}
+    images = np.random.default_rng(0).integers(0, 256, (2, 30, 1, 16, 16), np.uint8)
+    subjects = np.array(["a"] * 10 + ["b"] * 3 + ["c"] * 2 + ["d"] * 9 + ["e"] * 6)
+    is_test = np.isin(subjects, ["d", "e"])
+    parts = [Examples(part, groups=[f"{n}{s}" for s in subjects], is_test=is_test) for n, part in enumerate(images)]
+    grouped = write_arrays(tmp_path / "grouped.h5", *parts)
+    assert group_lines(grouped) == {
+        "train": "3 background (rows: 2 to 10, median 3), 3 target (rows: 2 to 10, median 3)",
+        "test": "2 background (rows: 6 to 9, median 7.5), 2 target (rows: 6 to 9, median 7.5)",
+    }
+    with h5py.File(grouped.path, "r+") as stored:
+        stored["test/groups"][:] = [""] * 30
+        stored["train/groups"][:15] = [""] * 15
+    assert group_lines(grouped) == {
+        "train": "15 background (rows: 1), 3 target (rows: 2 to 10, median 3)",
+        "test": "none",
+    }
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from cabench.config import ConfigError
 from cabench.data import decoding
 from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
 from cabench.datasets import chexpert
 from cabench.datasets.chexpert import CheXpert, CheXpertConfig
 from cabench.errors import UserError
@@ -209,6 +210,14 @@ class TestSplit:
         assert file.info.notes == ()
         images = Counter(split for (split, _), names in found.items() for _ in names)
         assert 0.05 < images["test"] / images.total() < 0.3  # patients of four or five images each
+
+    @pytest.mark.parametrize("split", ["patient-disjoint", "leaky-as-released"])
+    def test_a_patients_images_are_a_group(self, build_at, root, xrays, split) -> None:
+        file = build_at(CheXpert(CheXpertConfig(split=split)), root)
+        found = names_of(file, xrays)
+        for of in SPLITS:
+            for population, rows in zip(("background", "target"), file.read_rows(of), strict=True):
+                assert rows.groups.tolist() == [name.split("/")[0] for name in found[of, population]]
 
     def test_another_seed_holds_out_other_patients(self, build_at, root) -> None:
         first, other = (build_at(CheXpert(CheXpertConfig(seed=seed)), root) for seed in (0, 1))

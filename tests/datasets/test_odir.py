@@ -13,6 +13,7 @@ from PIL import Image
 from cabench.config import ConfigError
 from cabench.data import decoding
 from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
 from cabench.datasets import odir
 from cabench.datasets.odir import Odir, OdirConfig
 from cabench.errors import UserError
@@ -197,6 +198,14 @@ class TestSplit:
             eyes = [name for name, of in expected().items() if of == kind]
             # Whole patients, of two eyes each at most.
             assert 0 <= sum(name in tested for name in eyes) - round(0.1 * len(eyes)) <= 1
+
+    @pytest.mark.parametrize("split", ["patient-disjoint", "leaky-as-released"])
+    def test_a_patients_eyes_are_a_group(self, build_at, root, photographs, split) -> None:
+        file = build_at(Odir(OdirConfig(split=split)), root)
+        found = names_of(file, photographs)
+        for of in SPLITS:
+            for population, rows in zip(("background", "target"), file.read_rows(of), strict=True):
+                assert rows.groups.tolist() == [str(patient(name)) for name in found[of, population]]
 
     def test_the_leaky_split_leaves_out_three_and_says_that_it_leaks(self, build_at, root, photographs) -> None:
         file = build_at(Odir(OdirConfig(split="leaky-as-released")), root)

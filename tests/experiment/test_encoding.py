@@ -43,7 +43,7 @@ def data(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cabench.data.importing.labels import parse_columns
 
     path = tmp_path_factory.mktemp("data") / "patients.h5"
-    columns = parse_columns("", "", "patient", "")
+    columns = parse_columns(group="patient")
     labels = pictures / "labels.csv"
     import_folders(pictures / "healthy", pictures / "ill", path, ImageForm(16), labels, columns, Drawn(0.3))
     return path

@@ -29,7 +29,9 @@ Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 
 IMAGES = 6  # of either population
 SIZE = 8
-COLUMNS = parse_columns("sex,age:real", "kind", "", "")
+COLUMNS = parse_columns(common="sex,age:real", salient="kind")
+GROUPED = parse_columns(common="sex,age:real", salient="kind", group="who")
+OPTIONS = ("common", "salient", "nuisance", "group", "split")
 HEADER = ("file", "sex", "age", "kind")
 LABELS = [
     [f"{population}/{row}.png", "fm"[row % 2], str(20 + row), ("", f"k{row % 2}")[population == "target"]]
@@ -57,8 +59,8 @@ def columns(draw: st.DrawFn) -> Callable[[], Columns]:
     """A declaration of columns, sound or not."""
     if draw(st.integers(0, 2)):
         return lambda: COLUMNS
-    texts = [draw(st.sampled_from(("", "sex,age:real", "kind", "who", "sex")) | declarations) for _ in range(4)]
-    return lambda: parse_columns(*texts)
+    texts = [draw(st.sampled_from(("", "sex,age:real", "kind", "who", "sex")) | declarations) for _ in OPTIONS]
+    return lambda: parse_columns(**dict(zip(OPTIONS, texts, strict=True)))
 
 
 @st.composite
@@ -120,9 +122,9 @@ def imported(make: Callable[[Path], DatasetFile], output: Path) -> None:
 
 
 @EXAMPLES
-@given(texts=st.lists(st.sampled_from(("sex", "age:real")) | declarations, min_size=4, max_size=4))
+@given(texts=st.lists(st.sampled_from(("sex", "age:real")) | declarations, min_size=5, max_size=5))
 def test_columns(attempt: Attempt, folder: Path, texts: list[str]) -> None:
-    attempt("columns", folder, lambda: parse_columns(*texts))
+    attempt("columns", folder, lambda: parse_columns(**dict(zip(OPTIONS, texts, strict=True))))
 
 
 @EXAMPLES
@@ -145,7 +147,7 @@ def test_tables_of_features(attempt: Attempt, folder: Path, data: st.DataObject)
     paths = [folder / f"{population}.csv" for population in ("background", "target")]
     for path in paths:
         path.write_bytes(data.draw(table(TABLE, rows_of(path.stem))))
-    declared = data.draw(st.sampled_from((parse_columns("sex,age:real", "kind", "who", ""),)) | columns().map(call))
+    declared = data.draw(st.sampled_from((GROUPED,)) | columns().map(call))
 
     def read(output: Path) -> DatasetFile:
         assert declared is not None

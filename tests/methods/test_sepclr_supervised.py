@@ -107,6 +107,17 @@ def test_half_of_the_views_get_strong_noise(prepared):
     assert noise[noisy].std().item() == pytest.approx(1, rel=0.02)
 
 
+def test_nuisances_are_left_alone(prepared, batches):
+    site = Attribute("site", "nuisance", "class", ("x", "y"))
+    found = []
+    for attributes in ((SHAPE, SCALE), (site, SHAPE, SCALE)):
+        method = prepared(SepCLRSupervised(SepCLRSupervisedConfig(**SMALL)), attributes=attributes)
+        background, target = labelled(batches)
+        target.attributes["site"] = torch.arange(6) % 2
+        found.append(method.training_step(background, target, context()))
+    assert found[0] == found[1]
+
+
 def test_attributes_of_background_images_are_not_looked_at(prepared, batches):
     background, target = labelled(batches)
     found = []

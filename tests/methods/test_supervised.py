@@ -72,6 +72,19 @@ def test_salient_labels_of_background_images_are_not_looked_at(prepared, batches
     assert found[0] == found[1]
 
 
+def test_nuisances_are_left_alone(prepared, batches):
+    site, dose = Attribute("site", "nuisance", "class", ("x", "y")), Attribute("dose", "nuisance", "real")
+    background, target = labelled(*batches())
+    more = {"site": torch.arange(6) % 2, "dose": torch.linspace(-1, 1, 6)}
+    plain = prepared(Supervised(SMALL), attributes=ATTRIBUTES)
+    other = prepared(Supervised(SMALL), attributes=(site, *ATTRIBUTES, dose))
+    expected = plain.training_step(background, target, context())
+    found = other.training_step(*(Batch(b.images, {**b.attributes, **more}) for b in (background, target)), context())
+    assert found == expected
+    for ours, theirs in zip(other.network.parameters(), plain.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_it_learns_what_it_is_told():
     subject = load_subject("supervised", ["supervised.epochs=12"])
     method = subject.fitted()

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from cabench.data.dataset import Attribute
+from cabench.data.dataset import OWNERS, Attribute
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS, is_storable
 from cabench.data.split import held_out
@@ -39,7 +39,8 @@ class Examples:
         values: by attribute, (n,) class indices (-1 = undefined) or real numbers (NaN = undefined). An attribute that
             is left out is undefined for all of them.
         groups: (n,) equal for examples that must stay on one side of the split, such as the subject; whole numbers or
-            text. None if examples are independent. The file keeps them.
+            text. None if examples are independent. The file keeps them, and evaluations take groups, not examples, as
+            what was sampled.
         is_test: bool (n,), if the split is given; it is given for both populations or for none.
         names: (n,) the name of each example in its source, such as its file; "" = none. The file keeps them, so that
             results can be joined to examples.
@@ -122,7 +123,7 @@ def write_arrays(
         _check_values(population, part, attributes)
     groups = _groups(parts)
     is_test = _split(parts, groups, attributes, drawn)
-    notes = [*notes, *_said_of(parts, is_test, attributes, drawn)]
+    notes = [*notes, *_said_of(parts, is_test, drawn)]
     images = {population: part.images for population, part in parts.items()}
     if background.images.dtype == np.float32:
         images = _standardised(images, is_test)
@@ -187,10 +188,10 @@ def _check_attributes(attributes: Sequence[Attribute]) -> None:
                 f"{attribute.name!r} cannot be the name of an attribute; use letters, digits, spaces, _ and -, "
                 "and not is_target."
             )
-        if attribute.space not in ("common", "salient") or attribute.kind not in ("class", "real"):
+        if attribute.space not in OWNERS or attribute.kind not in ("class", "real"):
             raise UserError(
                 f"Attribute {attribute.name!r} is declared as {attribute.space} and {attribute.kind}; "
-                "it is common or salient, and class or real."
+                "it is common, salient or nuisance, and class or real."
             )
         _check_classes(attribute)
     if len(set(names)) != len(names):
@@ -342,13 +343,8 @@ def _strata(population: str, part: Examples, attributes: Sequence[Attribute], fr
     return np.where(counts < FEWEST_TESTED / fraction, population, strata)
 
 
-def _said_of(
-    parts: Mapping[str, Examples],
-    is_test: Mapping[str, np.ndarray],
-    attributes: Sequence[Attribute],
-    drawn: Drawn,
-) -> list[str]:
-    """What users of a split must know: that it differs from what was asked for, or lacks a class on one side."""
+def _said_of(parts: Mapping[str, Examples], is_test: Mapping[str, np.ndarray], drawn: Drawn) -> list[str]:
+    """What users of a split must know: that it differs from what was asked for."""
     said = []
     for population, part in parts.items():
         tested, count = int(is_test[population].sum()), len(part.images)
@@ -357,14 +353,6 @@ def _said_of(
                 f"{tested:,} of {count:,} {population} examples are for testing, where {drawn.test_fraction:.0%} were "
                 "asked for: groups are few or large."
             )
-        for attribute in attributes:
-            if attribute.kind == "class" and attribute.name in part.values:
-                values = np.asarray(part.values[attribute.name])
-                sides = [set(values[is_test[population] == side].tolist()) - {-1} for side in (False, True)]
-                for code in sorted(sides[0] ^ sides[1]):
-                    split = "training" if code in sides[1] else "test"
-                    label = attribute.classes[code]
-                    said.append(f"The {split} split has no {population} example of {attribute.name} {label}.")
     return said
 
 

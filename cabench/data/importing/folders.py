@@ -43,7 +43,8 @@ def import_folders(
         raise UserError(f"The column {columns.used[0]!r} was named without a table; name its file with --labels.")
     if labels is not None and not columns.used:
         raise UserError(
-            f"No column of {labels} was named; say with --common, --salient, --group or --split what counts."
+            f"No column of {labels} was named; say what counts with --common, --salient, --nuisance, --group or "
+            "--split."
         )
     folders = {"background": open_folder(background), "target": open_folder(target)}
     _check_apart(background, target)

@@ -11,7 +11,7 @@ from typing import Literal, cast
 import numpy as np
 import pandas as pd
 
-from cabench.data.dataset import SPACES, Attribute, Space
+from cabench.data.dataset import OWNERS, Attribute, Owner
 from cabench.data.importing.arrays import Examples
 from cabench.errors import UserError, unknown
 
@@ -67,22 +67,25 @@ class Labels:
         )
 
 
-def parse_columns(common: str, salient: str, group: str, split: str) -> Columns:
+def parse_columns(
+    *, common: str = "", salient: str = "", nuisance: str = "", group: str = "", split: str = ""
+) -> Columns:
     """The meaning of columns, as the command line gives it.
 
     Args:
         common: columns separated by commas, each with ":class" or ":real" after its name, such as "sex,age:real". One
             with neither is a class.
         salient: likewise.
+        nuisance: likewise.
         group: a column's name, or "".
         split: likewise.
 
     Raises:
         UserError: for a column that is named twice, or declared as anything else.
     """
-    declared = dict(zip(SPACES, (common, salient), strict=True))
+    declared = dict(zip(OWNERS, (common, salient, nuisance), strict=True))
     attributes = tuple(
-        _declared(space, text.strip()) for space, texts in declared.items() for text in texts.split(",") if text.strip()
+        _declared(owner, text.strip()) for owner, texts in declared.items() for text in texts.split(",") if text.strip()
     )
     columns = Columns(attributes, group.strip(), split.strip())
     for name in columns.used:
@@ -93,11 +96,11 @@ def parse_columns(common: str, salient: str, group: str, split: str) -> Columns:
     return columns
 
 
-def _declared(space: Space, text: str) -> Attribute:
+def _declared(owner: Owner, text: str) -> Attribute:
     name, _, kind = text.partition(":")
     if kind not in ("", "class", "real"):
-        raise UserError(f"--{space} {text!r} is not understood; write {name}:class or {name}:real.")
-    return Attribute(name.strip(), space, cast("Literal['class', 'real']", kind or "class"))
+        raise UserError(f"--{owner} {text!r} is not understood; write {name}:class or {name}:real.")
+    return Attribute(name.strip(), owner, cast("Literal['class', 'real']", kind or "class"))
 
 
 def read_table(path: Path) -> pd.DataFrame:

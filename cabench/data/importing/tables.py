@@ -77,6 +77,6 @@ def _numbers(table: pd.DataFrame, names: list[str]) -> np.ndarray:
         row, column = np.argwhere(wrong)[0]
         raise UserError(
             f"{table.columns[column]} of {names[row]} is {table.iloc[row, column]!r}; features are finite numbers, and "
-            "other columns are declared with --common, --salient, --group or --split."
+            "other columns are declared with --common, --salient, --nuisance, --group or --split."
         )
     return numbers

@@ -8,12 +8,11 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import entropy
 from sklearn.cluster import KMeans
-from sklearn.linear_model import RidgeCV
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, pairwise_distances
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 
 from cabench.data.dataset import spaced
-from cabench.evaluation.probes import ProbeConfig, Scaling
+from cabench.evaluation.probes import ProbeConfig, Scaling, real_probe
 from cabench.evaluation.score import Measurement, NotMeasurableError
 
 MOST_BY_SILHOUETTE = 1000  # images of either population, evenly spaced: distances between all of them are needed
@@ -215,7 +214,12 @@ class _Members(NamedTuple):
 
 
 def space_r2(
-    train_from: np.ndarray, train_to: np.ndarray, test_from: np.ndarray, test_to: np.ndarray, config: ProbeConfig
+    train_from: np.ndarray,
+    train_to: np.ndarray,
+    train_groups: np.ndarray,
+    test_from: np.ndarray,
+    test_to: np.ndarray,
+    config: ProbeConfig,
 ) -> Measurement:
     """How well a ridge, fitted on training images, predicts one space from the other: R² on test images.
 
@@ -225,9 +229,10 @@ def space_r2(
     Args:
         train_from: float64 (n, d).
         train_to: float64 (n, e).
+        train_groups: int64 (n,), the group of each training image; folds keep groups together.
         test_from: float64 (m, d).
         test_to: float64 (m, e).
-        config: the penalties to choose from, by leave-one-out error.
+        config: the penalties to choose from.
 
     Raises:
         NotMeasurableError: where there are fewer than three training or test images, or the space to predict is
@@ -238,9 +243,7 @@ def space_r2(
     deviations = ((test_to - test_to.mean(axis=0)) ** 2).sum(axis=1)
     if np.ptp(test_to, axis=0).max() == 0:
         raise NotMeasurableError("the space to predict is constant")
-    scaling = Scaling.of(train_from)
-    model = RidgeCV(alphas=[len(train_from) * penalty for penalty in config.penalties])
-    predicted = model.fit(scaling(train_from), train_to).predict(scaling(test_from))
+    predicted = real_probe(train_from, train_to, train_groups, config).predict(test_from)
     errors = ((test_to - predicted.reshape(test_to.shape)) ** 2).sum(axis=1)
     ratio = errors.mean() / deviations.mean()
     influence = (ratio * deviations - errors) / deviations.sum()

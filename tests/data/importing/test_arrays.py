@@ -131,8 +131,23 @@ def test_a_split_that_comes_out_otherwise_than_asked_is_noted(tmp_path: Path, dr
     file = write_arrays(tmp_path / "mine.h5", Examples(draw(100)), target, [LESION])
     assert file.info.notes == (
         "60 of 100 target examples are for testing, where 20% were asked for: groups are few or large.",
-        "The training split has no target example of lesion round.",
     )
+
+
+def test_a_nuisance_is_known_of_both_populations(tmp_path: Path, background: Examples, target: Examples) -> None:
+    site, dose = Attribute("site", "nuisance", "class", ("x", "y")), Attribute("dose", "nuisance", "real")
+    given = [
+        replace(
+            part, values={**part.values, "site": np.arange(len(part.images)) % 2, "dose": np.arange(len(part.images))}
+        )
+        for part in (background, target)
+    ]
+    file = write_arrays(tmp_path / "mine.h5", *given, (*ATTRIBUTES, site, dose))
+    file.verify()
+    assert file.info.attributes == (*ATTRIBUTES, site, dose)
+    for split in SPLITS:
+        for part in file.read_attributes(split):
+            np.testing.assert_array_equal(part["site"], part["dose"] % 2)
 
 
 def test_many_small_classes_still_give_the_fraction_asked_for(tmp_path: Path, draw) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import Drawn
 from cabench.data.importing.folders import import_folders
@@ -38,7 +39,7 @@ def every_row() -> list[tuple[object, ...]]:
 
 
 def imported(place: Path, labels: Path | None = None, drawn: Drawn | None = None, **given: str) -> DatasetFile:
-    columns = parse_columns(*(given.get(name, "") for name in ("common", "salient", "group", "split")))
+    columns = parse_columns(**given)
     paths = place / "healthy", place / "ill", place / "mine.h5"
     return import_folders(*paths, ImageForm(), labels, columns, drawn or Drawn())
 
@@ -75,7 +76,7 @@ def test_each_image_keeps_its_labels(place: Path) -> None:
 def test_the_split_does_not_depend_on_how_folders_are_written(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = imported(place).info.content_sha256
     monkeypatch.chdir(place)
-    form, columns = ImageForm(), parse_columns("", "", "", "")
+    form, columns = ImageForm(), parse_columns()
     again = import_folders(Path("healthy"), Path("./ill"), place / "again.h5", form, None, columns, Drawn())
     assert again.info.content_sha256 == first
 
@@ -85,6 +86,40 @@ def test_images_of_one_name_are_told_by_their_folder(place: Path, fill) -> None:
     rows = [("healthy/00.png", "m", ""), ("ill/00.png", "f", "long"), *every_row()[1:]]
     info = imported(place, label(place, rows), common="sex", salient="lesion").info
     assert sum(part["target"] for part in info.counts.values()) == 31
+
+
+def test_a_nuisance_and_groups_are_read_and_said(place: Path, cabench_here) -> None:
+    """The site tells background from target, and four subjects of ten images each are few."""
+    names = [f"{folder}/{name}" for folder, images in (("healthy", HEALTHY), ("ill", ILL)) for name in images]
+    rows = [(name, f"s{n // 5}", "xy"[n >= 22], "" if n % 7 == 3 else n) for n, name in enumerate(names)]
+    label(place, rows, ("file", "subject", "site", "dose"))
+    own = ("--background", str(place / "healthy"), "--target", str(place / "ill"), "--output", str(place / "mine.h5"))
+    declared = ("--labels", str(place / "labels.csv"), "--nuisance", "site,dose:real", "--group", "subject")
+    imported = cabench_here("data", "import", *own, *declared)
+    assert imported.returncode == 0, imported.stderr
+
+    file = DatasetFile.open(place / "mine.h5")
+    assert [(a.name, a.space, a.kind) for a in file.info.attributes] == [
+        ("site", "nuisance", "class"),
+        ("dose", "nuisance", "real"),
+    ]
+    given = {name.partition("/")[2]: row for name, *row in rows}
+    for split in file.info.counts:
+        for values, known in zip(file.read_attributes(split), file.read_rows(split), strict=True):
+            told = [given[name] for name in known.names]
+            assert known.groups.tolist() == [subject for subject, _, _ in told]
+            assert values["site"].tolist() == ["xy".index(site) for _, site, _ in told]
+            np.testing.assert_array_equal(values["dose"], [np.nan if dose == "" else dose for _, _, dose in told])
+
+    info, verified = (cabench_here("data", command, str(place / "mine.h5")) for command in ("info", "verify"))
+    assert info.returncode == verified.returncode == 0, info.stderr + verified.stderr
+    for said in (imported.stderr, info.stderr, verified.stdout):
+        assert said.count("site differs between background and target (Cramér's V 0.9)") == 1
+        assert said.count("the test split has few groups of target examples (2): no difference can be tested") == 1
+        assert said.count("Warning: ") == len(check_file(place / "mine.h5").warnings)
+    lines = dict(line.split("  ", 1) for line in info.stdout.splitlines() if "  " in line)
+    assert lines["nuisance"].strip() == "site, dose"
+    assert lines["groups (train)"].strip() == "3 background (rows: 5), 4 target (rows: 5)"
 
 
 def test_subjects_stay_on_one_side(place: Path) -> None:
@@ -148,7 +183,7 @@ def test_columns_need_a_table(place: Path, refusal) -> None:
 
 
 def test_folders_must_be_apart(place: Path, refusal) -> None:
-    columns, form = parse_columns("", "", "", ""), ImageForm()
+    columns, form = parse_columns(), ImageForm()
     for background, target, words in (
         ("healthy", "healthy", "given as background and as target"),
         ("healthy", "healthy/../healthy", "given as background and as target"),

@@ -14,36 +14,41 @@ BACKGROUND = np.array([True, True, False, False])
 NAMES = ["a", "b", "c", "d"]
 
 
-def labels(tmp_path: Path, text: str, common: str = "", salient: str = "", group: str = "", split: str = ""):
+def labels(tmp_path: Path, text: str, **given: str):
     path = tmp_path / "labels.csv"
     path.write_text(text, encoding="utf-8")
-    return labels_of(path, read_table(path), parse_columns(common, salient, group, split), NAMES, BACKGROUND)
+    return labels_of(path, read_table(path), parse_columns(**given), NAMES, BACKGROUND)
 
 
 def test_columns_are_declared_with_their_kind() -> None:
-    assert parse_columns("sex, age:real", "lesion:class", "subject", "fold") == Columns(
+    given = {"common": "sex, age:real", "salient": "lesion:class", "nuisance": "site,dose:real"}
+    assert parse_columns(**given, group="subject", split="fold") == Columns(
         (
             Attribute("sex", "common", "class"),
             Attribute("age", "common", "real"),
             Attribute("lesion", "salient", "class"),
+            Attribute("site", "nuisance", "class"),
+            Attribute("dose", "nuisance", "real"),
         ),
         "subject",
         "fold",
     )
-    assert parse_columns("", "", "", "").used == []
+    assert parse_columns().used == []
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("age:float", "", "", ""), "write age:class or age:real"),
-        (("age", "age", "", ""), "'age' is named twice"),
-        (("age", "", "age", ""), "'age' is named twice"),
-        (("file", "", "", ""), "'file' names the images"),
+        ({"common": "age:float"}, "--common 'age:float' is not understood; write age:class or age:real"),
+        ({"nuisance": "age:float"}, "--nuisance 'age:float' is not understood; write age:class or age:real"),
+        ({"common": "age", "salient": "age"}, "'age' is named twice"),
+        ({"salient": "age", "nuisance": "age"}, "'age' is named twice"),
+        ({"common": "age", "group": "age"}, "'age' is named twice"),
+        ({"common": "file"}, "'file' names the images"),
     ],
 )
-def test_declarations_that_mean_nothing_are_refused(refusal, given: tuple[str, ...], words: str) -> None:
-    assert words in refusal(lambda: parse_columns(*given))
+def test_declarations_that_mean_nothing_are_refused(refusal, given: dict[str, str], words: str) -> None:
+    assert words in refusal(lambda: parse_columns(**given))
 
 
 def test_columns_are_read_as_declared(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cabench.data.importing.arrays import Drawn
@@ -40,8 +41,9 @@ def ill(tmp_path: Path) -> Path:
     return write(tmp_path / "ill.csv", header, body)
 
 
-def imported(healthy: Path, ill: Path, common: str = "sex", salient: str = "stage"):
-    return import_tables(healthy, ill, healthy.parent / "mine.h5", parse_columns(common, salient, "", ""), Drawn())
+def imported(healthy: Path, ill: Path, common: str = "sex", salient: str = "stage", **given: str):
+    columns = parse_columns(common=common, salient=salient, **given)
+    return import_tables(healthy, ill, healthy.parent / "mine.h5", columns, Drawn())
 
 
 def test_columns_that_are_not_declared_are_features(healthy: Path, ill: Path) -> None:
@@ -60,6 +62,18 @@ def test_columns_that_are_not_declared_are_features(healthy: Path, ill: Path) ->
     numbers = sorted(int(name) for split in SPLITS for name in file.read_rows(split)[1].names)
     assert numbers == list(range(1, 121))
     assert ((first > first.mean()) == (train.target.attributes["stage"] == 1)).all()
+
+
+def test_a_nuisance_is_read_of_both_tables(healthy: Path, ill: Path, refusal) -> None:
+    file = imported(healthy, ill, common="", nuisance="sex")
+    stage, sex = file.info.attributes
+    assert (stage.space, sex.space, sex.classes) == ("salient", "nuisance", ("f", "m"))
+    given = [pd.read_csv(path)["sex"].tolist() for path in (healthy, ill)]
+    for split in SPLITS:
+        for known, rows, values in zip(given, file.read_rows(split), file.read_attributes(split), strict=True):
+            assert values["sex"].tolist() == ["fm".index(known[int(name) - 1]) for name in rows.names]
+    ill.write_bytes(ill.read_bytes().replace(b"sex", b"gender", 1))
+    assert "sex" in refusal(lambda: imported(healthy, ill, common="", nuisance="sex"))
 
 
 def test_a_table_is_run_by_its_path_with_the_methods_that_take_it(healthy: Path, ill: Path, cabench) -> None:

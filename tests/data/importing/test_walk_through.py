@@ -30,7 +30,7 @@ def test_it_makes_folders_that_can_be_imported(tmp_path: Path) -> None:
     subprocess.run([sys.executable, SCRIPT, tmp_path, tmp_path / "garments"], check=True)
     place = tmp_path / "garments"
     paths = place / "plain", place / "with_digit", tmp_path / "garments.h5"
-    columns = parse_columns("garment", "digit", "", "")
+    columns = parse_columns(common="garment", salient="digit")
     info = import_folders(*paths, ImageForm(32), place / "labels.csv", columns, Drawn()).info
     assert {a.name: len(a.classes) for a in info.attributes} == {"garment": 3, "digit": 10}
     assert sum(part["target"] for part in info.counts.values()) == 2000

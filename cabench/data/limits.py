@@ -1,0 +1,174 @@
+"""What limits an evaluation on a data set, whatever the method: too few rows or groups, and forced leaks.
+
+A file with limits keeps its contract and can be used. Said is
+
+- which attributes and classes an evaluation will leave out, because too few training rows or test groups have them;
+- where so few test groups are there that only large differences can be seen;
+- which nuisances tell background from target, so that part of what a salient space holds of them is forced.
+
+Probes of common attributes and of nuisances are fitted on both populations together and scored on each apart, those of
+salient ones on targets. Each row is a group of its own where no groups are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+from scipy.stats import t
+
+from cabench.data.dataset import FEWEST_READ, FEWEST_ROWS, FEWEST_TESTED, FEWEST_TRAINED, Attribute
+from cabench.data.dependence import dependence_on_population
+from cabench.data.groups import group_codes
+from cabench.data.layout import SPLITS, Findings, StoredSplit, check_layout, examine, listed, texts
+
+FORCED = 0.3  # dependence of a nuisance on the population, from which on it is said
+FEW_GROUPS = 10  # of a population's test rows, below which it is said
+FEWEST_DEGREES = 2  # of freedom, for a test
+LEVEL, POWER = 0.05, 0.8
+POPULATIONS = ("background", "target")
+
+
+def limits_of(path: Path) -> list[str]:
+    """The limits of a data set file, each in a sentence; nothing where its layout is not sound.
+
+    Raises:
+        UserError: when there is no such file.
+    """
+
+    def look(file: h5py.File, findings: Findings) -> None:
+        splits = check_layout(file, findings)
+        if not findings.errors:
+            warn_of_limits(splits, findings)
+
+    return examine(path, look)[1].warnings
+
+
+def warn_of_limits(splits: Sequence[StoredSplit], findings: Findings) -> None:
+    """Add a warning for each limit.
+
+    Args:
+        splits: of one file, its layout sound; the training and the test split are looked at.
+        findings: gets the warnings.
+    """
+    train, test = (next(split for split in splits if split.name == name) for name in SPLITS)
+    tested = [_Tested.of(test, population) for population in POPULATIONS]
+    for part in tested:
+        _warn_of_few_groups(part, findings)
+    for attribute in train.attributes.values():
+        if attribute.space == "nuisance":
+            _warn_of_dependence(train, attribute, findings)
+        read_in = [part for part in tested if attribute.space != "salient" or part.population == "target"]
+        warn = _warn_of_class if attribute.kind == "class" else _warn_of_real
+        warn(attribute, train.values(attribute.name), read_in, findings)
+
+
+class _Tested(NamedTuple):
+    """The test rows of one population.
+
+    Attributes:
+        population: "background" or "target".
+        values: by attribute, (n,) as in `cabench.data.dataset.Population`.
+        groups: int64 (n,), the group of each row.
+        called: what messages call groups: "target examples", or "groups of target examples".
+    """
+
+    population: str
+    values: Mapping[str, np.ndarray]
+    groups: np.ndarray
+    called: str
+
+    @classmethod
+    def of(cls, test: StoredSplit, population: str) -> _Tested:
+        rows = test.is_target == (population == "target")
+        groups = texts(test.group, "groups", len(rows))[rows]
+        called = f"{population} examples"
+        return cls(
+            population,
+            {name: test.values(name)[rows] for name in test.attributes},
+            group_codes(groups),
+            f"groups of {called}" if groups.any() else called,
+        )
+
+    def groups_of(self, rows: np.ndarray) -> int:
+        """How many groups some of the rows (bool, n) have."""
+        return len(np.unique(self.groups[rows]))
+
+
+def _warn_of_few_groups(part: _Tested, findings: Findings) -> None:
+    count = len(np.unique(part.groups))
+    if count < FEW_GROUPS:
+        findings.warn(f"the test split has few {part.called} ({count}): {_seen_of(count)}")
+
+
+def _seen_of(groups: int) -> str:
+    """Which differences are seen on so few groups: those that a t-test of groups finds four times of five."""
+    degrees = groups - 1
+    if degrees < FEWEST_DEGREES:
+        return "no difference can be tested on them"
+    smallest = t.ppf(1 - LEVEL / 2, degrees) + t.ppf(POWER, degrees)
+    return f"differences below about {smallest:.0f} standard errors cannot be seen"
+
+
+def _warn_of_dependence(train: StoredSplit, attribute: Attribute, findings: Findings) -> None:
+    dependence = dependence_on_population(attribute, train.values(attribute.name), train.is_target)
+    if dependence >= FORCED:
+        measure = "Cramér's V" if attribute.kind == "class" else "correlation"
+        findings.warn(
+            f"{attribute.name} differs between background and target ({measure} {dependence:.1f}): what a salient "
+            "space holds of it is partly forced"
+        )
+
+
+def _warn_of_class(attribute: Attribute, trained: np.ndarray, tested: Sequence[_Tested], findings: Findings) -> None:
+    """Which classes an evaluation leaves out, from the training values (n,) and the test rows."""
+    rows = {code: int((trained == code).sum()) for code in range(len(attribute.classes))}
+    kept = _warn_of_rare(attribute, rows, FEWEST_TRAINED, "training rows", "measured", findings)
+    for part in tested if kept else ():
+        groups = {code: part.groups_of(part.values[attribute.name] == code) for code in kept}
+        what = f"{part.called} in the test split"
+        _warn_of_rare(attribute, groups, FEWEST_TESTED, what, "measured there", findings)
+
+
+def _warn_of_rare(
+    attribute: Attribute, counts: Mapping[int, int], fewest: int, what: str, measured: str, findings: Findings
+) -> list[int]:
+    """Say which classes have fewer than `fewest` of something. Returns those that have enough; none if it is one."""
+    enough = [code for code, count in counts.items() if count >= fewest]
+    if len(enough) < 2:
+        findings.warn(
+            f"{attribute.name} has fewer than two classes with {fewest} or more {what}, so that it is not {measured}"
+        )
+        return []
+    rare = [f"{attribute.classes[code]} ({count})" for code, count in counts.items() if count < fewest]
+    if rare:
+        findings.warn(
+            f"the classes of {attribute.name} with fewer than {fewest} {what} are not {measured}: {listed(rare)}"
+        )
+    return enough
+
+
+def _warn_of_real(attribute: Attribute, trained: np.ndarray, tested: Sequence[_Tested], findings: Findings) -> None:
+    """Likewise for numbers: too few or equal ones."""
+    name, known = attribute.name, trained[attribute.is_defined(trained)]
+    if len(known) < FEWEST_ROWS:
+        findings.warn(f"{name} is known of {len(known)} training rows; a probe needs {FEWEST_ROWS}: it is not measured")
+        return
+    if len(np.unique(known)) < 2:
+        findings.warn(f"{name} has the same value in all training rows, so that it is not measured")
+        return
+    for part in tested:
+        defined = attribute.is_defined(part.values[name])
+        if part.groups_of(defined) < FEWEST_READ:
+            findings.warn(
+                f"{name} is known of fewer than {FEWEST_READ} {part.called} in the test split, so that it is not "
+                "measured there"
+            )
+        elif len(np.unique(part.values[name][defined])) < 2:
+            findings.warn(
+                f"{name} has the same value in all {part.population} examples of the test split, so that it is not "
+                "measured there"
+            )
