@@ -56,7 +56,8 @@ def separation(scores: Sequence[Score]) -> Separation | None:
     Raises:
         ValueError: where there is nothing that is wanted or nothing that may leak.
     """
-    if len({score.space for score in scores if is_term(score)} & set(SPACES)) == 1:
+    probed = {score.space for score in scores if score.metric in (*WANTED_METRICS, *LEAK_METRICS)}
+    if len(probed & set(SPACES)) == 1:
         return None
     halves = [[index for index, score in enumerate(scores) if kind(score)] for kind in (is_wanted, is_leak)]
     if not all(halves):

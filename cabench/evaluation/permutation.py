@@ -101,7 +101,7 @@ def permutation_tests(
     p_familywise = np.mean(standing_out.max(axis=1, keepdims=True) >= standing_out[0] - 1e3 * ROUNDING, axis=0)
     floors = np.clip(pool[1:], 0, 1).mean(axis=0)
     smallest = [
-        max(1 / (1 + permutations), np.exp(-_log_arrangements(leak, exchange)))
+        max(1 / (1 + permutations), float(np.exp(-_log_arrangements(leak, exchange))))
         for leak, exchange in zip(leaks, exchanges, strict=True)
     ]
     return [

@@ -159,12 +159,13 @@ class ProbeGrid:
         kinds = read.truth if question.attribute.kind == "class" else None
         tested = self.test.tested(rows.indices, kinds)
         for metric, measure in _metrics(question).items():
-            self.scoring.add(place, metric, measure(read), tested, n_train, converged)
-            if is_leak(self.scoring.scores[-1]):
-                free = question.attribute.space == "nuisance"  # its own levels do not hold it fast
-                strata = np.zeros(len(rows.indices), np.int64) if free else self.strata[rows.indices]
-                leak = Leak(read.truth, read.linear, rows.indices, strata)
-                self.leaks[len(self.scoring.scores) - 1] = leak
+            with self.scoring.skipping([place], [metric]):
+                self.scoring.add(place, metric, measure(read), tested, n_train, converged)
+                if is_leak(self.scoring.scores[-1]):
+                    free = question.attribute.space == "nuisance"  # its own levels do not hold it fast
+                    strata = np.zeros(len(rows.indices), np.int64) if free else self.strata[rows.indices]
+                    leak = Leak(read.truth, read.linear, rows.indices, strata)
+                    self.leaks[len(self.scoring.scores) - 1] = leak
 
 
 def _metrics(question: Question) -> _Metrics:

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.class_weight import compute_sample_weight
 
 from cabench.evaluation import logistic
-from cabench.evaluation.logistic import Softmax, softmax_path
+from cabench.evaluation.logistic import Softmax, balanced_weights, softmax_path
 
 PENALTIES = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
 
 
 def classes(seed: int, k: int = 4, n: int = 400, d: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Overlapping classes in correlated, standardised features."""
+    """Overlapping classes, the last one five times as frequent as the first, in correlated, standardised features."""
     generator = np.random.default_rng(seed)
-    labels = generator.integers(0, k, n)
+    shares = np.linspace(1, 5, k)
+    labels = generator.choice(k, n, p=shares / shares.sum())
     features = generator.normal(size=(k, d))[labels] + generator.normal(size=(n, d)) @ generator.normal(size=(d, d))
     return (features - features.mean(axis=0)) / features.std(axis=0), labels
 
@@ -24,13 +26,14 @@ def classes(seed: int, k: int = 4, n: int = 400, d: int = 5) -> tuple[np.ndarray
 def objective(model: Softmax, features: np.ndarray, labels: np.ndarray, penalty: float) -> float:
     codes = np.searchsorted(model.classes, labels)
     log_probabilities = log_softmax(features @ model.weights + model.intercepts, axis=1)
-    return -log_probabilities[np.arange(len(codes)), codes].mean() + penalty / 2 * np.sum(model.weights**2)
+    likelihoods = log_probabilities[np.arange(len(codes)), codes]
+    over_classes = np.mean([likelihoods[codes == code].mean() for code in np.unique(codes)])
+    return -over_classes + penalty / 2 * np.sum(model.weights**2)
 
 
 def scikit_learn(features: np.ndarray, labels: np.ndarray, penalty: float) -> LogisticRegression:
-    return LogisticRegression(C=1 / (len(labels) * penalty), tol=1e-10, max_iter=10_000, solver="newton-cg").fit(
-        features, labels
-    )
+    settings = {"class_weight": "balanced", "tol": 1e-10, "max_iter": 10_000, "solver": "newton-cg"}
+    return LogisticRegression(C=1 / (len(labels) * penalty), **settings).fit(features, labels)
 
 
 @pytest.mark.parametrize("k", [3, 7])
@@ -80,12 +83,13 @@ def test_two_classes_share_what_scikit_learn_gives_one_vector() -> None:
 def test_optimality_conditions_hold() -> None:
     features, labels = classes(2, 3, n=200)
     indicators = np.eye(3)[labels]
+    weights = balanced_weights(labels)[:, None]
 
     for penalty, model in zip(PENALTIES, softmax_path(features, labels, PENALTIES, 2000), strict=True):
         residuals = softmax(features @ model.weights + model.intercepts, axis=1) - indicators
 
-        np.testing.assert_allclose(features.T @ residuals / 200 + penalty * model.weights, 0, atol=2e-5)
-        np.testing.assert_allclose(residuals.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(features.T @ (weights * residuals) / 200 + penalty * model.weights, 0, atol=3e-5)
+        np.testing.assert_allclose((weights * residuals).mean(axis=0), 0, atol=1e-5)
 
 
 def test_stronger_penalties_give_smaller_weights() -> None:
@@ -103,13 +107,34 @@ def test_intercepts_sum_to_zero_and_probabilities_to_one() -> None:
         np.testing.assert_allclose(np.exp(model.log_probabilities(features)).sum(axis=1), 1)
 
 
-def test_without_information_probabilities_are_the_frequencies_of_the_classes() -> None:
+def test_without_information_every_class_is_as_probable_whatever_its_frequency() -> None:
     labels = np.repeat([0, 1, 2], [10, 30, 60])
 
     (model,) = softmax_path(np.zeros((100, 2)), labels, [1e-5], 2000)
 
-    np.testing.assert_allclose(np.exp(model.log_probabilities(np.zeros((1, 2)))), [[0.1, 0.3, 0.6]], atol=1e-5)
+    np.testing.assert_allclose(np.exp(model.log_probabilities(np.zeros((1, 2)))), 1 / 3, atol=1e-5)
     np.testing.assert_array_equal(model.weights, 0)
+
+
+def test_weights_of_all_classes_sum_to_the_same_and_have_a_mean_of_one() -> None:
+    codes = np.array([0, 1, 1, 2, 2, 2, 2, 2])
+    weights = balanced_weights(codes)
+
+    np.testing.assert_allclose(np.bincount(codes, weights), 8 / 3)
+    np.testing.assert_allclose(weights, compute_sample_weight("balanced", codes))
+
+
+def test_rows_of_a_class_that_stand_twice_change_nothing() -> None:
+    features, labels = classes(12, 3)
+    rare = labels == 0
+    twice = np.r_[features, features[rare]], np.r_[labels, labels[rare]]
+
+    for one, other in zip(
+        softmax_path(features, labels, PENALTIES, 2000), softmax_path(*twice, PENALTIES, 2000), strict=True
+    ):
+        np.testing.assert_allclose(
+            np.exp(other.log_probabilities(features)), np.exp(one.log_probabilities(features)), atol=5e-4
+        )
 
 
 def test_labels_need_not_be_consecutive() -> None:

@@ -8,7 +8,6 @@ from itertools import product
 
 import pytest
 
-from cabench.evaluation.probes import NEIGHBOURS
 from cabench.evaluation.score import Score
 from cabench.experiment.plan import resolve
 from cabench.experiment.progress import make_reporter
@@ -17,10 +16,10 @@ from cabench.experiment.request import Request
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
 
-MAIN = ("balanced_accuracy", "r2", "auc")
-CLASS_METRICS = ("balanced_accuracy", "accuracy", "knn_balanced_accuracy")
-REAL_METRICS = ("r2", "knn_r2")
-EITHER_SPACE = (*CLASS_METRICS, *REAL_METRICS, "auc", "knn_auc", "silhouette")
+CLASS_METRICS = ("balanced_accuracy", "accuracy", "auc", "knn_balanced_accuracy")
+REAL_METRICS = ("correlation", "r2", "knn_correlation")
+LINEAR = ("balanced_accuracy", "accuracy", "auc", "correlation", "r2")
+EITHER_SPACE = (*CLASS_METRICS, *REAL_METRICS, "knn_auc", "silhouette")
 CLASSES = 3  # of both planted classes
 EXACT = 1e-12  # sums of a few fractions, rounded
 
@@ -112,10 +111,9 @@ def test_only_chance_has_nothing_to_measure_structure_on(records: dict[str, Reco
 
 class TestOracle:
     def test_reads_every_class_and_population_without_error(self, records: dict[str, Record]) -> None:
-        probes = (*CLASS_METRICS, "auc", "knn_auc", "knn_r2")
-        scores = [score for score in wanted(records["oracle"]) if score.metric in probes]
+        scores = [score for score in wanted(records["oracle"]) if score.metric in (*CLASS_METRICS, "knn_auc")]
 
-        assert len(scores) == 3 * 3 + 2 + 3
+        assert len(scores) == 3 * 4 + 2
         assert [(score.value, score.standard_error) for score in scores] == [(1.0, 0.0)] * len(scores)
 
     def test_reads_every_real_value_but_for_what_ridge_regression_shrinks(self, records: dict[str, Record]) -> None:
@@ -130,27 +128,31 @@ class TestOracle:
             # The level is uncorrelated with the other features. Without noise the weakest penalty, 1e-5, is chosen: it
             # takes 1e-5 / (1 + 1e-5) of the coefficient, and the square of that of R².
             assert 1 - score.value == pytest.approx((1e-5 / (1 + 1e-5)) ** 2, rel=1e-4)
+        others = [score for score in wanted(records["oracle"]) if score.metric in ("correlation", "knn_correlation")]
+        assert [score.value for score in others] == pytest.approx([1.0] * 6, abs=1e-9)
 
     def test_leaks_nothing_that_a_linear_probe_could_read(self, records: dict[str, Record]) -> None:
-        scores = [score for score in leaks(records["oracle"]) if score.metric in (*MAIN, "accuracy", "space_r2")]
+        scores = [score for score in leaks(records["oracle"]) if score.metric in (*LINEAR, "space_r2")]
 
-        assert len(scores) == 2 * 2 + 2 + 2 + 1 + 1 + 2
+        assert len(scores) == 3 * 3 + 3 * 2 + 1 + 2
         for score in scores:
             assert score.ideal == score.chance
             # Combinations of values are equally frequent, so that even an arbitrary answer to a useless feature is
             # right exactly as often as chance.
             assert abs(score.value - score.chance) < (1e-6 if score.metric.endswith("r2") else EXACT)
 
+    def test_no_leak_stands_out(self, records: dict[str, Record]) -> None:
+        tested = [score for score in records["oracle"].scores if score.p_familywise is not None]
+
+        assert len(tested) == 3 + 3 + 1
+        assert all(score.p_familywise > 0.2 for score in tested)
+
     def test_leaks_nothing_that_neighbours_could_show(self, records: dict[str, Record]) -> None:
         scores = [score for score in leaks(records["oracle"]) if score.metric.startswith("knn_")]
 
         assert len(scores) == 2 + 2 + 1 + 1 + 1
         for score in scores:
-            if score.metric == "knn_r2":
-                # The mean of 20 arbitrary rows misses the mean of all by 1 / 20 of their variance, on average.
-                assert -4 / NEIGHBOURS < score.value <= 0
-            else:
-                assert score.value == pytest.approx(score.chance, abs=EXACT)
+            assert score.value == pytest.approx(score.chance, abs=EXACT)
 
     def test_spaces_are_independent(self, records: dict[str, Record]) -> None:
         hsic = pick(records["oracle"], "hsic")
@@ -201,36 +203,28 @@ class TestOracle:
 
 class TestChance:
     def test_reaches_chance_exactly_in_both_spaces(self, records: dict[str, Record]) -> None:
-        scores = [score for score in records["chance"].scores if score.metric != "knn_r2"]
+        scores = records["chance"].scores
 
-        assert len(scores) == 36 - 6
+        assert len(scores) == 2 * (3 * 4 + 3 * 3 + 2) + 2
         for score in scores:
             assert score.value == pytest.approx(score.chance, abs=EXACT)
             if score.metric in ("auc", "knn_auc"):
                 assert score.value == 0.5
 
-    def test_neighbours_give_the_mean_of_twenty_arbitrary_rows(self, records: dict[str, Record]) -> None:
-        scores = [score for score in records["chance"].scores if score.metric == "knn_r2"]
-
-        assert len(scores) == 6
-        # A mean of 20 lies within 2 standard errors of the mean of all: it costs less than 2² / 20.
-        assert all(-4 / NEIGHBOURS < score.value < 0 for score in scores)
-
     def test_no_dimension_shares_anything(self, records: dict[str, Record]) -> None:
         assert records["chance"].dimension_r2 == {"salient_class": [0.0], "salient_level": [0.0]}
 
-    def test_separation_gap_is_what_wanted_scores_lack(self, records: dict[str, Record]) -> None:
-        main = [score for score in records["chance"].scores if score.metric in MAIN]
-        lacking = sum(1 - score.chance for score in main if score.space == score.attribute_space)
-
-        assert records["chance"].separation_gap == pytest.approx(lacking / len(main), abs=EXACT)
+    def test_separation_gap_is_a_half(self, records: dict[str, Record]) -> None:
+        assert records["chance"].separation_gap == pytest.approx(0.5, abs=EXACT)
+        assert records["chance"].leak_floor == pytest.approx(0.0, abs=EXACT)
 
     def test_accuracy_has_the_standard_error_of_a_binomial_fraction(self, records: dict[str, Record]) -> None:
         scores = [score for score in records["chance"].scores if score.metric == "accuracy"]
 
         assert {score.n_test for score in scores} == {450}
         for score in scores:
-            assert score.standard_error == pytest.approx(math.sqrt(1 / 3 * 2 / 3 / 450))
+            # Each class of 150 images is drawn apart.
+            assert score.standard_error == pytest.approx(math.sqrt(1 / 3 * 2 / 3 / 450 * 150 / 149))
 
 
 class TestPca:
@@ -248,11 +242,12 @@ class TestPca:
 
     def test_reads_every_planted_attribute_and_leaks_it_wholly(self, records: dict[str, Record]) -> None:
         # 32 components hold the few directions along which planted images vary most: every value can be read.
-        main = [score for score in records["pca"].scores if score.metric in MAIN]
-        leaked = sum(1 - score.chance for score in main if score.space != score.attribute_space)
+        linear = [score for score in records["pca"].scores if score.metric in LINEAR]
 
-        assert all(score.value > 0.99 for score in main)
-        assert records["pca"].separation_gap == pytest.approx(leaked / len(main), abs=0.01)
+        assert all(score.value > 0.99 for score in linear)
+        assert records["pca"].separation_gap == pytest.approx(0.5, abs=0.005)
+        leaked = [score.p_familywise for score in linear if score.p_familywise is not None]
+        assert leaked == [1 / 1000] * (3 + 3 + 1)
 
     def test_spaces_are_wholly_dependent(self, records: dict[str, Record]) -> None:
         hsic = pick(records["pca"], "hsic")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -106,11 +107,11 @@ def test_a_protocol_that_is_defined_for_one_of_the_data_sets_is_used_on_that_one
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_representations_without_information_are_at_chance(name, cell):
     def blank(split):
-        return split._replace(
-            **{
-                population: part._replace(spaces={space: np.zeros((len(v), 1)) for space, v in part.spaces.items()})
-                for population, part in split._asdict().items()
-            }
+        return EncodedSplit(
+            *(
+                replace(part, spaces={space: np.zeros((len(v), 1)) for space, v in part.spaces.items()})
+                for part in split
+            )
         )
 
     for dataset in PROTOCOLS[name].datasets:
@@ -232,13 +233,12 @@ class TestSepvae:
 
     def test_a_constant_feature_does_no_harm(self, cell):
         def widened(split):
-            parts = {}
-            for name, part in split._asdict().items():
-                constant = np.full((len(part.spaces["common"]), 1), 0.1, np.float32)
-                parts[name] = part._replace(
-                    spaces={space: np.concatenate([values, constant], axis=1) for space, values in part.spaces.items()}
-                )
-            return split._replace(**parts)
+            parts = []
+            for part in split:
+                constant = np.full((len(part), 1), 0.1, np.float32)
+                spaces = {space: np.concatenate([values, constant], axis=1) for space, values in part.spaces.items()}
+                parts.append(replace(part, spaces=spaces))
+            return EncodedSplit(*parts)
 
         plain = protocol_scores("sepvae", "cifar_mnist", *cell)
         wide = protocol_scores("sepvae", "cifar_mnist", widened(cell.train), widened(cell.test), cell.attributes)
@@ -266,7 +266,7 @@ def sprites(features: np.ndarray, factors: np.ndarray) -> EncodedSplit:
     spaces = {"common": features.astype(np.float32), "salient": features.astype(np.float32)}
     part = EncodedPopulation(spaces, values)
     undefined = {a.name: np.full(len(factors), a.undefined()) for a in FACTORS}
-    return EncodedSplit(part._replace(attributes=undefined), part)
+    return EncodedSplit(replace(part, attributes=undefined), part)
 
 
 def factor_vae_of(features: np.ndarray, factors: np.ndarray) -> Score:
@@ -308,7 +308,7 @@ class TestDoubleInfogan:
         shuffled = np.random.default_rng(1).permutation(300)
         target = cell.train.target
         spaces = {space: values[shuffled] for space, values in target.spaces.items()}
-        other = cell.train._replace(target=target._replace(spaces=spaces))
+        other = replace(cell.train, target=replace(target, spaces=spaces))
         assert protocol_scores("double-infogan", "cifar_mnist", other, *cell[1:]) == protocol_scores(
             "double-infogan", "cifar_mnist", *cell
         )
@@ -317,7 +317,7 @@ class TestDoubleInfogan:
     def test_a_class_with_fewer_images_than_folds_gives_no_score(self, cell, rare):
         values = np.repeat([0, 1], [250 - rare, rare])
         target = cell.test.target
-        test = cell.test._replace(target=target._replace(attributes={**target.attributes, "digit": values}))
+        test = replace(cell.test, target=replace(target, attributes={**target.attributes, "digit": values}))
         scores = by_place(protocol_scores("double-infogan", "cifar_mnist", cell.train, test, cell.attributes))
         assert {place[1] for place in scores} == {"object"}
 

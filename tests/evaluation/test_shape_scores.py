@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ MakeSplit = Callable[..., EncodedSplit]
 
 
 def structure(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute]) -> Scoring:
-    scoring = Scoring()
+    scoring = Scoring(test.blocks.count)
     score_structure(scoring, train, test, attributes, CONFIG)
     return scoring
 
@@ -87,7 +88,7 @@ def test_planted_separation_is_ideal(planted: dict[tuple[str, str, str], Score])
 
 def test_clusters_are_looked_for_in_salient_vectors_of_target_images() -> None:
     def with_kind_alone(split: EncodedSplit) -> EncodedSplit:
-        parts = (part._replace(spaces={**part.spaces, "salient": part.spaces["salient"][:, :1]}) for part in split)
+        parts = (replace(part, spaces={**part.spaces, "salient": part.spaces["salient"][:, :1]}) for part in split)
         return EncodedSplit(*parts)
 
     scores = by_place(structure(with_kind_alone(separated(0)), with_kind_alone(separated(1)), (KIND,)).scores)
@@ -123,7 +124,7 @@ def test_one_space_copied_into_the_other_is_wholly_dependent() -> None:
     train, test = (
         EncodedSplit(
             *(
-                part._replace(spaces={**part.spaces, "common": 3 * part.spaces["salient"] - np.float32(1)})
+                replace(part, spaces={**part.spaces, "common": 3 * part.spaces["salient"] - np.float32(1)})
                 for part in split
             )
         )
@@ -145,7 +146,7 @@ def test_background_images_take_no_part_in_what_is_measured_on_targets() -> None
             space: generator.normal(0, 1e3, vectors.shape).astype(np.float32)
             for space, vectors in split.background.spaces.items()
         }
-        return split._replace(background=split.background._replace(spaces=spaces))
+        return replace(split, background=replace(split.background, spaces=spaces))
 
     plain = structure(separated(0), separated(1), (KIND, SIZE)).scores
     changed = structure(*map(disturbed, (separated(0), separated(1))), (KIND, SIZE)).scores
@@ -179,7 +180,7 @@ def test_shuffled_labels_give_chance() -> None:
 
     def shuffled(split: EncodedSplit) -> EncodedSplit:
         values = {name: generator.permutation(v) for name, v in split.target.attributes.items()}
-        return split._replace(target=split.target._replace(attributes=values))
+        return replace(split, target=replace(split.target, attributes=values))
 
     splits = [shuffled(split) for split in (separated(0), separated(1, n=600))]
     scores = by_place(structure(*splits, (KIND, SIZE)).scores)
@@ -204,14 +205,15 @@ def test_images_that_lack_one_attribute_still_count_for_another(noise: MakeSplit
     split = noise(0)
     kind, size = (split.target.attributes[name].copy() for name in ("kind", "size"))
     kind[:30], size[20:40] = -1, np.nan
-    split = split._replace(target=split.target._replace(attributes={"kind": kind, "size": size}))
+    split = replace(split, target=replace(split.target, attributes={"kind": kind, "size": size}))
     scores = by_place(structure(split, split, (KIND, SIZE)).scores)
 
     assert scores["mig", "salient", "kind"].n_test == 50
     assert scores["mig", "salient", "size"].n_test == 60
     assert scores["dci_completeness", "salient", "salient_attributes"].n_test == 40
-    features, columns = defined_everywhere(split, (KIND, SIZE))
+    features, columns, defined = defined_everywhere(split, (KIND, SIZE))
     np.testing.assert_array_equal(features, split.target.spaces["salient"][40:])
+    np.testing.assert_array_equal(defined, np.arange(80) >= 40)
     np.testing.assert_array_equal(columns[0][0], kind[40:])
     np.testing.assert_array_equal(columns[1][0], size[40:])
     assert [is_class for _, is_class in columns] == [True, False]
@@ -222,7 +224,7 @@ def test_attributes_that_no_image_has_together_have_no_dci(noise: MakeSplit) -> 
     split = noise(0)
     kind, size = (split.target.attributes[name].copy() for name in ("kind", "size"))
     kind[:40], size[35:] = -1, np.nan
-    split = split._replace(target=split.target._replace(attributes={"kind": kind, "size": size}))
+    split = replace(split, target=replace(split.target, attributes={"kind": kind, "size": size}))
 
     scoring = structure(split, split, (KIND, SIZE))
 
@@ -243,6 +245,6 @@ class TestDimensions:
     def test_attributes_of_too_few_images_are_left_out(self) -> None:
         split = separated(0)
         kind = np.where(np.arange(180) < 9, split.target.attributes["kind"], -1)
-        split = split._replace(target=split.target._replace(attributes={**split.target.attributes, "kind": kind}))
+        split = replace(split, target=replace(split.target, attributes={**split.target.attributes, "kind": kind}))
 
         assert list(dimensions(split, (KIND, SIZE))) == ["size"]

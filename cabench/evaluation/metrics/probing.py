@@ -139,7 +139,8 @@ def hand_till(codes: np.ndarray, evidence: np.ndarray) -> Measurement:
     """The mean over pairs of classes of the AUC of their difference in evidence; range [0, 1], chance 0.5.
 
     As Hand and Till (Machine Learning 2001), but that a pair's images are ranked by the log-odds of its two classes,
-    which do not depend on the other classes; for two classes it is the AUC.
+    which do not depend on the other classes; for two classes it is the AUC. (scikit-learn's
+    `roc_auc_score(multi_class="ovo")` ranks by the two probabilities; for two classes it gives the same.)
 
     Args:
         codes: int64 (n,), columns of `evidence`.

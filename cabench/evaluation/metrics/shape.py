@@ -118,9 +118,9 @@ def cluster_scores(features: np.ndarray, labels: np.ndarray) -> tuple[Measuremen
     classes = len(np.unique(labels))
     if classes < 2:
         raise NotMeasurableError("there are fewer than two classes among the images")
-    if len(np.unique(features, axis=0)) < classes:
-        raise NotMeasurableError(f"there are fewer distinct vectors than the {classes} classes")
     scaled = Scaling.of(features)(features)
+    if len(np.unique(scaled, axis=0)) < classes:
+        raise NotMeasurableError(f"there are fewer distinct vectors than the {classes} classes")
     runs = [KMeans(classes, n_init=1, random_state=seed).fit_predict(scaled) for seed in CLUSTER_SEEDS]
     rand = [adjusted_rand_score(labels, found) for found in runs]
     information = [normalized_mutual_info_score(labels, found) for found in runs]
