@@ -28,8 +28,9 @@ from cabench.evaluation.logistic import Softmax, balanced_weights, softmax_path
 
 NEIGHBOURS = 20
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
-"""A feature varies where its deviation is more than this part of its mean: vectors are float32, whose last places are
-noise that standardising would blow up."""
+"""A feature varies where its deviation is more than this part of its mean, and of the largest deviation of any feature.
+Vectors are float32: what varies less is rounding, which standardising would blow up. The second bound finds directions
+that the training images do not have, such as those of a linear method that makes more features than there are images."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Scaling(NamedTuple):
     def of(cls, features: np.ndarray) -> Scaling:
         """The mean and standard deviation of float64 features (n, d)."""
         mean, deviation = features.mean(axis=0), features.std(axis=0)
-        return cls(mean, np.where(deviation <= ROUNDING * np.abs(mean), np.inf, deviation))
+        smallest = ROUNDING * np.maximum(np.abs(mean), deviation.max(initial=0.0))
+        return cls(mean, np.where(deviation <= smallest, np.inf, deviation))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Standardised features, (n, d)."""
