@@ -4,9 +4,9 @@ Where a nuisance, such as the site of a scan, goes with an attribute, a probe ma
 attribute. Three further scores tell (statistics card, section 4, where they are simulated):
 
 - from the nuisances alone: the attribute read from them and from no image. What is not above it shows nothing.
-- adjusted: the linear fit of the vectors on the nuisances, made on training rows, is subtracted from all rows; the
-  probe is fitted to what is left, and scored within each level of the nuisances. Taking out the fit alone would lose
-  true signal, and scoring over all levels would let the levels' own frequencies count.
+- adjusted: the linear fit of the vectors on the nuisances, made on the rows that the probe is fitted on, is subtracted
+  from all rows; the probe is fitted to what is left, and scored within each level of the nuisances. Taking out the fit
+  alone would lose true signal, and scoring over all levels would let the levels' own frequencies count.
 - on unseen levels: the probe is fitted on the rows of all other levels, and scored within the one that it has not seen;
   where at least three levels can be left out.
 
@@ -25,7 +25,7 @@ from cabench.data.dataset import SPACES, Attribute, Space
 from cabench.evaluation.encoded import EVERYONE, EncodedSplit
 from cabench.evaluation.metrics.levels import within_levels
 from cabench.evaluation.metrics.probing import correlation, hand_till
-from cabench.evaluation.probes import ProbeConfig, class_probe, real_probe
+from cabench.evaluation.probes import ROUNDING, ProbeConfig, class_probe, real_probe
 from cabench.evaluation.questions import (
     Question,
     Rows,
@@ -81,10 +81,23 @@ def nuisances_of(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[A
     return Nuisances(*np.split(np.concatenate(designs, axis=1), [sizes[0]]), *np.split(joint, [sizes[0]]))
 
 
-def without(nuisances: Nuisances, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Float64 features of training (n, d) and test rows (m, d) less their linear fit on the nuisances of training."""
-    coefficients = np.linalg.lstsq(nuisances.train, train, rcond=None)[0]
-    return train - nuisances.train @ coefficients, test - nuisances.test @ coefficients
+def without(
+    nuisances: Nuisances, fitted: np.ndarray, train: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Float64 features of training (n, d) and test rows (m, d) less their linear fit on the nuisances.
+
+    Args:
+        nuisances: of all rows.
+        fitted: int64 (k,), the training rows that the fit is made on: the effect of a site on background images need
+            not be its effect on target images.
+        train: float64 (n, d).
+        test: float64 (m, d).
+    """
+    coefficients = np.linalg.lstsq(nuisances.train[fitted], train[fitted], rcond=None)[0]
+    left = train - nuisances.train @ coefficients, test - nuisances.test @ coefficients
+    # Where nuisances tell all of a feature, rounding is left, which standardising would blow up.
+    told = left[0][fitted].std(axis=0) <= ROUNDING * np.abs(train[fitted]).mean(axis=0)
+    return np.where(told, 0.0, left[0]), np.where(told, 0.0, left[1])
 
 
 @dataclass(frozen=True)
@@ -116,66 +129,89 @@ class NuisanceReader:
     def _read_alone(self, question: Question, metric: str) -> None:
         places = _places(question, "nuisance")
         with self.scoring.skipping(places, [metric]):
-            fitted = _fit(question, self.train, self.nuisances.train, self._all_rows, self.config)
+            probe = self._fit(_learnable(question, self.train), self.nuisances.train)
             for place in places:
                 with self.scoring.skipping([place], [metric]):
-                    rows = _tested(question, self.test, place, fitted)
-                    evidence = fitted.evidence(self.nuisances.test[rows.indices])
-                    measure = hand_till if fitted.learned else correlation
-                    self._add(place, metric, measure(rows.values, evidence), rows, fitted)
+                    rows = _tested(question, self.test, place, probe.learned)
+                    evidence = probe.evidence(self.nuisances.test[rows.indices])
+                    measure = hand_till if probe.learned else correlation
+                    self._add(place, metric, measure(rows.values, evidence), rows, [probe])
 
     def _read_adjusted(self, question: Question, space: Space, metric: str) -> None:
         places = _places(question, space)
         with self.scoring.skipping(places, [metric]):
-            train, test = without(self.nuisances, self.train.features(space), self.test.features(space))
-            fitted = _fit(question, self.train, train, self._all_rows, self.config)
+            learnable = _learnable(question, self.train)
+            vectors = self.train.features(space), self.test.features(space)
+            train, test = without(self.nuisances, learnable.rows.indices, *vectors)
+            probe = self._fit(learnable, train)
             for place in places:
                 with self.scoring.skipping([place], [metric]):
-                    rows = _tested(question, self.test, place, fitted)
+                    rows = _tested(question, self.test, place, probe.learned)
                     levels = self.nuisances.test_levels[rows.indices]
-                    measured = within_levels(rows.values, fitted.evidence(test[rows.indices]), levels)
-                    self._add(place, metric, measured, rows, fitted)
+                    measured = within_levels(rows.values, probe.evidence(test[rows.indices]), levels)
+                    self._add(place, metric, measured, rows, [probe])
 
     def _read_unseen(self, question: Question, space: Space, metric: str) -> None:
         places = _places(question, space)
         with self.scoring.skipping(places, [metric]):
+            learnable = _learnable(question, self.train)
             train, test = self.train.features(space), self.test.features(space)
-            whole = _fit(question, self.train, train, self._all_rows, self.config)
-            lots = lots_of(self.nuisances.train_levels, self.nuisances.test_levels)
-            fits = {lot: self._fit_without(question, train, lots[0] != lot, whole) for lot in np.unique(lots[1])}
+            left_out, lots = lots_of(self.nuisances.train_levels, self.nuisances.test_levels)
+            probes = {
+                lot: self._fit_on(question, train, left_out != lot, learnable) for lot in np.unique(lots).tolist()
+            }
+            known = {lot: probe for lot, probe in probes.items() if probe}
             for place in places:
                 with self.scoring.skipping([place], [metric]):
-                    rows = _tested(question, self.test, place, whole)
-                    there = lots[1][rows.indices]
-                    kept = np.isin(there, [lot for lot, fit in fits.items() if fit])
-                    rows = Rows(rows.indices[kept], rows.values[kept])
-                    evidence = np.zeros((len(rows.values), len(whole.learned)) if whole.learned else len(rows.values))
-                    for lot, fit in fits.items():
-                        if fit and (unseen := there[kept] == lot).any():
-                            evidence[unseen] = fit.evidence(test[rows.indices[unseen]])
+                    rows = _tested(question, self.test, place, learnable.classes)
+                    rows = rows.where(np.isin(lots[rows.indices], list(known)))
+                    classes = [len(learnable.classes)] if learnable.classes else []
+                    evidence = np.zeros((len(rows.indices), *classes))
+                    for lot, probe in known.items():
+                        unseen = lots[rows.indices] == lot
+                        evidence[unseen] = probe.evidence(test[rows.indices[unseen]])
                     levels = self.nuisances.test_levels[rows.indices]
-                    self._add(place, metric, within_levels(rows.values, evidence, levels, FEWEST_LEVELS), rows, whole)
+                    measured = within_levels(rows.values, evidence, levels, FEWEST_LEVELS)
+                    self._add(place, metric, measured, rows, list(known.values()))
 
-    def _fit_without(
-        self, question: Question, features: np.ndarray, among: np.ndarray, whole: _Fitted
-    ) -> _Fitted | None:
-        """A probe of the rows of other levels; None where they do not have all classes."""
+    def _fit_on(self, question: Question, features: np.ndarray, among: np.ndarray, whole: _Learnable) -> _Probe | None:
+        """A probe of some of the rows; None where they do not have all classes."""
         try:
-            found = _fit(question, self.train, features, among, self.config)
+            learnable = _learnable(question, self.train, among)
         except NotMeasurableError:
             return None
-        return found if found.learned == whole.learned else None
+        return self._fit(learnable, features) if learnable.classes == whole.classes else None
 
-    @property
-    def _all_rows(self) -> np.ndarray:
-        return np.ones(len(self.nuisances.train), dtype=np.bool_)
+    def _fit(self, learnable: _Learnable, features: np.ndarray) -> _Probe:
+        """A linear probe on features (n, d) of all training rows."""
+        (indices, values), classes = learnable
+        groups = self.train.groups[indices]
+        if not classes:
+            return _Probe(
+                real_probe(features[indices], values, groups, self.config).predict, classes, len(values), True
+            )
+        probe = class_probe(features[indices], values, groups, self.config)
+        return _Probe(probe.evidence, classes, len(values), probe.converged)
 
-    def _add(self, place: Place, metric: str, measured: Measurement, rows: Rows, fitted: _Fitted) -> None:
-        tested = self.test.tested(rows.indices, rows.values if fitted.learned else None)
-        self.scoring.add(place, metric, measured, tested, fitted.n_train, fitted.converged)
+    def _add(self, place: Place, metric: str, measured: Measurement, rows: Rows, probes: Sequence[_Probe]) -> None:
+        tested = self.test.tested(rows.indices, rows.values if probes[0].learned else None)
+        n_train = max(probe.n_train for probe in probes)
+        self.scoring.add(place, metric, measured, tested, n_train, all(probe.converged for probe in probes))
 
 
-class _Fitted(NamedTuple):
+class _Learnable(NamedTuple):
+    """What a probe can be fitted to.
+
+    Attributes:
+        rows: training rows of the classes that there are enough of, or with numbers.
+        classes: these classes; none of numbers.
+    """
+
+    rows: Rows
+    classes: list[int]
+
+
+class _Probe(NamedTuple):
     """A linear probe.
 
     Attributes:
@@ -191,31 +227,26 @@ class _Fitted(NamedTuple):
     converged: bool
 
 
-def _fit(
-    question: Question, train: EncodedSplit, features: np.ndarray, among: np.ndarray, config: ProbeConfig
-) -> _Fitted:
-    """A linear probe of some training rows (bool, n) on features (n, d) of all of them."""
-    defined = defined_rows(train, question.attribute, question.fitted)
-    rows = Rows(defined.indices[among[defined.indices]], defined.values[among[defined.indices]])
+def _learnable(question: Question, train: EncodedSplit, among: np.ndarray | None = None) -> _Learnable:
+    """What can be learned of all training rows, or of some (bool, n)."""
+    rows = defined_rows(train, question.attribute, question.fitted)
+    rows = rows if among is None else rows.where(among[rows.indices])
     if question.attribute.kind == "real":
         check_numbers(rows)
-        real = real_probe(features[rows.indices], rows.values, train.groups[rows.indices], config)
-        return _Fitted(real.predict, [], len(rows.values), True)
-    learned = learned_classes(rows.values)
-    rows = rows.among(learned)
-    probe = class_probe(features[rows.indices], rows.values, train.groups[rows.indices], config)
-    return _Fitted(probe.evidence, learned, len(rows.values), probe.converged)
+        return _Learnable(rows, [])
+    classes = learned_classes(rows.values)
+    return _Learnable(rows.among(classes), classes)
 
 
-def _tested(question: Question, test: EncodedSplit, place: Place, fitted: _Fitted) -> Rows:
+def _tested(question: Question, test: EncodedSplit, place: Place, learned: list[int]) -> Rows:
     """The test rows of a place; of classes those that can be scored, as columns of the probe's evidence."""
     rows = defined_rows(test, question.attribute, question.scored[place.population])
     groups = test.groups[rows.indices]
-    if not fitted.learned:
+    if not learned:
         check_read(groups)
         return rows
-    rows = rows.among(scored_classes(rows.values, groups, fitted.learned))
-    return Rows(rows.indices, np.searchsorted(fitted.learned, rows.values))
+    rows = rows.among(scored_classes(rows.values, groups, learned))
+    return Rows(rows.indices, np.searchsorted(learned, rows.values))
 
 
 def _places(question: Question, space: Probed) -> list[Place]:
@@ -239,6 +270,7 @@ def _of_numbers(values: np.ndarray, n_train: int) -> tuple[np.ndarray, np.ndarra
     """The number, standardised by training rows, and its square; and the fifth of the training rows that it lies in."""
     known = values[:n_train][~np.isnan(values[:n_train])]
     mean, deviation = (known.mean(), known.std()) if len(known) else (0.0, 0.0)
-    scaled = np.where(np.isnan(values), 0.0, (values - mean) / (deviation or 1.0))
-    edges = np.quantile(scaled[:n_train], np.arange(1, PARTS) / PARTS)
-    return np.stack([scaled, scaled**2], axis=1), np.searchsorted(edges, scaled, side="right")
+    filled = np.where(np.isnan(values), mean, values)
+    edges = np.quantile(known, np.arange(1, PARTS) / PARTS) if len(known) else np.empty(0)
+    scaled = (filled - mean) / (deviation or 1.0)
+    return np.stack([scaled, scaled**2], axis=1), np.searchsorted(edges, filled, side="right")

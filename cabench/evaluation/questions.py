@@ -43,7 +43,10 @@ class Rows(NamedTuple):
 
     def among(self, classes: Sequence[int]) -> Rows:
         """The rows of some classes."""
-        kept = np.isin(self.values, classes)
+        return self.where(np.isin(self.values, classes))
+
+    def where(self, kept: np.ndarray) -> Rows:
+        """Some of the rows: bool (n,)."""
         return Rows(self.indices[kept], self.values[kept])
 
 
