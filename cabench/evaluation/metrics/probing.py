@@ -12,7 +12,6 @@ from scipy.stats import rankdata
 
 from cabench.evaluation.score import Measurement, NotMeasurableError
 
-
 _NO_SPREAD = 1e-6  # of the others, relative to all: where one image alone differs from them
 
 
