@@ -52,19 +52,35 @@ def read_contributions(path: Path, key: str, scores: int) -> ContributionTable |
     try:
         with h5py.File(path, "r") as file:
             check_contents(file)
-            if file.attrs["key"] != key:
-                return None
-            rows, strata = (file[name][:].astype(np.int64) for name in ("block_rows", "block_strata"))
-            parts = [file[name][:] for name in ("values", "rows", "strata")]
-            names = file["names"].asstr()[:].tolist() if "names" in file else []
+            return _table(file, scores) if file.attrs["key"] == key else None
     except UNREADABLE:
         return None
-    wanted = (scores, len(rows))
-    if any(part.shape != wanted for part in parts) or strata.shape != rows.shape or len(names) not in (0, len(rows)):
-        return None
-    known = ~np.isnan(parts[0]).any(axis=1)
+
+
+def _table(file: h5py.File, scores: int) -> ContributionTable:
+    """The contributions to so many scores.
+
+    Raises:
+        ValueError: for arrays of other shapes or types, and values that contributions cannot have.
+    """
+    blocks = len(file["block_rows"])
+    names = file["names"].asstr()[:].tolist() if "names" in file else []
+    values = _array(file, "values", np.float32, (scores, blocks)).astype(np.float64)
+    rows, strata = (_array(file, name, np.int32, (scores, blocks)) for name in ("rows", "strata"))
+    all_rows, all_strata = (_array(file, name, np.int32, (blocks,)) for name in ("block_rows", "block_strata"))
+    if np.isinf(values).any() or min(rows.min(initial=0), all_rows.min(initial=0)) < 0 or len(names) not in (0, blocks):
+        raise ValueError("it holds what contributions cannot be")
     found = [
-        Contributions(values.astype(np.float64) if there else None, counts.astype(np.int64), kinds.astype(np.int64))
-        for values, counts, kinds, there in zip(*parts, known, strict=True)
+        Contributions(None if np.isnan(part).any() else part, counts.astype(np.int64), kinds.astype(np.int64))
+        for part, counts, kinds in zip(values, rows, strata, strict=True)
     ]
-    return ContributionTable(found, rows, strata, names)
+    return ContributionTable(found, all_rows.astype(np.int64), all_strata.astype(np.int64), names)
+
+
+def _array(file: h5py.File, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
+    """An array of this type and shape, which are looked at before anything is read."""
+    found = file[name]
+    if found.shape != shape or not np.can_cast(found.dtype, dtype):
+        raise ValueError(f"/{name} is {found.dtype} of shape {found.shape}; wanted is {dtype.__name__} of {shape}")
+    values: np.ndarray = found[:]
+    return values

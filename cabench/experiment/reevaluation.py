@@ -73,9 +73,7 @@ class Reevaluation:
 
     def _is_current(self, record: Record) -> bool:
         wanted = protocols_of(record.dataset["name"], self.protocols)
-        return record.status == "failed" or (
-            record.evaluation == current_evaluation() and set(wanted) <= set(record.protocols)
-        )
+        return record.status == "failed" or (_is_measured(record) and set(wanted) <= set(record.protocols))
 
     def _dataset(self, record: Record) -> DatasetFile:
         """The data set that a record was computed on."""
@@ -100,7 +98,7 @@ class Reevaluation:
         train, test = self.store.read_representations(record, file)
         attributes = file.info.attributes
         renewed, names = record, protocols_of(file.info.name, self.protocols)
-        if record.evaluation != current_evaluation():
+        if not _is_measured(record):
             measured, probe_s = measure(train, test, attributes)
             renewed = replace(
                 record.renewed(),
@@ -119,3 +117,8 @@ class Reevaluation:
         else:
             self.store.replace_record(renewed)
         return renewed
+
+
+def _is_measured(record: Record) -> bool:
+    """Whether it holds what the evaluation as it is now gives, and what test rows add to the scores stands beside it."""
+    return record.evaluation == current_evaluation() and record.contributions is not None

@@ -22,6 +22,7 @@ Quantity = Callable[[Record], Estimate | None]
 
 NOT_KEPT = "what test images add to its scores was not kept; `cabench evaluate` finds it"
 NOT_KNOWN = "what each test image adds to such scores is not known"
+NOT_ALIKE = "its seeds were not scored on the same test images"
 
 
 class Sampled(NamedTuple):
@@ -97,6 +98,8 @@ def sampled(row: Row, quantity: Quantity) -> Sampled | str:
     parts = [_contributions(record, estimate) for record, estimate in found]
     if any(part is None for part in parts):
         return NOT_KNOWN
+    if len({len(record.contributions.rows) for record, _ in found if record.contributions}) > 1:
+        return NOT_ALIKE
     values = np.array([estimate.value for _, estimate in found])
     return Sampled(Sample(values, np.array(parts), row.is_deterministic), _groups(*found[0]))
 
