@@ -108,8 +108,7 @@ def _floor(section: Section) -> list[str]:
         return []
     return [
         f"With so few {section.unit} a cell without any leak would read leaked {100 * floor:.1f} %, and its separation "
-        f"gap would be {floor / 2:.3f} too large: chance leaks that are positive count, and no negative ones make up "
-        "for them."
+        f"gap would be {floor / 2:.3f} too large, as leaks by chance count and cannot be below 0."
     ]
 
 

@@ -251,8 +251,8 @@ def _notes(section: Section, columns: Sequence[Filled]) -> list[str]:
         said.append(f"± is the 95 % interval over seeds and {section.unit}.")
     if any(entry.mark is Mark.BEST for entry in entries):
         said.append(
-            "In each column with bold entries one of the bold methods is the best of those compared, at 95 %, for this "
-            "training split; a method as good as the best may be missing from them."
+            "Bold: one of a column's bold methods is the best of those compared, at 95 %, for this training split; a "
+            "method as good as the best may be missing from them."
         )
     return [*said, *_stars(columns, entries), *_untested(columns)]
 
@@ -261,7 +261,7 @@ def _stars(columns: Sequence[Filled], entries: Sequence[Entry]) -> list[str]:
     said = []
     if any(entry.star for entry in entries):
         said.append(
-            f"* marks leaks that permutations of the test labels show under every seed (p < {LEVEL}, corrected for all "
+            f"*: a leak that permutations of the test labels show under every seed (p < {LEVEL}, corrected for all "
             "leaks of a method)."
         )
     hidden = [column for column in columns if column.smallest_p is not None and column.smallest_p > LEVEL]
@@ -276,25 +276,23 @@ def _stars(columns: Sequence[Filled], entries: Sequence[Entry]) -> list[str]:
 
 
 def _untested(columns: Sequence[Filled]) -> list[str]:
-    """Who cannot be tested in any column, then columns in which nobody can."""
-    compared = [column for column in columns if column.found is not None and column.found.untested]
-    reasons = [column.found.untested for column in columns if column.found is not None]
-    everywhere = {
-        name: reason
-        for untested in reasons[:1]
-        for name, reason in untested.items()
-        if all(other.get(name) == reason for other in reasons)
-    }
-    if everywhere and set(everywhere.values()) == {NOT_KNOWN} and all(not c.found.means for c in compared if c.found):
+    """Who cannot be tested in any column that has them, then who cannot be in some."""
+    compared = [(column.header, column.found) for column in columns if column.found is not None]
+    reasons: dict[str, set[str]] = {}
+    for _, found in compared:
+        for name in (*found.means, *found.untested):
+            reasons.setdefault(name, set()).add(found.untested.get(name, ""))
+    everywhere = {name: told.copy().pop() for name, told in reasons.items() if len(told) == 1 and "" not in told}
+    if everywhere and set(everywhere.values()) == {NOT_KNOWN} and len(everywhere) == len(reasons):
         return [f"Not compared, and without ±: {NOT_KNOWN}."]
-    said = [untested_sentence(everywhere)]
-    for column in compared:
-        assert column.found is not None
-        own = {name: reason for name, reason in column.found.untested.items() if name not in everywhere}
+    in_some: dict[str, list[str]] = {}
+    for header, found in compared:
+        own = {name: reason for name, reason in found.untested.items() if name not in everywhere}
         if own:
-            title = " ".join(filter(None, (column.header.group, column.header.label)))
-            said.append(f"In {title}, not tested: {', '.join(own)} ({'; '.join(dict.fromkeys(own.values()))}).")
-    return [sentence for sentence in said if sentence]
+            said = f"{', '.join(own)} ({'; '.join(dict.fromkeys(own.values()))})"
+            in_some.setdefault(said, []).append(" ".join(filter(None, (header.group, header.label))))
+    lines = [f"Not tested in {', '.join(titles)}: {said}." for said, titles in in_some.items()]
+    return [sentence for sentence in (untested_sentence(everywhere), *lines) if sentence]
 
 
 def _is_shown_leak(row: Row, column: Column) -> bool:

@@ -234,13 +234,27 @@ class TestMarks:
     def test_columns_in_which_a_method_cannot_be_tested_are_named(
         self, make_record: MakeRecord, make_records: MakeRecords
     ) -> None:
-        lost = make_record(0, method__label="c"), make_record(1, method__label="c")
+        lost = make_record(0, method__label="d"), make_record(1, method__label="d")
         scores = [part._replace(values=None) if i == 2 else part for i, part in enumerate(lost[0].contributions.scores)]
         known = [replace(r, contributions=r.contributions._replace(scores=scores)) for r in lost]
 
         table = salient_table([*make_records(GAPS), *known])
 
-        assert f"In digit salient, not tested: c ({NOT_KNOWN})." in table.notes
+        assert f"Not tested in digit salient: d ({NOT_KNOWN})." in table.notes
+
+    def test_a_row_of_one_space_that_cannot_be_tested_is_named_once(
+        self, make_record: MakeRecord, make_records: MakeRecords
+    ) -> None:
+        one_space = make_record(separation_gap=None, method__label="d")
+        kept = [i for i, score in enumerate(one_space.scores) if score.space == "salient"]
+        table = one_space.contributions._replace(scores=[one_space.contributions.scores[i] for i in kept])
+        scores = tuple(one_space.scores[i] for i in kept)
+
+        notes = overview(
+            only_section([*make_records(GAPS), replace(one_space, scores=scores, contributions=table)])
+        ).notes
+
+        assert [note for note in notes if "tested" in note] == ["Cannot be tested: d (one seed)."]
 
     def test_scores_without_contributions_are_said_to_be_without_an_interval(
         self, make_score: MakeScore, make_record: MakeRecord
