@@ -30,7 +30,7 @@ NEIGHBOURS = 20
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
 """A feature varies where its deviation is more than this part of its mean, and of the largest deviation of any one.
 Vectors are float32: what varies less is rounding, which standardising would blow up. The second bound finds directions
-that the training images do not have, such as those of a linear method that makes more features than there are images."""
+that the training images do not have, such as those of a linear method that makes more features than there are rows."""
 
 
 @dataclass(frozen=True)
