@@ -54,7 +54,7 @@ def read_contributions(path: Path, key: str, scores: int) -> ContributionTable |
             check_contents(file)
             if file.attrs["key"] != key:
                 return None
-            rows, strata = (file[name][:].astype(np.int64) for name in ("block_rows", "block_strata"))
+            rows, strata = (file[name][:] for name in ("block_rows", "block_strata"))
             parts = [file[name][:] for name in ("values", "rows", "strata")]
             names = file["names"].asstr()[:].tolist() if "names" in file else []
     except UNREADABLE:
@@ -62,9 +62,11 @@ def read_contributions(path: Path, key: str, scores: int) -> ContributionTable |
     wanted = (scores, len(rows))
     if any(part.shape != wanted for part in parts) or strata.shape != rows.shape or len(names) not in (0, len(rows)):
         return None
+    if any(part.dtype.kind not in "iu" for part in (rows, strata, *parts[1:])) or np.isinf(parts[0]).any():
+        return None
     known = ~np.isnan(parts[0]).any(axis=1)
     found = [
         Contributions(values.astype(np.float64) if there else None, counts.astype(np.int64), kinds.astype(np.int64))
         for values, counts, kinds, there in zip(*parts, known, strict=True)
     ]
-    return ContributionTable(found, rows, strata, names)
+    return ContributionTable(found, rows.astype(np.int64), strata.astype(np.int64), names)
