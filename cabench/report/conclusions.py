@@ -110,14 +110,14 @@ def _limits(section: Section, found: Comparison) -> list[str]:
         more, not_more = (unit, "seeds") if share > 0.5 else ("seeds", unit)
         said.append(
             f"{100 * share:.0f} % of the variance of a difference from {found.best} comes from the {unit}, the rest "
-            f"from the seeds: more {more} would help, more {not_more} would help less."
+            f"from the seeds: more {more} would help more than more {not_more}."
             if share < 0.995
             else f"The variance of a difference from {found.best} comes from the {unit}: more of them would help, not "
             "more seeds."
         )
         said.append(
-            "Even a single comparison finds a difference of separation gaps with 80 % probability only from "
-            f"{found.detectable:.3f} on; the order of methods closer than that says little."
+            "Even a single comparison finds a difference of gaps with 80 % probability only from "
+            f"{found.detectable:.3f} on; the order of closer methods says little."
         )
     if found.degrees < FEW_DEGREES:
         shift = float(stdtrit(found.degrees, 1 - LEVEL / 2) + stdtrit(found.degrees, POWER))

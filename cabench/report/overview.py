@@ -25,10 +25,10 @@ from cabench.report.tables import (
 
 COSTS = (("parameters", "parameters", 0), ("images seen", "images_seen", 0), ("training (s)", "train_s", 1))
 GAP = (
-    "Wanted: how much of the way from chance to all there is to read the right space comes, as a mean over attributes; "
-    "leaked: how much the wrong space does. Separation gap = (1 - wanted + leaked) / 2: 0 is perfect, vectors without "
-    "information have 0.5, and so have, at least, two spaces that both hold everything. Scores are in percent; ↑ "
-    "stands where an attribute belongs to the space, ↓ where it is a leak."
+    "Wanted: how far the right space comes from chance to all there is to read, leaked: how far the wrong one does; "
+    "means over attributes. Separation gap = (1 - wanted + leaked) / 2: 0 is perfect, vectors without information have "
+    "0.5, two spaces that both hold everything 0.5 or more. Scores are in percent; ↑ marks the space that an attribute "
+    "belongs to, ↓ leaks."
 )
 
 

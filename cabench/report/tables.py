@@ -89,19 +89,26 @@ class Table(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How the scores of a column are written: a factor and a number of digits, and whether those below 0 are cut."""
+    """How the scores of a column are written.
+
+    Attributes:
+        factor: by which they are multiplied.
+        digits: after the point.
+        widest: half the width of an interval that says nothing, as it holds all that can be: wider ones are cut.
+    """
 
     factor: float
     digits: int
-    cut: bool = False
+    widest: float = 1.0
 
     def text(self, value: float) -> str:
         """A score as tables show it."""
         return number(self.factor * value, self.digits)
 
 
-PERCENT = Kind(100.0, 1, cut=True)  # R² below 0 says no more than 0 does; records keep the true value.
+PERCENT = Kind(100.0, 1)
 FRACTION = Kind(1.0, 3)
+RATIO = Kind(1.0, 3, widest=float("inf"))
 
 
 class Filled(NamedTuple):
@@ -184,14 +191,14 @@ def comparison_of(section: Section, column: Column) -> Comparison | None:
 
 
 def entry_of(row: Row, quantity: Quantity, found: Comparison | None, kind: Kind) -> Entry:
-    """A row's mean of a quantity, with its interval over seeds and test groups; cut at 0 where `kind` says."""
+    """A row's mean of a quantity, with its interval over seeds and test groups."""
     values = [kind.factor * value for value in over_seeds(row, quantity)]
     if not values:
         return Entry("FAIL" if row.failures and not row.records else NO_SCORE)
     mean, interval = sum(values) / len(values), interval_of(row, quantity)
     return Entry(
-        text=number(max(0.0, mean) if kind.cut else mean, kind.digits),
-        interval=kind.text(interval.half_width) if interval else "",
+        text=number(mean, kind.digits),
+        interval=kind.text(min(interval.half_width, kind.widest)) if interval else "",
         mark=mark(row, found) if found else Mark.NONE,
         values=tuple(values),
     )
@@ -251,8 +258,8 @@ def _notes(section: Section, columns: Sequence[Filled]) -> list[str]:
         said.append(f"± is the 95 % interval over seeds and {section.unit}.")
     if any(entry.mark is Mark.BEST for entry in entries):
         said.append(
-            "In each column with bold entries one of the bold methods is the best of those compared, at 95 %, for this "
-            "training split; a method as good as the best may be missing from them."
+            "Bold: one of a column's bold methods is the best of those compared, at 95 %, for this training split; a "
+            "method as good as the best may be missing from them."
         )
     return [*said, *_stars(columns, entries), *_untested(columns)]
 
@@ -261,7 +268,7 @@ def _stars(columns: Sequence[Filled], entries: Sequence[Entry]) -> list[str]:
     said = []
     if any(entry.star for entry in entries):
         said.append(
-            f"* marks leaks that permutations of the test labels show under every seed (p < {LEVEL}, corrected for all "
+            f"*: a leak that permutations of the test labels show under every seed (p < {LEVEL}, corrected for all "
             "leaks of a method)."
         )
     hidden = [column for column in columns if column.smallest_p is not None and column.smallest_p > LEVEL]
@@ -276,25 +283,23 @@ def _stars(columns: Sequence[Filled], entries: Sequence[Entry]) -> list[str]:
 
 
 def _untested(columns: Sequence[Filled]) -> list[str]:
-    """Who cannot be tested in any column, then columns in which nobody can."""
-    compared = [column for column in columns if column.found is not None and column.found.untested]
-    reasons = [column.found.untested for column in columns if column.found is not None]
-    everywhere = {
-        name: reason
-        for untested in reasons[:1]
-        for name, reason in untested.items()
-        if all(other.get(name) == reason for other in reasons)
-    }
-    if everywhere and set(everywhere.values()) == {NOT_KNOWN} and all(not c.found.means for c in compared if c.found):
+    """Who cannot be tested in any column that has them, then who cannot be in some."""
+    compared = [(column.header, column.found) for column in columns if column.found is not None]
+    reasons: dict[str, set[str]] = {}
+    for _, found in compared:
+        for name in (*found.means, *found.untested):
+            reasons.setdefault(name, set()).add(found.untested.get(name, ""))
+    everywhere = {name: told.copy().pop() for name, told in reasons.items() if len(told) == 1 and "" not in told}
+    if everywhere and set(everywhere.values()) == {NOT_KNOWN} and len(everywhere) == len(reasons):
         return [f"Not compared, and without ±: {NOT_KNOWN}."]
-    said = [untested_sentence(everywhere)]
-    for column in compared:
-        assert column.found is not None
-        own = {name: reason for name, reason in column.found.untested.items() if name not in everywhere}
+    in_some: dict[str, list[str]] = {}
+    for header, found in compared:
+        own = {name: reason for name, reason in found.untested.items() if name not in everywhere}
         if own:
-            title = " ".join(filter(None, (column.header.group, column.header.label)))
-            said.append(f"In {title}, not tested: {', '.join(own)} ({'; '.join(dict.fromkeys(own.values()))}).")
-    return [sentence for sentence in said if sentence]
+            said = f"{', '.join(own)} ({'; '.join(dict.fromkeys(own.values()))})"
+            in_some.setdefault(said, []).append(" ".join(filter(None, (header.group, header.label))))
+    lines = [f"Not tested in {', '.join(titles)}: {said}." for said, titles in in_some.items()]
+    return [sentence for sentence in (untested_sentence(everywhere), *lines) if sentence]
 
 
 def _is_shown_leak(row: Row, column: Column) -> bool:

@@ -34,23 +34,27 @@ def historic() -> Record:
 def current(historic: Record) -> Record:
     """The same with everything that records hold since."""
     score = dataclasses.replace(historic.scores[0], metric="hsic", value=0.1 + 0.2, standard_error=None, p_value=0.25)
+    score = dataclasses.replace(score, n_groups=12, p_familywise=0.5, p_smallest=1 / 70, ideal=None)
     return dataclasses.replace(
         historic,
         scores=(*historic.scores, score),
         unmeasured=(Unmeasured("salient", "shape", "target", "mig", "no dimension varies"),),
         dimension_r2={"shape": [0.0, 1 / 3], "scale": [1.0, 0.0]},
+        leak_floor=1 / 7,
+        vectors_sha256="a" * 64,
         protocols={"sepclr": (score, historic.scores[1]), "sepvae": ()},
     )
 
 
 def test_a_record_of_the_first_evaluation_still_loads(historic: Record) -> None:
     content = json.loads(FIRST.read_text(encoding="utf-8"))
-    assert not {"unmeasured", "dimension_r2", "protocols"} & set(content)
+    assert not {"unmeasured", "dimension_r2", "protocols", "leak_floor", "vectors_sha256"} & set(content)
     assert content["evaluation"]["version"] == 1
     assert (historic.key, historic.method["name"], historic.seed) == (content["key"], "pca", 0)
     assert historic.separation_gap == content["separation_gap"]
     assert [score.value for score in historic.scores] == [score["value"] for score in content["scores"]]
-    assert {score.p_value for score in historic.scores} == {None}
+    assert {(score.p_value, score.n_groups, score.p_smallest) for score in historic.scores} == {(None, None, None)}
+    assert (historic.leak_floor, historic.vectors_sha256, historic.contributions) == (None, "", None)
     assert (historic.unmeasured, historic.dimension_r2, historic.protocols) == ((), {}, {})
     assert historic.folder(HISTORIC) == FIRST.parent
 
@@ -79,13 +83,19 @@ def test_every_shape_is_there() -> None:
     ]
 
 
+def as_written_now(score: dict[str, Any]) -> dict[str, Any]:
+    """With the fields that came later."""
+    return {**dict.fromkeys(("p_value", "n_groups", "p_familywise", "p_smallest")), **score}
+
+
 @pytest.mark.parametrize("path", sorted(HISTORIC.rglob("record.json")), ids=lambda path: "/".join(path.parts[-3:-1]))
 def test_every_record_that_was_ever_written_loads_with_all_it_holds(path: Path) -> None:
     content, record = json.loads(path.read_text(encoding="utf-8")), Record.load(path)
     written = json.loads(record.to_json())
-    added = {"unmeasured": [], "dimension_r2": {}, "protocols": {}}
-    scores = [{"p_value": None, **score} for score in content["scores"]]
-    assert written == {**added, **content, "scores": scores}
+    added = {"unmeasured": [], "dimension_r2": {}, "protocols": {}, "leak_floor": None, "vectors_sha256": ""}
+    scores = [as_written_now(score) for score in content["scores"]]
+    protocols = {name: [as_written_now(s) for s in found] for name, found in content.get("protocols", {}).items()}
+    assert written == {**added, **content, "scores": scores, "protocols": protocols}
     assert record.folder(HISTORIC) == path.parent
 
 
@@ -147,6 +157,9 @@ def change(**fields: Any) -> Callable[[dict[str, Any]], None]:
         change(unmeasured=[{"metric": "mig"}]),
         change(dimension_r2=None),
         change(dimension_r2=[0.5]),
+        change(leak_floor="low"),
+        change(vectors_sha256=None),
+        change(contributions=[]),
         change(protocols=None),
         change(protocols=[]),
         change(protocols={"sepclr": None}),

@@ -86,11 +86,11 @@ def aged_copy(results: Path, folder: Path) -> Path:
         old = dataclasses.replace(old, scores=record.scores[:1], separation_gap=9.0)
         place = Path(shutil.move(record.folder(folder), old.folder(folder)))
         content = json.loads(old.to_json())
-        for later in ("unmeasured", "dimension_r2", "protocols"):
+        for later in ("unmeasured", "dimension_r2", "protocols", "leak_floor", "vectors_sha256"):
             del content[later]
         (place / "record.json").write_text(json.dumps(content), encoding="utf-8")
-        (place / "maps.json").unlink()
-        (place / "pictures.png").unlink()
+        for later in ("contributions.h5", "maps.json", "pictures.png"):
+            (place / later).unlink()
     return folder
 
 
@@ -159,6 +159,24 @@ def test_renewed_records_are_those_of_a_fresh_run_to_the_last_bit_and_nothing_is
     for path, content in files(planted).items():
         if path.name != "record.json":
             assert files(aged)[path] == content, f"{path} differs"
+
+
+def test_renewed_records_have_contributions_of_their_scores_and_the_fingerprint_of_their_vectors(
+    planted: Path, aged: Path
+) -> None:
+    assert {record.contributions for record in ResultsStore(aged).records()} == {None}
+    update(aged)
+    for record, fresh in zip(ResultsStore(aged).records(), ResultsStore(planted).records(), strict=True):
+        assert record.contributions is not None
+        assert len(record.contributions.scores) == len(record.scores)
+        assert record.vectors_sha256 == fresh.vectors_sha256 != ""
+        assert record.leak_floor == fresh.leak_floor is not None
+    one, other = ResultsStore(aged).records()
+    assert one.vectors_sha256 != other.vectors_sha256
+
+
+def test_seeds_of_a_method_that_leaves_nothing_to_chance_have_one_fingerprint(twins: Path) -> None:
+    assert len({record.vectors_sha256 for record in ResultsStore(twins).records()}) == 1
 
 
 def test_the_cost_of_training_stays_and_that_of_probes_is_the_new_one(aged: Path) -> None:

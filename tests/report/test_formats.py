@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -172,6 +173,19 @@ class TestReference:
         }
 
         assert write[name]().count("Against b, declared beforehand") == 2
+
+    def test_the_command_takes_it_and_refuses_a_name_that_is_not_there(
+        self, records: list[Record], cabench_here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    ) -> None:
+        for record in records:
+            ResultsStore(tmp_path / "results/runs").replace_record(record)
+
+        known = cabench_here("report", "--format", "summary", "--reference", "b")
+        unknown = cabench_here("report", "--format", "summary", "--reference", "bb")
+
+        assert "Against b, declared beforehand" in known.stdout
+        assert unknown.returncode == 2
+        assert "did you mean 'b'?" in " ".join(unknown.stderr.split())
 
 
 @pytest.mark.parametrize("form", [*FORMATS, "csv"])

@@ -190,7 +190,7 @@ class TestGroupsAndNuisances:
 
         assert {line.name: line.entries[index].star for line in table.lines} == {"tight": False, "leaky": True}
         assert not any(line.entries[0].star or line.entries[1].star for line in table.lines)
-        assert "* marks leaks that permutations" in " ".join(table.notes)
+        assert "*: a leak that permutations" in " ".join(table.notes)
 
     def test_what_the_nuisances_tell_alone_stands_below_adjusted_probes(self, grouped: list[Record]) -> None:
         section = only_section(grouped)

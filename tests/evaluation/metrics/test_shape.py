@@ -312,7 +312,7 @@ class TestClusters:
     def test_names_of_classes_and_scales_of_features_do_not_matter(self) -> None:
         features, labels = clouds(3, spread=3.0)
 
-        renamed = cluster_scores(features * [1e-3, 1e4] + [7, -2], np.array([9, 2, 4])[labels])
+        renamed = cluster_scores(features * [1e-2, 1e3] + [7, -2], np.array([9, 2, 4])[labels])
 
         for one, other in zip(renamed, cluster_scores(features, labels), strict=True):
             assert one[:3] == pytest.approx(other[:3], abs=1e-9)
