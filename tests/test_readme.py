@@ -42,8 +42,9 @@ def test_published_records_hold_all_seeds_of_all_methods():
     seeds = {}
     for record in records:
         assert record.status == "ok"
+        assert record.contributions is not None, "what test images add to its scores is missing: it cannot be compared"
         seeds.setdefault((record.dataset["label"], record.method["label"]), set()).add(record.seed)
-    assert all(found == {0, 1, 2} for found in seeds.values()), seeds
+    assert all(found == set(range(5)) for found in seeds.values()), seeds
 
 
 def test_ci_runs_the_test_command_of_the_readme():

@@ -1,6 +1,6 @@
 """CSV in tidy form: one score a row.
 
-`wanted` and `leaked`, the halves of the separation gap, are empty for records of another version of the evaluation.
+`separation_gap` and its halves, `wanted` and `leaked`, are empty for records of another version of the evaluation.
 `origin` is "vectors" where vectors from elsewhere were scored, and empty where a method was trained. A score under a
 paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be measured has no
 value and a `reason`; a failed cell is one row without a score, its error as the reason. Text that a spreadsheet would
@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from cabench.evaluation.evaluate import VERSION
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
 from cabench.files.names import inert
@@ -63,7 +64,7 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
             record.seed,
             record.key,
             record.status,
-            record.separation_gap,
+            record.separation_gap if record.evaluation["version"] == VERSION else None,
             *(found and found.value for found in (wanted_of(record), leaked_of(record))),
             record.leak_floor,
         )

@@ -109,6 +109,19 @@ def test_reports_show_every_record_that_was_ever_written(cabench_here: CommandLi
                 assert any(record.key in line for line in lines), record.folder(HISTORIC)
 
 
+@pytest.mark.parametrize("options", [(), ("--stale",)], ids=["", "stale"])
+@pytest.mark.parametrize("format", ["markdown", "csv", "latex", "html", "summary"])
+def test_reports_show_no_gap_of_the_measure_before_this_one(
+    cabench_here: CommandLine, format: str, options: tuple[str, ...]
+) -> None:
+    gaps = [record.separation_gap for record in ResultsStore(HISTORIC).records() if record.separation_gap is not None]
+    assert len(gaps) == 3
+    done = cabench_here("report", "--results", str(HISTORIC), "--format", format, *options)
+    assert "pca" in done.stdout
+    assert not [gap for gap in gaps if f"{gap:.3f}" in done.stdout]
+    assert options or format == "csv" or "stale" in done.stdout
+
+
 def test_plan_shows_records_of_older_evaluations(tmp_path: Path, cabench_here: CommandLine) -> None:
     shutil.copytree(HISTORIC, tmp_path / "results" / "runs")
     sets = ("--profile", "smoke", "--set", "dsprites.train_size=120", "--set", "dsprites.test_size=80")

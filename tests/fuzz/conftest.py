@@ -10,8 +10,9 @@ exception, and no file left behind. In the suite each takes some dozen to some h
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from cabench.errors import UserError
+from cabench.experiment.record import Record
+from cabench.report.html import html_page
+from cabench.report.latex import latex
+from cabench.report.markdown import markdown, markdown_summary
+from cabench.report.tidy_csv import tidy_csv
 
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
 TAKEN: Counter[str] = Counter()
@@ -28,6 +34,7 @@ REFUSED: Counter[str] = Counter()
 
 Attempt = Callable[..., Any]
 Damage = Callable[[bytes], st.SearchStrategy[bytes]]
+WriteAll = Callable[[Sequence[Record], Path], None]
 
 
 def pytest_configure() -> None:
@@ -81,6 +88,23 @@ def damage() -> Damage:
         return content
 
     return damaged
+
+
+@pytest.fixture(scope="session")
+def write_all() -> WriteAll:
+    """Writes every report; none lets through what a terminal would obey or a browser would run."""
+
+    def write(records: Sequence[Record], results: Path) -> None:
+        reports = [markdown(records), markdown_summary(records), tidy_csv(records), latex(records)]
+        page = html_page(records, results)
+        for text in (*reports, page):
+            text.encode()
+            assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202e]", text.replace("\r\n", "\n"))
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+        assert "<script>alert" not in re.sub(r"\\(.)", r"\\", reports[0])
+
+    return write
 
 
 @contextmanager

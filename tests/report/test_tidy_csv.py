@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from cabench.evaluation.score import Score, Unmeasured
+from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.report.tidy_csv import tidy_csv
 
@@ -39,7 +40,7 @@ def make_record(seed: int = 0, scores: tuple[Score, ...] = (), label: str = "pca
         "status": "ok",
         "method": {"name": "pca", "label": label, "version": 1, "config": {}},
         "dataset": {"name": "planted", "label": "planted", "builder_version": 1, "content_sha256": "ab", "sources": []},
-        "evaluation": {"version": 1, "config": {}},
+        "evaluation": current_evaluation(),
         "profile": "quick",
         "seed": seed,
         "precision": "fp32",
