@@ -361,6 +361,11 @@ def remove_one_and_die(folder):
     (folder / "representations.h5").unlink()
     die()
 
+def write_or_die(path, text, write=store.write_text):
+    if path.name == "record.json":
+        die()
+    write(path, text)
+
 def unlink_or_die(path, missing_ok=False, unlink=Path.unlink):
     if path.name == "record.json":
         die()
@@ -368,6 +373,7 @@ def unlink_or_die(path, missing_ok=False, unlink=Path.unlink):
 
 places = {
     "while files are copied": lambda: setattr(store.shutil, "copytree", copy_one_and_die),
+    "between contributions and record": lambda: setattr(store, "write_text", write_or_die),
     "before the old record goes": lambda: setattr(Path, "unlink", unlink_or_die),
     "while the old files go": lambda: setattr(store.shutil, "rmtree", remove_one_and_die),
 }
@@ -381,6 +387,7 @@ Reevaluation(results, None, [], print).bring_up_to_date(results.records())
     ("place", "left"),
     [
         ("while files are copied", ["old"]),
+        ("between contributions and record", ["old"]),
         ("before the old record goes", ["new", "old"]),
         ("while the old files go", ["new"]),
     ],
@@ -402,6 +409,33 @@ def test_a_killed_evaluation_loses_nothing_and_the_next_one_ends_it(
     assert comparable(outdated) == comparable(twins)[:1]
     there, expected = (files(first(twins).folder(folder)) for folder in (outdated, twins))
     assert {**there, Path("record.json"): b""} == {**expected, Path("record.json"): b""}
+
+
+def test_a_killed_evaluation_has_written_contributions_before_the_record(
+    outdated: Path, tmp_path: Path, start_python
+) -> None:
+    killed = start_python(tmp_path, "-c", KILLED, outdated, "between contributions and record")
+    killed.communicate()
+    old = first(outdated).folder(outdated)
+    (new,) = set(old.parent.glob("seed0-*")) - {old}
+    there = {path.name for path in new.iterdir()}
+    assert {"contributions.h5", "representations.h5"} < there
+    assert "record.json" not in there
+
+
+@pytest.mark.parametrize("damage", [remove, truncate, overwrite])
+def test_contributions_that_are_gone_are_found_again_and_nothing_else_changes(
+    twins: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    folder = Path(shutil.copytree(twins, tmp_path / "results"))
+    before = files(folder)
+    damage(first(folder).folder(folder) / "contributions.h5")
+    assert first(folder).contributions is None
+    assert update(folder) == ([FIRST], [])
+    assert comparable(folder) == comparable(twins)
+    after = files(folder)
+    assert set(after) == set(before)
+    assert {path.name for path in before if after[path] != before[path]} == {"record.json"}, "the time it took"
 
 
 def test_a_full_disk_is_one_error_and_leaves_the_old_record(outdated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
