@@ -207,13 +207,19 @@ def cell_of(cell: Path) -> dict[str, Any]:
     del content["provenance"]
     log = (cell / "log.jsonl").read_text(encoding="utf-8").splitlines() if (cell / "log.jsonl").exists() else []
     epochs = [{name: json.loads(line)[name] for name in ("epoch", "steps", "terms")} for line in log]
-    vectors: dict[str, list[Any]] = {}
-    with h5py.File(cell / "representations.h5") as file:
-        file.visititems(
-            lambda name, item: vectors.update({name: item[:].tolist()}) if isinstance(item, h5py.Dataset) else None
-        )
     pictures = [(cell / name).read_bytes() for name in ("pictures.png", "maps.json")]
-    return {"record": {**content, "cost": cost}, "log": epochs, "representations": vectors, "pictures": pictures}
+    arrays = {name: arrays_of(cell / f"{name}.h5") for name in ("representations", "contributions")}
+    return {"record": {**content, "cost": cost}, "log": epochs, "pictures": pictures, **arrays}
+
+
+def arrays_of(path: Path) -> dict[str, str]:
+    """The content of every array of an HDF5 file, by its path there, as text: in lists NaN would not equal NaN."""
+    found: dict[str, str] = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: found.update({name: str(item[:].tolist())}) if isinstance(item, h5py.Dataset) else None
+        )
+    return found
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any], in_part: bool = False) -> list[str]:
@@ -262,7 +268,7 @@ def main() -> None:
     if faults:
         raise SystemExit(f"{len(faults)} faults; what the runs left is in {root}")
     shutil.rmtree(root)
-    print("All records, representations, logs and pictures equal those of undisturbed runs.")
+    print("All records, representations, contributions, logs and pictures equal those of undisturbed runs.")
 
 
 def show(outcomes: list[Outcome]) -> None:

@@ -241,6 +241,29 @@ def test_vectors_from_anywhere_are_measured() -> None:
     assert scores.attrs["separation_gap"] < measured(5.0, 5.0).attrs["separation_gap"]
 
 
+def test_copies_of_one_subject_tell_no_more_than_one_row_where_groups_say_so() -> None:
+    attributes = [cabench.Attribute("kind", "common", "class", ("a", "b")), cabench.Attribute("age", "salient", "real")]
+
+    def vectors(seed: int, copies: int, grouped: bool) -> Vectors:
+        generator = np.random.default_rng(seed)
+        is_target, kind, age = np.arange(120) % 2 == 1, generator.integers(0, 2, 120), generator.normal(size=120)
+        common, salient = (np.stack([kind, age * is_target], 1) + generator.normal(size=(120, 2)) for _ in range(2))
+        rows, groups = np.repeat(np.arange(120), copies), np.repeat([f"subject {row}" for row in range(120)], copies)
+        values = {"kind": kind[rows], "age": age[rows]}
+        return Vectors(is_target[rows], values, common[rows], salient[rows], groups if grouped else None)
+
+    train = vectors(0, 1, False)
+    once, grouped, alone = (cabench.evaluate(train, vectors(1, *how), attributes) for how in ((1, 0), (4, 1), (4, 0)))
+    read = once["metric"].isin(["balanced_accuracy", "auc", "correlation"])
+    assert read.sum() > 10
+    np.testing.assert_allclose(grouped.loc[read, "value"], once.loc[read, "value"])
+    error, true, naive = (table.loc[read, "standard_error"] for table in (grouped, once, alone))
+    np.testing.assert_allclose(error, true, rtol=0.06)  # what a correlation loses without a row depends on their number
+    # Four times the rows, taken for independent ones, halve the error but for n / (n - 1).
+    np.testing.assert_allclose(naive, error / 2, rtol=0.02)
+    assert set(grouped.loc[read, "n_groups"] * 4) == set(alone.loc[read, "n_groups"])
+
+
 def test_arrays_that_do_not_go_together_are_refused() -> None:
     is_target = np.array([True, False])
     for vectors, words in (

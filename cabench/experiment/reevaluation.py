@@ -120,5 +120,5 @@ class Reevaluation:
 
 
 def _is_measured(record: Record) -> bool:
-    """Whether it holds what the evaluation as it is now gives, and what test rows add to the scores stands beside it."""
+    """Whether it holds what the evaluation as it is now gives, with what test rows add to the scores beside it."""
     return record.evaluation == current_evaluation() and record.contributions is not None

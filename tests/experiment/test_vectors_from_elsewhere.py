@@ -12,6 +12,7 @@ import pytest
 
 import cabench
 from cabench.data.dataset import SPACES
+from cabench.data.layout import SPLITS
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
@@ -36,7 +37,7 @@ def vectors(finished: Record) -> Arrays:
     with h5py.File(finished.folder(finished.provenance["results"]) / "representations.h5", "r") as stored:
         arrays = {
             f"{split}_{space}": np.concatenate([stored[f"{split}/{name}/{space}"][:] for name in POPULATIONS])
-            for split in ("train", "test")
+            for split in SPLITS
             for space in SPACES
         }
     return {**arrays, "content_sha256": np.array(finished.dataset["content_sha256"])}
@@ -112,6 +113,33 @@ def test_evaluation_again_keeps_what_was_scored(vectors, score, tmp_path, cabenc
     said = cabench_here("evaluate", "--results", str(tmp_path))
     assert said.returncode == 0, said.stderr
     assert ResultsStore(tmp_path).records() == [record]
+
+
+def test_vectors_get_the_groups_of_the_data(tmp_path) -> None:
+    features = np.random.default_rng(0).normal(size=(2, 80, 6)).astype(np.float32)
+    shape = {"shape": np.arange(80) // 4 % 2}
+    subjects = [[f"{letter}{row // 4}" for row in range(80)] for letter in "bt"]
+    parts = [cabench.Examples(rows, shape, groups) for rows, groups in zip(features, subjects, strict=True)]
+    attributes = [cabench.Attribute("shape", "common", "class", ("heart", "square"))]
+    data = cabench.write_arrays(tmp_path / "own.h5", *parts, attributes)
+    arrays = {
+        f"{split}_{space}": np.concatenate([part.images.numpy() for part in (read.background, read.target)])
+        for split in SPLITS
+        for read in [data.read(split)]
+        for space in SPACES
+    }
+    arrays["content_sha256"] = np.array(data.info.content_sha256)
+
+    record = cabench.score(arrays, tmp_path / "own.h5", "ours", results=tmp_path / "runs")
+
+    assert record.contributions is not None
+    tested = {group for part in data.read_rows("test") for group in part.groups}
+    assert set(record.contributions.names) == tested < {group for part in subjects for group in part}
+    assert set(record.contributions.rows) == {4}
+    assert {score.n_groups for score in record.scores if score.population == "all"} == {len(tested)}
+    _, test = ResultsStore(tmp_path / "runs").read_representations(record, data)
+    assert test.has_groups
+    assert ResultsStore(tmp_path / "runs").records()[0].contributions.names == record.contributions.names
 
 
 def changed(name: str, change: Callable[[np.ndarray], object]) -> Callable[[Arrays], Arrays]:

@@ -169,9 +169,7 @@ def read_record(path: Path, results: Path) -> Record:
 
 @SLOW
 @given(text=changes(RECORDS))
-def test_a_changed_record(
-    attempt: Attempt, write_all: WriteAll, results: Path, sound: list[Record], text: str
-) -> None:
+def test_a_changed_record(attempt: Attempt, write_all: WriteAll, results: Path, sound: list[Record], text: str) -> None:
     path = results.parent / "record.json"
     path.write_bytes(text.encode(errors="surrogatepass"))
     record = attempt("record: values", results.parent, lambda: read_record(path, results))
