@@ -28,9 +28,9 @@ from cabench.evaluation.logistic import Softmax, balanced_weights, softmax_path
 
 NEIGHBOURS = 20
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
-"""A feature varies where its deviation is more than this part of its mean, and of the largest deviation of any one.
+"""A feature varies where its deviation is more than this part of its mean, and of the largest deviation of any.
 Vectors are float32: what varies less is rounding, which standardising would blow up. The second bound finds directions
-that the training images do not have, such as those of a linear method that makes more features than there are rows."""
+that the training images do not have, as where a linear method makes more features than there are images."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from cabench.report.tables import (
     FRACTION,
     NO_SCORE,
     PERCENT,
+    RATIO,
     Entry,
     Filled,
     Header,
@@ -65,7 +66,8 @@ def further_tables(section: Section) -> list[Table]:
 
 def _filled(section: Section, column: Column) -> list[Filled]:
     in_percent = column.metric in (*PLAIN_METRICS, *NEIGHBOUR_METRICS)
-    found = [score_column(section, column, _header(column), PERCENT if in_percent else FRACTION)]
+    fraction = RATIO if column.metric == "norm_ratio" else FRACTION
+    found = [score_column(section, column, _header(column), PERCENT if in_percent else fraction)]
     if column.metric == "hsic":
         entries = [_largest_p(row, column) for row in section.rows]
         found.append(Filled(Header("HSIC of the two spaces", "largest p"), entries))

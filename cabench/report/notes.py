@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cabench.data.dataset import IS_TARGET
 from cabench.evaluation.encoded import MISSING
+from cabench.evaluation.score import Unmeasured
 from cabench.report.multiplicity import LEVEL
 from cabench.report.probe_tables import nuisances_alone
 from cabench.report.ranking import Ranking
-from cabench.report.summary import Section
+from cabench.report.summary import Row, Section, grouped
 from cabench.report.tables import attribute_title
 
 LOW_FLOOR = 0.01  # of what leaks by chance
@@ -72,18 +75,32 @@ def ranking_sentence(ranking: Ranking) -> str:
 
 
 def _unmeasured(section: Section) -> list[str]:
-    """What could not be measured, once for all records that say the same."""
-    found: dict[tuple[str, str], set[str]] = {}
+    """What could not be measured, once for all rows that say the same."""
+    found: dict[str, set[str]] = {}
     for row in section.rows:
-        for record in row.records:
-            for item in record.unmeasured:
-                metric, attribute = item.metric.replace("_", " "), attribute_title(item.attribute)
-                # A missing space leaves out dozens of scores for one and the same reason.
-                is_known = item.reason in MISSING.values()
-                place = ("" if is_known else f"{metric}, {attribute}, {item.space} space: ", item.reason)
-                found.setdefault(place, set()).add(row.name)
+        for line in _unmeasured_of(row):
+            found.setdefault(line, set()).add(row.name)
     names = {row.name for row in section.rows if row.records}
-    return [f"{what}{reason} ({_who(rows, names)})" for (what, reason), rows in found.items()]
+    return [f"{line} ({_who(rows, names)})" for line, rows in found.items()]
+
+
+def _unmeasured_of(row: Row) -> list[str]:
+    """One line for all metrics and spaces of an attribute that one reason leaves out."""
+    items = [item for record in row.records for item in record.unmeasured]
+    # A missing space leaves out dozens of scores for one and the same reason.
+    general = dict.fromkeys(item.reason for item in items if item.reason in MISSING.values())
+    special = [item for item in items if item.reason not in general]
+    same = grouped(special, lambda item: (item.attribute, item.population, item.reason)).values()
+    return [*general, *map(_line, same)]
+
+
+def _line(items: Sequence[Unmeasured]) -> str:
+    first = items[0]
+    metrics = dict.fromkeys(item.metric.replace("_", " ") for item in items)
+    spaces = dict.fromkeys(item.space for item in items)
+    images = "" if first.population == "all" else f", {first.population} images"
+    what = f"{', '.join(metrics)}, {attribute_title(first.attribute)}{images}, {' and '.join(spaces)} space"
+    return f"{what}: {first.reason}"
 
 
 def _unconverged(section: Section) -> list[str]:

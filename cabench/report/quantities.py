@@ -20,6 +20,7 @@ from cabench.report.summary import Column, Row, distance, place_of
 Quantity = Callable[[Record], Estimate | None]
 """Takes it from a record; None where the record does not have it."""
 
+R2_METRICS = ("r2", "space_r2")
 NOT_KEPT = "what test images add to its scores was not kept; `cabench evaluate` finds it"
 NOT_KNOWN = "what each test image adds to such scores is not known"
 
@@ -61,25 +62,30 @@ def leaked_of(record: Record) -> Estimate | None:
 
 
 def score_of(column: Column) -> Quantity:
-    """The score in a column."""
+    """The score in a column; R² below 0 counts as 0, as it has no bound there and says no more."""
 
     def of(record: Record) -> Estimate | None:
         place = place_of(record, column)
-        return None if place is None else Estimate(record.scores[place].value, {place: 1.0})
+        if place is None:
+            return None
+        value = record.scores[place].value
+        is_cut = column.metric in R2_METRICS and value < 0
+        return Estimate(0.0 if is_cut else value, {place: 0.0 if is_cut else 1.0})
 
     return of
 
 
 def distance_of(column: Column) -> Quantity:
     """How far the score in a column is from its ideal; None also where it has none."""
+    shown = score_of(column)
 
     def of(record: Record) -> Estimate | None:
-        place = place_of(record, column)
-        if place is None or (ideal := record.scores[place].ideal) is None:
+        place, score = place_of(record, column), shown(record)
+        if place is None or score is None or (ideal := record.scores[place].ideal) is None:
             return None
-        away = distance(column, record.scores[place].value, ideal)
-        above = record.scores[place].value > ideal
-        return Estimate(away, {place: (1.0 if above else -1.0) if away else 0.0})
+        away = distance(column, score.value, ideal)
+        direction = (1.0 if score.value > ideal else -1.0) if away else 0.0
+        return Estimate(away, {place: direction * score.slopes[place]})
 
     return of
 

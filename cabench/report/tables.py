@@ -89,19 +89,26 @@ class Table(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How the scores of a column are written: a factor and a number of digits, and whether those below 0 are cut."""
+    """How the scores of a column are written.
+
+    Attributes:
+        factor: by which they are multiplied.
+        digits: after the point.
+        widest: half the width of an interval that says nothing, as it holds all that can be: wider ones are cut.
+    """
 
     factor: float
     digits: int
-    cut: bool = False
+    widest: float = 1.0
 
     def text(self, value: float) -> str:
         """A score as tables show it."""
         return number(self.factor * value, self.digits)
 
 
-PERCENT = Kind(100.0, 1, cut=True)  # R² below 0 says no more than 0 does; records keep the true value.
+PERCENT = Kind(100.0, 1)
 FRACTION = Kind(1.0, 3)
+RATIO = Kind(1.0, 3, widest=float("inf"))
 
 
 class Filled(NamedTuple):
@@ -184,14 +191,14 @@ def comparison_of(section: Section, column: Column) -> Comparison | None:
 
 
 def entry_of(row: Row, quantity: Quantity, found: Comparison | None, kind: Kind) -> Entry:
-    """A row's mean of a quantity, with its interval over seeds and test groups; cut at 0 where `kind` says."""
+    """A row's mean of a quantity, with its interval over seeds and test groups."""
     values = [kind.factor * value for value in over_seeds(row, quantity)]
     if not values:
         return Entry("FAIL" if row.failures and not row.records else NO_SCORE)
     mean, interval = sum(values) / len(values), interval_of(row, quantity)
     return Entry(
-        text=number(max(0.0, mean) if kind.cut else mean, kind.digits),
-        interval=kind.text(interval.half_width) if interval else "",
+        text=number(mean, kind.digits),
+        interval=kind.text(min(interval.half_width, kind.widest)) if interval else "",
         mark=mark(row, found) if found else Mark.NONE,
         values=tuple(values),
     )

@@ -117,7 +117,7 @@ class TestNumbers:
         assert (found["pca"], found["other"]) == ("3", "1")
 
     def test_separation_gap_has_its_interval(self, make_record: MakeRecord) -> None:
-        records = [make_record(0, gap=0.1), make_record(1, gap=0.3)]
+        records = [make_record(seed, gap=gap) for seed, gap in enumerate((0.1, 0.2, 0.3))]
         (section,) = sections(records)
 
         half = interval_of(section.rows[0], gap_of).half_width

@@ -73,7 +73,9 @@ class TestProblems:
         records = make_records({"a": [0.1, 0.2], "b": [0.3]}, unmeasured=(no_digit("all values are equal"),))
 
         assert problems_of(records) == {
-            "Not measured:": ["knn balanced accuracy, digit, salient space: all values are equal (all methods)"]
+            "Not measured:": [
+                "knn balanced accuracy, digit, target images, salient space: all values are equal (all methods)"
+            ]
         }
 
     def test_what_some_methods_lack_names_them_and_their_reasons(self, make_records: MakeRecords) -> None:
@@ -83,9 +85,8 @@ class TestProblems:
         ]
 
         assert sorted(problems_of(records)["Not measured:"]) == [
-            "knn balanced accuracy, digit, common space: one (a, c)",
-            "knn balanced accuracy, digit, salient space: one (a, c)",
-            "knn balanced accuracy, digit, salient space: two (b)",
+            "knn balanced accuracy, digit, target images, salient and common space: one (a, c)",
+            "knn balanced accuracy, digit, target images, salient space: two (b)",
         ]
 
 

@@ -70,12 +70,20 @@ class TestNumbers:
     def test_one_seed_has_no_interval(self, make_record: MakeRecord) -> None:
         assert column(salient_table([make_record(value=0.8)]), WANTED)["pca"] == Entry("80.0", values=(80.0,))
 
-    def test_r2_below_zero_is_cut_in_the_mean_but_not_in_the_seeds(
-        self, make_score: MakeScore, make_record: MakeRecord
-    ) -> None:
-        (table,) = further_tables(only_section([make_record(scores=(make_score(value=-0.4, metric="r2"),))]))
+    def test_r2_counts_as_0_below_0_where_it_has_no_bound(self, make_score: MakeScore, make_record: MakeRecord) -> None:
+        scores = [(make_score(value=value, metric="r2"),) for value in (-2.3e12, 0.5)]
+        records = [make_record(seed, scores=of_seed) for seed, of_seed in enumerate(scores)]
 
-        assert column(table, WANTED)["pca"] == Entry("0.0", values=(-40.0,))
+        cell = column(further_tables(only_section(records))[0], WANTED)["pca"]
+
+        assert (cell.text, cell.values) == ("25.0", (0.0, 50.0))
+        assert float(cell.interval) <= 100
+
+    def test_no_interval_is_wider_than_the_range(self, make_record: MakeRecord) -> None:
+        """Two seeds at either end: the t-interval of their mean would be 635 points wide on either side."""
+        records = [make_record(seed, value) for seed, value in enumerate([0.0, 1.0])]
+
+        assert column(salient_table(records), WANTED)["pca"].interval == "100.0"
 
     def test_wanted_and_leaked_are_parts_of_the_way_from_chance(
         self, make_score: MakeScore, make_record: MakeRecord
