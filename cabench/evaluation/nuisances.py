@@ -38,7 +38,7 @@ from cabench.evaluation.questions import (
 from cabench.evaluation.score import Measurement, NotMeasurableError, Place, Probed, Scoring
 
 FEWEST_LEVELS = 3  # that can be left out one at a time
-MOST_LEVELS = 20  # beyond which they are left out in as many lots
+MOST_LEVELS = 10  # beyond which they are left out in as many lots
 PARTS = 5  # of the range of a nuisance number
 
 

@@ -36,7 +36,7 @@ def text(outcome: Outcome) -> str:
 def changes_text(outcome: Outcome) -> str:
     """Every metric of the old baseline against the new one, better or worse, and what else has changed."""
     changed = [line(finding) for finding in outcome.findings if finding.result.loss]
-    table = _plain_table(HEADERS, changed) or "No metric has changed."
+    table = _plain_table(HEADERS, changed) or f"No metric {'has changed' if outcome.findings else 'can be compared'}."
     return printable(_joined(table, _list(problem_sentences(outcome)), _list(outcome.notes)))
 
 

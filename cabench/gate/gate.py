@@ -253,11 +253,12 @@ def _unmeasured(old: CellGroup, new: CellGroup, records: Sequence[Record]) -> li
         now = new.metrics[column].values if column in new.metrics else {}
         lost = [str(seed) for seed in new.seeds if seed in metric.values and seed not in now]
         if not now or lost:
+            place = (column.space, column.attribute, column.population, column.metric)
             reasons = [
                 item.reason
                 for record in records
                 for item in record.unmeasured
-                if (item.space, item.attribute, item.metric) == (column.space, column.attribute, column.metric)
+                if (item.space, item.attribute, item.population, item.metric) == place
             ]
             reason = f" ({reasons[0]})" if reasons else ""
             under = f" under seed {', '.join(lost)}" if now else ""

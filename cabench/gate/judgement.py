@@ -29,7 +29,7 @@ that seeds are drawn alike on both sides. Measured, by `tests/gate/test_judgemen
 tails (t with 3 degrees of freedom), values correlated within a cell, spreads alike, log-normal, drawn from those of the
 published records, and one in twenty ten times the others: 0 to 5 % of comparisons fail at a level of 5 %. A loss of 5
 points in one of 60 metrics, with a spread of 1 point and three seeds each, is found in 97 to 99 % where the others
-spread alike (90 to 94 % where seeds have heavy tails), and in 46 to 94 % where they do not; with five seeds, in 95 to
+spread alike (90 to 94 % where seeds have heavy tails), and in 32 to 94 % where they do not; with five seeds, in 95 to
 100 % in either case. A baseline that was lucky is lucky in every later comparison: the rate is over baselines too.
 """
 

@@ -12,7 +12,7 @@ from cabench.gate.judgement import Verdict
 from cabench.report.summary import Column
 from cabench.report.tables import attribute_title
 
-_METRICS = {"balanced_accuracy": "balanced accuracy", "r2": "R²", "auc": "AUC"}
+_METRICS = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 MOST_SENTENCES = 10
 HEADERS = ("cell", "metric", "ideal", "baseline", "now", "loss", "p", "")
 CELL_HEADERS = ("cell", "seeds then", "seeds now", "metrics", "unchanged", "failed", "largest loss")
@@ -102,7 +102,8 @@ def method_of_testing(outcome: Outcome) -> str:
         return ""
     found = outcome.judgement
     same = sum(finding.result.verdict is Verdict.SAME for finding in outcome.findings)
-    said = [f"Of {_count(len(outcome.findings), 'metric')}, {same} are the baseline's to the last bit."]
+    are = "is" if same == 1 else "are"
+    said = [f"Of {_count(len(outcome.findings), 'metric')}, {same} {are} the baseline's to the last bit."]
     if found.tests:
         were = "was" if found.tests == 1 else "were"
         said.append(

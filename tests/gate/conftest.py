@@ -16,10 +16,19 @@ MakeRecords = Callable[..., list[Record]]
 
 PLACES = {
     "shape": ("salient", "salient", "target", "balanced_accuracy", 1 / 3),
-    "shape leak": ("common", "salient", "target", "balanced_accuracy", 1 / 3),
+    "shape leak": ("common", "salient", "target", "auc", 0.5),
     "digit": ("common", "common", "background", "balanced_accuracy", 0.1),
-    "scale": ("salient", "salient", "target", "r2", 0.0),
+    "scale": ("salient", "salient", "target", "correlation", 0.0),
+    "scale leak": ("common", "salient", "target", "correlation", 0.0),
+    "is_target": ("salient", "salient", "all", "auc", 0.5),
+    "site leak": ("salient", "nuisance", "target", "auc", 0.5),
 }
+LEFT_ALONE = {
+    "balanced_accuracy": ("accuracy", "auc", "knn_balanced_accuracy"),
+    "auc": ("accuracy", "balanced_accuracy", "knn_auc"),
+    "correlation": ("r2", "knn_correlation"),
+}
+"""By the metric that the gap takes in a place, others that are measured there."""
 
 
 def _scores(values: Mapping[str, float]) -> tuple[Score, ...]:
@@ -27,10 +36,10 @@ def _scores(values: Mapping[str, float]) -> tuple[Score, ...]:
     for name, value in values.items():
         space, attribute_space, population, metric, chance = PLACES[name]
         attribute, ideal = name.removesuffix(" leak"), 1.0 if space == attribute_space else chance
+        place = (space, attribute, attribute_space, population)
         scores += [
-            Score(space, attribute, attribute_space, population, metric, value, chance, ideal, 0.01, 900, 450, True),
-            # What the gate leaves alone.
-            Score(space, attribute, attribute_space, population, "accuracy", -1.0, chance, ideal, 0.01, 900, 450, True),
+            Score(*place, each, value if each == metric else -1.0, chance, ideal, 0.01, 900, 450, True)
+            for each in (metric, *LEFT_ALONE[metric])
         ]
     return tuple(scores)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -14,7 +15,15 @@ from cabench.errors import UserError
 from cabench.gate.baseline import SEPARATION_GAP, Baseline, Metric
 from cabench.gate.gate import new_baseline
 
-SCORES = {"shape": [0.9, 0.91], "shape leak": [0.5, 0.3], "digit": [0.8, 0.81]}
+SCORES = {
+    "shape": [0.9, 0.91],
+    "shape leak": [0.7, 0.4],
+    "digit": [0.8, 0.81],
+    "scale": [0.6, 0.62],
+    "scale leak": [0.3, 0.0],
+    "is_target": [0.97, 0.98],
+    "site leak": [0.6, 0.61],
+}
 
 
 @pytest.fixture
@@ -32,16 +41,29 @@ def test_it_is_read_as_it_was_written(make_records, written):
     assert Baseline.read(written) == baseline
 
 
-def test_it_holds_the_separation_gap_and_one_metric_a_probe(written):
+def test_it_holds_the_separation_gap_and_what_it_is_made_of(written):
     (group,) = Baseline.read(written).groups.values()
 
     assert group.metrics[SEPARATION_GAP] == Metric(0.0, {0: 0.1, 1: 0.2})
     assert {(column.attribute, column.space, column.metric) for column in group.metrics} == {
         ("all attributes", "common", "separation_gap"),
         ("shape", "salient", "balanced_accuracy"),
-        ("shape", "common", "balanced_accuracy"),
+        ("shape", "common", "auc"),
         ("digit", "common", "balanced_accuracy"),
+        ("scale", "salient", "correlation"),
+        ("scale", "common", "correlation"),
+        ("is_target", "salient", "auc"),
+        ("site", "salient", "auc"),
     }
+
+
+def test_a_nuisance_attribute_in_the_common_space_has_no_ideal_and_is_left_out(make_records):
+    (record,) = make_records({"shape": [0.9], "site leak": [0.6]})
+    free = [dataclasses.replace(s, space="common", ideal=None) for s in record.scores if s.attribute == "site"]
+
+    baseline = new_baseline([dataclasses.replace(record, scores=(*record.scores, *free))])
+
+    assert baseline == new_baseline([record])
 
 
 def test_distances_are_from_the_ideal_and_a_leak_below_chance_is_none(written):
@@ -49,13 +71,17 @@ def test_distances_are_from_the_ideal_and_a_leak_below_chance_is_none(written):
     found = {(column.attribute, column.space): metric.distances(column) for column, metric in group.metrics.items()}
 
     assert found["shape", "salient"] == pytest.approx([0.1, 0.09])
-    assert found["shape", "common"] == pytest.approx([0.5 - 1 / 3, 0])
+    assert found["shape", "common"] == pytest.approx([0.2, 0])
+    assert found["scale", "salient"] == pytest.approx([0.4, 0.38])
+    assert found["scale", "common"] == pytest.approx([0.3, 0])
+    assert found["is_target", "salient"] == pytest.approx([0.03, 0.02])
+    assert found["site", "salient"] == pytest.approx([0.1, 0.11])
 
 
 def test_each_metric_stands_on_a_line(written):
     lines = written.read_text(encoding="utf-8").splitlines()
 
-    assert sum('"values"' in line for line in lines) == 4
+    assert sum('"values"' in line for line in lines) == 1 + len(SCORES)
     assert any('"shape"' in line and '"values": {"0": 0.9, "1": 0.91}' in line for line in lines)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from xml.etree import ElementTree
 
 import pytest
 
+from cabench.experiment.identity import current_evaluation
+from cabench.gate.baseline import Baseline
 from cabench.gate.formats import changes_text, junit, markdown, text
 from cabench.gate.gate import Outcome, check, new_baseline
 
-THEN = {"shape": [0.90, 0.91, 0.92], "shape leak": [0.50, 0.49, 0.51]}
-NOW = {"shape": [0.80, 0.81, 0.82], "shape leak": [0.50, 0.49, 0.51]}
+THEN = {"shape": [0.90, 0.91, 0.92], "shape leak": [0.70, 0.69, 0.71]}
+NOW = {"shape": [0.80, 0.81, 0.82], "shape leak": [0.70, 0.69, 0.71]}
 GAPS = [0.20, 0.21, 0.19]
 HOSTILE = '<b>|"pca" & *co*\x1b[31m\x00\ud800'
 
@@ -54,7 +57,7 @@ def test_people_are_told_that_nothing_got_worse(passed):
 
 
 def test_a_leak_and_the_gap_are_said_in_their_own_words(make_records):
-    leaky = {**THEN, "shape leak": [0.70, 0.69, 0.71]}
+    leaky = {**THEN, "shape leak": [0.80, 0.79, 0.81]}
     outcome = check(new_baseline(make_records(THEN, GAPS)), make_records(leaky, [gap + 0.1 for gap in GAPS]))
     said = text(outcome)
 
@@ -98,6 +101,19 @@ def test_changes_are_shown_in_both_directions(make_records, failed):
     assert "+10.0" in changes_text(failed)
     assert "-10.0" in changes_text(better)
     assert "No metric has changed." in changes_text(check(new_baseline(make_records(THEN)), make_records(THEN)))
+
+
+def test_where_the_evaluation_changed_that_is_shown_in_place_of_changes(make_records):
+    baseline = new_baseline(make_records(THEN))
+    older = {
+        name: dataclasses.replace(group, evaluation={**group.evaluation, "version": 2})
+        for name, group in baseline.groups.items()
+    }
+
+    said = changes_text(check(Baseline(older), make_records(THEN)))
+
+    assert "No metric can be compared." in said
+    assert f"the evaluation changed (version 2 in the baseline, {current_evaluation()['version']} now)" in said
 
 
 def test_markdown_holds_tables_of_equal_columns(failed):

@@ -20,9 +20,12 @@ from cabench.gate.judgement import Verdict
 
 SCORES = {
     "shape": [0.90, 0.91, 0.92],
-    "shape leak": [0.50, 0.49, 0.51],
+    "shape leak": [0.70, 0.69, 0.71],
     "digit": [0.80, 0.79, 0.81],
     "scale": [0.60, 0.61, 0.59],
+    "scale leak": [0.30, 0.31, 0.29],
+    "is_target": [0.90, 0.91, 0.92],
+    "site leak": [0.70, 0.69, 0.71],
 }
 GAPS = [0.20, 0.21, 0.19]
 
@@ -59,7 +62,7 @@ def test_the_same_numbers_pass_and_are_known_to_be_the_same(baseline, records):
 
     assert outcome.passed
     assert {finding.result.verdict for finding in outcome.findings} == {Verdict.SAME}
-    assert len(outcome.findings) == 5
+    assert len(outcome.findings) == 1 + len(SCORES)
     assert outcome.notes == ()
 
 
@@ -70,6 +73,9 @@ def test_the_same_numbers_pass_and_are_known_to_be_the_same(baseline, records):
         ("shape leak", 0.1, ("shape", "common")),
         ("digit", -0.1, ("digit", "common")),
         ("scale", -0.1, ("scale", "salient")),
+        ("scale leak", 0.1, ("scale", "common")),
+        ("is_target", -0.1, ("is_target", "salient")),
+        ("site leak", 0.1, ("site", "salient")),
     ],
 )
 def test_a_loss_in_either_direction_fails(baseline, make_records, name, by, place):
@@ -85,7 +91,9 @@ def test_a_larger_separation_gap_fails(baseline, make_records):
     assert failing(outcome) == [("all attributes", "common")]
 
 
-@pytest.mark.parametrize(("name", "by"), [("shape", 0.05), ("shape leak", -0.1), ("shape leak", -0.4)])
+@pytest.mark.parametrize(
+    ("name", "by"), [("shape", 0.05), ("shape leak", -0.1), ("shape leak", -0.4), ("scale leak", -0.3)]
+)
 def test_a_gain_passes(baseline, make_records, name, by):
     assert check(baseline, make_records(shifted(by, name), GAPS)).passed
 
@@ -150,7 +158,7 @@ def test_a_seed_that_failed_fails_and_the_others_are_compared(baseline, records)
     outcome = check(baseline, [records[0], failed, records[2]])
 
     assert texts(outcome) == "seed 1 failed (a loss of nan)"
-    assert len(outcome.findings) == 5
+    assert len(outcome.findings) == 1 + len(SCORES)
 
 
 def test_scores_that_are_no_numbers_fail(baseline, records):
@@ -255,12 +263,15 @@ def test_another_ideal_on_the_same_data_fails(baseline, records):
 
 def test_a_metric_that_is_gone_fails_with_the_reason(baseline, make_records):
     fewer = make_records({name: values for name, values in SCORES.items() if name != "digit"}, GAPS)
-    reason = Unmeasured("common", "digit", "background", "balanced_accuracy", "there is one class")
+    reasons = (
+        Unmeasured("common", "digit", "target", "balanced_accuracy", "there are too few groups"),
+        Unmeasured("common", "digit", "background", "balanced_accuracy", "there is one class"),
+    )
 
-    outcome = check(baseline, [dataclasses.replace(record, unmeasured=(reason,)) for record in fewer])
+    outcome = check(baseline, [dataclasses.replace(record, unmeasured=reasons) for record in fewer])
 
     assert texts(outcome) == "digit is no longer measured in the common space (there is one class)"
-    assert len(outcome.findings) == 4
+    assert len(outcome.findings) == len(SCORES)
 
 
 def at_speed(records: Sequence[Record], images_per_s: float, **provenance) -> list[Record]:

@@ -20,7 +20,8 @@ GATE = CHECKOUT / "results/gate"
 
 SEPCLR = ("methods/sepclr.py", "sepclr", "dsprites")
 EMPTIED = ("methods/losses/contrastive.py", "sepclr", "dsprites")
-ROWS = ("cabench/evaluation/encoded.py", "oracle", "planted")
+VECTORS = ("cabench/evaluation/encoded.py", "oracle", "planted")
+LABELS = ("cabench/evaluation/questions.py", "oracle", "planted")
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def faulty(tmp_path: Path, cabench) -> Callable[..., subprocess.CompletedProcess
             SEPCLR,
             "(penalty(h.common, s) for h",
             "(penalty(h.common, s).detach() for h",
-            "scale, common space, R²",
+            "scale, common space, correlation",
             id="the k-JEM term without a gradient",
             marks=pytest.mark.slow,
         ),
@@ -56,21 +57,21 @@ def faulty(tmp_path: Path, cabench) -> Callable[..., subprocess.CompletedProcess
             EMPTIED,
             "torch.cat([torch.zeros_like(salient[:backgrounds]), salient[backgrounds:]])",
             "torch.cat([salient[:backgrounds], torch.zeros_like(salient[backgrounds:])])",
-            "position y, salient space, R²",
+            "position y, salient space, correlation",
             id="target rows zeroed instead of background rows",
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            ROWS,
-            "np.concatenate([part.vectors(space) for part in parts])",
-            'np.concatenate([part.vectors("salient" if space == "common" else "common") for part in parts])',
-            "common level, common space, R²",
+            VECTORS,
+            "np.concatenate([part.vectors(space) for part in self])",
+            'np.concatenate([part.vectors("salient" if space == "common" else "common") for part in self])',
+            "common level, common space, correlation",
             id="the wrong space probed",
         ),
         pytest.param(
-            ROWS,
-            "features[defined], values[defined]",
-            "features[defined], np.random.default_rng(0).permutation(values[defined])",
+            LABELS,
+            "values[attribute.is_defined(values)])",
+            "np.random.default_rng(0).permutation(values[attribute.is_defined(values)]))",
             "common class, common space, balanced accuracy",
             id="labels shuffled",
         ),
