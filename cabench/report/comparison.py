@@ -21,12 +21,11 @@ import numpy as np
 from cabench import discovery
 from cabench.errors import UserError
 from cabench.evaluation.grouped import sampled as over_groups
-from cabench.report.crossed import Difference, TestGroups, difference
+from cabench.report.crossed import ONE_SEED, Difference, TestGroups, difference
 from cabench.report.multiplicity import LEVEL, holm, may_be_best, shaffer
 from cabench.report.quantities import Quantity, Sampled, over_seeds, sampled
 from cabench.report.summary import Row
 
-ONE_SEED = "one seed"
 OTHER_IMAGES = "scored on other test images"
 
 
@@ -35,6 +34,37 @@ class Mark(Enum):
 
     NONE = ""
     BEST = "one of these is the best"
+
+
+class Limits(NamedTuple):
+    """What limits comparisons with one method.
+
+    Attributes:
+        method: its name.
+        group_share: the part of the variance of a difference from it that comes from the test groups: the median over
+            the other methods. None where no other can be tested.
+        detectable: the difference from it that a single test against both variances finds with probability 0.8: the
+            median likewise.
+        groups: the test groups; None where they are not known.
+    """
+
+    method: str
+    group_share: float | None
+    detectable: float | None
+    groups: TestGroups | None
+
+    @classmethod
+    def of(cls, method: str, differences: Sequence[Difference], groups: TestGroups | None) -> Limits:
+        """Those of the differences of others from a method."""
+        shares, smallest = ([getattr(d, name) for d in differences] for name in ("group_share", "detectable"))
+        return cls(method, _median(shares), _median(smallest), groups)
+
+    @property
+    def degrees(self) -> float:
+        """Of freedom that the test groups leave."""
+        if self.groups is None:
+            return 0.0
+        return over_groups(np.zeros(len(self.groups.rows)), *self.groups).degrees
 
 
 class Comparison(NamedTuple):
@@ -78,25 +108,14 @@ class Comparison(NamedTuple):
         return [name for name in self.means if name not in (self.best, *self.worse)]
 
     @property
-    def group_share(self) -> float | None:
-        """The part of the variance of a difference from the best that comes from the test groups: the median."""
-        return _median([found.group_share for found in self._from_best])
+    def limits(self) -> Limits:
+        """What limits the differences from the best."""
+        best = next(iter(self.means), "")
+        return Limits.of(best, [found for pair, found in self.differences.items() if best in pair], self.groups)
 
-    @property
-    def detectable(self) -> float | None:
-        """The difference from the best that a single test finds with probability 0.8: the median."""
-        return _median([found.detectable for found in self._from_best])
-
-    @property
-    def degrees(self) -> float:
-        """Of freedom that the test groups leave."""
-        if self.groups is None:
-            return 0.0
-        return over_groups(np.zeros(len(self.groups.rows)), *self.groups).degrees
-
-    @property
-    def _from_best(self) -> list[Difference]:
-        return [found for pair, found in self.differences.items() if self.best in pair]
+    def from_best(self, name: str) -> Difference:
+        """The best method less another one."""
+        return self.differences[self.best, name]
 
 
 class Declared(NamedTuple):
@@ -108,6 +127,8 @@ class Declared(NamedTuple):
         worse: of those that are shown to be worse.
         alike: of those that cannot be told apart from it.
         untested: by the name of the others, a clause that says why not; the reference's own where it stands there.
+        differences: of the others less the reference, by their names.
+        limits: what limits these.
     """
 
     reference: str
@@ -115,6 +136,8 @@ class Declared(NamedTuple):
     worse: Sequence[str]
     alike: Sequence[str]
     untested: Mapping[str, str]
+    differences: Mapping[str, Difference]
+    limits: Limits
 
 
 def takes_part(row: Row) -> bool:
@@ -155,7 +178,7 @@ def against(rows: Sequence[Row], quantity: Quantity, reference: str) -> Declared
     others = [row for row in rows if takes_part(row) and row.name != reference]
     found, untested = _sort_out([*chosen, *others], quantity)
     if reference not in found:
-        return Declared(reference, (), (), (), untested)
+        return Declared(reference, (), (), (), untested, {}, Limits.of(reference, [], None))
     differences = {name: _difference(found[name], found[reference]) for name in found if name != reference}
     p_values = holm({name: each.p_value for name, each in differences.items() if each.p_value is not None})
     untested |= {name: each.reason for name, each in differences.items() if each.p_value is None}
@@ -166,6 +189,8 @@ def against(rows: Sequence[Row], quantity: Quantity, reference: str) -> Declared
         worse=[name for name in shown if differences[name].difference > 0],
         alike=[name for name in p_values if name not in shown],
         untested=untested,
+        differences=differences,
+        limits=Limits.of(reference, list(differences.values()), found[reference].groups),
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from scipy.special import stdtrit
 
-from cabench.report.comparison import Comparison, Declared, against, compare, takes_part
-from cabench.report.crossed import POWER
+from cabench.report.comparison import Comparison, Limits, against, compare, takes_part
+from cabench.report.crossed import POWER, Difference
 from cabench.report.multiplicity import LEVEL
 from cabench.report.quantities import Quantity, gap_of, interval_of, leaked_of, over_seeds
 from cabench.report.summary import Row, Section
@@ -22,11 +22,10 @@ def conclusion(section: Section) -> str:
     taking_part = [row for row in section.rows if takes_part(row)]
     rows = [row for row in taking_part if over_seeds(row, gap_of)]
     left_out = _left_out(section, [row for row in taking_part if row not in rows])
+    if section.reference in [row.name for row in section.current]:
+        return " ".join(filter(None, [*_declared(section), *left_out, _ONLY]))
     if section.reference:
-        declared = against(section.rows, gap_of, section.reference)
-        return " ".join(
-            filter(None, [_against(declared), untested_sentence(dict(declared.untested)), *left_out, _ONLY])
-        )
+        left_out.append(f"{section.reference} has no current record here, so that all pairs are compared.")
     if len(rows) < 2:
         stale = sum(row.stale for row in section.rows)
         reason = f": {stale} rows are of an older version, and stale" if stale and not section.with_stale else ""
@@ -36,7 +35,8 @@ def conclusion(section: Section) -> str:
     if len(gaps.means) < 2:
         over = f", over {_tested(section, gaps)}" if gaps.groups else ""
         return " ".join([f"Nothing can be said about the order of the methods{over}.", *left_out])
-    said = [_best(section, gaps, rows), _others(gaps, "worse"), _leaks(leaks, rows), *left_out, *_limits(section, gaps)]
+    said = [_best(section, gaps, rows), _others(gaps, "worse", FRACTION), _leaks(leaks, rows), *left_out]
+    said += _limits(section, gaps.limits)
     return " ".join(filter(None, [*said, _ONLY]))
 
 
@@ -61,23 +61,28 @@ def _best(section: Section, gaps: Comparison, rows: Sequence[Row]) -> str:
     )
 
 
-def _tested(section: Section, found: Comparison) -> str:
+def _tested(section: Section, found: Comparison | Limits) -> str:
     """How many test groups or images methods are compared over."""
     assert found.groups is not None
     count = (found.groups.rows > 0).sum() if section.is_grouped else found.groups.rows.sum()
     return f"{int(count):,} {section.unit}"
 
 
-def _others(found: Comparison, worse: str) -> str:
+def _others(found: Comparison, worse: str, kind: Kind) -> str:
     pairs = len(found.p_values)
     corrected = f"p < {LEVEL}, corrected for {pairs} pairs" if pairs > 1 else f"p < {LEVEL}"
-    if not found.not_worse:
-        return f"All others are {worse} ({corrected})."
+    shown = ", ".join(f"{name} ({_by(found.from_best(name), kind)})" for name in found.worse)
     if not found.worse:
         return f"No other is shown to be {worse} ({corrected})."
-    return (
-        f"Shown to be {worse} ({corrected}): {', '.join(found.worse)}. Not shown to be: {', '.join(found.not_worse)}."
-    )
+    if not found.not_worse:
+        return f"All others are {worse} ({corrected}): {shown}."
+    return f"Shown to be {worse} ({corrected}): {shown}. Not shown to be: {', '.join(found.not_worse)}."
+
+
+def _by(found: Difference, kind: Kind) -> str:
+    """How large a difference is, with its 95 % interval."""
+    half_width = "" if found.half_width is None else f" ± {kind.text(min(found.half_width, kind.widest))}"
+    return f"by {kind.text(abs(found.difference))}{half_width}"
 
 
 def _leaks(found: Comparison, rows: Sequence[Row]) -> str:
@@ -88,35 +93,44 @@ def _leaks(found: Comparison, rows: Sequence[Row]) -> str:
         return f"All leak alike ({_mean(rows, least, leaked_of, PERCENT)} %)."
     return (
         f"{least} leaks least ({_mean(rows, least, leaked_of, PERCENT)} %), {most} most "
-        f"({_mean(rows, most, leaked_of, PERCENT)} %). {_others(found, 'more leaky')}"
+        f"({_mean(rows, most, leaked_of, PERCENT)} %). {_others(found, 'more leaky', PERCENT)}"
     )
 
 
-def _against(declared: Declared) -> str:
-    parts = {"better": declared.better, "worse": declared.worse, "not told apart": declared.alike}
+def _declared(section: Section) -> list[str]:
+    """What is shown of one method that was named beforehand."""
+    declared = against(section.rows, gap_of, section.reference)
+    untested = untested_sentence(dict(declared.untested))
+    parts = {
+        "better": [f"{name} ({_by(declared.differences[name], FRACTION)})" for name in declared.better],
+        "worse": [f"{name} ({_by(declared.differences[name], FRACTION)})" for name in declared.worse],
+        "not told apart": declared.alike,
+    }
     told = [f"{verdict}: {', '.join(names)}" for verdict, names in parts.items() if names]
     if not told:
-        return f"Against {declared.reference}, declared beforehand, no method can be compared by separation gap."
+        nothing = f"Against {section.reference}, declared beforehand, no method can be compared by separation gap."
+        return [nothing, untested]
     count = sum(map(len, parts.values()))
     corrected = f"separation gap, p < {LEVEL}" + (f", corrected for {count} differences" if count > 1 else "")
-    return f"Against {declared.reference}, declared beforehand ({corrected}): {'; '.join(told)}."
+    said = f"Against {section.reference}, declared beforehand ({corrected}): {'; '.join(told)}."
+    return [said, "Bold compares all methods.", untested, *_limits(section, declared.limits)]
 
 
-def _limits(section: Section, found: Comparison) -> list[str]:
+def _limits(section: Section, found: Limits) -> list[str]:
     """What limits the comparison: seeds or test groups, and how small a difference it can find."""
     said = []
     if found.group_share is not None and found.detectable is not None:
         share, unit = found.group_share, section.unit
         more, not_more = (unit, "seeds") if share > 0.5 else ("seeds", unit)
         said.append(
-            f"{100 * share:.0f} % of the variance of a difference from {found.best} comes from the {unit}, the rest "
+            f"{100 * share:.0f} % of the variance of a difference from {found.method} comes from the {unit}, the rest "
             f"from the seeds: more {more} would help more than more {not_more}."
             if share < 0.995
-            else f"The variance of a difference from {found.best} comes from the {unit}: more of them would help, not "
-            "more seeds."
+            else f"The variance of a difference from {found.method} comes from the {unit}: more of them would help, "
+            "not more seeds."
         )
         said.append(
-            "Even a single comparison finds a difference of gaps with 80 % probability only from "
+            "Even a single comparison finds a difference of gaps with 80 % probability at best from "
             f"{found.detectable:.3f} on; the order of closer methods says little."
         )
     if found.degrees < FEW_DEGREES:

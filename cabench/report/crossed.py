@@ -44,7 +44,7 @@ POWER = 0.8
 FEWEST_DEGREES = 2
 ROUNDING = 1e-12  # values that differ by less are equal
 
-ONE_SEED = "one seed does not tell how much seeds change a method that learns"
+ONE_SEED = "one seed"  # does not tell how much seeds change a method
 FEW_GROUPS = "there are too few test groups"
 NO_SPREAD = "no test group changes the difference to first order, so its uncertainty is unknown"
 

@@ -146,6 +146,6 @@ def _confounded(section: Section) -> list[str]:
     if alone is None or alone < CONFOUNDED:
         return []
     return [
-        f"The nuisances alone tell target from background with an AUC of {100 * alone:.1f} %. What methods find in "
-        "targets may be the nuisance: read the table with its part taken out."
+        f"The nuisances alone tell target from background with an AUC of {100 * alone:.1f} %: what methods find in "
+        "targets may be the nuisance. Adjusted scores, where the nuisances' levels allow them, show what is left."
     ]

@@ -140,9 +140,11 @@ def _contributions(record: Record, estimate: Estimate) -> np.ndarray | None:
 
 
 def _groups(record: Record, estimate: Estimate) -> TestGroups:
-    """The groups of the one score, or of all test rows where several scores are meant."""
-    assert record.contributions is not None
-    if len(estimate.slopes) == 1:
-        of_score = record.contributions.scores[next(iter(estimate.slopes))]
-        return TestGroups(of_score.rows, of_score.strata)
-    return TestGroups(record.contributions.rows, record.contributions.strata)
+    """The groups of the one score; of several, those that any of them was taken of."""
+    table = record.contributions
+    assert table is not None
+    scores = [table.scores[place] for place in estimate.slopes]
+    if len(scores) == 1:
+        return TestGroups(scores[0].rows, scores[0].strata)
+    touched = np.any([score.rows > 0 for score in scores], axis=0)
+    return TestGroups(np.where(touched, table.rows, 0), table.strata)

@@ -177,8 +177,9 @@ def sections(records: Sequence[Record], with_stale: bool = False, reference: str
     records = sorted(records, key=lambda record: record.key)
     groups = grouped(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
     found = [_section(groups[key], with_stale, reference) for key in sorted(groups)]
-    if reference and not any(section.reference for section in found):
-        raise unknown("reference", reference, {row.name for section in found for row in section.current})
+    known = {row.name for section in found for row in section.current}
+    if reference and reference not in known:
+        raise unknown("reference", reference, known)
     return found
 
 
@@ -203,7 +204,7 @@ def _section(records: Sequence[Record], with_stale: bool, reference: str) -> Sec
         precision=first.precision,
         rows=tuple(rows),
         with_stale=with_stale,
-        reference=reference if any(row.name == reference and row.records and not row.stale for row in rows) else "",
+        reference=reference,
     )
 
 

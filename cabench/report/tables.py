@@ -268,16 +268,16 @@ def _stars(columns: Sequence[Filled], entries: Sequence[Entry]) -> list[str]:
     said = []
     if any(entry.star for entry in entries):
         said.append(
-            f"*: a leak that permutations of the test labels show under every seed (p < {LEVEL}, corrected for all "
-            "leaks of a method)."
+            f"*: a leak that permutations of the test labels, within levels of nuisances where there are some, show "
+            f"under every seed (p < {LEVEL}, corrected for all leaks of a method)."
         )
     hidden = [column for column in columns if column.smallest_p is not None and column.smallest_p > LEVEL]
     if hidden:
         names = ", ".join(dict.fromkeys(column.header.group for column in hidden))
         smallest = min(column.smallest_p for column in hidden if column.smallest_p is not None)
         said.append(
-            f"No leak of {names} can be shown by permutations: the smallest p that so few groups allow is "
-            f"{smallest:.2f}."
+            f"No leak of {names} can be shown by permutations: the smallest p that these groups, and levels of "
+            f"nuisances, allow is {smallest:.2f}."
         )
     return said
 

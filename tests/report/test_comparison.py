@@ -12,8 +12,9 @@ import pytest
 from cabench import discovery
 from cabench.errors import UserError
 from cabench.experiment.record import Record
-from cabench.report.comparison import ONE_SEED, OTHER_IMAGES, Mark, against, compare, mark, takes_part
-from cabench.report.crossed import FEW_GROUPS, difference
+from cabench.report.comparison import OTHER_IMAGES, Mark, against, compare, mark, takes_part
+from cabench.report.conclusions import conclusion
+from cabench.report.crossed import FEW_GROUPS, ONE_SEED, difference
 from cabench.report.multiplicity import LEVEL, holm, shaffer
 from cabench.report.quantities import NOT_KEPT, gap_of, sampled
 from cabench.report.summary import Row, sections
@@ -97,7 +98,7 @@ class TestCompare:
 
         found = compare(rows_of(fixed), gap_of)
 
-        assert found.group_share == 1
+        assert found.limits.group_share == 1
         assert found.not_worse == ["b"]
 
     def test_vectors_are_not_taken_for_equal_where_their_digests_are_unknown(self, make_records: MakeRecords) -> None:
@@ -127,7 +128,7 @@ class TestCompare:
         found = compare(rows, gap_of)
 
         assert found.untested == dict.fromkeys(["best", "close", "wide", "far"], FEW_GROUPS)
-        assert (found.means, found.bold, found.degrees) == ({}, (), 1)
+        assert (found.means, found.bold, found.limits.degrees) == ({}, (), 1)
         assert {mark(row, found) for row in rows} == {Mark.NONE}
 
     def test_yardsticks_and_stale_rows_change_nothing(self, make_records: MakeRecords) -> None:
@@ -197,10 +198,15 @@ class TestAgainst:
         with pytest.raises(UserError, match="did you mean 'close'"):
             sections(make_records(GAPS), reference="clos")
 
-    def test_data_sets_without_the_reference_are_compared_as_usual(self, make_records: MakeRecords) -> None:
-        records = [*make_records(GAPS), *make_records({"far": [0.1, 0.2]}, dataset__label="x")]
+    def test_data_sets_without_the_reference_are_compared_as_usual_and_say_so(self, make_records: MakeRecords) -> None:
+        elsewhere = {"far": [0.1, 0.2, 0.15], "near": [0.5, 0.6, 0.55]}
+        records = [*make_records(GAPS), *make_records(elsewhere, dataset__label="x")]
 
-        assert [section.reference for section in sections(records, reference="best")] == ["best", ""]
+        here, there = map(conclusion, sections(records, reference="best"))
+
+        assert here.startswith("Against best, declared beforehand")
+        assert there.startswith("Over 3 seeds")
+        assert "best has no current record here, so that all pairs are compared." in there
 
 
 def test_groups_are_those_of_all_test_rows_for_the_gap(make_records: MakeRecords) -> None:

@@ -76,7 +76,9 @@ class TestVerdicts:
     def test_those_shown_to_be_worse_and_those_not_are_told_apart(self, make_records: MakeRecords) -> None:
         said = said_of(make_records({**CLOSE, **FAR}))
 
-        assert f"Shown to be worse {TESTED}: c. Not shown to be: b." in said
+        found = compare(sections(make_records({**CLOSE, **FAR}))[0].rows, gap_of).from_best("c")
+        by = f"by {-found.difference:.3f} ± {found.half_width:.3f}"
+        assert f"Shown to be worse {TESTED}: c ({by}). Not shown to be: b." in said
 
     def test_nobody_shown_to_be_worse_is_said_as_such(self, make_records: MakeRecords) -> None:
         assert "No other is shown to be worse (p < 0.05)." in said_of(make_records(CLOSE))
@@ -84,14 +86,14 @@ class TestVerdicts:
     def test_everybody_shown_to_be_worse_is_said_as_such(self, make_records: MakeRecords) -> None:
         said = said_of(make_records({"a": CLOSE["a"], **FAR}))
 
-        assert "All others are worse (p < 0.05)." in said
+        assert "All others are worse (p < 0.05): c (by 0.500 ± 0.0" in said
         assert "Not shown to be" not in said.split("leaks least")[0]
 
     def test_least_and_most_leaky_are_named_in_percent(self, make_records: MakeRecords) -> None:
         said = said_of(make_records({"a": CLOSE["a"], **FAR}))
 
         assert re.search(r"a leaks least \(11\.0 ± \d\.\d %\), c most \(61\.0 ± \d\.\d %\)\.", said)
-        assert "All others are more leaky (p < 0.05)." in said
+        assert "All others are more leaky (p < 0.05): c (by 50.0 ± " in said
 
 
 class TestReference:
@@ -100,10 +102,14 @@ class TestReference:
 
         said = said_of(make_records({**CLOSE, **FAR, **wide}), "ours")
 
-        assert said == (
-            "Against ours, declared beforehand (separation gap, p < 0.05, corrected for 4 differences): better: a, b; "
-            "worse: c; not told apart: wide. All of this holds for this training split."
+        plain = re.sub(r" ± 0\.0\d\d", "", said)
+        assert plain.startswith(
+            "Against ours, declared beforehand (separation gap, p < 0.05, corrected for 4 differences): better: a (by "
+            "0.200), b (by 0.187); worse: c (by 0.300); not told apart: wide. Bold compares all methods. "
         )
+        assert "of the variance of a difference from ours comes from" in said
+        assert "Even a single comparison finds a difference of gaps" in said
+        assert said.endswith("All of this holds for this training split.")
 
     def test_others_that_cannot_be_tested_are_named(self, make_records: MakeRecords) -> None:
         assert "Cannot be tested: new (one seed)." in said_of(make_records({**CLOSE, "new": [0.1]}), "a")
@@ -131,7 +137,7 @@ class TestLimits:
         records = make_records({**CLOSE, **FAR})
         (section,) = sections(records)
 
-        assert f"only from {compare(section.rows, gap_of).detectable:.3f} on" in said_of(records)
+        assert f"at best from {compare(section.rows, gap_of).limits.detectable:.3f} on" in said_of(records)
 
     @pytest.mark.parametrize(("groups", "said_so"), [(6, True), (40, False)])
     def test_few_groups_are_said_to_be_few(self, make_records: MakeRecords, groups: int, said_so: bool) -> None:

@@ -130,7 +130,7 @@ class TestFourMice:
         table = overview(only_section(mice))
 
         assert "No leak of target or background can be shown by permutations" in " ".join(table.notes)
-        assert "the smallest p that so few groups allow is 0.17." in " ".join(table.notes)
+        assert "the smallest p that these groups, and levels of nuisances, allow is 0.17." in " ".join(table.notes)
 
 
 @pytest.fixture(scope="module")

@@ -337,8 +337,9 @@ class TestStars:
         notes = salient_table([make_record(scores=(make_score(), leak))]).notes
 
         assert (
-            "No leak of digit can be shown by permutations: the smallest p that so few groups allow is 0.17." in notes
-        )
+            "No leak of digit can be shown by permutations: the smallest p that these groups, and levels of nuisances, "
+            "allow is 0.17."
+        ) in notes
 
 
 @pytest.mark.parametrize(
