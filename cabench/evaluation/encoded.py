@@ -88,21 +88,29 @@ class EncodedSplit:
     @property
     def has_groups(self) -> bool:
         """Whether any image is known to belong to a group."""
-        return any(part.groups is not None and bool(np.any(part.groups != "")) for part in self)
+        return bool(np.any(self.group_names != ""))
+
+    @cached_property
+    def group_names(self) -> np.ndarray:
+        """(n,) text, the name of each row's group, background first; "" = none."""
+        return np.concatenate([np.full(len(p), "", object) if p.groups is None else p.groups for p in self])
 
     @cached_property
     def groups(self) -> np.ndarray:
         """Int64 (n,): the group of each row, background first; a row without one is a group of its own."""
-        return self._grouped[0]
+        codes: np.ndarray = np.unique(group_codes(self.group_names), return_inverse=True)[1]
+        return codes
 
     @cached_property
     def blocks(self) -> Blocks:
-        """The groups where there are some; else each population dealt out to at most `BLOCKS` blocks."""
-        if self.has_groups:
-            return Blocks(self.groups, len(self._grouped[1]), self._grouped[1])
-        counts = [min(len(part), BLOCKS) for part in self]
-        dealt = [np.arange(len(part)) % max(count, 1) for part, count in zip(self, counts, strict=True)]
-        return Blocks(np.concatenate([dealt[0], dealt[1] + counts[0]]), sum(counts), ())
+        """The groups; the rows of either population that have none are dealt out to at most `BLOCKS` blocks."""
+        is_target, alone = self.is_target(), self.group_names == ""
+        keys = group_codes(self.group_names)
+        for flag in (False, True):
+            rows = np.flatnonzero(alone & (is_target == flag))
+            keys[rows] = -1 - 2 * (np.arange(len(rows)) % BLOCKS) - flag
+        _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
+        return Blocks(codes, len(first), self.group_names[first].tolist() if self.has_groups else ())
 
     def features(self, space: Space) -> np.ndarray:
         """Float64 (n, d): the vectors of one space, background images first."""
@@ -142,13 +150,6 @@ class EncodedSplit:
         """
         kinds = np.zeros(len(indices), dtype=np.int64) if kinds is None else kinds
         return Tested(self.groups[indices], self.blocks.codes[indices], kinds)
-
-    @cached_property
-    def _grouped(self) -> tuple[np.ndarray, list[str]]:
-        """The code of each row's group, in the order of their first rows, and the names of the groups."""
-        texts = np.concatenate([np.full(len(p), "", object) if p.groups is None else p.groups for p in self])
-        _, first, codes = np.unique(group_codes(texts), return_index=True, return_inverse=True)
-        return codes, texts[first].tolist()
 
     def _parts(self, populations: Sequence[PopulationName]) -> list[EncodedPopulation]:
         return [getattr(self, population) for population in populations]

@@ -28,9 +28,10 @@ class Sampled(NamedTuple):
 def sampled(contributions: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> Sampled:
     """The variance of a score over the draw of test groups.
 
-    With h the share of a stratum's rows that a group holds, the variance is the sum of contributions² / (1 - h). Each
-    stratum of G groups has (sum of rows)² / (sum of rows²) - 1 degrees of freedom, G - 1 where groups are equal. Where
-    a stratum has one group alone, nothing tells how another would have differed: no degree of freedom is left.
+    What a stratum adds on the whole is not drawn: it is taken from its groups first, by their rows. With h the share of
+    a stratum's rows that a group holds, the variance is the sum of contributions² / (1 - h). Each stratum of G groups
+    has (sum of rows)² / (sum of rows²) - 1 degrees of freedom, G - 1 where groups are equal. Where a stratum has one
+    group alone, nothing tells how another would have differed: no degree of freedom is left.
 
     Args:
         contributions: float (G,), the first-order change of the score by each group.
@@ -42,6 +43,7 @@ def sampled(contributions: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> 
     _, codes = np.unique(strata[there], return_inverse=True)
     totals = np.bincount(codes, sizes)
     alone = np.bincount(codes) == 1
+    contributions = contributions - sizes * (np.bincount(codes, contributions) / totals)[codes]
     left = np.where(alone[codes], 1.0, 1 - sizes / totals[codes])
     degrees = 0.0 if alone.any() else float(np.sum(totals**2 / np.bincount(codes, sizes**2) - 1))
     return Sampled(float(np.sum(contributions**2 / left)), degrees)

@@ -169,7 +169,8 @@ class NuisanceReader:
                     evidence = np.zeros((len(rows.indices), *classes))
                     for lot, probe in known.items():
                         unseen = lots[rows.indices] == lot
-                        evidence[unseen] = probe.evidence(test[rows.indices[unseen]])
+                        if unseen.any():  # a site may have supplied one population alone
+                            evidence[unseen] = probe.evidence(test[rows.indices[unseen]])
                     levels = self.nuisances.test_levels[rows.indices]
                     measured = within_levels(rows.values, evidence, levels, FEWEST_LEVELS)
                     self._add(place, metric, measured, rows, list(known.values()))

@@ -156,10 +156,11 @@ class ProbeGrid:
                 self._add(question, place, read, tested, len(rows.values), True)
 
     def _add(self, question: Question, place: Place, read: _Read, rows: Rows, n_train: int, converged: bool) -> None:
-        kinds = read.truth if question.attribute.kind == "class" else None
-        tested = self.test.tested(rows.indices, kinds)
+        by_class = self.test.tested(rows.indices, read.truth if question.attribute.kind == "class" else None)
+        at_large = self.test.tested(rows.indices)  # plain accuracy depends on how frequent classes are
         for metric, measure in _metrics(question).items():
             with self.scoring.skipping([place], [metric]):
+                tested = at_large if metric == "accuracy" else by_class
                 self.scoring.add(place, metric, measure(read), tested, n_train, converged)
                 if is_leak(self.scoring.scores[-1]):
                     free = question.attribute.space == "nuisance"  # its own levels do not hold it fast

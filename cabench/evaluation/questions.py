@@ -15,6 +15,8 @@ from cabench.data.dataset import FEWEST_READ, FEWEST_ROWS, FEWEST_TESTED, FEWEST
 from cabench.evaluation.encoded import EVERYONE, TARGET, EncodedSplit
 from cabench.evaluation.score import NotMeasurableError, PopulationName
 
+TESTED = "test images or groups"
+
 
 class Question(NamedTuple):
     """One attribute to be read.
@@ -91,7 +93,7 @@ def scored_classes(labels: np.ndarray, groups: np.ndarray, learned: Sequence[int
     """
     kept = [code for code in learned if len(np.unique(groups[labels == code])) >= FEWEST_TESTED]
     if len(kept) < 2:
-        raise NotMeasurableError(f"fewer than two of the classes learned have {FEWEST_TESTED} test groups")
+        raise NotMeasurableError(f"fewer than two of the classes learned have {FEWEST_TESTED} {TESTED}")
     return kept
 
 
@@ -101,7 +103,7 @@ def left_out(attribute: Attribute, train: np.ndarray, test: np.ndarray, scored: 
     reasons = []
     for code in sorted({*np.unique(train).tolist(), *np.unique(test).tolist()} - set(scored)):
         few = f"{counts[code]} training images; {FEWEST_TRAINED} are needed"
-        reason = few if counts[code] < FEWEST_TRAINED else f"fewer than {FEWEST_TESTED} test groups"
+        reason = few if counts[code] < FEWEST_TRAINED else f"fewer than {FEWEST_TESTED} {TESTED}"
         reasons.append(f"the class {attribute.classes[code]!r} is left out, with {reason}")
     return reasons
 
@@ -117,4 +119,4 @@ def check_numbers(rows: Rows) -> None:
 def check_read(groups: np.ndarray) -> None:
     """Raise NotMeasurableError where numbers are read of too few test groups (n,)."""
     if (count := len(np.unique(groups))) < FEWEST_READ:
-        raise NotMeasurableError(f"there are {count} test groups; {FEWEST_READ} are needed")
+        raise NotMeasurableError(f"it is read of {count} {TESTED}; {FEWEST_READ} are needed")

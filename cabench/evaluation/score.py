@@ -67,7 +67,8 @@ class Score:
         n_train: images that were fitted on, 0 for a metric that fits nothing.
         n_test: images that it was scored on.
         converged: whether the solver reached its tolerance.
-        p_value: how often `value` or more is reached without information; None where that was not tested.
+        p_value: how often the metric, or what `cabench.evaluation.permutation` takes for it, comes as high without
+            information: with test labels permuted, within levels of the nuisances; None where that was not tested.
         n_groups: groups of images, such as subjects, that it was scored on; each image is one where no groups are
             known. None in records of older evaluations.
         p_familywise: how often, without information, any leak of the cell stands out as much; None likewise.

@@ -76,6 +76,20 @@ def check_alike(train: EncodedSplit, test: EncodedSplit) -> None:
             raise UserError(f"Of {space} vectors, train has {said[0]} and test {said[1]}; encode both splits alike.")
 
 
+def check_groups(train: EncodedSplit, test: EncodedSplit) -> None:
+    """Refuse groups that lie in both splits: what is read of a known subject may be its identity.
+
+    Raises:
+        UserError: naming one.
+    """
+    shared = sorted(set(train.group_names) & set(test.group_names) - {""})
+    if shared:
+        raise UserError(
+            f"{len(shared)} groups, such as {shared[0]!r}, have rows in the training and in the test split; keep the "
+            "rows of a group in one split, or give groups that do not meet."
+        )
+
+
 def _vectors(name: str, array: np.ndarray, rows: int) -> np.ndarray:
     array = np.asarray(array)
     if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] == 0:

@@ -246,11 +246,15 @@ class TestSubjects:
         assert found.rows.sum() == 200
         assert set(found.strata) == {0}  # one subject has images of both populations
 
-    def test_rows_without_a_subject_are_blocks_of_their_own(self) -> None:
-        split = told(1, 20, 5)
-        some = EncodedSplit(split.background, replace(split.target, groups=np.full(20, "", object)))
+    def test_rows_without_a_subject_are_pooled_beside_subjects(self) -> None:
+        split = told(1, 150, 5)
+        some = EncodedSplit(split.background, replace(split.target, groups=np.full(150, "", object)))
 
         found = evaluate(told(0, 60), some, (KIND,), CONFIG).contributions
 
-        assert list(found.names) == [f"s{index}" for index in range(5)] + [""] * 20
-        assert found.strata.tolist() == [0] * 5 + [1] * 20
+        assert sorted(found.names) == [""] * 100 + [f"s{index}" for index in range(5)]
+        assert [found.strata[[bool(name) is known for name in found.names]].tolist() for known in (True, False)] == [
+            [0] * 5,
+            [1] * 100,
+        ]
+        assert sorted(found.rows[found.strata == 1]) == [1] * 50 + [2] * 50

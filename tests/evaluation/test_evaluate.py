@@ -336,7 +336,7 @@ class TestDegenerateAttributes:
 
         evaluation = evaluate(noise(0), test, attributes, CONFIG)
 
-        reason = {"fewer than two of the classes learned have 2 test groups"}
+        reason = {"fewer than two of the classes learned have 2 test images or groups"}
         metrics = ("balanced_accuracy", "accuracy", "auc", "knn_balanced_accuracy")
         assert check(evaluation) == dict.fromkeys(metrics, reason)
         assert {(u.attribute, u.population) for u in evaluation.unmeasured} == {("object", "background")}
@@ -442,7 +442,7 @@ class TestDegeneratePopulations:
         evaluation = evaluate(noise(0), noise(1, backgrounds, targets), attributes, CONFIG)
 
         reasons = check(evaluation)
-        assert "fewer than two of the classes learned have 2 test groups" in reasons["knn_auc"]
+        assert "fewer than two of the classes learned have 2 test images or groups" in reasons["knn_auc"]
         assert reasons["norm_ratio"] == {"a population has no images"}
         measured = {"target": targets, "background": backgrounds, "all": 0}
         assert all(measured[item.population] for item in evaluation.scores)

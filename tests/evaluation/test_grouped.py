@@ -43,6 +43,14 @@ class TestSampled:
 
         assert sampled(values, np.ones(5, dtype=int), np.array([0, 0, 0, 0, 1])).degrees == 0
 
+    def test_what_a_stratum_adds_on_the_whole_does_not_vary(self) -> None:
+        values, strata = np.random.default_rng(1).normal(size=12), np.repeat([0, 1], 6)
+        rows = np.array([1, 2, 3, 1, 2, 3] * 2)
+
+        moved = sampled(values + 7 * rows * (strata - 0.5), rows, strata)
+
+        assert moved.variance == pytest.approx(sampled(values, rows, strata).variance)
+
     def test_nothing_at_all(self) -> None:
         assert sampled(np.zeros(0), np.zeros(0, dtype=int), np.zeros(0, dtype=int)) == Sampled(0.0, 0.0)
 

@@ -224,7 +224,7 @@ class TestFewOfAPopulation:
         check(measured)
         assert "sex" not in {score.attribute for score in measured.scores if "auc" in score.metric}
         reasons = {item.reason for item in measured.unmeasured if (item.attribute, item.metric) == ("sex", "auc")}
-        assert reasons == {"fewer than two of the classes learned have 2 test groups"}
+        assert reasons == {"fewer than two of the classes learned have 2 test images or groups"}
 
     def test_one_value_in_all_images(self) -> None:
         def alike(encoded: EncodedSplit) -> EncodedSplit:

@@ -155,7 +155,7 @@ class TestUnseenLevels:
         scoring = read(few(scanned(0, 0.8, EVEN)), few(scanned(1, 0.8, EVEN)), (ILL, SITE))
 
         assert {(item.metric, item.reason) for item in scoring.unmeasured} == {
-            ("unseen_level_auc", "fewer than 3 levels of the nuisances can be scored by themselves")
+            ("unseen_level_auc", "fewer than 3 levels of the nuisances can be scored apart")
         }
         assert by_metric(scoring.scores)["adjusted_auc"].value == pytest.approx(0.71, abs=0.04)
 
@@ -181,6 +181,25 @@ class TestUnseenLevels:
         assert found["adjusted_auc"].n_test == 2000
         assert found["adjusted_auc"].value == pytest.approx(0.70, abs=0.04)
         assert found["unseen_level_auc"].value == pytest.approx(0.70, abs=0.04)
+
+    @pytest.mark.parametrize("attribute", [ILL, SEVERITY])
+    def test_a_site_may_have_supplied_one_population_alone(self, attribute: Attribute) -> None:
+        """Site a only target images, site d only background ones, as where one hospital sends patients."""
+        common = replace(attribute, space="common")
+        splits = []
+        for seed in (0, 1):
+            split = scanned(seed, 1.0, EVEN, 400)
+            known = {name: split.target.attributes[name] for name in ("ill", "severity")}
+            sites = np.random.default_rng(seed).integers(0, 3, (2, 400))
+            background = {**known, "site": sites[0] + 1}
+            target = {**known, "site": sites[1]}
+            spaces = split.target.spaces
+            splits.append(EncodedSplit(EncodedPopulation(spaces, background), EncodedPopulation(spaces, target)))
+
+        found = read(*splits, (common, SITE)).scores
+
+        unseen = [score for score in found if score.metric.startswith("unseen_level")]
+        assert [score.population for score in unseen] == ["target", "background"] * 2
 
 
 class TestWithout:

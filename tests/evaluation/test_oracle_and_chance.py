@@ -223,8 +223,7 @@ class TestChance:
 
         assert {score.n_test for score in scores} == {450}
         for score in scores:
-            # Each class of 150 images is drawn apart.
-            assert score.standard_error == pytest.approx(math.sqrt(1 / 3 * 2 / 3 / 450 * 150 / 149))
+            assert score.standard_error == pytest.approx(math.sqrt(1 / 3 * 2 / 3 / 449))
 
 
 class TestPca:

@@ -464,8 +464,8 @@ class TestUnmeasured:
     @pytest.mark.parametrize(
         ("attribute", "reason"),
         [
-            (OBJECT, "fewer than two of the classes learned have 2 test groups"),
-            (KIND, "fewer than two of the classes learned have 2 test groups"),
+            (OBJECT, "fewer than two of the classes learned have 2 test images or groups"),
+            (KIND, "fewer than two of the classes learned have 2 test images or groups"),
             (DEPTH, "all test values are equal"),
             (SIZE, "all test values are equal"),
         ],
@@ -516,7 +516,7 @@ class TestUnmeasured:
         scoring = grid(encoded(0), test, [SIZE])
 
         reasons = {item.reason for item in scoring.unmeasured if item.attribute == "size"}
-        assert reasons == ({"there are 2 test groups; 3 are needed"} if groups == 2 else set())
+        assert reasons == ({"it is read of 2 test images or groups; 3 are needed"} if groups == 2 else set())
 
     def test_one_population_without_a_common_attribute_leaves_the_other_measured(self) -> None:
         train, test = (
@@ -527,7 +527,7 @@ class TestUnmeasured:
         scoring = grid(train, test, [DEPTH])
 
         assert unmeasured(scoring.unmeasured, "depth") == {
-            (space, "background", metric, "there are 0 test groups; 3 are needed")
+            (space, "background", metric, "it is read of 0 test images or groups; 3 are needed")
             for space in SPACES
             for metric in METRICS["real"]
         }
@@ -550,7 +550,7 @@ class TestUnmeasured:
 
         assert scoring.scores == []
         assert {item.reason for item in scoring.unmeasured} == {
-            "fewer than two of the classes learned have 2 test groups"
+            "fewer than two of the classes learned have 2 test images or groups"
         }
 
 
@@ -590,7 +590,7 @@ class TestRareClasses:
         found = pick(scoring.scores, "kind", "salient", "balanced_accuracy")
         assert (found.value, found.chance) == (1.0, 1 / counted)
         assert unmeasured(scoring.unmeasured, "kind") == {
-            (space, "target", "balanced_accuracy", "the class 'z' is left out, with fewer than 2 test groups")
+            (space, "target", "balanced_accuracy", "the class 'z' is left out, with fewer than 2 test images or groups")
             for space in (SPACES if counted < KINDS else ())
         }
 
@@ -604,7 +604,7 @@ class TestRareClasses:
 
         found = pick(scoring.scores, "kind", "salient", "balanced_accuracy")
         assert (found.chance, found.n_test, found.n_groups) == (1 / 3, np.sum(kind < KINDS - 1), 30)
-        assert "with fewer than 2 test groups" in scoring.unmeasured[0].reason
+        assert "with fewer than 2 test images or groups" in scoring.unmeasured[0].reason
 
     def test_a_class_that_is_not_counted_is_never_predicted(self) -> None:
         # Test images of the first two kinds look like the third, which no test image has.

@@ -51,7 +51,7 @@ def within_levels(truth: np.ndarray, evidence: np.ndarray, levels: np.ndarray, f
     parts = list((_numbers if evidence.ndim == 1 else _classes)(truth, evidence, levels))
     if len({part.level for part in parts}) < fewest:
         wanted = "no level" if fewest == 1 else f"fewer than {fewest} levels"
-        raise NotMeasurableError(f"{wanted} of the nuisances can be scored by themselves")
+        raise NotMeasurableError(f"{wanted} of the nuisances can be scored apart")
     total = sum(part.weight for part in parts)
     value = sum(part.weight * part.measured.value for part in parts) / total
     influence = np.zeros(len(truth))

@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 from cabench.evaluation.contributions import Tested as Images
 from cabench.evaluation.metrics.levels import within_levels
 from cabench.evaluation.metrics.probing import accuracy, auc, balanced_accuracy, correlation, hand_till, r2
+from cabench.evaluation.metrics.shape import silhouette
 from cabench.evaluation.score import Measurement
 
 N, GROUPS = 400, 40
@@ -88,3 +89,18 @@ def test_error_of_groups_is_the_spread_over_draws_of_groups(metric: Metric) -> N
 
     # 300 draws tell their spread to 4 %; 40 groups drawn with replacement vary by 39 / 40 of the variance.
     assert error == pytest.approx(np.std(drawn), rel=0.12)
+
+
+def test_the_stated_error_of_a_silhouette_is_that_of_fresh_draws() -> None:
+    """Populations apart by one deviation, each drawn apart; 200 draws."""
+    values, errors = [], []
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        background, target = generator.normal(size=(60, 3)), generator.normal([1, 0, 0], size=(60, 3))
+        measured = silhouette(background, target)
+        rows = np.arange(120)
+        tested = Images(rows, rows, rows >= 60)
+        values.append(measured.value)
+        errors.append(tested.standard_error(np.asarray(measured.influence)))
+
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15)
