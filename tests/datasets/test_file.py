@@ -34,7 +34,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_is_planned_run_reported_and_evaluated_by_its_path(made: Path, tmp_path: Path, cabench) -> None:
     shutil.copy(made, tmp_path / "mine.h5")
-    asked = ("--methods", "cpca", "--datasets", "mine.h5", "--results", "results", "--set", "cpca.components=2")
+    common = ("--datasets", "mine.h5", "--seeds", "0", "--results", "results", "--set", "cpca.components=2")
+    asked = ("--methods", "cpca", *common)
     planned = cabench("plan", *asked)
     assert planned.returncode == 0, planned.stderr
     assert [line.split()[:2] for line in planned.stdout.splitlines()[2:]] == [

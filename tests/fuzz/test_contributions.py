@@ -26,7 +26,6 @@ from cabench.experiment.store import ResultsStore
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=50 * TIMES)
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
-Damage = Callable[[bytes], st.SearchStrategy[bytes]]
 WriteAll = Callable[[Sequence[Record], Path], None]
 
 INFO = DatasetInfo(
@@ -166,15 +165,6 @@ def test_a_changed_file(
             except (TypeError, ValueError, KeyError, AttributeError, OverflowError):  # not what HDF5 can hold
                 continue
     report_all(attempt, write_all, "contributions: values", results)
-
-
-@EXAMPLES
-@given(data=st.data())
-def test_a_file_of_other_bytes(
-    attempt: Attempt, damage: Damage, write_all: WriteAll, results: Path, sound: bytes, data: st.DataObject
-) -> None:
-    first(results).write_bytes(data.draw(damage(sound) | st.binary(max_size=50)))
-    report_all(attempt, write_all, "contributions: bytes", results)
 
 
 def test_a_file_of_other_blocks(attempt: Attempt, write_all: WriteAll, results: Path, sound: bytes) -> None:
