@@ -1,5 +1,6 @@
 """The file `contributions.h5` beside a record: what each block of test rows adds to each of its scores.
 
+attribute key   64 bytes, that of the record
 /values   float32 (scores, blocks), in the order of the record's scores; NaN for a metric without an influence
 /rows     int32 (scores, blocks), how many rows of each block a score was taken of
 /strata   int32 (scores, blocks), what is drawn apart, see `cabench.evaluation.grouped`
@@ -34,7 +35,7 @@ def write_contributions(path: Path, key: str, table: ContributionTable) -> None:
         "strata": np.array([part.strata for part in table.scores], np.int32),
     }
     with replacing_hdf5(path) as file:
-        file.attrs["key"] = key
+        file.attrs["key"] = np.bytes_(key)
         for name, values in columns.items():
             file.create_dataset(name, data=values.reshape(len(table.scores), blocks), compression="gzip", shuffle=True)
         file.create_dataset("block_rows", data=table.rows.astype(np.int32))
@@ -52,9 +53,16 @@ def read_contributions(path: Path, key: str, scores: int) -> ContributionTable |
     try:
         with h5py.File(path, "r") as file:
             check_contents(file)
-            return _table(file, scores) if file.attrs["key"] == key else None
+            return _table(file, scores) if _key(file) == key else None
     except UNREADABLE:
         return None
+
+
+def _key(file: h5py.File) -> str:
+    """The key of the record. It is of fixed length: HDF5 may read a damaged text of any length for ever."""
+    if file.attrs.get_id("key").dtype != np.dtype("S64"):
+        raise ValueError("the attribute 'key' is no key")
+    return bytes(file.attrs["key"]).decode()
 
 
 def _table(file: h5py.File, scores: int) -> ContributionTable:

@@ -132,7 +132,7 @@ DAMAGE: dict[str, Callable[[h5py.File], None]] = {
     "names of other blocks": rewritten("names", ["a", "b"]),
     "names that are numbers": rewritten("names", np.arange(BLOCKS)),
     "no key": lambda file: file.attrs.pop("key"),
-    "another key": lambda file: file.attrs.update(key="b" * 64),
+    "another key": lambda file: file.attrs.update(key=np.bytes_("b" * 64)),
     "a key that is an array": lambda file: file.attrs.update(key=np.arange(3)),
 }
 
