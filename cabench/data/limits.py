@@ -4,6 +4,7 @@ A file with limits keeps its contract and can be used. Said is
 
 - which attributes and classes an evaluation will leave out, because too few training rows or test groups have them;
 - where so few test groups are there that only large differences can be seen;
+- whether groups lie in both splits, so that an attribute of a known subject may be read from its identity;
 - which nuisances tell background from target, so that part of what a salient space holds of them is forced.
 
 Probes of common attributes and of nuisances are fitted on both populations together and scored on each apart, those of
@@ -55,6 +56,7 @@ def warn_of_limits(splits: Sequence[StoredSplit], findings: Findings) -> None:
         findings: gets the warnings.
     """
     train, test = (next(split for split in splits if split.name == name) for name in SPLITS)
+    _warn_of_shared_groups(train, test, findings)
     tested = [_Tested.of(test, population) for population in POPULATIONS]
     for part in tested:
         _warn_of_few_groups(part, findings)
@@ -96,6 +98,15 @@ class _Tested(NamedTuple):
     def groups_of(self, rows: np.ndarray) -> int:
         """How many groups some of the rows (bool, n) have."""
         return len(np.unique(self.groups[rows]))
+
+
+def _warn_of_shared_groups(train: StoredSplit, test: StoredSplit, findings: Findings) -> None:
+    names = [set(texts(split.group, "groups", len(split.is_target))) - {""} for split in (train, test)]
+    if shared := names[0] & names[1]:
+        findings.warn(
+            f"{len(shared)} of {len(names[1])} groups of the test split have rows in the training split too: what is "
+            "read of them may be read from who they are"
+        )
 
 
 def _warn_of_few_groups(part: _Tested, findings: Findings) -> None:

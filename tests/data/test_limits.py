@@ -180,3 +180,17 @@ def test_nothing_is_said_of_a_broken_file(tmp_path: Path) -> None:
     assert limits_of(path) == []
     path.write_bytes(b"no HDF5")
     assert limits_of(path) == []
+
+
+def test_groups_in_both_splits_are_said(said: Callable[[Mapping[Place, object]], list[str]]) -> None:
+    places = [(split, population) for split in ("train", "test") for population in ("background", "target")]
+    names = {("test", "target"): [f"s{row % 30}" for row in range(ROWS)]}
+    groups = {place: names.get(place, [f"{place} {row % 20}" for row in range(ROWS)]) for place in places}
+    groups["train", "target"] = [f"s{row % 20}" for row in range(ROWS)]
+
+    found = said({(*place, "groups"): texts for place, texts in groups.items()})
+
+    assert found == [
+        "20 of 50 groups of the test split have rows in the training split too: what is read of them may be read from "
+        "who they are"
+    ]
