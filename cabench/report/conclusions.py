@@ -28,7 +28,8 @@ def conclusion(section: Section) -> str:
         left_out.append(f"{section.reference} has no current record here, so that all pairs are compared.")
     if len(rows) < 2:
         stale = sum(row.stale for row in section.rows)
-        reason = f": {stale} rows are of an older version, and stale" if stale and not section.with_stale else ""
+        rows_are = "1 row is" if stale == 1 else f"{stale} rows are"
+        reason = f": {rows_are} of an older version, and stale" if stale and not section.with_stale else ""
         return " ".join([f"There are no two methods to compare{reason}.", *left_out])
     gaps, leaks = compare(rows, gap_of), compare(rows, leaked_of)
     left_out = [*filter(None, [untested_sentence(dict(gaps.untested))]), *left_out]

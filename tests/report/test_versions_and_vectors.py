@@ -80,7 +80,7 @@ class TestVersions:
         section = section_of(two_versions, stale=False)
 
         assert [(row.name, row.stale) for row in section.rows] == [("mine", False), ("mine", True)]
-        assert conclusion(section) == "There are no two methods to compare: 1 rows are of an older version, and stale."
+        assert conclusion(section) == "There are no two methods to compare: 1 row is of an older version, and stale."
 
     def test_rows_of_another_evaluation_are_shown_and_said_not_to_be_compared(
         self, make_records: MakeRecords, two_versions: list[Record]
