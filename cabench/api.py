@@ -19,7 +19,7 @@ from cabench.data.dataset import Attribute, ContrastiveDataset, DatasetInfo
 from cabench.data.file import DatasetFile
 from cabench.errors import UserError
 from cabench.evaluation.protocols import check_protocols
-from cabench.evaluation.vectors import Vectors, check_alike, check_groups
+from cabench.evaluation.vectors import Vectors, check_alike, check_attributes, check_groups
 from cabench.experiment.estimate import estimate
 from cabench.experiment.measuring import measure
 from cabench.experiment.plan import ready_file, resolve
@@ -198,8 +198,10 @@ def evaluate(train: Vectors, test: Vectors, attributes: Sequence[Attribute]) -> 
         in place of a value. `attrs["separation_gap"]` is the gap, None where one space is missing.
 
     Raises:
-        UserError: for arrays that do not go together, groups that lie in both splits, and vectors that are not finite.
+        UserError: for attributes that cannot be, arrays that do not go together, groups that lie in both splits, and
+            vectors that are not finite.
     """
+    check_attributes(attributes)
     parts = train.encoded(attributes, "train"), test.encoded(attributes, "test")
     check_alike(*parts)
     check_groups(*parts)

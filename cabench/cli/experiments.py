@@ -167,6 +167,7 @@ def gate(
 
     Give the run a results folder of its own: where a folder holds several configurations of a cell, none is compared.
     """
+    from cabench.errors import UserError
     from cabench.experiment.request import parse_seeds
     from cabench.gate.baseline import Baseline
     from cabench.gate.formats import changes_text, text
@@ -179,6 +180,10 @@ def gate(
     records, unreadable = read_results(results)
     there = Baseline.read(baseline) if baseline.exists() or not update else Baseline({})
     compared, records = restrict(there, records, methods, datasets, profile)
+    if there.groups and not (compared.groups or update):
+        raise UserError(
+            f"{baseline} has none of the cells that were asked for; name others, or add them with --update."
+        )
     if there.groups:
         chosen = parse_seeds(seeds) if seeds else None
         outcome = check(compared, records, level, effect, max_slowdown, unreadable, chosen)

@@ -134,8 +134,11 @@ class NuisanceReader:
                 with self.scoring.skipping([place], [metric]):
                     rows = _tested(question, self.test, place, probe.learned)
                     evidence = probe.evidence(self.nuisances.test[rows.indices])
-                    measure = hand_till if probe.learned else correlation
-                    self._add(place, metric, measure(rows.values, evidence), rows, [probe])
+                    if probe.learned:
+                        measured = hand_till(rows.values, evidence)
+                    else:
+                        measured = correlation(rows.values, evidence, self.test.groups[rows.indices])
+                    self._add(place, metric, measured, rows, [probe])
 
     def _read_adjusted(self, question: Question, space: Space, metric: str) -> None:
         places = _places(question, space)
@@ -148,7 +151,8 @@ class NuisanceReader:
                 with self.scoring.skipping([place], [metric]):
                     rows = _tested(question, self.test, place, probe.learned)
                     levels = self.nuisances.test_levels[rows.indices]
-                    measured = within_levels(rows.values, probe.evidence(test[rows.indices]), levels)
+                    groups = self.test.groups[rows.indices]
+                    measured = within_levels(rows.values, probe.evidence(test[rows.indices]), levels, groups=groups)
                     self._add(place, metric, measured, rows, [probe])
 
     def _read_unseen(self, question: Question, space: Space, metric: str) -> None:
@@ -172,7 +176,8 @@ class NuisanceReader:
                         if unseen.any():  # a site may have supplied one population alone
                             evidence[unseen] = probe.evidence(test[rows.indices[unseen]])
                     levels = self.nuisances.test_levels[rows.indices]
-                    measured = within_levels(rows.values, evidence, levels, FEWEST_LEVELS)
+                    groups = self.test.groups[rows.indices]
+                    measured = within_levels(rows.values, evidence, levels, FEWEST_LEVELS, groups)
                     self._add(place, metric, measured, rows, list(known.values()))
 
     def _fit_on(self, question: Question, features: np.ndarray, among: np.ndarray, whole: _Learnable) -> _Probe | None:

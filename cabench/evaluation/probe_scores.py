@@ -39,12 +39,14 @@ class _Read(NamedTuple):
         linear: float64 (n, classes), what speaks for each of them, or predictions (n,).
         nearest: likewise, of nearest neighbours.
         log_prior: float64 (classes,), how frequent each is in training; empty for numbers.
+        groups: int64 (n,), the group of each row.
     """
 
     truth: np.ndarray
     linear: np.ndarray
     nearest: np.ndarray
     log_prior: np.ndarray
+    groups: np.ndarray
 
 
 _Metrics = Mapping[str, Callable[[_Read], Measurement]]
@@ -60,9 +62,9 @@ _TARGET: _Metrics = {
     "knn_auc": lambda read: hand_till(read.truth, read.nearest),
 }
 _NUMBERS: _Metrics = {
-    "correlation": lambda read: correlation(read.truth, read.linear),
+    "correlation": lambda read: correlation(read.truth, read.linear, read.groups),
     "r2": lambda read: r2(read.truth, read.linear),
-    "knn_correlation": lambda read: correlation(read.truth, read.nearest),
+    "knn_correlation": lambda read: correlation(read.truth, read.nearest, read.groups),
 }
 
 
@@ -137,6 +139,7 @@ class ProbeGrid:
                     linear=linear.evidence(features)[:, columns],
                     nearest=nearest.evidence(features)[:, columns],
                     log_prior=linear.log_prior[columns],
+                    groups=self.test.groups[tested.indices],
                 )
                 self._add(question, place, read, tested, len(fitted.values), linear.converged)
 
@@ -152,7 +155,8 @@ class ProbeGrid:
                 tested = defined_rows(self.test, attribute, question.scored[place.population])
                 check_read(self.test.groups[tested.indices])
                 features = self.test.features(space)[tested.indices]
-                read = _Read(tested.values, linear.predict(features), nearest.predict(features), np.empty(0))
+                groups = self.test.groups[tested.indices]
+                read = _Read(tested.values, linear.predict(features), nearest.predict(features), np.empty(0), groups)
                 self._add(question, place, read, tested, len(rows.values), True)
 
     def _add(self, question: Question, place: Place, read: _Read, rows: Rows, n_train: int, converged: bool) -> None:

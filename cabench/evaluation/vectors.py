@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cabench.data.dataset import SPACES, Attribute
-from cabench.errors import UserError
+from cabench.data.dataset import IS_TARGET, OWNERS, SPACES, Attribute
+from cabench.errors import UserError, unknown
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 
 
@@ -74,6 +74,25 @@ def check_alike(train: EncodedSplit, test: EncodedSplit) -> None:
         if columns[0] != columns[1]:
             said = ["none" if count is None else f"{count} columns" for count in columns]
             raise UserError(f"Of {space} vectors, train has {said[0]} and test {said[1]}; encode both splits alike.")
+
+
+def check_attributes(attributes: Sequence[Attribute]) -> None:
+    """Refuse attributes that no data set could have.
+
+    Raises:
+        UserError: naming the first of an unknown kind or space, of a name that is taken, or given twice.
+    """
+    names = [attribute.name for attribute in attributes]
+    for attribute in attributes:
+        for what, allowed in (("space", OWNERS), ("kind", ("class", "real"))):
+            if getattr(attribute, what) not in allowed:
+                raise unknown(f"{what} of {attribute.name!r}", getattr(attribute, what), allowed)
+        if attribute.name == IS_TARGET:
+            raise UserError(
+                f"{IS_TARGET!r} is what tables call target against background; choose another name."
+            )
+        if names.count(attribute.name) > 1:
+            raise UserError(f"The attribute {attribute.name!r} is given twice; give it once.")
 
 
 def check_groups(train: EncodedSplit, test: EncodedSplit) -> None:

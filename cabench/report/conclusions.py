@@ -74,10 +74,12 @@ def _others(found: Comparison, worse: str, kind: Kind) -> str:
     corrected = f"p < {LEVEL}, corrected for {pairs} pairs" if pairs > 1 else f"p < {LEVEL}"
     shown = ", ".join(f"{name} ({_by(found.from_best(name), kind)})" for name in found.worse)
     if not found.worse:
-        return f"No other is shown to be {worse} ({corrected})."
+        return f"No other is shown to be {worse} than {found.best} ({corrected})."
     if not found.not_worse:
         return f"All others are {worse} ({corrected}): {shown}."
-    return f"Shown to be {worse} ({corrected}): {shown}. Not shown to be: {', '.join(found.not_worse)}."
+    return (
+        f"Shown to be {worse} than {found.best} ({corrected}): {shown}. Not shown to be: {', '.join(found.not_worse)}."
+    )
 
 
 def _by(found: Difference, kind: Kind) -> str:

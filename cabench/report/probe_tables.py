@@ -36,7 +36,8 @@ _NUISANCES = (
 _WITHOUT = (
     "AUC of classes, correlation of numbers, in percent. Adjusted: what the nuisances explain of the vectors is taken "
     "out, and scores are taken within their levels. Unseen level: the probe has seen no image of the level that it is "
-    "scored on. What is no better than from the nuisances alone shows nothing."
+    "scored on. From nuisances alone: what they tell of an attribute without any image, "
+    "over all levels. Scores that are not adjusted and no higher may be read from them."
 )
 
 

@@ -255,21 +255,35 @@ def _notes(section: Section, columns: Sequence[Filled]) -> list[str]:
     if any("effective" in text for column in columns for text in column.yardsticks.values()):
         said.append("Effective: groups of these unequal sizes say no more than so many equal ones.")
     if any(entry.interval for entry in entries):
-        said.append(f"± is the 95 % interval over seeds and {section.unit}.")
+        said.append(f"± is the 95 % interval over seeds and {section.unit}{_cut(columns)}.")
+    if any(entry.interval for entry in entries) and any(map(_is_bare, entries)):
+        said.append("Without ±: it cannot be known, as of one seed, or where every answer is right.")
     if any(entry.mark is Mark.BEST for entry in entries):
         said.append(
             "Bold: one of a column's bold methods is the best of those compared, at 95 %, for this training split; a "
             "method as good as the best may be missing from them."
         )
-    return [*said, *_stars(columns, entries), *_untested(columns)]
+    return [*said, *_stars(columns, entries, section.unit), *_untested(columns)]
 
 
-def _stars(columns: Sequence[Filled], entries: Sequence[Entry]) -> list[str]:
+def _cut(columns: Sequence[Filled]) -> str:
+    """What an interval says that was cut at the range; empty where none was."""
+    widest = {kind.text(kind.widest) for kind in (PERCENT, FRACTION)}
+    cut = any(entry.interval in widest for column in columns for entry in column.entries)
+    return "; of ± 100.0 % or ± 1.000 nothing is known" if cut else ""
+
+
+def _is_bare(entry: Entry) -> bool:
+    """Whether a score stands without an interval."""
+    return len(entry.values) > 1 and "." in entry.text and not entry.interval
+
+
+def _stars(columns: Sequence[Filled], entries: Sequence[Entry], unit: str) -> list[str]:
     said = []
     if any(entry.star for entry in entries):
         said.append(
-            f"*: a leak that permutations of the test labels, within levels of nuisances where there are some, show "
-            f"under every seed (p < {LEVEL}, corrected for all leaks of a method)."
+            f"*: a leak on these {unit} that permutations of their labels, within levels of nuisances where there are "
+            f"some, show under every seed (p < {LEVEL}, corrected for all leaks of a method)."
         )
     hidden = [column for column in columns if column.smallest_p is not None and column.smallest_p > LEVEL]
     if hidden:

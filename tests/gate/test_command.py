@@ -113,6 +113,16 @@ def test_what_is_not_named_is_not_compared(cabench_here, results, chosen):
     assert "oracle" not in passed.stdout
 
 
+def test_a_comparison_of_nothing_does_not_pass(cabench_here, results, make_records):
+    for record in make_records(SCORES, method__label="new"):
+        ResultsStore(results).replace_record(record)
+
+    done = cabench_here("gate", "--baseline", "baseline.json", "--methods", "new")
+
+    assert done.returncode == 2
+    assert "has none of the cells that were asked for" in " ".join(done.stderr.split())
+
+
 def test_update_of_what_is_named_leaves_the_rest(cabench_here, results, tmp_path):
     before = json.loads((tmp_path / "baseline.json").read_text(encoding="utf-8"))["cells"]
     for method in ("oracle", "pca"):

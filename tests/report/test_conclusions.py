@@ -78,10 +78,10 @@ class TestVerdicts:
 
         found = compare(sections(make_records({**CLOSE, **FAR}))[0].rows, gap_of).from_best("c")
         by = f"by {-found.difference:.3f} ± {found.half_width:.3f}"
-        assert f"Shown to be worse {TESTED}: c ({by}). Not shown to be: b." in said
+        assert f"Shown to be worse than a {TESTED}: c ({by}). Not shown to be: b." in said
 
     def test_nobody_shown_to_be_worse_is_said_as_such(self, make_records: MakeRecords) -> None:
-        assert "No other is shown to be worse (p < 0.05)." in said_of(make_records(CLOSE))
+        assert "No other is shown to be worse than a (p < 0.05)." in said_of(make_records(CLOSE))
 
     def test_everybody_shown_to_be_worse_is_said_as_such(self, make_records: MakeRecords) -> None:
         said = said_of(make_records({"a": CLOSE["a"], **FAR}))

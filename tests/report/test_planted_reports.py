@@ -75,8 +75,8 @@ class TestDeterministicMethodsOnNoise:
     def test_neither_is_called_worse_or_more_leaky(self, noise: list[Record]) -> None:
         said = conclusion(only_section(noise))
 
-        assert "No other is shown to be worse (p < 0.05)." in said
-        assert "No other is shown to be more leaky (p < 0.05)." in said
+        assert re.search(r"No other is shown to be worse than (one|other) \(p < 0.05\)", said)
+        assert re.search(r"No other is shown to be more leaky than (one|other) \(p < 0.05\)", said)
 
     def test_seeds_that_change_nothing_are_not_taken_for_certainty(self, noise: list[Record]) -> None:
         for line in overview(only_section(noise)).lines:
@@ -190,7 +190,7 @@ class TestGroupsAndNuisances:
 
         assert {line.name: line.entries[index].star for line in table.lines} == {"tight": False, "leaky": True}
         assert not any(line.entries[0].star or line.entries[1].star for line in table.lines)
-        assert "*: a leak that permutations" in " ".join(table.notes)
+        assert "*: a leak on these test groups that permutations" in " ".join(table.notes)
 
     def test_what_the_nuisances_tell_alone_stands_below_adjusted_probes(self, grouped: list[Record]) -> None:
         section = only_section(grouped)

@@ -32,7 +32,13 @@ class _Part(NamedTuple):
     weight: float
 
 
-def within_levels(truth: np.ndarray, evidence: np.ndarray, levels: np.ndarray, fewest: int = 1) -> Measurement:
+def within_levels(
+    truth: np.ndarray,
+    evidence: np.ndarray,
+    levels: np.ndarray,
+    fewest: int = 1,
+    groups: np.ndarray | None = None,
+) -> Measurement:
     """An AUC or a correlation taken within each level, and averaged over levels.
 
     Of classes, every two classes of a level count by their number of pairs of images, so that the result is the part of
@@ -44,11 +50,13 @@ def within_levels(truth: np.ndarray, evidence: np.ndarray, levels: np.ndarray, f
         evidence: float64 (n, classes), or predictions (n,).
         levels: int64 (n,).
         fewest: levels that must be measurable.
+        groups: int64 (n,), the group of each row; None where each is one of its own.
 
     Raises:
         NotMeasurableError: where fewer levels have two classes, or numbers that differ.
     """
-    parts = list((_numbers if evidence.ndim == 1 else _classes)(truth, evidence, levels))
+    groups = np.arange(len(truth)) if groups is None else groups
+    parts = list(_numbers(truth, evidence, levels, groups) if evidence.ndim == 1 else _classes(truth, evidence, levels))
     if len({part.level for part in parts}) < fewest:
         wanted = "no level" if fewest == 1 else f"fewer than {fewest} levels"
         raise NotMeasurableError(f"{wanted} of the nuisances can be scored apart")
@@ -74,9 +82,9 @@ def _classes(codes: np.ndarray, evidence: np.ndarray, levels: np.ndarray) -> Ite
             yield _Part(int(level), rows, measured, pairs.astype(np.float64), float(sizes.prod()))
 
 
-def _numbers(values: np.ndarray, predicted: np.ndarray, levels: np.ndarray) -> Iterator[_Part]:
+def _numbers(values: np.ndarray, predicted: np.ndarray, levels: np.ndarray, groups: np.ndarray) -> Iterator[_Part]:
     for level in np.unique(levels):
         rows = levels == level
         if rows.sum() >= FEWEST_IN_LEVEL and np.ptp(values[rows]) > 0:
-            measured = signed_correlation(values[rows], predicted[rows])
+            measured = signed_correlation(values[rows], predicted[rows], groups[rows])
             yield _Part(int(level), rows, measured, np.ones(int(rows.sum())), float(rows.sum()))
