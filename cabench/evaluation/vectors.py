@@ -88,9 +88,7 @@ def check_attributes(attributes: Sequence[Attribute]) -> None:
             if getattr(attribute, what) not in allowed:
                 raise unknown(f"{what} of {attribute.name!r}", getattr(attribute, what), allowed)
         if attribute.name == IS_TARGET:
-            raise UserError(
-                f"{IS_TARGET!r} is what tables call target against background; choose another name."
-            )
+            raise UserError(f"{IS_TARGET!r} is what tables call target against background; choose another name.")
         if names.count(attribute.name) > 1:
             raise UserError(f"The attribute {attribute.name!r} is given twice; give it once.")
 
