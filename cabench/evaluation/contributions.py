@@ -1,8 +1,8 @@
 """What each test row, or group of rows, adds to each score: kept beside a record, so that reports can compare methods.
 
-A contribution is the first-order change of a score by the rows of one block; those of one score sum to 0. Blocks are
-the groups of the test rows, such as subjects. Rows without groups are pooled into some 200 blocks, as so many tell the
-spread of a score as well as thousands do.
+A contribution is the change of a score by the rows of one block, to first order, or of a correlation exactly; those of
+one score sum to 0. Blocks are the groups of the test rows, such as subjects. Rows without groups are pooled into some
+200 blocks, as so many tell the spread of a score as well as thousands do.
 """
 
 from __future__ import annotations

@@ -193,7 +193,8 @@ def _read(
 
 def _tested(test: EncodedSplit, attribute: Attribute, populations: Sequence[PopulationName]) -> Tested:
     """The test rows for which an attribute is defined."""
-    return test.tested(test.indices(attribute, populations), test.rows(attribute, test.spaces[0], populations)[1])
+    values = test.values(attribute, populations)
+    return test.tested(test.indices(attribute, populations), values[attribute.is_defined(values)])
 
 
 def _cross_validated(features: np.ndarray, labels: np.ndarray) -> tuple[list[float], bool]:

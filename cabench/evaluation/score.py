@@ -33,8 +33,8 @@ class Measurement(NamedTuple):
         standard_error: of `value`, over what its metric says; None where the metric has none, or has an influence.
         p_value: how often `value` or more is reached without information; None where that was not tested.
         perfect: what is reached with all the information there is.
-        influence: float64 (n,), the first-order change of `value` by each image: what it would lose without the image,
-            to first order. Sums to 0. None where the metric has none.
+        influence: float64 (n,), what `value` would lose without each image: to first order, or as the metric says. Sums
+            to 0. None where the metric has none.
     """
 
     value: float
