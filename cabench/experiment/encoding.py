@@ -16,6 +16,7 @@ from cabench.data.dataset import SPACES, Space, float_batches
 from cabench.data.file import DatasetFile
 from cabench.data.importing.images import ImageForm, open_folder, read_folders
 from cabench.data.layout import SPLITS, texts
+from cabench.data.preparation import Preparation, said_of
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE
 from cabench.files.atomic import replacing
@@ -91,7 +92,11 @@ def encode_folder(
 
 
 def encode_file(
-    method: ContrastiveAnalysisMethod, shape: tuple[int, ...], data: DatasetFile, device: torch.device
+    method: ContrastiveAnalysisMethod,
+    shape: tuple[int, ...],
+    data: DatasetFile,
+    device: torch.device,
+    preparation: Preparation | None = None,
 ) -> EncodedImages:
     """Encode both splits of a data set, with the names and groups of its rows.
 
@@ -100,6 +105,7 @@ def encode_file(
         shape: of the examples that it was fitted on.
         data: the data set.
         device: where to encode.
+        preparation: of the rows of a table, as for those that the method was fitted on.
 
     Raises:
         UserError: for examples of another shape.
@@ -109,9 +115,18 @@ def encode_file(
             f"{data.path} holds examples of shape {data.info.image_shape}, but {method.name} was fitted on {shape}; "
             "import them in that size."
         )
+    fitted_on_counts = bool(preparation and preparation.takes_log) or "counts" in method.takes
+    if (data.info.missing and said_of(data.info, method.takes) and not preparation) or (
+        data.info.is_table and data.info.are_counts and not fitted_on_counts
+    ):
+        raise UserError(
+            f"{data.path} holds {'counts' if data.info.are_counts else 'missing values'}, but {method.name} was fitted on "
+            "a table without; import it like the table that the method was fitted on."
+        )
     parts, method = [], _on(method, device)
     for split in SPLITS:
-        populations = data.read(split)[1:]
+        read = data.read(split)
+        populations = (preparation.split(read) if preparation else read)[1:]
         for name, population, told in zip(EVERYONE, populations, data.read_rows(split), strict=True):
             spaces = encode_images(method, population.images, device)
             parts.append(_part(split, name, told.names, told.groups, spaces))
