@@ -16,6 +16,7 @@ from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo
 
 Taken = Literal["images", "tables", "counts", "missing"]
 
+
 class Representation(NamedTuple):
     """The two vectors of each of n images.
 

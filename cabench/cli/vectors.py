@@ -81,7 +81,9 @@ def encode(
         if images.suffix == ".h5":
             if value_range:
                 raise UserError("--range is for folders of 16-bit images; leave it out with a data set file.")
-            encoded = encode_file(fitted, shape, DatasetFile.open_from_elsewhere(images), where, saved_preparation(cell))
+            encoded = encode_file(
+                fitted, shape, DatasetFile.open_from_elsewhere(images), where, saved_preparation(cell)
+            )
         else:
             encoded = encode_folder(fitted, shape, images, value_range or FULL_RANGE, where)
     write_encoded(encoded, output)

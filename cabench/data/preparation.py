@@ -1,4 +1,4 @@
-"""What a method is given of a table: missing values filled, and counts made comparable, for methods that do not take them.
+"""What a method is given of a table in place of what it does not take: filled missing values, logarithms of counts.
 
 Everything is learned from the training rows alone:
 
@@ -66,7 +66,7 @@ class Preparation(NamedTuple):
     def split(self, data: ContrastiveDataset) -> ContrastiveDataset:
         """A prepared split, in pieces of a bounded size."""
         parts = (
-            Population(torch.cat([self.rows(rows) for rows in part.images.split(ROWS)]), part.attributes)
+            Population(torch.cat([self.rows(rows) for rows in _in_pieces(part.images)]), part.attributes)
             for part in (data.background, data.target)
         )
         filled = not self.fill.isnan().any()
@@ -102,5 +102,9 @@ def _moments(train: ContrastiveDataset, log: bool) -> tuple[Tensor, Tensor, Tens
 
 def _pieces(train: ContrastiveDataset, log: bool) -> Iterator[Tensor]:
     for part in (train.background, train.target):
-        for rows in part.images.split(ROWS):
+        for rows in _in_pieces(part.images):
             yield rows.double().log1p() if log else rows.double()
+
+
+def _in_pieces(features: Tensor) -> Iterator[Tensor]:
+    return (features[start : start + ROWS] for start in range(0, len(features), ROWS))

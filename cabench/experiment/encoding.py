@@ -16,7 +16,7 @@ from cabench.data.dataset import SPACES, Space, float_batches
 from cabench.data.file import DatasetFile
 from cabench.data.importing.images import ImageForm, open_folder, read_folders
 from cabench.data.layout import SPLITS, texts
-from cabench.data.preparation import Preparation, said_of
+from cabench.data.preparation import Preparation
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE
 from cabench.files.atomic import replacing
@@ -115,14 +115,7 @@ def encode_file(
             f"{data.path} holds examples of shape {data.info.image_shape}, but {method.name} was fitted on {shape}; "
             "import them in that size."
         )
-    fitted_on_counts = bool(preparation and preparation.takes_log) or "counts" in method.takes
-    if (data.info.missing and said_of(data.info, method.takes) and not preparation) or (
-        data.info.is_table and data.info.are_counts and not fitted_on_counts
-    ):
-        raise UserError(
-            f"{data.path} holds {'counts' if data.info.are_counts else 'missing values'}, but {method.name} was fitted on "
-            "a table without; import it like the table that the method was fitted on."
-        )
+    _check_alike(method, data, preparation)
     parts, method = [], _on(method, device)
     for split in SPLITS:
         read = data.read(split)
@@ -197,6 +190,20 @@ def write_encoded(encoded: EncodedImages, path: Path) -> None:
                     np.savez(file, **rows, **encoded.spaces)  # type: ignore[arg-type]  # no array is called allow_pickle
     except OSError as error:
         raise UserError(f"The vectors cannot be written to {path} ({error}); choose another --output.") from error
+
+
+def _check_alike(method: ContrastiveAnalysisMethod, data: DatasetFile, preparation: Preparation | None) -> None:
+    """Refuse a table of counts or with missing values where the method was fitted on one without, and the reverse."""
+    made_of_counts = preparation is not None and bool(preparation.takes_log)
+    if made_of_counts != (data.info.are_counts and "counts" not in method.takes):
+        held, other = ("counts", "real numbers") if data.info.are_counts else ("real numbers", "counts")
+    elif data.info.missing and "missing" not in method.takes and preparation is None:
+        held, other = "missing values", "a table without"
+    else:
+        return
+    raise UserError(
+        f"{data.path} holds {held}, but {method.name} was fitted on {other}; import the new table likewise."
+    )
 
 
 def _on(method: ContrastiveAnalysisMethod, device: torch.device) -> ContrastiveAnalysisMethod:
