@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 
+import cabench
 from cabench import Attribute, Examples
 from cabench.data.importing.splitting import Drawn, divided
 
@@ -99,3 +101,27 @@ def test_a_given_validation_split_is_kept_apart(refusal) -> None:
     said = refusal(lambda: divided(torn, (), Drawn()))
     assert "for testing" in said or "for choosing settings" in said
     assert said.endswith("but they are equal or of one group.")
+
+
+def test_a_validation_split_is_written_and_loaded_and_never_scored(tmp_path) -> None:
+    fold = np.arange(60) % 5
+    kinds = {"lesion": np.arange(60) % 3}
+    parts = [
+        table(60, seed, is_test=fold == 0, is_validation=fold == 1, names=[f"{seed}-{n}" for n in range(60)], **given)
+        for seed, given in ((0, {}), (1, {"values": kinds}))
+    ]
+    file = cabench.write_arrays(tmp_path / "mine.h5", *parts, [LESION])
+    file.verify()
+    loaded = cabench.load_dataset(file.path)
+    assert {split: counts["target"] for split, counts in loaded.info.counts.items()} == {
+        "train": 36,
+        "test": 12,
+        "validation": 12,
+    }
+    assert file.read_rows("validation")[1].names.tolist() == [f"1-{n}" for n in range(60) if n % 5 == 1]
+    assert loaded.validation is not None
+    np.testing.assert_array_equal(loaded.validation.target.attributes["lesion"], kinds["lesion"][fold == 1])
+    results = cabench.run("pca", file.path, 1, results=tmp_path / "runs", controls=False, sets=["pca.components=2"])
+    with h5py.File(results.records[0].folder(tmp_path / "runs") / "representations.h5") as kept:
+        assert set(kept) == {"train", "test"}
+        assert len(kept["train/target/salient"]) == 36
