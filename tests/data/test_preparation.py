@@ -96,3 +96,43 @@ def test_a_preparation_is_saved_with_a_method_and_read_again(tmp_path, planted_t
     for one, other in zip(saved_preparation(tmp_path / "kept.safetensors"), learned, strict=True):
         assert torch.equal(one, other)
     load_method(tmp_path / "kept.safetensors")
+
+
+class Seeing(cabench.ContrastiveAnalysisMethod):
+    """Keeps the rows it was fitted on, and gives whether values are missing as vectors."""
+
+    name, version, Config = "seeing", 1, cabench.Settings
+    takes = ("counts", "missing")
+
+    def fit(self, data, context) -> None:
+        self.seen = data.target.images.clone()
+
+    def encode(self, images):
+        missing = images.isnan().float()
+        return cabench.Representation(missing + images.nan_to_num(), missing + images.nan_to_num())
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state) -> None:
+        self.seen = state["seen"]
+
+
+class SeeingTables(Seeing):
+    name = "seeing_tables"
+    takes = ("tables", "missing")
+
+
+@pytest.mark.parametrize(("kind", "counts"), [(Seeing, True), (SeeingTables, False)])
+def test_a_method_that_takes_what_a_table_holds_is_given_it(tmp_path, kind, counts: bool) -> None:
+    file = written(tmp_path / "mine.h5", counts=counts)
+    (record,) = cabench.run(kind, file.path, 1, results=tmp_path / "runs", controls=False).records
+    assert record.prepared == ()
+    kept = load_method(record.folder(tmp_path / "runs"), kind)
+    np.testing.assert_array_equal(kept.seen.numpy(), file.read("train").target.images.numpy())
+
+
+def test_a_method_of_counts_is_refused_on_other_data(tmp_path) -> None:
+    file = written(tmp_path / "mine.h5")
+    with pytest.raises(UserError, match="seeing takes counts and missing, but .* holds a table of 5 features; choose"):
+        cabench.run(Seeing, file.path, 1, results=tmp_path / "runs", controls=False)
