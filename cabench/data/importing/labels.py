@@ -53,8 +53,9 @@ class Columns:
 
     @property
     def used(self) -> list[str]:
-        """The names of all columns that are read."""
-        return [*(attribute.name for attribute in self.attributes), *filter(None, (self.group, self.split))]
+        """The names of all columns that are read, each once."""
+        names = [*(attribute.name for attribute in self.attributes), *filter(None, (self.group, self.split))]
+        return list(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)

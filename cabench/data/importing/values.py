@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cabench.data.importing.examples import LARGEST
+
 PANDAS_MARKS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
@@ -34,7 +36,6 @@ WORDS = frozenset({"missing", "unknown"})
 """Texts that are asked about in columns of labels and identifiers as well."""
 SENTINELS = (-9, -99, -999, -9999, 99, 999, 9999)
 """Numbers that often stand for a missing one."""
-LARGEST = float(np.finfo(np.float32).max)
 BOOLEANS = {"true": 1.0, "false": 0.0}
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
