@@ -10,8 +10,9 @@ import pandas as pd
 
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
+from cabench.data.importing.csv_files import read_table, require
 from cabench.data.importing.images import FULL_RANGE, Folder, ImageForm, Pixels, open_folder, read_folders
-from cabench.data.importing.labels import FILE, Columns, Labels, labels_of, read_table, require
+from cabench.data.importing.labels import FILE, Columns, Labels, labels_of
 from cabench.data.importing.splitting import Drawn
 from cabench.errors import UserError
 
@@ -80,7 +81,7 @@ def _check_apart(background: Path, target: Path) -> None:
 def _read_labels(path: Path, columns: Columns, folders: dict[str, Folder]) -> Labels:
     """The labels of all images, background first, each population in the order of its folder."""
     table = read_table(path)
-    require(path, table, [FILE, *columns.used])
+    require(path, list(table.columns), [FILE, *columns.used])
     rows = _rows(path, table[FILE], folders)
     background = np.arange(len(rows)) < len(folders["background"].names)
     matched = table.iloc[rows].reset_index(drop=True)
