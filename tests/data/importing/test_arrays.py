@@ -130,6 +130,7 @@ def test_a_split_that_comes_out_otherwise_than_asked_is_noted(tmp_path: Path, dr
     target = Examples(draw(100, seed=1), {"lesion": kinds}, groups=["a"] * 50 + [f"b{n}" for n in range(50)])
     file = write_arrays(tmp_path / "mine.h5", Examples(draw(100)), target, [LESION])
     assert file.info.notes == (
+        "The training split has no example of 'round' of 'lesion' (target): too few groups have it.",
         "60 of 100 target examples are for testing, where 20% were asked for: groups are few or large.",
     )
 
