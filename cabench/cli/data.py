@@ -75,7 +75,7 @@ def data_info(
 
     file = _data_file(name, profile, sets, data_root)
     info = file.info
-    shape = "features" if info.is_table else "channels x height x width"
+    shape = ("counts" if info.are_counts else "features") if info.is_table else "channels x height x width"
     columns(
         [
             ("file", str(file.path)),
@@ -83,6 +83,7 @@ def data_info(
             ("config", ", ".join(f"{key}={value}" for key, value in info.config.items())),
             ("sources", ", ".join(info.sources)),
             ("shape", f"{' x '.join(map(str, info.image_shape))} ({shape})"),
+            *([("missing", f"{info.missing:.2%} of the values")] if info.missing else []),
             *(
                 (split, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
                 for split, counts in info.counts.items()

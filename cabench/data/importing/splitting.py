@@ -269,7 +269,8 @@ def _movable(
             moved = groups == group
             left = (is_test == side) & ~moved
             if all((part & left).any() for part in kept if (part & moved).any()):
-                return moved
+                chosen: np.ndarray = moved
+                return chosen
     return np.zeros(len(groups), np.bool_)
 
 

@@ -39,12 +39,14 @@ class Standardisation(NamedTuple):
         """
         first = next(iter(tables.values()))
         known, total = np.zeros(first.shape[1], np.int64), np.zeros(first.shape[1])
-        largest = np.zeros(first.shape[1])
+        # Sums are of differences to some value of the column, so that an offset costs no digits.
+        origin, largest = np.full(first.shape[1], np.nan), np.zeros(first.shape[1])
         for rows in _pieces(tables, training):
+            origin = np.where(np.isnan(origin), np.fmax.reduce(rows, axis=0), origin)
             known += (~np.isnan(rows)).sum(axis=0)
-            total += np.nansum(rows, axis=0)
+            total += np.nansum(rows - origin, axis=0)
             largest = np.fmax(largest, np.fmax.reduce(np.abs(rows), axis=0))
-        mean = total / np.maximum(known, 1)
+        mean = np.where(known > 0, origin, 0) + total / np.maximum(known, 1)
         squares = np.zeros_like(mean)
         for rows in _pieces(tables, training):
             squares += np.nansum((rows - mean) ** 2, axis=0)
