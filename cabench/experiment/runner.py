@@ -16,11 +16,12 @@ from filelock import Timeout
 from cabench.context import FitContext, FitCost, Randomness
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.data.file import Rows
-from cabench.data.preparation import Preparation, said_of
+from cabench.data.preparation import said_of
 from cabench.errors import StopRequested, UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.cell import Cell
 from cabench.experiment.encoding import encode_images
+from cabench.experiment.fitted_rows import FittedRows
 from cabench.experiment.identity import Identity
 from cabench.experiment.measuring import keep_and_measure
 from cabench.experiment.progress import RunReporter
@@ -194,19 +195,18 @@ class Runner:
             cost=cost,
         )
         train = cell.data.read("train")
-        preparation = Preparation.learned(train, method.takes)
-        prepare = preparation.split if preparation else _as_it_is
-        train = prepare(train)
+        fitted = FittedRows.of(method, cell.data, train)
+        train = fitted.given(train)
         started = time.monotonic()
         method.fit(train, context)
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
-        test = prepare(cell.data.read("test"))
+        test = fitted.given(cell.data.read("test"))
         rows = cell.data.read_all_rows()
         vectors = self._encode(method, train, rows["train"]), self._encode(method, test, rows["test"])
         measured, probe_s = keep_and_measure(self.store, identity, cell.data, test, *vectors, method=method)
-        self._keep(method, identity, info, preparation)
+        self._keep(method, identity, info, fitted)
         measured["prepared"] = said_of(info, method.takes)
         return attempt.succeeded(measured, probe_s, method.parameter_count())
 
@@ -215,13 +215,13 @@ class Runner:
         method: ContrastiveAnalysisMethod,
         cell: Identity,
         info: DatasetInfo,
-        preparation: Preparation | None,
+        fitted: FittedRows,
     ) -> None:
         """Keep the fitted method. One whose state cannot be saved loses nothing else of its cell."""
         if not self.keep_models:
             return
         try:
-            save_method(method, self._folder(cell) / MODEL, info.image_shape, preparation)
+            save_method(method, self._folder(cell) / MODEL, info.image_shape, fitted.tensors())
         except StorageError:
             raise
         except Exception as error:  # whatever a method's own `state_dict` raises
@@ -235,10 +235,6 @@ class Runner:
             for part, told in zip((split.background, split.target), rows, strict=True)
         )
         return EncodedSplit(background, target)
-
-
-def _as_it_is(split: ContrastiveDataset) -> ContrastiveDataset:
-    return split
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import cabench
 from cabench.data.dataset import as_float
 from cabench.errors import UserError
 from cabench.experiment.encoding import encode_file, stored_vectors, table_of
+from cabench.experiment.fitted_rows import FittedRows
 from cabench.experiment.store import ResultsStore
 from cabench.saving import load_method, saved_shape
 
@@ -99,7 +100,8 @@ def test_the_command_encodes_a_folder_as_the_data_were_made(cell, data, pictures
 def test_encoding_the_cells_own_data_gives_its_stored_vectors(cell: Path, data: Path) -> None:
     from cabench.data.file import DatasetFile
 
-    again = encode_file(load_method(cell), saved_shape(cell), DatasetFile.open(data), torch.device("cpu"))
+    given = load_method(cell), saved_shape(cell), DatasetFile.open(data), torch.device("cpu"), FittedRows.saved(cell)
+    again = encode_file(*given)
     pd.testing.assert_frame_equal(table_of(again), table_of(stored_vectors(cell / "representations.h5")))
 
 
