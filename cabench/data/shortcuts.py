@@ -57,7 +57,8 @@ def shortcuts(measures: Measures, is_target: np.ndarray, groups: np.ndarray) -> 
     said = [f"by {name} alone (AUC {area:.2f})" for name, area in areas.items() if area >= TOLD]
     if not said:
         return ""
-    return f"background and target can be told apart {' and '.join(said)}: a method may learn that in place of what is salient"
+    told_by = " and ".join(said)
+    return f"background and target can be told apart {told_by}: a method may learn that in place of what is salient"
 
 
 def warn_of_shortcuts(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from cabench.data.importing.images import Folder
@@ -23,11 +22,14 @@ class ImageNames:
         places = [folder.path.resolve() for folder in folders]
         root = Path(os.path.commonpath([place.parent for place in places]))
         self._table = table.resolve().parent
+        self._real: dict[str, str] = {}
         self._names: list[tuple[str, str, str, str]] = []
         """Of each image, folder by folder: from `root`, from the folder's parent, from the folder, and absolute."""
         for folder, place in zip(folders, places, strict=True):
             below = place.relative_to(root).as_posix()
-            self._names += [(f"{below}/{name}", f"{place.name}/{name}", name, f"{place}/{name}") for name in folder.names]
+            self._names += [
+                (f"{below}/{name}", f"{place.name}/{name}", name, f"{place}/{name}") for name in folder.names
+            ]
         self._images: tuple[dict[str, list[int]], ...] = tuple(defaultdict(list) for _ in range(4))
         for image, names in enumerate(self._names):
             for images, name in zip(self._images, names, strict=True):
@@ -56,14 +58,17 @@ class ImageNames:
 
     def _meant(self, given: str) -> set[int]:
         """The images that a name can mean: those that some way of naming gives to one image alone, else all."""
-        absolute = f"{_real(os.path.dirname(self._table / given))}/{os.path.basename(given)}"
-        found = [images.get(name, []) for images, name in zip(self._images, (given, given, given, absolute), strict=True)]
-        return {images[0] for images in found if len(images) == 1} or {image for images in found for image in images}
+        ways = (given, given, given, self._absolute(given))
+        found = [images.get(name, []) for images, name in zip(self._images, ways, strict=True)]
+        alone = {images[0] for images in found if len(images) == 1}
+        return alone or {image for images in found for image in images}
 
-
-@lru_cache(maxsize=1000)
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)
+    def _absolute(self, given: str) -> str:
+        """The path of what is given from the table, or from the root, without links to folders."""
+        folder, name = os.path.split(self._table / given)
+        if folder not in self._real:
+            self._real[folder] = "" if "\0" in folder else os.path.realpath(folder)
+        return f"{self._real[folder]}/{name}"
 
 
 def match(table: Path, named: Sequence[str], folders: Sequence[Folder]) -> list[int]:
@@ -77,7 +82,8 @@ def match(table: Path, named: Sequence[str], folders: Sequence[Folder]) -> list[
     Raises:
         UserError: for a name that is not understood, two rows of one image, and an image without a row.
     """
-    names, rows = ImageNames(folders, table), dict[int, int]()
+    names = ImageNames(folders, table)
+    rows: dict[int, int] = {}
     for row, given in enumerate(named):
         try:
             image = names.find(given)
@@ -89,7 +95,7 @@ def match(table: Path, named: Sequence[str], folders: Sequence[Folder]) -> list[
     missing = [image for image in range(len(names)) if image not in rows]
     if missing:
         raise UserError(
-            f"{names.name(missing[0])} has no label in {table} ({len(missing):,} such images); add its row, or move the "
-            "image elsewhere."
+            f"{names.name(missing[0])} has no label in {table} ({len(missing):,} such images); add its row, or move "
+            "the image elsewhere."
         )
     return [rows[image] for image in range(len(names))]
