@@ -38,6 +38,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cabench.data.importing.fitting import Size
     from cabench.data.importing.folders import import_folders
     from cabench.data.importing.images import ImageForm
     from cabench.data.importing.labels import parse_columns
@@ -46,7 +47,7 @@ def data(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "patients.h5"
     columns = parse_columns(group="patient")
     labels = pictures / "labels.csv"
-    import_folders(pictures / "healthy", pictures / "ill", path, ImageForm(16), labels, columns, Drawn(0.3))
+    import_folders(pictures / "healthy", pictures / "ill", path, ImageForm(Size(16, 16)), labels, columns, Drawn(0.3))
     return path
 
 
@@ -145,7 +146,7 @@ def test_a_method_that_cannot_be_saved_loses_nothing_else(data, tmp_path, monkey
         (("{cell}", "--images", "nowhere", "--output", "x.csv"), "nowhere is not a folder"),
         (("{cell}", "--images", "nowhere.h5", "--output", "x.csv"), "no data set file nowhere.h5"),
         (("{cell}", "--range", "0", "9", "--output", "x.csv"), "are for new images; name them with --images"),
-        (("{cell}", "--images", "{data}", "--range", "0", "9", "--output", "x.csv"), "--range is for folders"),
+        (("{cell}", "--images", "{data}", "--range", "0", "9", "--output", "x.csv"), "--range and --fit are for folders"),
         (("nowhere", "--output", "x.csv"), "nowhere is no folder of a cell"),
         ((".", "--output", "x.csv"), "is not the folder of a finished cell"),
         ((".", "--images", "{pictures}", "--output", "x.csv"), "keeps no fitted method"),
