@@ -100,8 +100,10 @@ def data_import(
     from cabench.data.checks import check_file
     from cabench.data.importing.arrays import check_free, check_output
     from cabench.data.importing.folders import import_folders
+    from cabench.data.importing.h5ad import Selection, import_h5ad
     from cabench.data.importing.images import FULL_RANGE, ImageForm
     from cabench.data.importing.labels import parse_columns
+    from cabench.data.importing.npz import import_npz
     from cabench.data.importing.populations import Choice
     from cabench.data.importing.splitting import Drawn
     from cabench.data.importing.tables import import_tables
@@ -122,9 +124,14 @@ def data_import(
         file=file_column,
     )
     drawn = Drawn(test_fraction, seed)
-    choice = Choice.parsed(population, background, target) if source else None
-    if kind == IMAGES:
-        form = ImageForm(int(size) if size else None, channels.value if channels else None, value_range or FULL_RANGE)
+    form = ImageForm(int(size) if size else None, channels.value if channels else None, value_range or FULL_RANGE)
+    if source and kind == ARRAYS:
+        choice = Choice.parsed(population, background, target)
+        file = import_npz(source, choice, output, form, columns, drawn)
+    elif source and kind == H5AD:
+        choice = Choice.parsed(population, background, target)
+        file = import_h5ad(source, choice, output, columns, drawn, Selection(layer, genes, max_gb, counts))
+    elif kind == IMAGES:
         file = import_folders(Path(background), Path(target), output, form, labels, columns, drawn)
     else:
         file = import_tables(Path(background), Path(target), output, columns, drawn)
