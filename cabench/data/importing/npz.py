@@ -149,7 +149,7 @@ def _formed(images: np.ndarray, form: ImageForm) -> np.ndarray:
 def _notes(splits: Splits, dropped: int, columns: Columns) -> list[str]:
     notes = [f"The array {name!r} is not read: {reason}." for name, reason in splits.unread.items()]
     if dropped:
-        notes.append(f"{dropped:,} images are left out, as the same image is tested on or validated on.")
+        notes.append(f"{dropped:,} images are left out, as the same image is for testing or validation too.")
     if not columns.group:
         notes.append(UNKNOWN_PATIENTS)
     return notes
