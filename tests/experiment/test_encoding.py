@@ -146,7 +146,10 @@ def test_a_method_that_cannot_be_saved_loses_nothing_else(data, tmp_path, monkey
         (("{cell}", "--images", "nowhere", "--output", "x.csv"), "nowhere is not a folder"),
         (("{cell}", "--images", "nowhere.h5", "--output", "x.csv"), "no data set file nowhere.h5"),
         (("{cell}", "--range", "0", "9", "--output", "x.csv"), "are for new images; name them with --images"),
-        (("{cell}", "--images", "{data}", "--range", "0", "9", "--output", "x.csv"), "--range and --fit are for folders"),
+        (
+            ("{cell}", "--images", "{data}", "--range", "0", "9", "--output", "x.csv"),
+            "--range and --fit are for folders",
+        ),
         (("nowhere", "--output", "x.csv"), "nowhere is no folder of a cell"),
         ((".", "--output", "x.csv"), "is not the folder of a finished cell"),
         ((".", "--images", "{pictures}", "--output", "x.csv"), "keeps no fitted method"),
