@@ -28,7 +28,7 @@ def origin(section: Section) -> str:
 
 
 def problems(section: Section) -> list[tuple[str, list[str]]]:
-    """Headed lists of what failed, what could not be measured and what did not converge; none of them empty."""
+    """Headed lists of what failed, did not converge, or could not be measured or made; none of them empty."""
     failed = [
         f"{row.name}, seed {record.seed}: {record.error['message'] if record.error else 'no cause recorded'}"
         for row in section.rows
@@ -38,6 +38,7 @@ def problems(section: Section) -> list[tuple[str, list[str]]]:
         ("Failed, and tried again by the next run:", failed),
         ("Probes that did not converge:", _unconverged(section)),
         ("Not measured:", _unmeasured(section)),
+        ("Not made, which no score depends on:", _unmade(section)),
     ]
     return [(heading, lines) for heading, lines in lists if lines]
 
@@ -112,6 +113,15 @@ def _unconverged(section: Section) -> list[str]:
                 places = sorted({f"{attribute_title(score.attribute)} from {score.space}" for score in scores})
                 lines.append(f"{row.name}, seed {record.seed}: {', '.join(places)}")
     return lines
+
+
+def _unmade(section: Section) -> list[str]:
+    return [
+        f"{row.name}, seed {record.seed}: {name} ({reason})"
+        for row in section.rows
+        for record in row.records
+        for name, reason in record.unmade.items()
+    ]
 
 
 def _who(rows: set[str], everyone: set[str]) -> str:

@@ -86,7 +86,7 @@ def aged_copy(results: Path, folder: Path) -> Path:
         old = dataclasses.replace(old, scores=record.scores[:1], separation_gap=9.0)
         place = Path(shutil.move(record.folder(folder), old.folder(folder)))
         content = json.loads(old.to_json())
-        for later in ("unmeasured", "dimension_r2", "protocols", "leak_floor", "vectors_sha256"):
+        for later in ("unmeasured", "dimension_r2", "protocols", "leak_floor", "vectors_sha256", "unmade"):
             del content[later]
         (place / "record.json").write_text(json.dumps(content), encoding="utf-8")
         for later in ("contributions.h5", "maps.json", "pictures.png"):
@@ -224,6 +224,22 @@ def test_pictures_that_a_method_made_are_kept(outdated: Path) -> None:
     update(outdated)
     assert not own.exists()
     assert (first(outdated).folder(outdated) / "pictures.png").read_bytes() == b"reconstructions"
+
+
+def test_a_picture_that_cannot_be_made_keeps_no_record_from_being_renewed(outdated, monkeypatch):
+    model = {"model.safetensors": "no state"}
+    for record in ResultsStore(outdated).records():
+        ResultsStore(outdated).replace_record(dataclasses.replace(record, unmade=model, contributions=None))
+    with monkeypatch.context() as patch:
+        patch.setattr("cabench.experiment.keepsakes.cell_picture", lambda *_: [][0])
+        assert update(outdated)[1] == []
+    missing = model | {"pictures.png": "IndexError: list index out of range"}
+    assert [record.unmade for record in ResultsStore(outdated).records()] == [missing, missing]
+    for record in ResultsStore(outdated).records():  # the next evaluation makes it
+        (record.folder(outdated) / "contributions.h5").unlink()
+    assert update(outdated)[1] == []
+    assert [record.unmade for record in ResultsStore(outdated).records()] == [model, model]
+    assert (first(outdated).folder(outdated) / "pictures.png").exists()
 
 
 def test_failed_records_are_left_alone(outdated: Path) -> None:
