@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,8 +45,8 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
 
     Args:
         request: what is asked for.
-        say: told of every data set that is built, of what its builder notes, and of every method that "all" leaves
-            out on a data set.
+        say: told of every data set that is built, of what its builder notes, and of every method that nobody asked for
+            by name and that is left out on a data set.
 
     Raises:
         UserError: for anything in the request that does not exist, is not allowed or does not fit together.
@@ -145,9 +145,10 @@ class _Outline:
         device: for training and encoding.
         precision: of the networks.
         datasets: by label.
-        methods: by data set label and method label, each configured; of those that only "all" brought in, and that
-            cannot be configured, the reason.
-        optional: labels of what only "all" brought in: these methods may refuse a data set.
+        methods: by data set label and method label, each configured; of optional ones that cannot be configured, the
+            reason.
+        optional: labels of what nobody asked for by name: "all" or the profile's controls brought these methods in,
+            which may refuse a data set.
         seeds: in order.
     """
 
@@ -160,7 +161,7 @@ class _Outline:
     seeds: list[int]
 
     def cells(self, label: str, file: DatasetFile) -> tuple[list[Cell], dict[str, str]]:
-        """The cells on one data set; and of the methods that only "all" brought in, those that refuse it, and why.
+        """The cells on one data set; and the optional methods that refuse it, and why.
 
         Raises:
             UserError: where another method refuses it.
@@ -198,14 +199,15 @@ def _outline(request: Request) -> _Outline:
         if label in asked and label in given:
             raise UserError(f"Two of the methods are called {label!r}; run them one after the other.")
         asked.append(label)
-    asked += defaults.get("controls", []) if request.controls else []
-    every = sorted(discovery.plugins("methods")) if ALL in asked else []
-    methods = list(dict.fromkeys(name for label in asked for name in (every if label == ALL else [label])))
-    optional = frozenset(every) - set(asked)
+    resolved = replace(resolved, given=given)
+    added = [*asked, *(resolved.controls() if request.controls else [])]
+    every = sorted(discovery.plugins("methods")) if ALL in added else []
+    methods = list(dict.fromkeys(name for label in added for name in (every if label == ALL else [label])))
+    optional = frozenset(methods) - set(asked)
     names = name_list("data set", request.datasets) if request.datasets else list(defaults.get("datasets", []))
     if not names:
         raise UserError(f"Profile {resolved.profile.name!r} has no default data sets; name some with --datasets.")
-    resolved, labels = ResolvedProfile(resolved.profile, resolved.overrides, given).with_files(names)
+    resolved, labels = resolved.with_files(names)
     device = resolve_device(request.device)
     precision = request.precision if request.precision != "auto" else str(defaults.get("precision", "auto"))
     datasets = {label: resolved.dataset(label) for label in labels}
@@ -231,7 +233,7 @@ def _configured(
         try:
             methods[label] = resolved.method(label, dataset_label)
         except UserError as error:
-            if label not in optional:
+            if label not in optional or label in resolved.overrides:  # a mistake in the request is told
                 raise
             methods[label] = error
     return methods

@@ -99,13 +99,36 @@ class ResolvedProfile:
         provider = discovery.dataset_class(name)
         return provider(provider.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
 
+    def controls(self) -> list[str]:
+        """The labels of the profile's controls.
+
+        Raises:
+            UserError: for one that does not exist.
+        """
+        labels = list(self.profile.defaults.get("controls", []))
+        known = (ALL, *discovery.plugins("methods"), *self.profile.method_variants, *self.given)
+        for label in labels:
+            if label not in known:
+                raise unknown(f"control of profile {self.profile.name!r}", label, known)
+        return labels
+
     def method(self, label: str, dataset_label: str) -> ContrastiveAnalysisMethod:
         """The method behind a label, with its configuration resolved for a data set.
+
+        Raises:
+            UserError: as `configuration`, and for a method that cannot be constructed.
+        """
+        kind, config = self.configuration(label, dataset_label)
+        with _blaming(label):
+            return kind(config)
+
+    def configuration(self, label: str, dataset_label: str) -> tuple[type[ContrastiveAnalysisMethod], Settings]:
+        """The class of a method, and its configuration resolved for a data set.
 
         A method that was given as an object keeps its configuration, but for what the request changes.
 
         Raises:
-            UserError: for an unknown name, field or value, and for a method that cannot be constructed.
+            UserError: for an unknown name, field or value.
         """
         name, fields = self.profile.method_fields(label, dataset_label)
         given = self.given.get(label)
@@ -118,7 +141,7 @@ class ResolvedProfile:
             kind, every = given, self.profile.every_method
             fields = {key: every[key] for key in every if key in kind.Config.field_names()} | fields
         with _blaming(label):
-            return kind(kind.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
+            return kind, kind.Config.from_mapping({**fields, **self.overrides.get(label, {})})
 
     def check_overrides(self, labels: Sequence[str]) -> None:
         """Refuse a change of something that takes no part in the run.
@@ -299,7 +322,7 @@ def check_profile(profile: Profile) -> None:
     places = [(method, "") for method in (*profile.methods, *profile.method_variants)]
     places += [(method, dataset) for dataset, methods in profile.on.items() for method in methods]
     for method, dataset in places:
-        plain.method(method, dataset)
+        plain.configuration(method, dataset)
 
 
 @contextmanager

@@ -6,13 +6,16 @@ import dataclasses
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
+from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.discovery import plugins
 from cabench.errors import UserError
 from cabench.experiment.plan import resolve, survey
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
+from cabench.methods.pca import PCA
 
 
 def request(**changes: object) -> Request:
@@ -145,3 +148,65 @@ def test_no_variant_may_be_called_all(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('[variants.all]\nmethod = "pca"\ncomponents = 3\n', encoding="utf-8")
     with pytest.raises(UserError, match="the variant name 'all' is taken"):
         resolve(request(profile=str(tmp_path / "mine.toml")), lambda _: None)
+
+
+# Controls
+
+
+@pytest.fixture
+def small_table(tmp_path: Path) -> Path:
+    """A table of five features, fewer than the components of `pca`."""
+    rows = np.random.default_rng(0).normal(size=(2, 100, 5)).astype(np.float32)
+    return write_arrays(tmp_path / "small.h5", *map(Examples, rows)).path
+
+
+def on_table(table: Path, **changes: object) -> Request:
+    return request(datasets=[table], profile="quick", sets=(), seeds="0", controls=True, **changes)
+
+
+def test_a_control_that_does_not_fit_leaves_itself_out_and_stops_nothing_that_was_asked_for(
+    small_table: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    asked = on_table(small_table, methods="random_encoder")
+    cells = resolve(asked, said.append).cells
+    assert [cell.identity.method["label"] for cell in cells] == ["random_encoder", "chance"]
+    (reason,) = [text for text in said if "Left out" in text]
+    assert reason.startswith("Left out on small: pca (pca.components = 10 is more than the 5 values of")
+    lines = survey(asked, ResultsStore(tmp_path)).lines
+    assert [line[4][:8] for line in lines if line[1] == "pca"] == ["left out"]
+
+
+@pytest.mark.parametrize("methods", ["random_encoder,pca", "all,pca"])
+def test_a_control_that_was_asked_for_by_name_must_fit(small_table: Path, methods: str) -> None:
+    with pytest.raises(UserError, match="components = 10 is more than the 5 values"):
+        resolve(on_table(small_table, methods=methods), lambda _: None)
+
+
+def test_a_control_that_fails_in_construction_leaves_itself_out(
+    small_table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: PCA, config: object = None) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(PCA, "__init__", broken)
+    said: list[str] = []
+    cells = resolve(on_table(small_table, methods="random_encoder"), said.append).cells
+    assert [cell.identity.method["label"] for cell in cells] == ["random_encoder", "chance"]
+    assert any("Left out on small: pca (Method 'pca' cannot be used (RuntimeError: broken)" in text for text in said)
+    with pytest.raises(UserError, match="'pca' cannot be used"):
+        resolve(on_table(small_table, methods="pca"), lambda _: None)
+
+
+def test_a_wrong_override_of_a_control_is_told_and_does_not_leave_it_out(small_table: Path) -> None:
+    asked = on_table(small_table, methods="random_encoder")
+    with pytest.raises(UserError, match=r"pca\.components = -1 is not allowed"):
+        resolve(dataclasses.replace(asked, sets=("pca.components=-1",)), lambda _: None)
+    fitting = resolve(dataclasses.replace(asked, sets=("pca.components=3",)), lambda _: None).cells
+    assert [cell.identity.method["label"] for cell in fitting] == ["random_encoder", "pca", "chance"]
+
+
+def test_a_control_that_does_not_exist_is_a_mistake_in_the_profile(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "smoke"\n[defaults]\ncontrols = ["chanse"]\n', encoding="utf-8")
+    with pytest.raises(UserError, match="Unknown control of profile 'mine' 'chanse'; did you mean 'chance'"):
+        resolve(request(profile=str(tmp_path / "mine.toml"), controls=True), lambda _: None)
