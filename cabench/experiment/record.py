@@ -101,14 +101,16 @@ class Record(Identity):
         try:
             record = read_json(path, cls)
             _check(record)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise UserError(f"The record {path} cannot be read ({error}).") from error
+        except ValueError as error:
             if _is_newer(path):
                 raise UserError(
                     f"{path} follows a schema of records that a newer cabench wrote: this one reads schema {SCHEMA}. "
                     "Install the newer one."
                 ) from error
             raise UserError(
-                f"{path} is not a record of cabench ({error}); delete it to have it computed again."
+                f"{path} is not a record of cabench ({error}); `cabench run` sets it aside and computes the cell again."
             ) from error
         return record
 

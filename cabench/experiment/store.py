@@ -56,7 +56,7 @@ from cabench.files.atomic import (
     storing,
     write_text,
 )
-from cabench.files.hdf5 import UNREADABLE, check_contents, replacing_hdf5
+from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
 from cabench.files.json import canonical_json, read_json_lines
 from cabench.saving import MODEL
 
@@ -282,7 +282,7 @@ class ResultsStore:
         if not path.is_file():
             raise UserError(f"{path} was not kept: the cell must be computed again.")
         try:
-            with h5py.File(path, "r") as stored:
+            with reading_hdf5(path) as stored:
                 check_contents(stored)
                 if stored.attrs["content_sha256"] != file.info.content_sha256:
                     raise ValueError("it is of another data set's images")

@@ -7,6 +7,7 @@ process with a segmentation fault. So it writes to a file object that reports on
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from cabench.errors import UserError
 from cabench.files.atomic import replacing
 from cabench.files.json import check_tree
 
@@ -61,6 +63,36 @@ def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
         finally:
             if plain.failure is not None:
                 raise plain.failure
+
+
+@contextmanager
+def reading_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Give an HDF5 file, open for reading.
+
+    What the system refuses says nothing of the content, and is told apart from what the library finds wrong with it.
+
+    Raises:
+        UserError: when another process holds it open for writing, and when the system does not let it be opened.
+        OSError: as h5py, for a file that is no HDF5, cut short or damaged.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        if isinstance(error, BlockingIOError) or "unable to lock file" in str(error):
+            raise UserError(
+                f"{path} is in use: another program holds it open for writing. Close it there, or wait until that "
+                "program has ended, and try again."
+            ) from error
+        if "already open for write" in str(error):  # by a mark in the file, which a killed program leaves
+            raise UserError(
+                f"{path} is marked as open for writing: another program writes to it, or was killed while it did. Wait "
+                "until that program has ended; where there is none, HDF5's tool `h5clear -s` takes the mark away."
+            ) from error
+        if error.errno is not None:
+            raise UserError(f"{path} cannot be opened: {os.strerror(error.errno)}.") from error
+        raise
+    with file:
+        yield file
 
 
 def check_contents(file: h5py.File) -> None:

@@ -73,7 +73,7 @@ def test_a_run_does_not_begin_on_data_that_are_damaged() -> None:
     file = resolve(request(seeds="0"), lambda _: None).cells[0].data
     with h5py.File(file.path, "r+") as opened:
         opened["test/images"][0, 0, 0, 0] ^= 1
-    with pytest.raises(UserError, match=r"planted-.*\.h5 is damaged .*; delete it, and it is built again\."):
+    with pytest.raises(UserError, match=r"planted-.*\.h5 is damaged .*\. Delete it, and it is built again\."):
         resolve(request(seeds="0"), lambda _: None)
     file.path.unlink()
     assert resolve(request(seeds="0"), lambda _: None).cells[0].data.info == file.info

@@ -514,7 +514,7 @@ def test_a_malformed_record_is_named_with_what_to_do(store: ResultsStore, text: 
     path.write_text(text, encoding="utf-8")
     assert store.state(cell()) == "damaged"
     for read in (lambda: Record.load(path), store.records):
-        with pytest.raises(UserError, match=r"is not a record of cabench.*delete it") as caught:
+        with pytest.raises(UserError, match=r"is not a record of cabench.*sets it aside") as caught:
             read()
         assert str(path) in str(caught.value)
 
