@@ -13,12 +13,12 @@ from cabench import discovery
 from cabench.context import Precision
 from cabench.data.builder import DatasetProvider
 from cabench.data.file import DatasetFile
+from cabench.discovery import ALL
 from cabench.errors import UserError
 from cabench.experiment.cell import Cell
 from cabench.experiment.device import resolve_device, resolve_precision
 from cabench.experiment.identity import identify, method_entry
 from cabench.experiment.request import (
-    ALL,
     Request,
     ResolvedProfile,
     check_given,
@@ -45,13 +45,15 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
 
     Args:
         request: what is asked for.
-        say: told of every data set that is built, of what its builder notes, and of every method that nobody asked for
-            by name and that is left out on a data set.
+        say: told of every plug-in that is left out, of every data set that is built, of what its builder notes, and of
+            every method that nobody asked for by name and that is left out on a data set.
 
     Raises:
         UserError: for anything in the request that does not exist, is not allowed or does not fit together.
     """
     outline = _outline(request)
+    for reason in left_out_plugins():
+        say(f"Left out: {reason}")
     files: dict[str, DatasetFile] = {}
     for label, dataset in outline.datasets.items():
         files[label] = ready_file(label, dataset, request.data_root, say)
@@ -84,6 +86,11 @@ def ready_file(label: str, dataset: DatasetProvider, root: Path | None, say: Cal
     for note in file.info.notes:
         say(f"Note on {label}: {note}")
     return file
+
+
+def left_out_plugins() -> list[str]:
+    """Why entry points of installed packages are not among the methods and data sets, a sentence each."""
+    return [reason for kind in discovery.KINDS for reason in discovery.left_out(kind)]
 
 
 class Survey(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from cabench.config import Settings, parse_value
 from cabench.data.builder import DatasetProvider
 from cabench.data.dataset import DatasetInfo
 from cabench.data.file import DatasetFile
+from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
 from cabench.files.names import is_name
 from cabench.method import ContrastiveAnalysisMethod
@@ -22,8 +22,6 @@ from cabench.profiles import Profile, Variant, load_profile
 
 OWN_IMAGES, OWN_TABLE, OWN_SUFFIX = "file", "table", ".h5"
 """The data sets that stand for users' own files, and how the paths of these end."""
-ALL = "all"
-"""Stands for every discovered method that takes the data set."""
 MOST_SEEDS = 10_000
 
 MethodLike = str | type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod
@@ -282,13 +280,7 @@ def check_given(method: object) -> str:
     kind = method if isinstance(method, type) else type(method)
     if not issubclass(kind, ContrastiveAnalysisMethod):
         raise UserError(f"{method!r} is no method; give a name, or a class or object of ContrastiveAnalysisMethod.")
-    lacking = [name for name in ("name", "version", "Config") if not hasattr(kind, name)]
-    if inspect.isabstract(kind):
-        lacking += sorted(kind.__abstractmethods__)
-    if lacking:
-        raise UserError(f"The method {kind.__name__} lacks {', '.join(lacking)}; add what is missing to the class.")
-    if not (isinstance(kind.version, int) and isinstance(kind.Config, type) and issubclass(kind.Config, Settings)):
-        raise UserError(f"The method {kind.__name__} needs a whole number as version and a Settings class as Config.")
+    discovery.check_class("methods", kind)
     if isinstance(method, ContrastiveAnalysisMethod) and not isinstance(method.config, kind.Config):
         raise UserError(f"The configuration of {kind.__name__} is {method.config!r}, not a {kind.Config.__name__}.")
     name = kind.name
@@ -296,6 +288,8 @@ def check_given(method: object) -> str:
         raise UserError(f"The method {kind.__name__} is called {name!r}; use letters, digits, _ and - in its name.")
     if name in discovery.plugins("methods") and discovery.method_class(name) is not kind:
         raise UserError(f"The name {name!r} of {kind.__name__} belongs to an installed method; give it another name.")
+    if name in discovery.plugins("datasets"):
+        raise UserError(f"The name {name!r} of {kind.__name__} belongs to a data set; give it another name.")
     return name
 
 

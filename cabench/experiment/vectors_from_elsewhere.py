@@ -16,6 +16,7 @@ from cabench import discovery
 from cabench.data.dataset import SPACES
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS, Split
+from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.vectors import Vectors, check_alike
@@ -24,7 +25,7 @@ from cabench.experiment.keepsakes import keep_maps, keep_picture
 from cabench.experiment.measuring import keep_and_measure
 from cabench.experiment.provenance import now, provenance
 from cabench.experiment.record import Record
-from cabench.experiment.request import ALL, seed_list
+from cabench.experiment.request import seed_list
 from cabench.experiment.store import ResultsStore
 from cabench.files.names import is_name
 from cabench.profiles import Profile

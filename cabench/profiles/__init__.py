@@ -107,6 +107,11 @@ def profile_names() -> list[str]:
     return [name for name in _built_in() if not name.startswith("_")]
 
 
+def variant_names() -> set[str]:
+    """The names of all variants of the profiles that come with the package."""
+    return {variant for name in _built_in() for variant in _read(name, Path()).get("variants", {})}
+
+
 def _built_in() -> list[str]:
     return sorted(
         entry.name.removesuffix(".toml") for entry in files(__name__).iterdir() if entry.name.endswith(".toml")
