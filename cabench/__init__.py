@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from cabench.data.dataset import DataForm as DataForm
     from cabench.data.dataset import DatasetInfo as DatasetInfo
     from cabench.data.dataset import Population as Population
-    from cabench.data.importing.arrays import Examples as Examples
     from cabench.data.importing.arrays import write_arrays as write_arrays
+    from cabench.data.importing.examples import Examples as Examples
     from cabench.errors import UserError as UserError
     from cabench.evaluation.vectors import Vectors as Vectors
     from cabench.method import ContrastiveAnalysisMethod as ContrastiveAnalysisMethod
@@ -45,7 +45,8 @@ _NAMES = {
     "context": "FitContext",
     "data.builder": "DatasetBuilder",
     "data.dataset": "Attribute ContrastiveDataset DataForm DatasetInfo Population",
-    "data.importing.arrays": "Examples write_arrays",
+    "data.importing.arrays": "write_arrays",
+    "data.importing.examples": "Examples",
     "errors": "UserError",
     "evaluation.vectors": "Vectors",
     "method": "ContrastiveAnalysisMethod Generative NetworkMethod Representation",

@@ -17,6 +17,7 @@ import pandas as pd
 
 from cabench.data.dataset import Attribute, ContrastiveDataset, DatasetInfo
 from cabench.data.file import DatasetFile
+from cabench.data.layout import VALIDATION
 from cabench.errors import UserError
 from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike, check_attributes, check_groups
@@ -45,11 +46,13 @@ class LoadedDataset(NamedTuple):
             `train.images`, both together in the order of vectors.
         test: likewise.
         info: what is known of it: name, sources, image shape, attributes, counts, notes.
+        validation: a split for choosing settings, which no table shows scores of; None where there is none.
     """
 
     train: ContrastiveDataset
     test: ContrastiveDataset
     info: DatasetInfo
+    validation: ContrastiveDataset | None = None
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -182,7 +185,8 @@ def load_dataset(
         UserError: for an unknown name, and for data that cannot be built or read.
     """
     file, _ = _dataset(name, profile, sets, data_root)
-    return LoadedDataset(file.read("train"), file.read("test"), file.info)
+    validation = file.read(VALIDATION) if VALIDATION in file.info.counts else None
+    return LoadedDataset(file.read("train"), file.read("test"), file.info, validation)
 
 
 def evaluate(train: Vectors, test: Vectors, attributes: Sequence[Attribute]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from cabench.config import Settings
 from cabench.context import FitContext, drawing_from
 from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo
+
+Taken = Literal["images", "tables", "counts", "missing"]
 
 
 class Representation(NamedTuple):
@@ -39,8 +41,10 @@ class ContrastiveAnalysisMethod(ABC):
         Config: the frozen, validated configuration.
         learns: False for controls whose representation does not depend on the images they are fitted on.
         supervised: True for methods that learn from the images' attributes, and not only from which images are target.
-        takes_tables: True for methods that also run on rows of features, (n, features), in place of images. Others are
-            refused on tables before their `check` is called.
+        takes: what the method runs on: "images"; "tables", which are rows of standardised features (n, features);
+            "counts", tables of whole numbers from 0; "missing", tables where values are NaN. A method that takes tables
+            alone is given counts and missing values as `cabench.data.preparation` makes them; one that takes none of
+            what a data set holds is refused on it before its `check` is called.
     """
 
     name: ClassVar[str]
@@ -48,7 +52,7 @@ class ContrastiveAnalysisMethod(ABC):
     Config: ClassVar[type[Settings]]
     learns: ClassVar[bool] = True
     supervised: ClassVar[bool] = False
-    takes_tables: ClassVar[bool] = False
+    takes: ClassVar[tuple[Taken, ...]] = ("images",)
     config: Settings
 
     def __init__(self, config: Settings | None = None) -> None:

@@ -14,11 +14,13 @@ from typing_extensions import TypedDict
 
 from cabench import discovery
 from cabench.data.dataset import DataForm
+from cabench.data.preparation import Preparation
 from cabench.errors import UserError
 from cabench.files.atomic import replacing
 from cabench.files.json import parse_json
 from cabench.method import ContrastiveAnalysisMethod
 
+_PREPARATION = "preparation."
 MODEL = "model.safetensors"
 """The name under which a finished cell keeps its fitted method."""
 
@@ -30,15 +32,24 @@ class _Saved(TypedDict):
     image_shape: NotRequired[tuple[int, ...]]
 
 
-def save_method(method: ContrastiveAnalysisMethod, path: Path, image_shape: tuple[int, ...] = ()) -> None:
+def save_method(
+    method: ContrastiveAnalysisMethod,
+    path: Path,
+    image_shape: tuple[int, ...] = (),
+    preparation: Preparation | None = None,
+) -> None:
     """Write a fitted method to `path`, whole or not at all.
 
     Args:
         method: fitted.
         path: the file to write.
         image_shape: of the examples that it was fitted on, for `saved_shape`; () if unknown.
+        preparation: of the rows that it was fitted on, for `saved_preparation`; None if there was none.
     """
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in method.state_dict().items()}
+    state = dict(method.state_dict())
+    if preparation is not None:
+        state |= {_PREPARATION + name: tensor for name, tensor in preparation._asdict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     meta: _Saved = {"name": method.name, "version": method.version, "config": method.config.to_dict()}
     if image_shape:
         meta["image_shape"] = image_shape
@@ -72,7 +83,7 @@ def load_method(path: str | Path, kind: type[ContrastiveAnalysisMethod] | None =
         )
     method = kind(kind.Config.from_mapping(meta["config"]))
     try:
-        method.load_state_dict(state)
+        method.load_state_dict({name: t for name, t in state.items() if not name.startswith(_PREPARATION)})
     except (KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         raise UserError(f"{path} does not hold what {meta['name']!r} has learned ({error}).") from error
     return method
@@ -86,6 +97,21 @@ def saved_shape(path: str | Path) -> tuple[int, ...]:
     """
     _, meta, state = _read(Path(path))
     return meta.get("image_shape") or (DataForm.from_tensor(state["form"]).image_shape if "form" in state else ())
+
+
+def saved_preparation(path: str | Path) -> Preparation | None:
+    """How rows of a table are prepared for a saved method; None where they are given as they are.
+
+    Raises:
+        UserError: as `load_method`, for a missing or damaged file.
+    """
+    path, _, state = _read(Path(path))
+    held = {name.removeprefix(_PREPARATION): t for name, t in state.items() if name.startswith(_PREPARATION)}
+    if not held:
+        return None
+    if held.keys() != set(Preparation._fields):
+        raise UserError(f"{path} is not a method saved by cabench (its preparation of rows is incomplete).")
+    return Preparation(**held)
 
 
 def _read(path: Path) -> tuple[Path, _Saved, dict[str, Tensor]]:

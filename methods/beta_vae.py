@@ -48,7 +48,7 @@ class BetaVAE(GradientTrainedMethod, Generative):
     version = 1
     Config = BetaVAEConfig
     config: BetaVAEConfig
-    takes_tables = True
+    takes = ("images", "tables")
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse examples that the networks do not take."""

@@ -32,7 +32,7 @@ class Chance(ContrastiveAnalysisMethod):
     version = 1
     Config = ChanceConfig
     config: ChanceConfig
-    takes_tables = True
+    takes = ("images", "tables")
     learns = False
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:

@@ -79,7 +79,7 @@ class CPCA(ContrastiveAnalysisMethod):
     version = 1
     Config = CPCAConfig
     config: CPCAConfig
-    takes_tables = True
+    takes = ("images", "tables")
     alpha: float
 
     def check(self, info: DatasetInfo) -> None:

@@ -32,7 +32,7 @@ class PCA(ContrastiveAnalysisMethod):
     version = 2
     Config = PCAConfig
     config: PCAConfig
-    takes_tables = True
+    takes = ("images", "tables")
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse more components than an image has values, and images too large for a covariance."""

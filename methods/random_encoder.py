@@ -33,7 +33,7 @@ class RandomEncoder(NetworkMethod):
     version = 1
     Config = RandomEncoderConfig
     config: RandomEncoderConfig
-    takes_tables = True
+    takes = ("images", "tables")
     learns = False
 
     def check(self, info: DatasetInfo) -> None:

@@ -51,7 +51,7 @@ class Supervised(GradientTrainedMethod):
     version = 1
     Config = SupervisedConfig
     config: SupervisedConfig
-    takes_tables = True
+    takes = ("images", "tables")
     supervised = True
 
     def check(self, info: DatasetInfo) -> None:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cabench.cli.options import DataRoot, ProfileName, Sets, ValueRange, columns, say_all
+from cabench.cli.importing import data_import
+from cabench.cli.options import DataRoot, ProfileName, Sets, columns, say_all
 from cabench.files.names import printable
 
 if TYPE_CHECKING:
     from cabench.data.file import DatasetFile
 
-app = typer.Typer(no_args_is_help=True, help="Build, verify and describe data sets.")
-
-
-class Channels(StrEnum):
-    """What `data import` can make of images."""
-
-    GREY = "grey"
-    COLOUR = "colour"
+app = typer.Typer(no_args_is_help=True, help="Build, import, verify and describe data sets.")
+app.command("import")(data_import)
 
 
 Name = Annotated[str, typer.Argument(help="A data set's name, or the path of an .h5 file.")]
@@ -39,56 +33,6 @@ def data_build(
     file = _data_file(name, profile, sets, data_root)
     say_all(file.info.notes, "Note: ")
     typer.echo(f"{file.path}\ncontent_sha256 {file.info.content_sha256}")
-
-
-@app.command("import")
-def data_import(
-    background: Annotated[Path, typer.Option(help="Folder of background images, or CSV file with --table.")],
-    target: Annotated[Path, typer.Option(help="Folder of target images, or CSV file with --table.")],
-    output: Annotated[Path, typer.Option(help="The .h5 file to write.")],
-    labels: Annotated[
-        Path | None, typer.Option(help="CSV file: a column `file`, and those that other options name.")
-    ] = None,
-    common: Annotated[str, typer.Option(help="Columns of what both show, such as sex,age:real.")] = "",
-    salient: Annotated[str, typer.Option(help="Columns of what only targets show, such as lesion:class.")] = "",
-    nuisance: Annotated[str, typer.Option(help="Columns of how examples were made, such as site,dose:real.")] = "",
-    group: Annotated[
-        str, typer.Option(help="Column of what was sampled, such as subject: its rows stay on one side of the split.")
-    ] = "",
-    split: Annotated[str, typer.Option(help="Column that says train or test. Default: draw it.")] = "",
-    test_fraction: Annotated[float, typer.Option(help="Of the drawn split.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of the drawn split.")] = 0,
-    size: Annotated[int | None, typer.Option(help="Scale the middle square to this many pixels.")] = None,
-    channels: Annotated[Channels | None, typer.Option(help="Make all images grey, or all colour.")] = None,
-    value_range: ValueRange = None,
-    table: Annotated[bool, typer.Option("--table", help="Import features from CSV files, not images.")] = False,
-) -> None:
-    """Make a data set of your own background and target, which --datasets takes."""
-    from cabench.data.checks import check_file
-    from cabench.data.importing.arrays import Drawn
-    from cabench.data.importing.folders import import_folders
-    from cabench.data.importing.images import FULL_RANGE, ImageForm
-    from cabench.data.importing.labels import parse_columns
-    from cabench.data.importing.tables import import_tables
-    from cabench.errors import UserError
-
-    columns = parse_columns(common=common, salient=salient, nuisance=nuisance, group=group, split=split)
-    drawn = Drawn(test_fraction, seed)
-    if table:
-        if labels or size or channels or value_range:
-            raise UserError("--labels, --size, --channels and --range are for images; leave them out with --table.")
-        file = import_tables(background, target, output, columns, drawn)
-    else:
-        form = ImageForm(size, channels.value if channels else None, value_range or FULL_RANGE)
-        file = import_folders(background, target, output, form, labels, columns, drawn)
-    say_all(file.info.notes, "Note: ")
-    say_all(check_file(file.path).warnings, "Warning: ")
-    counts = ", ".join(
-        f"{count:,} {population} ({split})"
-        for split, part in file.info.counts.items()
-        for population, count in part.items()
-    )
-    typer.echo(f"{file.path}: {counts}\nNext: cabench run --methods sepclr,cpca --datasets {file.path}")
 
 
 @app.command("verify")
@@ -131,7 +75,7 @@ def data_info(
 
     file = _data_file(name, profile, sets, data_root)
     info = file.info
-    shape = "features" if info.is_table else "channels x height x width"
+    shape = ("counts" if info.are_counts else "features") if info.is_table else "channels x height x width"
     columns(
         [
             ("file", str(file.path)),
@@ -139,6 +83,7 @@ def data_info(
             ("config", ", ".join(f"{key}={value}" for key, value in info.config.items())),
             ("sources", ", ".join(info.sources)),
             ("shape", f"{' x '.join(map(str, info.image_shape))} ({shape})"),
+            *([("missing", f"{info.missing:.2%} of the values")] if info.missing else []),
             *(
                 (split, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
                 for split, counts in info.counts.items()

@@ -64,7 +64,7 @@ def encode(
     from cabench.errors import UserError
     from cabench.experiment.device import resolve_device
     from cabench.experiment.encoding import check_output, encode_file, encode_folder, stored_vectors, write_encoded
-    from cabench.saving import load_method, saved_shape
+    from cabench.saving import load_method, saved_preparation, saved_shape
 
     check_output(output)
     if images is None:
@@ -81,7 +81,9 @@ def encode(
         if images.suffix == ".h5":
             if value_range:
                 raise UserError("--range is for folders of 16-bit images; leave it out with a data set file.")
-            encoded = encode_file(fitted, shape, DatasetFile.open_from_elsewhere(images), where)
+            encoded = encode_file(
+                fitted, shape, DatasetFile.open_from_elsewhere(images), where, saved_preparation(cell)
+            )
         else:
             encoded = encode_folder(fitted, shape, images, value_range or FULL_RANGE, where)
     write_encoded(encoded, output)

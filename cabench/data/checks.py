@@ -158,40 +158,53 @@ class _Images(_Examples):
 
 
 class _Features(_Examples):
-    """Checks that features are finite and, in the training split, standardised."""
+    """Checks that features are finite or missing and, in the training split, standardised, or that they are counts."""
 
     def __init__(self, split: StoredSplit) -> None:
         super().__init__(split)
-        self._infinite: list[int] = []
+        self._wrong: list[int] = []
+        self._known = np.zeros(split.examples.shape[1], np.int64)
         self._sum = np.zeros(split.examples.shape[1])
         self._squares = np.zeros(split.examples.shape[1])
 
     def _measure(self, start: int, rows: np.ndarray) -> None:
-        finite = np.isfinite(rows)
-        self._infinite += (start + np.flatnonzero(~finite.all(axis=1))).tolist()
-        exact = np.where(finite, rows, 0).astype(np.float64)
+        known = ~np.isnan(rows)
+        exact = np.where(np.isfinite(rows), rows, 0).astype(np.float64)
+        wrong = np.isinf(rows)
+        if self._split.are_counts:
+            wrong |= (exact < 0) | (exact != np.floor(exact))
+        self._wrong += (start + np.flatnonzero(wrong.any(axis=1))).tolist()
+        self._known += known.sum(axis=0)
         self._sum += exact.sum(axis=0)
         self._squares += (exact**2).sum(axis=0)
 
     def conclude(self, findings: Findings) -> None:
-        place = self._split.examples.name
-        if self._infinite:
+        missing = self._split.examples.size - int(self._known.sum())
+        if self._wrong:
+            wanted = "a whole number from 0" if self._split.are_counts else "finite"
             findings.error(
-                f"{self._split.row(self._infinite[0])} holds a value that is not finite "
-                f"({len(self._infinite)} such rows)"
+                f"{self._split.row(self._wrong[0])} holds a value that is not {wanted} ({len(self._wrong)} such rows)"
+            )
+        elif missing != self._split.missing:
+            findings.error(
+                f"{self._split.examples.name} lacks {missing:,} values, but declares {self._split.missing:,} as missing"
             )
         elif self._split.name == "train":
-            mean = self._sum / len(self._split.examples)
-            deviation = np.sqrt(np.maximum(self._squares / len(self._split.examples) - mean**2, 0))
-            constant = deviation < 1e-6
-            off = ~constant & ((np.abs(mean) > STANDARDISED) | (np.abs(deviation - 1) > STANDARDISED))
-            if constant.any():
-                findings.warn(f"{place} has columns of a single value: {listed(np.flatnonzero(constant).tolist())}")
-            if off.any():
-                findings.warn(
-                    f"{place} has columns that are not standardised to mean 0 and standard deviation 1, as methods "
-                    f"expect: {listed(np.flatnonzero(off).tolist())}"
-                )
+            self._conclude_on_columns(findings)
+
+    def _conclude_on_columns(self, findings: Findings) -> None:
+        place, known = self._split.examples.name, np.maximum(self._known, 1)
+        mean = self._sum / known
+        deviation = np.sqrt(np.maximum(self._squares / known - mean**2, 0))
+        constant = deviation < 1e-6
+        if constant.any():
+            findings.warn(f"{place} has columns of a single value: {listed(np.flatnonzero(constant).tolist())}")
+        off = ~constant & ((np.abs(mean) > STANDARDISED) | (np.abs(deviation - 1) > STANDARDISED))
+        if off.any() and not self._split.are_counts:
+            findings.warn(
+                f"{place} has columns that are not standardised to mean 0 and standard deviation 1, as methods "
+                f"expect: {listed(np.flatnonzero(off).tolist())}"
+            )
 
 
 def _check_repeats(split: StoredSplit, hashes: np.ndarray, findings: Findings) -> None:

@@ -120,6 +120,8 @@ class DatasetInfo:
         attributes: in the order in which tables show them.
         counts: images by split and population, e.g. {"train": {"background": 2000, "target": 2000}, ...}.
         notes: the builder's sentences that users of the data must know.
+        are_counts: whether the features of a table are counts: whole numbers from 0, not standardised.
+        missing: the share of a table's values that are missing, in [0, 1).
     """
 
     name: str
@@ -131,6 +133,8 @@ class DatasetInfo:
     attributes: tuple[Attribute, ...]
     counts: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...] = ()
+    are_counts: bool = False
+    missing: float = 0.0
 
     @property
     def is_table(self) -> bool:
@@ -149,7 +153,7 @@ class Population:
 
     Attributes:
         images: uint8 (n, channels, height, width) in [0, 255]; of a table float32 (n, features), standardised over
-            the training rows. On the CPU.
+            the training rows, NaN = missing; of a table of counts float32 whole numbers from 0. On the CPU.
         attributes: by name, (n,) int64 class indices (-1 = undefined) or float64 (NaN = undefined).
     """
 

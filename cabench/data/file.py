@@ -160,8 +160,10 @@ def _describe(file: h5py.File, findings: Findings) -> DatasetInfo | None:
         sources=tuple(dict.fromkeys(sources)),
         image_shape=example_shape(train.examples.shape[1:]),
         attributes=tuple(train.attributes.values()),
-        counts={split.name: _count(split.is_target) for split in splits if split.name in SPLITS},
+        counts={split.name: _count(split.is_target) for split in splits},
         notes=parse_json(attrs.get("notes", "[]"), tuple[str, ...]),
+        are_counts=train.are_counts,
+        missing=sum(split.missing for split in splits) / sum(split.examples.size for split in splits),
     )
 
 

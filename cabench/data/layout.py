@@ -3,8 +3,10 @@
 /                     attrs: schema, name, builder_version, config (JSON), sources (JSON), content_sha256;
                       optional: notes (JSON list of sentences) for users of the data
 /<split>/images       uint8 (n, channels, height, width)
-/<split>/features     float32 (n, features), finite, in place of images: a data set of feature tables, whose columns are
-                      standardised by mean and standard deviation over the training rows
+/<split>/features     float32 (n, features), in place of images: a data set of feature tables, whose columns are
+                      standardised by mean and standard deviation over the training rows; NaN = missing
+    attrs, both optional: values = "counts" (then they are whole numbers from 0, not standardised), missing = how many
+        values are missing
 /<split>/is_target    bool (n,)
 /<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
     attrs: space = "common" | "salient" | "nuisance", kind = "class" | "real", classes = [...] (no such attr where kind
@@ -12,6 +14,7 @@
 /<split>/names        optional: (n,) text, the name of each example in its source; "" = none
 /<split>/groups       optional: (n,) text, equal for examples that belong together, such as one subject's; "" = none
 
+Splits are train, test and, where there is one, validation: for choosing settings, never for scores in tables.
 Names and groups are UTF-8 of variable length, uncompressed, each text in one line of at most 4,096 bytes.
 `check_layout` checks that a file keeps this contract; `cabench.data.checks` checks the values as well.
 """
@@ -34,9 +37,10 @@ from cabench.files.json import check_tree, parse_json
 from cabench.files.names import is_line
 
 SCHEMA = 1
-Split = Literal["train", "test"]
+Split = Literal["train", "test", "validation"]
 SPLITS: tuple[Split, Split] = ("train", "test")
-OPTIONAL_SPLIT = "validation"
+VALIDATION: Split = "validation"  # which a file may lack
+COUNTS = "counts"  # what the attribute `values` of features says where they are counts
 MOST_NAMED = 8  # classes or features in one sentence
 _Result = TypeVar("_Result")
 
@@ -106,6 +110,16 @@ class StoredSplit(NamedTuple):
         """Whether the examples are rows of features."""
         return bool(self.examples.ndim == 2)
 
+    @property
+    def are_counts(self) -> bool:
+        """Whether the features are counts."""
+        return bool(self.examples.attrs.get("values", "") == COUNTS)
+
+    @property
+    def missing(self) -> int:
+        """How many values of the features are missing, as the file says."""
+        return int(self.examples.attrs.get("missing", 0))
+
     def values(self, attribute: str) -> np.ndarray:
         """(n,) values of an attribute."""
         values: np.ndarray = self.group["attributes"][attribute][:]
@@ -146,11 +160,11 @@ def check_layout(file: h5py.File, findings: Findings) -> list[StoredSplit]:
         findings.error(str(error))
         return []
     _check_header(file, findings)
-    names = [name for name in (*SPLITS, OPTIONAL_SPLIT) if name in SPLITS or name in file]
+    names = [name for name in (*SPLITS, VALIDATION) if name in SPLITS or name in file]
     found = [_check_split(file, name, findings) for name in names]
     for name in file:
         if name not in names:
-            findings.error(f"/{name} is no split; there are /train, /test and, optionally, /{OPTIONAL_SPLIT}")
+            findings.error(f"/{name} is no split; there are /train, /test and, optionally, /{VALIDATION}")
     splits = [split for split in found if split is not None]
     for other in splits[1:]:
         _check_alike(splits[0], other, findings)
@@ -276,9 +290,23 @@ def _check_examples(group: h5py.Group, findings: Findings) -> h5py.Dataset | Non
         findings.error(f"{stored.name} has shape {stored.shape}, which is empty")
     elif kind == "images" and stored.shape[1] not in (1, 3):
         findings.error(f"{stored.name} has {stored.shape[1]} channels, but images are grey (1) or in colour (3)")
+    elif not _describes_values(stored, findings):
+        return None
     else:
         return stored
     return None
+
+
+def _describes_values(stored: h5py.Dataset, findings: Findings) -> bool:
+    """Whether what examples say of their values, if anything, is what features may say."""
+    values, missing = stored.attrs.get("values"), stored.attrs.get("missing", 0)
+    if not (values is None or (isinstance(values, str) and values == COUNTS and stored.ndim == 2)):
+        findings.error(f"{stored.name} declares its values as {plain(values)!r}; features may declare {COUNTS!r}")
+        return False
+    if not (_is_integer(missing) and 0 <= missing <= (stored.size if stored.ndim == 2 else 0)):
+        findings.error(f"{stored.name} declares {plain(missing)!r} missing values, which it cannot have")
+        return False
+    return True
 
 
 def _check_column(group: h5py.Group, name: str, dtype: np.dtype[Any], rows: int, findings: Findings) -> None:
@@ -332,6 +360,8 @@ def _check_alike(first: StoredSplit, other: StoredSplit, findings: Findings) -> 
             f"{other.examples.name} holds examples of shape {other.examples.shape[1:]}, but {first.examples.name} of "
             f"{first.examples.shape[1:]}"
         )
+    if first.are_counts != other.are_counts:
+        findings.error(f"one of {first.examples.name} and {other.examples.name} holds counts, the other does not")
     for name in sorted(first.attributes.keys() ^ other.attributes.keys()):
         has, lacks = (first, other) if name in first.attributes else (other, first)
         findings.error(f"/{lacks.name}/attributes/{name} is missing, but /{has.name} has it")

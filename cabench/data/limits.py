@@ -27,6 +27,7 @@ from cabench.data.groups import group_codes
 from cabench.data.layout import SPLITS, Findings, StoredSplit, check_layout, examine, listed, texts
 
 FORCED = 0.3  # dependence of a nuisance on the population, from which on it is said
+WHOLE = 0.95  # from which on it tells one from the other, but for exceptions
 FEW_GROUPS = 10  # of a population's test rows, below which it is said
 FEWEST_DEGREES = 2  # of freedom, for a test
 LEVEL, POWER = 0.05, 0.8
@@ -128,9 +129,10 @@ def _warn_of_dependence(train: StoredSplit, attribute: Attribute, findings: Find
     dependence = dependence_on_population(attribute, train.values(attribute.name), train.is_target)
     if dependence >= FORCED:
         measure = "Cramér's V" if attribute.kind == "class" else "correlation"
+        how, forced = ("", "is forced") if dependence >= WHOLE else ("partly ", "is partly forced")
         findings.warn(
-            f"{attribute.name} differs between background and target ({measure} {dependence:.1f}): what a salient "
-            "space holds of it is partly forced"
+            f"{attribute.name} is {how}confounded with the population ({measure} {dependence:.1f}): what a salient "
+            f"space holds of it {forced}"
         )
 
 

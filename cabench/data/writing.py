@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from cabench.data.dataset import Attribute, example_shape
-from cabench.data.layout import SCHEMA, Split, examples, plain, texts
+from cabench.data.layout import COUNTS, SCHEMA, Split, examples, plain, texts
 from cabench.files.hdf5 import TEXT, TEXTS, pieces
 from cabench.files.json import canonical_json
 
@@ -24,6 +24,7 @@ class SplitWriter:
         name, dtype = ("features", np.float32) if len(example_shape(image_shape)) == 1 else ("images", np.uint8)
         self._images = group.create_dataset(name, (rows, *image_shape), dtype)
         self._is_target = group.create_dataset("is_target", (rows,), np.bool_)
+        self._missing = 0
         self._values = {}
         values = group.create_group("attributes")
         for position, attribute in enumerate(attributes):
@@ -49,7 +50,8 @@ class SplitWriter:
         """Write the next images, all of one population.
 
         Args:
-            images: uint8 (n, channels, height, width); of a table float32 (n, features), finite and standardised.
+            images: uint8 (n, channels, height, width); of a table float32 (n, features), standardised, NaN = missing;
+                of a table of counts whole numbers from 0.
             is_target: whether they are target images.
             attributes: (n,) values by name; an attribute that is left out is undefined for these images.
             names: (n,) the name of each in its source.
@@ -64,8 +66,8 @@ class SplitWriter:
             raise ValueError(f"{self._images.name} is stored as {stored}, but {images.dtype} was given.")
         if images.shape[1:] != self._images.shape[1:]:
             raise ValueError(f"{images.shape[1:]} was given where {self._images.shape[1:]} was declared.")
-        if images.ndim == 2 and not np.isfinite(images).all():
-            raise ValueError("Features must be finite.")
+        if images.ndim == 2:
+            self._count_missing(images)
         given = {kind: lines for kind, lines in zip(TEXTS, (names, groups), strict=True) if lines is not None}
         counts = {name: len(values) for name, values in attributes.items()} | {k: len(v) for k, v in given.items()}
         for name, count in counts.items():
@@ -81,8 +83,19 @@ class SplitWriter:
             self._texts[kind][start:end] = lines
         self._written = end
 
+    def declare_counts(self) -> None:
+        """Say that the features are counts."""
+        self._images.attrs["values"] = COUNTS
+
+    def _count_missing(self, features: np.ndarray) -> None:
+        if np.isinf(features).any():
+            raise ValueError("Features must be finite, or NaN where they are missing.")
+        self._missing += int(np.isnan(features).sum())
+
     def finish(self) -> None:
         """Write names and groups, if there are any. Raise ValueError for fewer images than were declared."""
+        if self._missing:
+            self._images.attrs["missing"] = self._missing
         if self._written != self._rows:
             raise ValueError(f"{self._written} images appended to a split that was declared with {self._rows}.")
         for kind, lines in self._texts.items():
@@ -108,7 +121,7 @@ class DatasetWriter:
         """Open a split of `rows` images for writing; exactly that many must be appended inside the block.
 
         Args:
-            name: "train" or "test".
+            name: "train", "test" or "validation".
             rows: how many images, or rows of a table.
             image_shape: (channels, height, width); of a table (features,).
             attributes: in the order in which tables of results show them.

@@ -15,6 +15,7 @@ from cabench.data.dataset import SPACES, Space, float_batches
 from cabench.data.file import DatasetFile
 from cabench.data.importing.images import ImageForm, open_folder, read_folders
 from cabench.data.layout import SPLITS, texts
+from cabench.data.preparation import Preparation
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE
 from cabench.files.atomic import replacing
@@ -90,7 +91,11 @@ def encode_folder(
 
 
 def encode_file(
-    method: ContrastiveAnalysisMethod, shape: tuple[int, ...], data: DatasetFile, device: torch.device
+    method: ContrastiveAnalysisMethod,
+    shape: tuple[int, ...],
+    data: DatasetFile,
+    device: torch.device,
+    preparation: Preparation | None = None,
 ) -> EncodedImages:
     """Encode both splits of a data set, with the names and groups of its rows.
 
@@ -99,6 +104,7 @@ def encode_file(
         shape: of the examples that it was fitted on.
         data: the data set.
         device: where to encode.
+        preparation: of the rows of a table, as for those that the method was fitted on.
 
     Raises:
         UserError: for examples of another shape.
@@ -108,9 +114,11 @@ def encode_file(
             f"{data.path} holds examples of shape {data.info.image_shape}, but {method.name} was fitted on {shape}; "
             "import them in that size."
         )
+    _check_alike(method, data, preparation)
     parts, method = [], _on(method, device)
     for split in SPLITS:
-        populations = data.read(split)[1:]
+        read = data.read(split)
+        populations = (preparation.split(read) if preparation else read)[1:]
         for name, population, told in zip(EVERYONE, populations, data.read_rows(split), strict=True):
             spaces = encode_images(method, population.images, device)
             parts.append(_part(split, name, told.names, told.groups, spaces))
@@ -181,6 +189,20 @@ def write_encoded(encoded: EncodedImages, path: Path) -> None:
                     np.savez(file, **rows, **encoded.spaces)  # type: ignore[arg-type]  # no array is called allow_pickle
     except OSError as error:
         raise UserError(f"The vectors cannot be written to {path} ({error}); choose another --output.") from error
+
+
+def _check_alike(method: ContrastiveAnalysisMethod, data: DatasetFile, preparation: Preparation | None) -> None:
+    """Refuse a table of counts or with missing values where the method was fitted on one without, and the reverse."""
+    made_of_counts = preparation is not None and bool(preparation.takes_log)
+    if made_of_counts != (data.info.are_counts and "counts" not in method.takes):
+        held, other = ("counts", "real numbers") if data.info.are_counts else ("real numbers", "counts")
+    elif data.info.missing and "missing" not in method.takes and preparation is None:
+        held, other = "missing values", "a table without"
+    else:
+        return
+    raise UserError(
+        f"{data.path} holds {held}, but {method.name} was fitted on {other}; import the new table likewise."
+    )
 
 
 def _on(method: ContrastiveAnalysisMethod, device: torch.device) -> ContrastiveAnalysisMethod:

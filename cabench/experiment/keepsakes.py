@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from cabench.data.dataset import Attribute, ContrastiveDataset
+from cabench.data.preparation import Preparation
 from cabench.errors import StopRequested
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.experiment.identity import Identity
@@ -64,12 +65,16 @@ def keep_maps(
 
 
 def keep_method(
-    store: ResultsStore, cell: Identity, method: ContrastiveAnalysisMethod, image_shape: tuple[int, ...]
+    store: ResultsStore,
+    cell: Identity,
+    method: ContrastiveAnalysisMethod,
+    image_shape: tuple[int, ...],
+    preparation: Preparation | None,
 ) -> dict[str, str]:
-    """Write the fitted method; result and errors as for `keep_picture`."""
+    """Write the fitted method, as `save_method` does; result and errors as for `keep_picture`."""
     unmade: dict[str, str] = {}
     with _noting(MODEL, unmade):
-        save_method(method, cell.folder(store.folder) / MODEL, image_shape)
+        save_method(method, cell.folder(store.folder) / MODEL, image_shape, preparation)
     return unmade
 
 

@@ -53,6 +53,7 @@ class Record(Identity):
             are few. None where it was not measured.
         vectors_sha256: of all vectors, so that methods that leave nothing to chance are known by it; empty in records
             of older evaluations.
+        prepared: what the method was given in place of values that it does not take, see `cabench.data.preparation`.
         unmade: by name of a file beside the record that could not be made, why; the scores do not depend on it.
         schema: version of this layout.
         contributions: what each block of test rows adds to each score. It stands in a file of its own beside the
@@ -70,6 +71,7 @@ class Record(Identity):
     protocols: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
     leak_floor: float | None = None
     vectors_sha256: str = ""
+    prepared: tuple[str, ...] = ()
     unmade: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     contributions: InstanceOf[ContributionTable] | None = field(default=None, compare=False)

@@ -261,14 +261,23 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
     Raises:
         UserError: saying what does not fit and what would.
     """
-    if info.is_table and not method.takes_tables:
-        able = [able.name for able in discovery.loadable_methods() if able.takes_tables]
+    wanted = _wanted(info)
+    if not wanted & set(method.takes):
+        able = [able.name for able in discovery.loadable_methods() if wanted & set(able.takes)]
+        held = f"a table of {info.image_shape[0]} {'counts' if info.are_counts else 'features'}"
         raise UserError(
-            f"{method.name} takes images, but {info.name} holds a table of {info.image_shape[0]} features; choose one "
-            f"of {', '.join(able)}."
+            f"{method.name} takes {' and '.join(method.takes)}, but {info.name} holds "
+            f"{held if info.is_table else 'images'}; choose one of {', '.join(able)}."
         )
     with _blaming(method.name):
         method.check(info)
+
+
+def _wanted(info: DatasetInfo) -> set[str]:
+    """The kinds of examples of which a method must take one; counts can be made into a plain table."""
+    if not info.is_table:
+        return {"images"}
+    return {"tables", "counts"} if info.are_counts else {"tables"}
 
 
 def check_given(method: object) -> str:

@@ -60,7 +60,7 @@ def notes(section: Section) -> list[str]:
 
 def warnings(section: Section) -> list[str]:
     """What the data of a section do not allow to be read off its tables; empty where nothing is to be feared."""
-    return [*_floor(section), *_few_groups(section), *_confounded(section)]
+    return [*_prepared(section), *_floor(section), *_few_groups(section), *_confounded(section)]
 
 
 def ranking_sentence(ranking: Ranking) -> str:
@@ -126,6 +126,16 @@ def _unmade(section: Section) -> list[str]:
 
 def _who(rows: set[str], everyone: set[str]) -> str:
     return "all methods" if rows == everyone else ", ".join(sorted(rows))
+
+
+def _prepared(section: Section) -> list[str]:
+    """What methods were given in place of values that they do not take."""
+    told: dict[str, set[str]] = {}
+    for row in section.rows:
+        for text in dict.fromkeys(text for record in row.records for text in record.prepared):
+            told.setdefault(text, set()).add(row.name)
+    everyone = {row.name for row in section.rows if row.records}
+    return [f"Given to {_who(names, everyone)}: {text}." for text, names in told.items()]
 
 
 def _floor(section: Section) -> list[str]:

@@ -36,7 +36,7 @@ class ContrastiveVAE(GradientTrainedMethod, Generative):
     """
 
     config: ContrastiveVAEConfig
-    takes_tables = True
+    takes = ("images", "tables")
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse examples that the networks do not take."""

@@ -133,7 +133,7 @@ class ViewLearner(GradientTrainedMethod):
     """
 
     config: ViewLearnerConfig
-    takes_tables = True
+    takes = ("images", "tables")
 
     def __init__(self, config: ViewLearnerConfig | None = None) -> None:
         super().__init__(config)

@@ -268,8 +268,50 @@ def test_opening_checks_the_layout_without_looking_at_values(sound: Path) -> Non
 
 
 def test_features_that_are_not_finite_are_an_error(table: Path) -> None:
-    (error,) = check_file(change(table, setting("test/features", 4, np.nan))).errors
+    (error,) = check_file(change(table, setting("test/features", 4, np.inf))).errors
     assert "/test/features[4] holds a value that is not finite (1 such rows)" in error
+
+
+def test_missing_features_are_counted(table: Path) -> None:
+    def take_one(file: h5py.File) -> None:
+        file["test/features"][4, 0] = np.nan
+
+    (error,) = check_file(change(table, take_one)).errors
+    assert "/test/features lacks 1 values, but declares 0 as missing" in error
+
+    def say_it(file: h5py.File) -> None:
+        file["test/features"].attrs["missing"] = 1
+
+    path = change(table, say_it)
+    assert check_file(path).errors == []
+    assert DatasetFile.open(path).info.missing == 1 / sum(h5py.File(path)[s]["features"].size for s in SPLITS)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.5])
+def test_counts_are_whole_numbers_from_0(table: Path, value: float) -> None:
+    def count(file: h5py.File) -> None:
+        for split in SPLITS:
+            file[split]["features"][:] = np.arange(file[split]["features"].size).reshape(file[split]["features"].shape)
+            file[split]["features"].attrs["values"] = "counts"
+
+    path = change(table, count)
+    assert not any("whole" in error for error in check_file(path).errors)
+    assert DatasetFile.open(path).info.are_counts
+    (error, *_) = check_file(change(path, setting("train/features", (2, 0), value))).errors
+    assert "/train/features[2] holds a value that is not a whole number from 0 (1 such rows)" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("values", "ratios"), ("missing", -1), ("missing", 1.5), ("missing", 10**9)]
+)
+def test_what_features_say_of_their_values_is_checked(table: Path, name: str, value: object) -> None:
+    def say(file: h5py.File) -> None:
+        file["train/features"].attrs[name] = value
+
+    assert any(
+        f"declares {'its values as ' if name == 'values' else ''}{value!r}" in error
+        for error in check_file(change(table, say)).errors
+    )
 
 
 ODD = {

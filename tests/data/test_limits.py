@@ -163,10 +163,17 @@ def test_a_nuisance_that_tells_the_populations_apart_is_said(said) -> None:
         ("train", "target", "site"): site,
     }
     assert said(apart) == [
-        "site differs between background and target (Cramér's V 0.9): what a salient space holds of it is partly forced"
+        "site is partly confounded with the population (Cramér's V 0.9): what a salient space holds of it is partly "
+        "forced"
+    ]
+    both = {
+        ("train", population, "site"): np.full(ROWS, code) for code, population in enumerate(("background", "target"))
+    }
+    assert said(both)[:1] == [
+        "site is confounded with the population (Cramér's V 1.0): what a salient space holds of it is forced"
     ]
     assert said({("train", "target", "dose"): np.arange(ROWS) % 7 + 3}) == [
-        "dose differs between background and target (correlation 0.6): what a salient space holds of it is partly "
+        "dose is partly confounded with the population (correlation 0.6): what a salient space holds of it is partly "
         "forced"
     ]
     assert said({("test", "target", "dose"): np.arange(ROWS) % 7 + 3}) == [], "methods learn from training rows"

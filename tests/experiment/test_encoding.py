@@ -37,10 +37,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from cabench.data.importing.arrays import Drawn
     from cabench.data.importing.folders import import_folders
     from cabench.data.importing.images import ImageForm
     from cabench.data.importing.labels import parse_columns
+    from cabench.data.importing.splitting import Drawn
 
     path = tmp_path_factory.mktemp("data") / "patients.h5"
     columns = parse_columns(group="patient")

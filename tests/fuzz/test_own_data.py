@@ -16,10 +16,10 @@ from PIL import Image
 
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
-from cabench.data.importing.arrays import Drawn
 from cabench.data.importing.folders import import_folders
 from cabench.data.importing.images import ImageForm
 from cabench.data.importing.labels import Columns, parse_columns
+from cabench.data.importing.splitting import Drawn
 from cabench.data.importing.tables import import_tables
 from cabench.errors import UserError
 

@@ -9,7 +9,7 @@ from cabench.discovery import method_class, plugins
 from cabench.experiment.request import ResolvedProfile, check_method
 from cabench.profiles import load_profile
 
-ABLE = [name for name in plugins("methods") if method_class(name).takes_tables]
+ABLE = [name for name in plugins("methods") if "tables" in method_class(name).takes]
 NETWORKS = ("encoder", "architecture")
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.file import DatasetFile
-from cabench.data.importing.arrays import Drawn, check_output, write_arrays
+from cabench.data.importing.arrays import check_output, write_arrays
 from cabench.data.importing.images import FULL_RANGE, Folder, ImageForm, Pixels, open_folder, read_folders
 from cabench.data.importing.labels import FILE, Columns, Labels, labels_of, read_table, require
+from cabench.data.importing.splitting import Drawn
 from cabench.errors import UserError
 
 DIM = 4  # 16-bit images below a quarter of the range are nearly black once they have 8 bits

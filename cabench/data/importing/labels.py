@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.dataset import OWNERS, Attribute, Owner
-from cabench.data.importing.arrays import Examples
+from cabench.data.importing.examples import Examples
+from cabench.data.layout import VALIDATION, Split
 from cabench.errors import UserError, unknown
 
 FILE = "file"
-TRAIN, TEST = "train", "test"
+SPLIT_WORDS: Mapping[str, Split] = {"train": "train", "test": "test", "val": "validation", "validation": "validation"}
 FEWEST_PER_CLASS = 2  # rows, on average: with fewer a column names rows rather than classes
 
 
@@ -27,12 +28,20 @@ class Columns:
     Attributes:
         attributes: one for each declared column, their classes still empty.
         group: the column of groups that must stay on one side of the split, or "".
-        split: the column that says "train" or "test", or "".
+        split: the column that says "train", "test" or "val", or "".
+        group_until: groups are what stands before the last of this text in their column, such as "mouse" in "mouse_3"
+            before "_"; "" takes the whole cell.
+        missing: texts that stand for a value that is not known; None for the usual ones, see
+            `cabench.data.importing.values`.
+        file: the column that names images.
     """
 
     attributes: tuple[Attribute, ...] = ()
     group: str = ""
     split: str = ""
+    group_until: str = ""
+    missing: tuple[str, ...] | None = None
+    file: str = FILE
 
     @property
     def used(self) -> list[str]:
@@ -49,12 +58,14 @@ class Labels:
         values: by attribute, (n,) as in `cabench.data.dataset.Population`.
         groups: (n,) text, or None.
         is_test: bool (n,), or None.
+        is_validation: bool (n,), or None.
     """
 
     attributes: tuple[Attribute, ...] = ()
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     groups: np.ndarray | None = None
     is_test: np.ndarray | None = None
+    is_validation: np.ndarray | None = None
 
     def examples(self, rows: np.ndarray, images: np.ndarray, names: Sequence[str]) -> Examples:
         """Some of the rows (bool, n), with their images or features and their names."""
@@ -63,12 +74,21 @@ class Labels:
             values={name: column[rows] for name, column in self.values.items()},
             groups=None if self.groups is None else self.groups[rows],
             is_test=None if self.is_test is None else self.is_test[rows],
+            is_validation=None if self.is_validation is None else self.is_validation[rows],
             names=names,
         )
 
 
 def parse_columns(
-    *, common: str = "", salient: str = "", nuisance: str = "", group: str = "", split: str = ""
+    *,
+    common: str = "",
+    salient: str = "",
+    nuisance: str = "",
+    group: str = "",
+    split: str = "",
+    group_until: str = "",
+    missing: str | None = None,
+    file: str = FILE,
 ) -> Columns:
     """The meaning of columns, as the command line gives it.
 
@@ -79,6 +99,9 @@ def parse_columns(
         nuisance: likewise.
         group: a column's name, or "".
         split: likewise.
+        group_until: as of `Columns`.
+        missing: texts separated by commas; "" = none but empty cells; None = the usual ones.
+        file: a column's name.
 
     Raises:
         UserError: for a column that is named twice, or declared as anything else.
@@ -87,12 +110,15 @@ def parse_columns(
     attributes = tuple(
         _declared(owner, text.strip()) for owner, texts in declared.items() for text in texts.split(",") if text.strip()
     )
-    columns = Columns(attributes, group.strip(), split.strip())
+    marks = None if missing is None else tuple(text.strip() for text in missing.split(","))
+    columns = Columns(attributes, group.strip(), split.strip(), group_until, marks, file.strip())
     for name in columns.used:
         if columns.used.count(name) > 1:
             raise UserError(f"The column {name!r} is named twice; each column has one meaning.")
-        if name == FILE:
-            raise UserError(f"The column {FILE!r} names the images; it cannot be an attribute, group or split.")
+        if name == columns.file:
+            raise UserError(f"The column {name!r} names the images; it cannot be an attribute, group or split.")
+    if columns.group_until and not columns.group:
+        raise UserError("--group-until shortens the cells of --group, which names no column.")
     return columns
 
 
@@ -163,14 +189,19 @@ def labels_of(
         found, values[attribute.name] = read(path, attribute, cells, named)
         attributes.append(found)
     groups = _filled(path, table, columns.group, named) if columns.group else None
-    is_test = _filled(path, table, columns.split, named) if columns.split else None
-    if is_test is not None:
-        _refuse_first(path, columns.split, is_test, named, ~is_test.isin([TRAIN, TEST]), f"write {TRAIN} or {TEST}")
+    if groups is not None and columns.group_until:
+        groups = groups.map(lambda cell: cell.rpartition(columns.group_until)[0] or cell)
+    splits = _filled(path, table, columns.split, named) if columns.split else None
+    if splits is not None:
+        wrong = ~splits.isin(list(SPLIT_WORDS))
+        _refuse_first(path, columns.split, splits, named, wrong, f"write one of {', '.join(SPLIT_WORDS)}")
+        splits = splits.map(SPLIT_WORDS)
     return Labels(
         attributes=tuple(attributes),
         values=values,
         groups=None if groups is None else groups.to_numpy(),
-        is_test=None if is_test is None else (is_test == TEST).to_numpy(),
+        is_test=None if splits is None else (splits == "test").to_numpy(),
+        is_validation=None if splits is None else (splits == VALIDATION).to_numpy(),
     )
 
 

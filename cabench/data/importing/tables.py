@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.file import DatasetFile
-from cabench.data.importing.arrays import Drawn, check_output, write_arrays
+from cabench.data.importing.arrays import check_output, write_arrays
 from cabench.data.importing.labels import Columns, labels_of, read_table, require
+from cabench.data.importing.splitting import Drawn
 from cabench.errors import UserError
 
 

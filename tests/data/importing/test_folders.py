@@ -11,10 +11,10 @@ from PIL import Image
 
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
-from cabench.data.importing.arrays import Drawn
 from cabench.data.importing.folders import import_folders
 from cabench.data.importing.images import ImageForm
 from cabench.data.importing.labels import parse_columns
+from cabench.data.importing.splitting import Drawn
 
 HEALTHY = [f"{number:02}.png" for number in range(20)]
 ILL = [f"scan/{number:02}.png" for number in range(30)]

@@ -96,7 +96,11 @@ def test_the_marks_of_spreadsheets_are_read(tmp_path: Path) -> None:
         ("n,m\nx,1\nx,1\n,1\n,1\n", {"salient": "n"}, "the column 'n' is empty"),
         ("sex\n1\n1\n2\n2\n", {"common": "sec"}, "did you mean 'sex'"),
         ("s,x\na,1\n,1\nb,1\nb,1\n", {"group": "s"}, "s of b is empty; fill it in"),
-        ("s,x\ntrain,1\nvalid,1\ntest,1\ntest,1\n", {"split": "s"}, "s of b is 'valid'; write train or test"),
+        (
+            "s,x\ntrain,1\nvalid,1\ntest,1\ntest,1\n",
+            {"split": "s"},
+            "s of b is 'valid'; write one of train, test, val",
+        ),
         ("a,a\n1,2\n1,2\n1,2\n1,2\n", {"common": "a"}, "two columns called 'a'"),
         ("a;b\n1;2\n", {"common": "a"}, "semicolons between its columns"),
         (",,\n,,\n", {"common": "a"}, "is empty"),

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cabench.data.importing.arrays import Drawn
 from cabench.data.importing.labels import parse_columns
+from cabench.data.importing.splitting import Drawn
 from cabench.data.importing.tables import import_tables
 from cabench.data.layout import SPLITS
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cabench.data.importing.arrays import Drawn
 from cabench.data.importing.folders import import_folders
 from cabench.data.importing.images import ImageForm
 from cabench.data.importing.labels import parse_columns
+from cabench.data.importing.splitting import Drawn
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "garments_with_digits.py"
 

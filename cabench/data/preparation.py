@@ -1,0 +1,110 @@
+"""What a method is given of a table in place of what it does not take: filled missing values, logarithms of counts.
+
+Everything is learned from the training rows alone:
+
+- counts, for a method that takes real numbers: log(1 + count), standardised by mean and standard deviation;
+- missing values, for a method that does not take them: the mean of the feature's known values.
+
+A method that takes what the table holds is given it as it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population
+
+ROWS = 1000  # prepared at a time
+
+
+class Preparation(NamedTuple):
+    """How the rows of a table are prepared for a method.
+
+    Attributes:
+        fill: float64 (features,), what missing values become, before scaling; NaN where they stay missing.
+        mean: float64 (features,), taken off each row.
+        scale: float64 (features,), what each row is then multiplied by; 0 where a feature is constant.
+        takes_log: 0-d bool, whether the logarithm of 1 + value comes first.
+    """
+
+    fill: Tensor
+    mean: Tensor
+    scale: Tensor
+    takes_log: Tensor
+
+    @classmethod
+    def learned(cls, train: ContrastiveDataset, takes: Collection[str]) -> Preparation | None:
+        """What a method needs on a table; None where it takes the data as they are.
+
+        Args:
+            train: the training split.
+            takes: what the method takes, see `ContrastiveAnalysisMethod.takes`.
+        """
+        info = train.info
+        if not said_of(info, takes):
+            return None
+        log = info.are_counts and "counts" not in takes
+        known, mean, variance = _moments(train, log)
+        fill = torch.full_like(mean, torch.nan) if "missing" in takes else torch.where(known > 0, mean, 0)
+        scale = torch.where(variance > 0, variance.clamp(min=torch.finfo(torch.float64).tiny).rsqrt(), 0)
+        unchanged = torch.zeros_like(mean), torch.ones_like(mean)
+        return cls(fill, *((mean, scale) if log else unchanged), torch.tensor(log))
+
+    def rows(self, features: Tensor) -> Tensor:
+        """Float32 (n, features): prepared rows of float32 (n, features), NaN = missing; a copy."""
+        values = features.double()
+        if self.takes_log:
+            values = values.log1p()
+        values = torch.where(values.isnan(), self.fill, values)
+        return ((values - self.mean) * self.scale).float()
+
+    def split(self, data: ContrastiveDataset) -> ContrastiveDataset:
+        """A prepared split, in pieces of a bounded size."""
+        parts = (
+            Population(torch.cat([self.rows(rows) for rows in _in_pieces(part.images)]), part.attributes)
+            for part in (data.background, data.target)
+        )
+        filled = not self.fill.isnan().any()
+        info = replace(
+            data.info,
+            are_counts=data.info.are_counts and not self.takes_log,
+            missing=0.0 if filled else data.info.missing,
+        )
+        return ContrastiveDataset(info, *parts)
+
+
+def said_of(info: DatasetInfo, takes: Collection[str]) -> tuple[str, ...]:
+    """What tables of results say of the preparation that a method needs on a data set; nothing where it needs none."""
+    said = []
+    if info.are_counts and "counts" not in takes:
+        said.append("counts as log(1 + count), standardised over the training rows")
+    if info.missing and "missing" not in takes:
+        said.append(f"missing values ({info.missing:.1%}) filled by means of the training rows")
+    return tuple(said)
+
+
+def _moments(train: ContrastiveDataset, log: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """How many values are known, their mean and their variance, (features,), in two passes."""
+    known = total = torch.zeros(train.info.image_shape, dtype=torch.float64)
+    for rows in _pieces(train, log):
+        known, total = known + (~rows.isnan()).sum(0), total + rows.nansum(0)
+    mean = total / known.clamp(min=1)
+    squares = torch.zeros_like(mean)
+    for rows in _pieces(train, log):
+        squares = squares + (rows - mean).square().nansum(0)
+    return known, mean, squares / known.clamp(min=1)
+
+
+def _pieces(train: ContrastiveDataset, log: bool) -> Iterator[Tensor]:
+    for part in (train.background, train.target):
+        for rows in _in_pieces(part.images):
+            yield rows.double().log1p() if log else rows.double()
+
+
+def _in_pieces(features: Tensor) -> Iterator[Tensor]:
+    return (features[start : start + ROWS] for start in range(0, len(features), ROWS))

@@ -1,0 +1,138 @@
+"""Methods are given tables as they take them, learned from the training rows alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import cabench
+from cabench import Attribute, Examples
+from cabench.data.file import DatasetFile
+from cabench.data.preparation import Preparation, said_of
+from cabench.errors import UserError
+from cabench.experiment.encoding import encode_file
+from cabench.saving import load_method, save_method, saved_preparation
+
+KIND = Attribute("kind", "salient", "class", ("a", "b"))
+CPU = torch.device("cpu")
+
+
+def written(path, seed: int = 0, counts: bool = False) -> DatasetFile:
+    """A table of 60 + 60 rows: counts, or numbers of which a tenth is missing."""
+    generator = np.random.default_rng(seed)
+    tables = generator.poisson(4, (2, 60, 5)).astype(float)
+    if not counts:
+        tables += generator.normal(size=tables.shape)
+        tables[generator.random(tables.shape) < 0.1] = np.nan
+    parts = Examples(tables[0]), Examples(tables[1], {"kind": np.arange(60) % 2})
+    return cabench.write_arrays(path, *parts, [KIND], counts=counts)
+
+
+def values(split) -> np.ndarray:
+    return split.images.double().numpy()
+
+
+def test_missing_values_become_means_of_the_training_rows(tmp_path) -> None:
+    file = written(tmp_path / "mine.h5")
+    train, test = file.read("train"), file.read("test")
+    prepared = Preparation.learned(train, ("images", "tables"))
+    means = np.nanmean(values(train), axis=0)
+    for split in (train, test):
+        expected = np.where(np.isnan(values(split)), means, values(split)).astype(np.float32)
+        np.testing.assert_allclose(values(prepared.split(split)), expected, atol=1e-7)
+        assert prepared.split(split).info.missing == 0
+    assert said_of(train.info, ("tables",)) == (
+        f"missing values ({train.info.missing:.1%}) filled by means of the training rows",
+    )
+    assert Preparation.learned(train, ("tables", "missing")) is None
+    assert said_of(train.info, ("tables", "missing")) == ()
+
+
+def test_counts_become_standardised_logarithms(tmp_path) -> None:
+    file = written(tmp_path / "counts.h5", counts=True)
+    train, test = file.read("train"), file.read("test")
+    logs = np.log1p(values(train))
+    prepared = Preparation.learned(train, ("tables",))
+    expected = (np.log1p(values(test)) - logs.mean(axis=0)) / logs.std(axis=0)
+    np.testing.assert_allclose(values(prepared.split(test)), expected, atol=1e-6)
+    assert not prepared.split(test).info.are_counts
+    assert Preparation.learned(train, ("counts",)) is None
+
+
+def test_images_and_whole_tables_are_given_as_they_are(planted_table) -> None:
+    assert Preparation.learned(planted_table.read("train"), ("tables",)) is None
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_run_prepares_a_table_says_so_and_encodes_new_rows_likewise(tmp_path, counts: bool) -> None:
+    file = written(tmp_path / "mine.h5", counts=counts)
+    results = cabench.run(
+        "pca", str(file.path), seeds=1, results=tmp_path / "runs", controls=False, sets=["pca.components=3"]
+    )
+    (record,) = results.records
+    assert record.status == "ok", record.error
+    assert record.prepared == said_of(file.info, ("tables",))
+    assert f"Given to all methods: {record.prepared[0]}." in str(results)
+    folder = record.folder(tmp_path / "runs")
+    method, preparation = load_method(folder), saved_preparation(folder)
+    told = encode_file(method, file.info.image_shape, file, CPU, preparation)
+    prepared = preparation.split(file.read("train"))
+    expected = method.encode(prepared.background.images).salient.numpy()
+    np.testing.assert_array_equal(told.spaces["salient"][: len(expected)], expected)
+    other = written(tmp_path / "other.h5", counts=not counts)
+    with pytest.raises(UserError, match="was fitted on"):
+        encode_file(method, file.info.image_shape, other, CPU, preparation)
+
+
+def test_a_preparation_is_saved_with_a_method_and_read_again(tmp_path, planted_table) -> None:
+    from cabench.methods.chance import Chance
+
+    method = Chance()
+    save_method(method, tmp_path / "plain.safetensors")
+    assert saved_preparation(tmp_path / "plain.safetensors") is None
+    learned = Preparation.learned(written(tmp_path / "mine.h5").read("train"), ("tables",))
+    save_method(method, tmp_path / "kept.safetensors", preparation=learned)
+    for one, other in zip(saved_preparation(tmp_path / "kept.safetensors"), learned, strict=True):
+        assert torch.equal(one, other)
+    load_method(tmp_path / "kept.safetensors")
+
+
+class Seeing(cabench.ContrastiveAnalysisMethod):
+    """Keeps the rows it was fitted on, and gives whether values are missing as vectors."""
+
+    name, version, Config = "seeing", 1, cabench.Settings
+    takes = ("counts", "missing")
+
+    def fit(self, data, context) -> None:
+        self.seen = data.target.images.clone()
+
+    def encode(self, images):
+        missing = images.isnan().float()
+        return cabench.Representation(missing + images.nan_to_num(), missing + images.nan_to_num())
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state) -> None:
+        self.seen = state["seen"]
+
+
+class SeeingTables(Seeing):
+    name = "seeing_tables"
+    takes = ("tables", "missing")
+
+
+@pytest.mark.parametrize(("kind", "counts"), [(Seeing, True), (SeeingTables, False)])
+def test_a_method_that_takes_what_a_table_holds_is_given_it(tmp_path, kind, counts: bool) -> None:
+    file = written(tmp_path / "mine.h5", counts=counts)
+    (record,) = cabench.run(kind, file.path, 1, results=tmp_path / "runs", controls=False).records
+    assert record.prepared == ()
+    kept = load_method(record.folder(tmp_path / "runs"), kind)
+    np.testing.assert_array_equal(kept.seen.numpy(), file.read("train").target.images.numpy())
+
+
+def test_a_method_of_counts_is_refused_on_other_data(tmp_path) -> None:
+    file = written(tmp_path / "mine.h5")
+    with pytest.raises(UserError, match="seeing takes counts and missing, but .* holds a table of 5 features; choose"):
+        cabench.run(Seeing, file.path, 1, results=tmp_path / "runs", controls=False)
