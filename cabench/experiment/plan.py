@@ -217,7 +217,7 @@ def _outline(request: Request) -> _Outline:
     resolved, labels = resolved.with_files(names)
     device = resolve_device(request.device)
     precision = request.precision if request.precision != "auto" else str(defaults.get("precision", "auto"))
-    datasets = {label: resolved.dataset(label) for label in labels}
+    datasets = {label: resolved.sample(label) for label in labels}
     configured = {label: _configured(resolved, label, methods, optional) for label in labels}
     resolved.check_overrides([*methods, *labels])
     check_profile(resolved.profile)

@@ -10,6 +10,7 @@ from filelock import Timeout
 
 from cabench import discovery
 from cabench.data.file import DatasetFile
+from cabench.data.sample import sampled
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
@@ -78,7 +79,8 @@ class Reevaluation:
     def _dataset(self, record: Record) -> DatasetFile:
         """The data set that a record was computed on."""
         provider = discovery.dataset_class(record.dataset["name"])
-        file = provider(provider.Config.from_mapping(record.dataset["config"])).obtain(self.data_root)
+        whole = provider(provider.Config.from_mapping(record.dataset["config"]))
+        file = sampled(whole.obtain(self.data_root), record.dataset.get("most_rows", {}))
         if file.info.content_sha256 != record.dataset["content_sha256"]:
             raise UserError("its data set would be built differently today; the cell must be computed again.")
         file.check_content()

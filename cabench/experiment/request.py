@@ -14,6 +14,7 @@ from cabench.config import Settings, parse_value
 from cabench.data.builder import DatasetProvider
 from cabench.data.dataset import DatasetInfo
 from cabench.data.file import DatasetFile
+from cabench.data.sample import SampleProvider
 from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
 from cabench.files.names import is_name
@@ -97,6 +98,15 @@ class ResolvedProfile:
         provider = discovery.dataset_class(name)
         return provider(provider.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
 
+    def sample(self, label: str) -> DatasetProvider:
+        """What gives the rows of a data set that a run takes: all, or at most as many as the profile says.
+
+        Raises:
+            UserError: as `dataset`.
+        """
+        rows = self.profile.rows
+        return SampleProvider(self.dataset(label), rows) if rows else self.dataset(label)
+
     def controls(self) -> list[str]:
         """The labels of the profile's controls.
 
@@ -137,7 +147,8 @@ class ResolvedProfile:
             kind, fields = type(given), given.config.to_dict()
         else:
             kind, every = given, self.profile.every_method
-            fields = {key: every[key] for key in every if key in kind.Config.field_names()} | fields
+            common = {key: every[key] for key in every if key in kind.Config.field_names()}
+            fields = kind.Config.defaults_at_most(self.profile.at_most) | common | fields
         with _blaming(label):
             return kind, kind.Config.from_mapping({**fields, **self.overrides.get(label, {})})
 
@@ -312,11 +323,11 @@ def check_profile(profile: Profile) -> None:
     for name in (*profile.method_variants, *profile.dataset_variants):
         if name == ALL or name in discovery.plugins("methods") or name in discovery.plugins("datasets"):
             raise UserError(f"Profile {profile.name!r}: the variant name {name!r} is taken; choose another.")
-    if profile.every_method:
-        known = {key for method in discovery.loadable_methods() for key in method.Config.field_names()}
-        for key in profile.every_method:
+    for table, limits in (("every_method", profile.every_method), ("at_most", profile.at_most)):
+        known = {key for method in discovery.loadable_methods() for key in method.Config.field_names() if limits}
+        for key in limits:
             if key not in known:
-                raise unknown(f"field of [every_method] in profile {profile.name!r}", key, sorted(known))
+                raise unknown(f"field of [{table}] in profile {profile.name!r}", key, known)
     for dataset in (*profile.datasets, *profile.dataset_variants):
         plain.dataset(dataset)
     for dataset in (*profile.on, *profile.like, *profile.like.values()):

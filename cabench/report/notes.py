@@ -60,7 +60,7 @@ def notes(section: Section) -> list[str]:
 
 def warnings(section: Section) -> list[str]:
     """What the data of a section do not allow to be read off its tables; empty where nothing is to be feared."""
-    return [*_prepared(section), *_floor(section), *_few_groups(section), *_confounded(section)]
+    return [*_sample(section), *_prepared(section), *_floor(section), *_few_groups(section), *_confounded(section)]
 
 
 def ranking_sentence(ranking: Ranking) -> str:
@@ -136,6 +136,14 @@ def _prepared(section: Section) -> list[str]:
             told.setdefault(text, set()).add(row.name)
     everyone = {row.name for row in section.rows if row.records}
     return [f"Given to {_who(names, everyone)}: {text}." for text, names in told.items()]
+
+
+def _sample(section: Section) -> list[str]:
+    most = next((record.dataset.get("most_rows") for row in section.rows for record in row.records), None)
+    if not most:
+        return []
+    told = " and ".join(f"{count:,} of the {split} split" for split, count in most.items())
+    return [f"Of the rows of each population, at most {told} were used."]
 
 
 def _floor(section: Section) -> list[str]:

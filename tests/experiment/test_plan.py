@@ -210,3 +210,69 @@ def test_a_control_that_does_not_exist_is_a_mistake_in_the_profile(tmp_path: Pat
     (tmp_path / "mine.toml").write_text('extends = "smoke"\n[defaults]\ncontrols = ["chanse"]\n', encoding="utf-8")
     with pytest.raises(UserError, match="Unknown control of profile 'mine' 'chanse'; did you mean 'chance'"):
         resolve(request(profile=str(tmp_path / "mine.toml"), controls=True), lambda _: None)
+
+
+# Limits of a profile
+
+
+SLOW_METHOD = """
+from dataclasses import dataclass
+from cabench import Representation, Settings, setting
+from cabench import ContrastiveAnalysisMethod
+
+@dataclass(frozen=True)
+class SlowConfig(Settings):
+    epochs: int = setting(10, at_least=1)
+    batch_size: int = setting(500, at_least=100)
+    width: int = setting(7)
+
+class Slow(ContrastiveAnalysisMethod):
+    name = "slow"
+    version = 1
+    Config = SlowConfig
+
+    def fit(self, data, context): ...
+    def encode(self, images): return Representation(images.flatten(1), images.flatten(1))
+    def state_dict(self): return {}
+    def load_state_dict(self, state): ...
+"""
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """3,000 background and 2,000 target rows, a fifth of them tested."""
+    generator = np.random.default_rng(0)
+    parts = [Examples(generator.normal(size=(count, 3)).astype(np.float32)) for count in (3000, 2000)]
+    return write_arrays(tmp_path / "large.h5", *parts).path
+
+
+def test_the_smoke_profile_limits_any_method_and_any_data(large: Path, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_METHOD.replace('name = "slow"', 'name = "slow"\n    takes = ("tables",)'))
+    asked = request(methods=str(tmp_path / "slow.py"), datasets=[large], sets=(), seeds="0")
+    (cell,) = resolve(asked, lambda _: None).cells
+    # Its own least batch is larger than the limit.
+    assert cell.identity.method["config"] == {"epochs": 2, "batch_size": 100, "width": 7}
+    assert cell.identity.dataset["most_rows"] == {"train": 1000, "test": 500}
+    assert [len(part) for part in cell.data.read("train")[1:]] == [1000, 1000]
+    assert [len(part) for part in cell.data.read("test")[1:]] == [500, 400]
+
+
+def test_what_a_request_or_profile_sets_is_not_limited(large: Path, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_METHOD)
+    (tmp_path / "mine.toml").write_text('extends = "smoke"\n[every_method]\nepochs = 5\n', encoding="utf-8")
+    asked = request(methods=str(tmp_path / "slow.py"), seeds="0", sets=("slow.epochs=30",))
+    assert resolve(asked, lambda _: None).cells[0].identity.method["config"]["epochs"] == 30
+    asked = request(methods=str(tmp_path / "slow.py"), seeds="0", sets=(), profile=str(tmp_path / "mine.toml"))
+    assert resolve(asked, lambda _: None).cells[0].identity.method["config"]["epochs"] == 5
+
+
+def test_a_cell_on_a_sample_is_another_than_one_on_all_rows(large: Path, tmp_path: Path) -> None:
+    (tmp_path / "whole.toml").write_text('extends = "smoke"\n[rows]\ntrain = 9000\ntest = 9000\n', encoding="utf-8")
+    asked = request(methods="pca", datasets=[large], sets=("pca.components=2",), seeds="0")
+    (part,) = resolve(asked, lambda _: None).cells
+    (whole,) = resolve(dataclasses.replace(asked, profile=str(tmp_path / "whole.toml")), lambda _: None).cells
+    assert part.identity.method == whole.identity.method
+    assert part.identity.key != whole.identity.key
+    assert "most_rows" not in whole.identity.dataset
+    with h5py.File(large) as file:
+        assert whole.identity.dataset["content_sha256"] == file.attrs["content_sha256"]

@@ -107,6 +107,7 @@ def test_every_record_that_was_ever_written_loads_with_all_it_holds(path: Path) 
         "protocols": {},
         "leak_floor": None,
         "vectors_sha256": "",
+        "prepared": [],
         "unmade": {},
     }
     scores = [as_written_now(score) for score in content["scores"]]
