@@ -148,7 +148,10 @@ def test_what_is_passed_over_or_nearly_black_is_noted(place: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda rows: [*rows, ("99.png", "m", "")], "'99.png' is none of the images; name them by their paths, such as"),
+        (
+            lambda rows: [*rows, ("99.png", "m", "")],
+            "'99.png' is none of the images; name them by their paths, such as",
+        ),
         (lambda rows: rows[:-1], "scan/29.png has no label"),
         (lambda rows: [*rows, rows[3]], "has two rows for 03.png"),
         (lambda rows: [("../ill/scan/00.png", "m", ""), *rows], "'../ill/scan/00.png' is none of the images"),
