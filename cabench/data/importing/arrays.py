@@ -50,7 +50,7 @@ def write_arrays(
         seed: of the split, from 0.
         title: what tables say the data set was built from.
         notes: sentences that users of the data must know.
-        features: names of a table's columns, for messages.
+        features: names of a table's columns, for messages and notes.
         counts: whether features are counts: whole numbers from 0, for methods that model them.
 
     Returns:
@@ -73,7 +73,8 @@ def write_arrays(
     if counts:
         form: _Form = _Counts()
     elif background.is_table:
-        form = _Standardised(Standardisation.of({name: part.images for name, part in parts.items()}, rows["train"]))
+        learned = Standardisation.of({name: part.images for name, part in parts.items()}, rows["train"])
+        form, said = _Standardised(learned), [*said, *learned.said(features)]
     else:
         form = _Form()
     try:

@@ -10,9 +10,10 @@ import numpy as np
 
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
+from cabench.data.importing.csv_files import read_table, require
 from cabench.data.importing.image_notes import notes_on
 from cabench.data.importing.images import Folder, ImageForm, open_folder, read_folders
-from cabench.data.importing.labels import Columns, Labels, labels_of, read_table, require
+from cabench.data.importing.labels import Columns, Labels, labels_of
 from cabench.data.importing.matching import match
 from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.splitting import Drawn
@@ -76,7 +77,7 @@ def import_folder(
         raise UserError(f"The column {choice.column!r} was named without a table; name its file with --labels.")
     both = open_folder(folder)
     table = read_table(labels)
-    require(labels, table, [columns.file, choice.column, *columns.used])
+    require(labels, list(table.columns), [columns.file, choice.column, *columns.used])
     table = table.iloc[match(labels, table[columns.file].tolist(), [both])].reset_index(drop=True)
     rows = chosen(labels, table[choice.column], choice)
     folders = {
@@ -104,7 +105,7 @@ def _check_apart(background: Path, target: Path) -> None:
 def _labels(path: Path, columns: Columns, folders: Mapping[str, Folder]) -> Labels:
     """The labels of all images, background first, each population in the order of its folder."""
     table = read_table(path)
-    require(path, table, [columns.file, *columns.used])
+    require(path, list(table.columns), [columns.file, *columns.used])
     rows = match(path, table[columns.file].tolist(), list(folders.values()))
     background = np.arange(len(rows)) < len(folders["background"].names)
     matched = table.iloc[rows].reset_index(drop=True)

@@ -30,7 +30,7 @@ def notes_on(pixels: Mapping[str, Pixels], form: ImageForm, groups: np.ndarray |
         *_counted(turned, "images were turned, as their orientation tag says"),
         *_counted(profiled, "images have a colour profile or gamma other than sRGB, which was not applied"),
         *_counted(inked, "CMYK images were converted to RGB without a colour profile"),
-        *_on_cut_off(headers, form),
+        *said_of_cut_off([(header.width, header.height) for header in headers], form),
         *_on_range(headers[0].bits, max(part.brightest for part in pixels.values()), form),
     ]
     is_target = np.repeat([False, True], [len(part.headers) for part in pixels.values()])
@@ -42,13 +42,14 @@ def _counted(count: int, what: str) -> list[str]:
     return [f"{count:,} {what}."] if count else []
 
 
-def _on_cut_off(headers: Sequence[Header], form: ImageForm) -> list[str]:
+def said_of_cut_off(sizes: Sequence[tuple[int, int]], form: ImageForm) -> list[str]:
+    """Whether cropping images of some sizes (width, height) removes more than a tenth of them, and what else to do."""
     if form.size is None or form.fit != "crop":
         return []
-    shares = [share_cut_off(header.width, header.height, form.size) for header in headers]
+    shares = [share_cut_off(width, height, form.size) for width, height in sizes]
     return _counted(
         sum(share > MUCH for share in shares),
-        f"of {len(headers):,} images lose more than a tenth of their area, up to {max(shares):.0%}: findings at the "
+        f"of {len(sizes):,} images lose more than a tenth of their area, up to {max(shares):.0%}: findings at the "
         "edge are cut off. Import them with --fit pad to keep them",
     )
 
