@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,8 @@ from cabench.config import Settings, parse_value
 from cabench.data.builder import DatasetProvider
 from cabench.data.dataset import DatasetInfo
 from cabench.data.file import DatasetFile
+from cabench.data.sample import SampleProvider
+from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
 from cabench.files.names import is_name
 from cabench.method import ContrastiveAnalysisMethod
@@ -22,8 +23,6 @@ from cabench.profiles import Profile, Variant, load_profile
 
 OWN_IMAGES, OWN_TABLE, OWN_SUFFIX = "file", "table", ".h5"
 """The data sets that stand for users' own files, and how the paths of these end."""
-ALL = "all"
-"""Stands for every discovered method that takes the data set."""
 MOST_SEEDS = 10_000
 
 MethodLike = str | type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod
@@ -99,13 +98,45 @@ class ResolvedProfile:
         provider = discovery.dataset_class(name)
         return provider(provider.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
 
+    def sample(self, label: str) -> DatasetProvider:
+        """What gives the rows of a data set that a run takes: all, or at most as many as the profile says.
+
+        Raises:
+            UserError: as `dataset`.
+        """
+        rows = self.profile.rows
+        return SampleProvider(self.dataset(label), rows) if rows else self.dataset(label)
+
+    def controls(self) -> list[str]:
+        """The labels of the profile's controls.
+
+        Raises:
+            UserError: for one that does not exist.
+        """
+        labels = list(self.profile.defaults.get("controls", []))
+        known = (ALL, *discovery.plugins("methods"), *self.profile.method_variants, *self.given)
+        for label in labels:
+            if label not in known:
+                raise unknown(f"control of profile {self.profile.name!r}", label, known)
+        return labels
+
     def method(self, label: str, dataset_label: str) -> ContrastiveAnalysisMethod:
         """The method behind a label, with its configuration resolved for a data set.
+
+        Raises:
+            UserError: as `configuration`, and for a method that cannot be constructed.
+        """
+        kind, config = self.configuration(label, dataset_label)
+        with _blaming(label):
+            return kind(config)
+
+    def configuration(self, label: str, dataset_label: str) -> tuple[type[ContrastiveAnalysisMethod], Settings]:
+        """The class of a method, and its configuration resolved for a data set.
 
         A method that was given as an object keeps its configuration, but for what the request changes.
 
         Raises:
-            UserError: for an unknown name, field or value, and for a method that cannot be constructed.
+            UserError: for an unknown name, field or value.
         """
         name, fields = self.profile.method_fields(label, dataset_label)
         given = self.given.get(label)
@@ -116,9 +147,10 @@ class ResolvedProfile:
             kind, fields = type(given), given.config.to_dict()
         else:
             kind, every = given, self.profile.every_method
-            fields = {key: every[key] for key in every if key in kind.Config.field_names()} | fields
+            common = {key: every[key] for key in every if key in kind.Config.field_names()}
+            fields = kind.Config.defaults_at_most(self.profile.at_most) | common | fields
         with _blaming(label):
-            return kind(kind.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
+            return kind, kind.Config.from_mapping({**fields, **self.overrides.get(label, {})})
 
     def check_overrides(self, labels: Sequence[str]) -> None:
         """Refuse a change of something that takes no part in the run.
@@ -268,13 +300,7 @@ def check_given(method: object) -> str:
     kind = method if isinstance(method, type) else type(method)
     if not issubclass(kind, ContrastiveAnalysisMethod):
         raise UserError(f"{method!r} is no method; give a name, or a class or object of ContrastiveAnalysisMethod.")
-    lacking = [name for name in ("name", "version", "Config") if not hasattr(kind, name)]
-    if inspect.isabstract(kind):
-        lacking += sorted(kind.__abstractmethods__)
-    if lacking:
-        raise UserError(f"The method {kind.__name__} lacks {', '.join(lacking)}; add what is missing to the class.")
-    if not (isinstance(kind.version, int) and isinstance(kind.Config, type) and issubclass(kind.Config, Settings)):
-        raise UserError(f"The method {kind.__name__} needs a whole number as version and a Settings class as Config.")
+    discovery.check_class("methods", kind)
     if isinstance(method, ContrastiveAnalysisMethod) and not isinstance(method.config, kind.Config):
         raise UserError(f"The configuration of {kind.__name__} is {method.config!r}, not a {kind.Config.__name__}.")
     name = kind.name
@@ -282,6 +308,8 @@ def check_given(method: object) -> str:
         raise UserError(f"The method {kind.__name__} is called {name!r}; use letters, digits, _ and - in its name.")
     if name in discovery.plugins("methods") and discovery.method_class(name) is not kind:
         raise UserError(f"The name {name!r} of {kind.__name__} belongs to an installed method; give it another name.")
+    if name in discovery.plugins("datasets"):
+        raise UserError(f"The name {name!r} of {kind.__name__} belongs to a data set; give it another name.")
     return name
 
 
@@ -295,11 +323,11 @@ def check_profile(profile: Profile) -> None:
     for name in (*profile.method_variants, *profile.dataset_variants):
         if name == ALL or name in discovery.plugins("methods") or name in discovery.plugins("datasets"):
             raise UserError(f"Profile {profile.name!r}: the variant name {name!r} is taken; choose another.")
-    if profile.every_method:
-        known = {key for method in discovery.loadable_methods() for key in method.Config.field_names()}
-        for key in profile.every_method:
+    for table, limits in (("every_method", profile.every_method), ("at_most", profile.at_most)):
+        known = {key for method in discovery.loadable_methods() for key in method.Config.field_names() if limits}
+        for key in limits:
             if key not in known:
-                raise unknown(f"field of [every_method] in profile {profile.name!r}", key, sorted(known))
+                raise unknown(f"field of [{table}] in profile {profile.name!r}", key, known)
     for dataset in (*profile.datasets, *profile.dataset_variants):
         plain.dataset(dataset)
     for dataset in (*profile.on, *profile.like, *profile.like.values()):
@@ -308,7 +336,7 @@ def check_profile(profile: Profile) -> None:
     places = [(method, "") for method in (*profile.methods, *profile.method_variants)]
     places += [(method, dataset) for dataset, methods in profile.on.items() for method in methods]
     for method, dataset in places:
-        plain.method(method, dataset)
+        plain.configuration(method, dataset)
 
 
 @contextmanager

@@ -9,6 +9,10 @@ seeds = "0-2"
 precision = "fp32"
 [datasets.dsprites]         # fields of a builder's configuration
 [every_method]              # fields of every method whose configuration has them
+[at_most]                   # limits of fields that nobody sets: a method's own default counts up to here
+epochs = 2
+[rows]                      # of each population, at most so many rows of a split are taken
+train = 1000
 [methods.sepclr]            # fields of a method's configuration, on every data set
 [on.cifar_mnist.sepclr]     # the same on one data set
 [like]                      # data sets on which methods take another's fields, where they set none of their own
@@ -34,7 +38,10 @@ from cabench.files.names import is_name
 
 Fields = Mapping[str, Any]
 
-_TABLES = ("defaults", "datasets", "every_method", "methods", "on", "like", "variants")
+_TABLES = ("defaults", "datasets", "every_method", "at_most", "rows", "methods", "on", "like", "variants")
+_FLAT = ("defaults", "every_method", "at_most", "rows", "like")
+_SPLITS = ("train", "validation", "test")
+_FEWEST_ROWS = 10  # that a probe is fitted on
 _DEFAULTS = {"datasets": "a list of names", "controls": "a list of names", "seeds": "text", "precision": "text"}
 
 
@@ -61,6 +68,8 @@ class Profile:
         defaults: `datasets`, `controls`, `seeds`, `precision`.
         datasets: fields by builder name.
         every_method: fields of every method whose configuration has them.
+        at_most: numbers by field: the defaults of methods are taken up to these. What a profile or request sets stays.
+        rows: by split, the most rows of each population that are taken.
         methods: fields by method name.
         on: fields by data set and method.
         like: by data set, another one whose fields in `on` hold there too.
@@ -73,6 +82,8 @@ class Profile:
     defaults: Fields = field(default_factory=dict)
     datasets: Mapping[str, Fields] = field(default_factory=dict)
     every_method: Fields = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
     methods: Mapping[str, Fields] = field(default_factory=dict)
     on: Mapping[str, Mapping[str, Fields]] = field(default_factory=dict)
     like: Mapping[str, str] = field(default_factory=dict)
@@ -105,6 +116,11 @@ class Profile:
 def profile_names() -> list[str]:
     """The names of the profiles that come with the package."""
     return [name for name in _built_in() if not name.startswith("_")]
+
+
+def variant_names() -> set[str]:
+    """The names of all variants of the profiles that come with the package."""
+    return {variant for name in _built_in() for variant in _read(name, Path()).get("variants", {})}
 
 
 def _built_in() -> list[str]:
@@ -162,9 +178,7 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
             continue
         if table not in _TABLES:
             raise unknown(f"table of profile {name!r}", table, _TABLES)
-        _require_tables(
-            f"{name}: [{table}]", value, depth={"defaults": 0, "every_method": 0, "like": 0, "on": 2}.get(table, 1)
-        )
+        _require_tables(f"{name}: [{table}]", value, depth=0 if table in _FLAT else 2 if table == "on" else 1)
     return content
 
 
@@ -180,6 +194,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def _profile(name: str, content: dict[str, Any]) -> Profile:
     description = content.pop("description", "")
     _check_defaults(name, content.get("defaults", {}))
+    _check_limits(name, content.get("at_most", {}), content.get("rows", {}))
     for dataset, other in content.get("like", {}).items():
         if not isinstance(other, str):
             raise UserError(f"Profile {name!r}: like.{dataset} must be the name of a data set, not {other!r}.")
@@ -208,6 +223,19 @@ def _check_defaults(name: str, defaults: Fields) -> None:
         fits = isinstance(value, str) if _DEFAULTS[key] == "text" else _is_list_of_names(value)
         if not fits:
             raise UserError(f"Profile {name!r}: defaults.{key} must be {_DEFAULTS[key]}, not {value!r}.")
+
+
+def _check_limits(name: str, at_most: Fields, rows: Fields) -> None:
+    for key, value in at_most.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UserError(f"Profile {name!r}: at_most.{key} must be a number, not {value!r}.")
+    for split, value in rows.items():
+        if split not in _SPLITS:
+            raise unknown(f"split in [rows] of profile {name!r}", split, _SPLITS)
+        if not isinstance(value, int) or value < _FEWEST_ROWS:
+            raise UserError(
+                f"Profile {name!r}: rows.{split} must be a whole number from {_FEWEST_ROWS}, not {value!r}."
+            )
 
 
 def _is_list_of_names(value: object) -> bool:
