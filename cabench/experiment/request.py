@@ -19,10 +19,10 @@ from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
 from cabench.files.names import is_name
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.profiles import Profile, Variant, load_profile
+from cabench.profiles import OWN_SUFFIX, PATH, Profile, Variant, load_profile
 
-OWN_IMAGES, OWN_TABLE, OWN_SUFFIX = "file", "table", ".h5"
-"""The data sets that stand for users' own files, and how the paths of these end."""
+OWN_IMAGES, OWN_TABLE = "file", "table"
+"""The data sets that stand for users' own files."""
 MOST_SEEDS = 10_000
 
 MethodLike = str | type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod
@@ -185,7 +185,7 @@ class ResolvedProfile:
             if not is_name(label):
                 raise UserError(f"The name of the file {name} may hold letters, digits, _ and - alone; rename it.")
             base = OWN_TABLE if DatasetFile.open_from_elsewhere(Path(name)).info.is_table else OWN_IMAGES
-            variant = Variant(base, {"path": str(Path(name).resolve())})
+            variant = Variant(base, {PATH: str(Path(name).resolve())})
             taken = label == ALL or label in discovery.plugins("datasets") or label in discovery.plugins("methods")
             if taken or variants.get(label, variant) != variant:
                 raise UserError(f"The file {name} is called like another data set or a method, {label!r}; rename it.")
