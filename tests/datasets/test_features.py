@@ -262,7 +262,7 @@ def test_every_method_that_takes_tables_has_settings_for_features(
     resolved = ResolvedProfile(load_profile(profile))
     able = [method.name for method in loadable_methods() if method.takes_tables and method.name != "oracle"]
     assert len(able) > 9
-    counts = dict.fromkeys(("train", "test"), {"background": 1000, "target": 1000})
+    counts = {split: {"background": 1000, "target": 1000} for split in ("train", "test")}
     info = replace(planted_table.info, image_shape=(1280,), counts=counts)
     for name in able:
         check_method(resolved.method(name, "cifar_mnist_features"), info)
@@ -344,7 +344,8 @@ def test_a_variant_of_a_profile_is_run_and_evaluated_from_its_record_alone(
         'extends = "quick"\n[datasets.planted]\nrepeats = 1\n[variants.planted_features]\ndataset = "features"\n'
         f'of = "planted"\nbackbone = "squeezenet1_1"\nweights = "{weights}"\nsize = 64\n'
     )
-    asked = ("--profile", "mine.toml", "--methods", "pca", "--datasets", "planted_features", "--seeds", "0", "--no-controls")
+    asked = ("--profile", "mine.toml", "--methods", "pca", "--datasets", "planted_features", "--seeds", "0")
+    asked += ("--no-controls",)
     plan = cabench_here("plan", *asked)
     assert "data set not built" in plan.stdout, plan.stderr
     ran = cabench_here("run", *asked)
