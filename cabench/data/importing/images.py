@@ -110,7 +110,7 @@ def open_folder(path: Path) -> Folder:
                 unread["hidden image"] += 1
             elif not is_hidden:
                 suffix = Path(name).suffix.lower()
-                unread[f"{suffix} file" if suffix.isprintable() and suffix else "file without suffix"] += 1
+                unread[f"{suffix} file" if suffix.isprintable() and suffix else "other file"] += 1
     folder = Folder(path, sorted(names), +unread)
     for name in names:
         if not name.isprintable():  # halves of surrogate pairs stand for bytes that are not UTF-8
