@@ -29,18 +29,18 @@ import numpy as np
 from cabench.config import ConfigError, Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
+from cabench.data.importing.medmnist import LABEL, Part, read_splits
+from cabench.data.importing.npz import UNKNOWN_PATIENTS
 from cabench.data.layout import Split
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources.download import fetch, from_cache, not_found
-from cabench.datasets.sources.npz_images import image_pieces
 from cabench.errors import UserError
 
 ADDRESS = "https://zenodo.org/records/10519652/files/{name}.npz?download=1"
-SPLITS: Mapping[Split, str] = {"test": "test", "validation": "val", "train": "train"}
-"""Our names and those of the files, in the order in which an image that stands in several is kept."""
+SPLITS: Mapping[str, Split] = {"test": "test", "val": "validation", "train": "train"}
+"""The files' names of splits and ours, in the order in which an image that stands in several is kept."""
 BACKGROUND, LEFT_OUT = -1, -2  # codes of images that are no target
-PATIENTS = "Patients are not identified: images of one patient may be in both train and test."
 
 
 class Subset(NamedTuple):
@@ -48,7 +48,6 @@ class Subset(NamedTuple):
 
     Attributes:
         file: the name of its file at 28 x 28.
-        channels: 1 or 3.
         background: the label of background; None where labels are findings, several of which an image can have.
         salient: the attribute's name; "" if the labels tell nothing but background from target.
         classes: names of the labels.
@@ -57,7 +56,6 @@ class Subset(NamedTuple):
     """
 
     file: str
-    channels: int
     background: int | None
     salient: str
     classes: tuple[str, ...]
@@ -68,7 +66,6 @@ class Subset(NamedTuple):
 SUBSETS: Mapping[str, Subset] = {
     "oct": Subset(
         "octmnist",
-        1,
         3,
         "disease",
         ("choroidal neovascularisation", "diabetic macular oedema", "drusen", "normal"),
@@ -82,7 +79,6 @@ SUBSETS: Mapping[str, Subset] = {
     ),
     "retina": Subset(
         "retinamnist",
-        3,
         0,
         "grade",
         ("no retinopathy", "1", "2", "3", "4"),
@@ -96,7 +92,6 @@ SUBSETS: Mapping[str, Subset] = {
     ),
     "derma": Subset(
         "dermamnist",
-        3,
         5,
         "lesion",
         (
@@ -121,7 +116,6 @@ SUBSETS: Mapping[str, Subset] = {
     ),
     "pneumonia": Subset(
         "pneumoniamnist",
-        1,
         0,
         "",
         ("normal", "pneumonia"),
@@ -135,7 +129,6 @@ SUBSETS: Mapping[str, Subset] = {
     ),
     "chest": Subset(
         "chestmnist",
-        1,
         None,
         "finding",
         (
@@ -210,22 +203,22 @@ class MedMnist(DatasetBuilder):
         return [source]
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:
-        """Write all splits, background first, each population in the file's order. The file is read three times."""
+        """Write all splits, background first, each population in the file's order. Images are read three times."""
         path = sources[0].files[0]
         self._check(path)
-        subset, size = SUBSETS[self.config.subset], self.config.size
+        parts, subset = read_splits(path).parts, SUBSETS[self.config.subset]
         classes, attributes = self._classes(), self._attributes()
-        codes = {split: self._codes(path, given) for split, given in SPLITS.items()}
-        writer.note(*subset.notes, PATIENTS, *_without_copies(path, codes), _said_of_classes(classes, codes))
-        for split in ("train", "test", "validation"):
-            chosen = codes[split]
-            count = int((chosen != LEFT_OUT).sum())
-            with writer.split(split, count, (subset.channels, size, size), attributes) as out:
+        codes = {name: self._codes(parts[name]) for name in SPLITS}
+        said = _without_copies(parts, codes)
+        writer.note(*subset.notes, UNKNOWN_PATIENTS, *said, _said_of_classes(classes, codes))
+        for name, split in SPLITS.items():
+            part, chosen = parts[name], codes[name]
+            with writer.split(split, int((chosen != LEFT_OUT).sum()), part.image_shape, attributes) as out:
                 for is_target in (False, True):
-                    of = chosen >= 0 if is_target else chosen == BACKGROUND
-                    for images, rows in _pieces(path, SPLITS[split], of):
-                        values = {a.name: chosen[rows] for a in attributes if is_target}
-                        out.append(images, is_target, values, [f"{SPLITS[split]}/{row}" for row in rows])
+                    wanted = chosen >= 0 if is_target else chosen == BACKGROUND
+                    for images, rows in _pieces(part, wanted):
+                        values = {attribute.name: chosen[rows] for attribute in attributes if is_target}
+                        out.append(images, is_target, values, [f"{name} {row}" for row in rows])
 
     def _file_name(self) -> str:
         file, size = SUBSETS[self.config.subset].file, self.config.size
@@ -265,14 +258,15 @@ class MedMnist(DatasetBuilder):
         salient = SUBSETS[self.config.subset].salient
         return (Attribute(salient, "salient", "class", self._classes()),) if salient else ()
 
-    def _codes(self, path: Path, given: str) -> np.ndarray:
+    def _codes(self, part: Part) -> np.ndarray:
         """Int64 (n,) of each image of a split: an index into the classes, `BACKGROUND` or `LEFT_OUT`."""
         subset = SUBSETS[self.config.subset]
-        with np.load(path, allow_pickle=False) as arrays:
-            labels = arrays[f"{given}_labels"].astype(np.int64)
         if subset.background is not None:
-            return labelled_codes(labels[:, 0], subset.background)
-        return finding_codes(labels, [subset.classes.index(name) for name in self.config.chosen_findings])
+            return labelled_codes(part.columns[LABEL].astype(np.int64), subset.background)
+        labels = np.stack([part.columns[f"{LABEL}_{column}"] for column in range(len(subset.classes))], axis=1)
+        return finding_codes(
+            labels.astype(np.int64), [subset.classes.index(name) for name in self.config.chosen_findings]
+        )
 
 
 def labelled_codes(labels: np.ndarray, background: int) -> np.ndarray:
@@ -299,41 +293,39 @@ def finding_codes(labels: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
     return codes
 
 
-def _pieces(path: Path, given: str, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pieces(part: Part, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The wanted images of a split, in pieces, and their rows in the file."""
-    start = 0
-    for images in image_pieces(path, f"{given}_images"):
+    for start, images in part.pieces():
         rows = np.flatnonzero(wanted[start : start + len(images)])
         if len(rows):
             yield images[rows], start + rows
-        start += len(images)
 
 
-def _without_copies(path: Path, codes: Mapping[Split, np.ndarray]) -> list[str]:
+def _without_copies(parts: Mapping[str, Part], codes: Mapping[str, np.ndarray]) -> list[str]:
     """Leave out, in `codes`, images that an earlier split of `SPLITS` has, and say how many."""
     seen: set[bytes] = set()
     said = []
-    for split, given in SPLITS.items():
+    for name in SPLITS:
         # 16 bytes an image; copies inside one split stay.
         found = [
-            (row, hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest())
-            for images, rows in _pieces(path, given, codes[split] != LEFT_OUT)
+            (row, hashlib.blake2b(image.tobytes(), digest_size=16).digest())
+            for images, rows in _pieces(parts[name], codes[name] != LEFT_OUT)
             for row, image in zip(rows, images, strict=True)
         ]
         copies = [row for row, content in found if content in seen]
-        codes[split][copies] = LEFT_OUT
+        codes[name][copies] = LEFT_OUT
         seen |= {content for _, content in found}
         if copies:
-            said.append(f"{len(copies):,} images of the {given} split are left out: they are in another split too.")
+            said.append(f"Copies of images of another split are left out of {name}: {len(copies):,}.")
     return said
 
 
-def _said_of_classes(classes: Sequence[str], codes: Mapping[Split, np.ndarray]) -> str:
-    named = ", ".join(
-        f"{name} {' + '.join(f'{int((codes[split] == code).sum()):,}' for split in ('train', 'validation', 'test'))}"
-        for code, name in enumerate(("background", *classes), start=BACKGROUND)
-    )
-    return f"Images for training + validation + test: {named}."
+def _said_of_classes(classes: Sequence[str], codes: Mapping[str, np.ndarray]) -> str:
+    counted = []
+    for code, title in enumerate(("background", *classes), start=BACKGROUND):
+        counts = (int((codes[name] == code).sum()) for name in ("train", "val", "test"))
+        counted.append(f"{title} {' + '.join(f'{count:,}' for count in counts)}")
+    return f"Images for training + validation + test: {', '.join(counted)}."
 
 
 def _populations(subset: Subset) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -21,7 +20,7 @@ from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE
 from cabench.experiment.fitted_rows import FittedRows
 from cabench.files.atomic import replacing
-from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents
+from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents, reading_hdf5
 from cabench.files.names import inert
 from cabench.method import ContrastiveAnalysisMethod, NetworkMethod
 
@@ -140,7 +139,7 @@ def stored_vectors(path: Path) -> EncodedImages:
         raise UserError(f"{path.parent} is not the folder of a finished cell: it keeps no {path.name}.")
     parts = []
     try:
-        with h5py.File(path, "r") as stored:
+        with reading_hdf5(path) as stored:
             check_contents(stored)
             for split in SPLITS:
                 for population in EVERYONE:

@@ -15,9 +15,10 @@ from cabench.config import ConfigError
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
 from cabench.datasets.medmnist import SUBSETS, MedMnist, MedMnistConfig
-from cabench.datasets.sources import npz_images
 from cabench.errors import UserError
+from cabench.files import npz
 
+COLOURED = ("retina", "derma")
 COUNTS = {"train": 60, "val": 24, "test": 30}
 OURS = {"train": "train", "val": "validation", "test": "test"}
 Arrays = Mapping[str, np.ndarray]
@@ -27,7 +28,7 @@ def arrays_of(subset: str, size: int) -> dict[str, np.ndarray]:
     """Random images in the published layout, with labels in turn."""
     generator = np.random.default_rng(0)
     found = SUBSETS[subset]
-    shape = (size, size, 3) if found.channels == 3 else (size, size)
+    shape = (size, size, 3) if subset in COLOURED else (size, size)
     arrays = {}
     for split, count in COUNTS.items():
         arrays[f"{split}_images"] = generator.integers(0, 256, (count, *shape), np.uint8)
@@ -87,18 +88,18 @@ def classes_of(file: DatasetFile, split: str) -> list[str]:
 )
 def test_populations_pixels_and_classes_are_those_of_the_file(build_at, publish, monkeypatch, subset, size) -> None:
     arrays = arrays_of(subset, size)
-    monkeypatch.setattr(npz_images, "PIECE", 7 * size * size)  # pieces of 7 grey or 2 coloured images
+    monkeypatch.setattr(npz, "PIECE", 7 * size * size)  # pieces of 7 grey or 2 coloured images
     file = build_at(MedMnist(MedMnistConfig(subset=subset, size=size)), publish(subset, size, arrays))
 
     assert not check_file(file.path).errors
-    assert file.info.image_shape == (SUBSETS[subset].channels, size, size)
+    assert file.info.image_shape == (3 if subset in COLOURED else 1, size, size)
     for given, split in OURS.items():
         background, target, classes = expected(subset, arrays[f"{given}_labels"])
         data, images = file.read(split), as_stored(arrays[f"{given}_images"])
         np.testing.assert_array_equal(data.background.images, images[background])
         np.testing.assert_array_equal(data.target.images, images[target])
         assert [rows.names.tolist() for rows in file.read_rows(split)] == [
-            [f"{given}/{row}" for row in rows] for rows in (background, target)
+            [f"{given} {row}" for row in rows] for rows in (background, target)
         ]
         if subset != "pneumonia":
             assert classes_of(file, split) == classes
@@ -112,7 +113,7 @@ def test_classes_are_salient_and_counted(build_at, publish) -> None:
     assert attribute.classes == ("choroidal neovascularisation", "diabetic macular oedema", "drusen")
     said = " ".join(file.info.notes)
     assert "background 15 + 6 + 7, choroidal neovascularisation 15 + 6 + 8" in said
-    assert "Patients are not identified" in said
+    assert "atients are not identified" in said
 
 
 def test_pneumonia_has_no_attribute(build_at, publish) -> None:
@@ -143,12 +144,12 @@ def test_copies_across_splits_leave_the_earlier_used(build_at, publish) -> None:
     file = build_at(MedMnist(), publish("oct", 28, arrays))
 
     names = {split: sorted(name for rows in file.read_rows(split) for name in rows.names) for split in OURS.values()}
-    assert names["test"] == sorted(f"test/{row}" for row in range(30))
-    assert names["validation"] == sorted(f"val/{row}" for row in range(24) if row != 9)
-    assert names["train"] == sorted(f"train/{row}" for row in range(60) if row not in (0, 5, 7))
+    assert names["test"] == sorted(f"test {row}" for row in range(30))
+    assert names["validation"] == sorted(f"val {row}" for row in range(24) if row != 9)
+    assert names["train"] == sorted(f"train {row}" for row in range(60) if row not in (0, 5, 7))
     said = " ".join(file.info.notes)
-    assert "3 images of the train split are left out" in said
-    assert "1 images of the val split" in said
+    assert "left out of train: 3." in said
+    assert "left out of val: 1." in said
     assert not check_file(file.path).errors
 
 
@@ -164,7 +165,7 @@ def test_memory_is_that_of_a_piece(build_at, publish, monkeypatch) -> None:
         arrays[f"{split}_labels"] = np.arange(7, dtype=np.uint8)[:, None]
     arrays["val_images"][..., 0] = 0
     root = publish("derma", 64, arrays)
-    monkeypatch.setattr(npz_images, "PIECE", 1 << 20)
+    monkeypatch.setattr(npz, "PIECE", 1 << 20)
     tracemalloc.start()
     try:
         file = build_at(MedMnist(MedMnistConfig(subset="derma", size=64)), root)

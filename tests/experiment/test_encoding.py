@@ -158,7 +158,7 @@ def test_a_method_that_cannot_be_saved_loses_nothing_else(data, tmp_path, monkey
     monkeypatch.setattr(PCA, "parameter_count", lambda self: 0)
     (record,) = cabench.run("pca", [data], 1, "smoke", tmp_path, controls=False).records
     assert record.status == "ok"
-    assert "the fitted method could not be kept (division by zero)" in capsys.readouterr().err
+    assert "model.safetensors could not be made (ZeroDivisionError: division by zero)" in capsys.readouterr().err
     assert ResultsStore(tmp_path).records() == [record]
 
 
