@@ -123,8 +123,7 @@ def test_what_is_hidden_or_no_image_is_passed_over(tmp_path: Path, fill) -> None
     folder = open_folder(tmp_path)
     assert folder.names == ["b.png", "sub/a.png"]
     assert folder.said() == (
-        f"Not read in {tmp_path.name}: 2 .txt files, 1 .webp file, 1 hidden image, 1 linked folder, "
-        "2 other files."
+        f"Not read in {tmp_path.name}: 2 .txt files, 1 .webp file, 1 hidden image, 1 linked folder, 2 other files."
     )
 
 
