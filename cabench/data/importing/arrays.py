@@ -10,7 +10,7 @@ import numpy as np
 from cabench.data.dataset import Attribute
 from cabench.data.file import DatasetFile
 from cabench.data.importing.declarations import check_attributes
-from cabench.data.importing.examples import PIECE, Examples, check_examples, check_values
+from cabench.data.importing.examples import Examples, check_examples, check_values
 from cabench.data.importing.splitting import Drawn, Rows, divided
 from cabench.data.importing.standardising import Standardisation
 from cabench.data.writing import DatasetWriter, SplitWriter
@@ -19,6 +19,7 @@ from cabench.files.hdf5 import replacing_hdf5
 from cabench.files.names import is_name
 
 NAME, VERSION = "file", 1
+PIECE_BYTES = 1 << 23  # of images or features copied at a time while they are written
 
 
 def write_arrays(
@@ -158,8 +159,9 @@ def _write(
 
 
 def _append(out: SplitWriter, part: Examples, rows: np.ndarray, is_target: bool, form: _Form) -> None:
-    for start in range(0, len(rows), PIECE):
-        chosen = rows[start : start + PIECE]
+    step = max(1, PIECE_BYTES // (part.images.nbytes // len(part.images)))
+    for start in range(0, len(rows), step):
+        chosen = rows[start : start + step]
         values = {name: np.asarray(column)[chosen] for name, column in part.values.items()}
         texts = [None if c is None else [str(c[row]) for row in chosen] for c in (part.names, part.groups)]
         out.append(form.stored(part.images[chosen]), is_target, values, *texts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -71,8 +70,12 @@ def fit_arrays(images: np.ndarray, size: Size, fit: Fit) -> np.ndarray:
     if tuple(images.shape[2:]) == size:
         return images
     fitted = np.empty((count, channels, *size), np.uint8)
-    for rows, done in in_threads(partial(_fitted_planes, images, size, fit), range(count)):
-        fitted[rows] = done
+
+    def put(row: int) -> None:
+        fitted[row] = _fitted_planes(images[row], size, fit)
+
+    for _ in in_threads(put, range(count)):
+        pass
     return fitted
 
 
@@ -82,8 +85,7 @@ def share_cut_off(width: int, height: int, size: Size) -> float:
     return 1 - kept_width * kept_height / (width * height)
 
 
-def _fitted_planes(images: np.ndarray, size: Size, fit: Fit, row: int) -> np.ndarray:
-    planes = images[row]
+def _fitted_planes(planes: np.ndarray, size: Size, fit: Fit) -> np.ndarray:
     image = Image.fromarray(planes[0] if len(planes) == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0)))
     pixels = np.asarray(fit_image(image, size, fit))
     return pixels[None] if len(planes) == 1 else pixels.transpose(2, 0, 1)

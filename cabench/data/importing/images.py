@@ -110,7 +110,7 @@ def open_folder(path: Path) -> Folder:
                 unread["hidden image"] += 1
             elif not is_hidden:
                 suffix = Path(name).suffix.lower()
-                unread[f"{suffix} file" if suffix.isprintable() and suffix else "file without suffix"] += 1
+                unread[f"{suffix} file" if suffix.isprintable() and suffix else "other file"] += 1
     folder = Folder(path, sorted(names), +unread)
     for name in names:
         if not name.isprintable():  # halves of surrogate pairs stand for bytes that are not UTF-8
@@ -144,16 +144,16 @@ def read_folders(folders: Mapping[str, Folder], form: ImageForm) -> dict[str, Pi
     if bits == 8 and form.value_range:
         raise UserError(f"--range is for 16-bit images, but {every[0]} has 8 bits; leave it out.")
     value_range = form.value_range or (0, 2**bits - 1)
-    make = partial(_made, channels=channels, size=size, fit=form.fit, value_range=value_range)
     images = np.empty((len(every), 1 if channels == "grey" else 3, *size), np.uint8)
-    tops: list[int | UnusableImageError] = []
-    for rows, done in in_threads(partial(_tried, make), every):
-        for row, item in zip(range(rows.start, rows.stop), done, strict=True):
-            if isinstance(item, UnusableImageError):
-                tops.append(item)
-            else:
-                images[row] = item[0]
-                tops.append(item[1])
+
+    def make(row: int) -> int | UnusableImageError:
+        try:
+            images[row], brightest = _made(every[row], channels, size, form.fit, value_range)
+        except UnusableImageError as error:
+            return error
+        return brightest
+
+    tops = [top for _, done in in_threads(make, range(len(every))) for top in done]
     _refuse(every, tops)
     parts, start = {}, 0
     for population, part in paths.items():

@@ -292,7 +292,8 @@ def _orientation(image: Any) -> int:
 def _profiled(image: Image.Image) -> bool:
     gamma = image.info.get("gamma", _SRGB_GAMMA)
     profile = image.info.get("icc_profile") or b"sRGB"
-    return b"sRGB" not in profile or abs(gamma - _SRGB_GAMMA) > _GAMMA_STEP
+    # Its name is ASCII, or UTF-16 from version 4 of the format on.
+    return b"sRGB" not in profile.replace(b"\0", b"") or abs(gamma - _SRGB_GAMMA) > _GAMMA_STEP
 
 
 # What the pixels become

@@ -117,13 +117,13 @@ def test_what_is_hidden_or_no_image_is_passed_over(tmp_path: Path, fill) -> None
     (tmp_path / "more.txt").write_text("")
     (tmp_path / "a.WEBP").write_text("")
     (tmp_path / "README").write_text("")
+    (tmp_path / "Makefile").write_text("")
     (tmp_path / ".DS_Store").write_text("")
     (tmp_path / "linked").symlink_to(tmp_path / "sub")
     folder = open_folder(tmp_path)
     assert folder.names == ["b.png", "sub/a.png"]
     assert folder.said() == (
-        f"Not read in {tmp_path.name}: 2 .txt files, 1 .webp file, 1 file without suffix, 1 hidden image, "
-        "1 linked folder."
+        f"Not read in {tmp_path.name}: 2 .txt files, 1 .webp file, 1 hidden image, 1 linked folder, 2 other files."
     )
 
 

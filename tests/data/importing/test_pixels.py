@@ -440,7 +440,11 @@ def test_profiles_and_gamma_are_counted_where_they_are_not_those_of_srgb(tmp_pat
     for gamma, counted in ((45_455, False), (100_000, True)):
         (tmp_path / "one").write_bytes(png(values(8), 8, 0, chunks=chunk(b"gAMA", struct.pack(">I", gamma))))
         assert read_header(tmp_path / "one").profiled == counted
-    for profile, counted in ((b"a profile of sRGB", False), (b"Adobe RGB (1998)", True)):
+    for profile, counted in (
+        (b"a profile of sRGB", False),
+        ("sRGB".encode("utf-16-be"), False),
+        (b"Adobe RGB (1998)", True),
+    ):
         Image.fromarray(values(8, 3).astype(np.uint8)).save(tmp_path / "one.jpg", icc_profile=profile)
         assert read_header(tmp_path / "one.jpg").profiled == counted
 
