@@ -46,7 +46,7 @@ def test_columns_are_declared_with_their_kind() -> None:
         ({"salient": "age", "nuisance": "age"}, "'age' is named twice"),
         ({"common": "age", "split": "age"}, "'age' is named twice"),
         ({"group": "age", "split": "age"}, "'age' is named twice"),
-        ({"common": '"age:real'}, "--common 'age:real"),
+        ({"common": '"age:real'}, "a name in double quotes ends with one too"),
         ({"common": ":real"}, "write NAME:class or NAME:real"),
         ({"group_until": "_"}, "--group, which names no column"),
         ({"common": "file"}, "'file' names the images"),
