@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import ValueRange, say_all
+from cabench.cli.options import Fit, ValueRange, say_all
 
 
 class Channels(StrEnum):
@@ -22,14 +22,6 @@ class Channels(StrEnum):
 
     GREY = "grey"
     COLOUR = "colour"
-
-
-class Fit(StrEnum):
-    """How images come to one size."""
-
-    CROP = "crop"
-    PAD = "pad"
-    SQUASH = "squash"
 
 
 IMAGES, TABLES, ARRAYS, H5AD = "images", "tables", "arrays", "h5ad"
@@ -102,9 +94,12 @@ def data_import(
     from cabench.data.checks import check_file
     from cabench.data.importing.arrays import check_free, check_output
     from cabench.data.importing.csv_files import names_in
-    from cabench.data.importing.folders import import_folders
-    from cabench.data.importing.images import FULL_RANGE, ImageForm
+    from cabench.data.importing.fitting import parse_size
+    from cabench.data.importing.folders import import_folder, import_folders
+    from cabench.data.importing.h5ad import Selection, import_h5ad
+    from cabench.data.importing.images import ImageForm
     from cabench.data.importing.labels import parse_columns
+    from cabench.data.importing.npz import import_npz
     from cabench.data.importing.populations import Choice
     from cabench.data.importing.splitting import Drawn
     from cabench.data.importing.tables import TableForm, import_table, import_tables
@@ -125,16 +120,26 @@ def data_import(
         file=file_column,
     )
     drawn = Drawn(test_fraction, seed)
-    choice = Choice.parsed(population, background, target) if source else None
-    if kind == IMAGES:
-        form = ImageForm(int(size) if size else None, channels.value if channels else None, value_range or FULL_RANGE)
-        file = import_folders(Path(background), Path(target), output, form, labels, columns, drawn)
-    else:
-        table_form = TableForm(names_in(ignore), names_in(features), counts, delimiter, decimal)
-        if source and choice:
-            file = import_table(source, choice, output, table_form, columns, drawn)
+    image_form = ImageForm(
+        parse_size(size) if size else None, fit.value, channels.value if channels else None, value_range
+    )
+    table_form = TableForm(names_in(ignore), names_in(features), counts, delimiter, decimal)
+    if source is None:
+        both = Path(background), Path(target)
+        if kind == IMAGES:
+            file = import_folders(*both, output, image_form, labels, columns, drawn)
         else:
-            file = import_tables(Path(background), Path(target), output, table_form, columns, drawn)
+            file = import_tables(*both, output, table_form, columns, drawn)
+    else:
+        choice = Choice.parsed(population, background, target)
+        if kind == IMAGES:
+            file = import_folder(source, output, image_form, labels, columns, choice, drawn)
+        elif kind == ARRAYS:
+            file = import_npz(source, choice, output, image_form, columns, drawn)
+        elif kind == H5AD:
+            file = import_h5ad(source, choice, output, columns, drawn, Selection(layer, genes, max_gb, counts))
+        else:
+            file = import_table(source, choice, output, table_form, columns, drawn)
     say_all(file.info.notes, "Note: ")
     say_all(check_file(file.path).warnings, "Warning: ")
     counted = ", ".join(

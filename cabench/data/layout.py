@@ -34,7 +34,7 @@ from typing_extensions import TypedDict
 
 from cabench.data.dataset import IS_TARGET, OWNERS, Attribute
 from cabench.errors import UserError
-from cabench.files.hdf5 import LONGEST_TEXT, TEXT, TEXTS, UNREADABLE, check_contents
+from cabench.files.hdf5 import LONGEST_TEXT, TEXT, TEXTS, UNREADABLE, check_contents, reading_hdf5
 from cabench.files.json import check_tree, parse_json
 from cabench.files.names import is_line
 
@@ -137,13 +137,13 @@ def examine(path: Path, look: Callable[[h5py.File, Findings], _Result]) -> tuple
     """Open a file and call `look` on it. If HDF5 cannot read it, that is an error found, and the result is None.
 
     Raises:
-        UserError: when there is no such file.
+        UserError: when there is no such file, or it cannot be opened, as another process writes to it.
     """
     if not path.is_file():
         raise UserError(f"There is no data set file {path}; check the path or build the data set first.")
     findings = Findings(path)
     try:
-        with h5py.File(path, "r") as file:
+        with reading_hdf5(path) as file:
             return look(file, findings), findings
     except UNREADABLE as error:  # of a file that is no HDF5, cut short or damaged
         findings.error(f"it cannot be read as HDF5 ({error})")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -14,13 +13,14 @@ from torch import Tensor
 
 from cabench.data.dataset import SPACES, Space, float_batches
 from cabench.data.file import DatasetFile
+from cabench.data.importing.fitting import Fit, Size
 from cabench.data.importing.images import ImageForm, open_folder, read_folders
 from cabench.data.layout import SPLITS, texts
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE
 from cabench.experiment.fitted_rows import FittedRows
 from cabench.files.atomic import replacing
-from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents
+from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents, reading_hdf5
 from cabench.files.names import inert
 from cabench.method import ContrastiveAnalysisMethod, NetworkMethod
 
@@ -64,28 +64,30 @@ def encode_folder(
     method: ContrastiveAnalysisMethod,
     shape: tuple[int, ...],
     folder: Path,
-    value_range: tuple[int, int],
+    fit: Fit,
+    value_range: tuple[int, int] | None,
     device: torch.device,
 ) -> EncodedImages:
     """Encode all images below a folder, made into what the method was fitted on.
 
     Args:
         method: fitted.
-        shape: (channels, height, width) of the images that it was fitted on; they are square.
+        shape: (channels, height, width) of the images that it was fitted on.
         folder: PNG, JPEG, TIFF or BMP files.
-        value_range: of 16-bit images, the values that become black and white, as in `cabench data import`.
+        fit: how images of other sizes are brought to that one, as in `cabench data import`.
+        value_range: of 16-bit images, the values that become black and white, likewise; None takes all.
         device: where to encode.
 
     Raises:
-        UserError: for a method of tables or of images that are not square, and for images that cannot be read.
+        UserError: for a method of tables, and for images that cannot be read.
     """
-    if len(shape) != 3 or shape[1] != shape[2]:
+    if len(shape) != 3:
         raise UserError(
             f"{method.name} was fitted on examples of shape {shape}, which a folder of images cannot be made into; "
             "give a data set file, such as --images new.h5."
         )
     found = open_folder(folder)
-    form = ImageForm(shape[1], "grey" if shape[0] == 1 else "colour", value_range)
+    form = ImageForm(Size(*shape[1:]), fit, "grey" if shape[0] == 1 else "colour", value_range)
     pixels = read_folders({"images": found}, form)["images"]
     spaces = encode_images(_on(method, device), torch.from_numpy(pixels.images), device)
     return EncodedImages({"name": np.array(found.names, object)}, spaces)
@@ -137,7 +139,7 @@ def stored_vectors(path: Path) -> EncodedImages:
         raise UserError(f"{path.parent} is not the folder of a finished cell: it keeps no {path.name}.")
     parts = []
     try:
-        with h5py.File(path, "r") as stored:
+        with reading_hdf5(path) as stored:
             check_contents(stored)
             for split in SPLITS:
                 for population in EVERYONE:

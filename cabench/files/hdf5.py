@@ -7,14 +7,17 @@ process with a segmentation fault. So it writes to a file object that reports on
 from __future__ import annotations
 
 import io
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 
+from cabench.errors import UserError
 from cabench.files.atomic import replacing
 from cabench.files.json import check_tree
 
@@ -54,13 +57,62 @@ def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
     Raises:
         StorageError: when it cannot be written, at the end of the block.
     """
-    with replacing(path) as temporary, _TellsOnce(temporary, "w+") as plain:
+    with replacing(path) as temporary, _opened(temporary, "w+") as file:
+        yield file
+
+
+@contextmanager
+def changing_copy_of_hdf5(source: Path, path: Path) -> Iterator[h5py.File]:
+    """Give a copy of an HDF5 file to change; put it in place of `path`, which may be `source`, likewise.
+
+    Raises:
+        StorageError: when it cannot be copied or written.
+    """
+    with replacing(path) as temporary:
+        shutil.copyfile(source, temporary)
+        with _opened(temporary, "r+") as file:
+            yield file
+
+
+@contextmanager
+def _opened(path: Path, mode: Literal["w+", "r+"]) -> Iterator[h5py.File]:
+    with _TellsOnce(path, mode) as plain:
         try:
-            with h5py.File(plain, "w") as file:
+            with h5py.File(plain, mode.replace("w+", "w")) as file:
                 yield file
         finally:
             if plain.failure is not None:
                 raise plain.failure
+
+
+@contextmanager
+def reading_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Give an HDF5 file, open for reading.
+
+    What the system refuses says nothing of the content, and is told apart from what the library finds wrong with it.
+
+    Raises:
+        UserError: when another process holds it open for writing, and when the system does not let it be opened.
+        OSError: as h5py, for a file that is no HDF5, cut short or damaged.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        if isinstance(error, BlockingIOError) or "unable to lock file" in str(error):
+            raise UserError(
+                f"{path} is in use: another program holds it open for writing. Close it there, or wait until that "
+                "program has ended, and try again."
+            ) from error
+        if "already open for write" in str(error):  # by a mark in the file, which a killed program leaves
+            raise UserError(
+                f"{path} is marked as open for writing: another program writes to it, or was killed while it did. Wait "
+                "until that program has ended; where there is none, HDF5's tool `h5clear -s` takes the mark away."
+            ) from error
+        if error.errno is not None:
+            raise UserError(f"{path} cannot be opened: {os.strerror(error.errno)}.") from error
+        raise
+    with file:
+        yield file
 
 
 def check_contents(file: h5py.File) -> None:
@@ -115,12 +167,17 @@ def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:
 
 
 def _check_array(dataset: h5py.Dataset, place: str) -> None:
-    if dataset.is_virtual or dataset.external:
-        raise ValueError(f"{place} is kept in other files")
+    check_storage(dataset, place)
     if _is_text(dataset):
         _check_texts(dataset, place)
     elif dataset.dtype.kind not in "buif" or not dataset.shape:
         raise ValueError(f"{place} is no array of numbers, but {dataset.dtype} of shape {dataset.shape}")
+
+
+def check_storage(dataset: h5py.Dataset, place: str) -> None:
+    """Raise ValueError for an array that is kept in other files, or compressed by a filter that is not installed."""
+    if dataset.is_virtual or dataset.external:
+        raise ValueError(f"{place} is kept in other files")
     plan = dataset.id.get_create_plist()
     for code, *_ in map(plan.get_filter, range(plan.get_nfilters())):
         if not h5py.h5z.filter_avail(code):

@@ -17,6 +17,7 @@ from PIL import Image
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
 from cabench.data.importing.csv_files import names_in
+from cabench.data.importing.fitting import Size
 from cabench.data.importing.folders import import_folders
 from cabench.data.importing.images import ImageForm
 from cabench.data.importing.labels import Columns, parse_columns
@@ -179,13 +180,16 @@ def test_one_table_of_both_populations(attempt: Attempt, damage: Damage, folder:
     attempt("one table", folder, lambda: imported(read, folder / "made.h5"))
 
 
-forms = st.builds(
-    lambda ignore, features, *rest: lambda: TableForm(names_in(ignore), names_in(features), *rest),
-    st.sampled_from(("", "", "x", "x*", "[", "*", '"x', "Unnamed: 6")) | cells,
-    st.sampled_from(("", "", "x,y", "?", "sex")) | cells,
-    st.sampled_from((False, False, True)),
-    st.sampled_from(("", "", ",", ";", "tab", "|", "\0")),
-    st.sampled_from((".", ".", ",", "")),
+names = st.sampled_from(("x", "y", "x*", "?", "*", "[", '"x', "sex", "Unnamed: 6")) | cells
+changes: dict[str, st.SearchStrategy[object]] = {
+    "ignore": names.map(lambda text: lambda: names_in(text)),
+    "features": names.map(lambda text: lambda: names_in(text)),
+    "counts": st.just(lambda: True),
+    "delimiter": st.sampled_from((",", ";", "tab", "|", "\0")).map(lambda text: lambda: text),
+    "decimal": st.sampled_from((",", "")).map(lambda text: lambda: text),
+}
+forms = st.just(TableForm) | st.one_of(
+    [value.map(lambda value, name=name: lambda: TableForm(**{name: value()})) for name, value in changes.items()]
 )
 
 
@@ -219,7 +223,11 @@ def test_a_picture_of_other_bytes(attempt: Attempt, damage: Damage, folder: Path
     path = folder / "target" / "0.png"
     before = path.read_bytes()
     path.write_bytes(data.draw(damage(PICTURES[kind]) | st.binary(max_size=40)))
-    form = ImageForm(data.draw(st.sampled_from((None, SIZE))), data.draw(st.sampled_from(("grey", "colour", None))))
+    form = ImageForm(
+        data.draw(st.sampled_from((None, Size(SIZE, SIZE), Size(12, 9)))),
+        data.draw(st.sampled_from(("crop", "pad", "squash"))),
+        data.draw(st.sampled_from(("grey", "colour", None))),
+    )
 
     def read(output: Path) -> DatasetFile:
         own = (folder / "background", folder / "target")

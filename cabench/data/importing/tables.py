@@ -25,7 +25,7 @@ from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.selecting import looks_like_identifier, named, selected
 from cabench.data.importing.splitting import Drawn
 from cabench.data.importing.table_notes import notes_on
-from cabench.data.importing.values import Reading, same_number, same_word
+from cabench.data.importing.values import Reading
 from cabench.data.layout import listed
 from cabench.errors import UserError
 
@@ -140,13 +140,7 @@ def import_table(
     require(path, table.columns, declared)
     of_columns = _choose([table], declared, form)
     texts = _texts(table, declared, of_columns.left_out)
-    cells = texts[choice.column]
-    if alike := same_word(cells.unique()) or same_number(cells.unique()):
-        raise UserError(
-            f"{path}: {choice.column} is {alike[0]!r} in some rows and {alike[1]!r} in others; write both alike if "
-            "they are one value, or so that nobody takes them for it."
-        )
-    found = chosen(path, cells, choice)
+    found = chosen(path, texts[choice.column], choice)
     names = _names(table, texts, columns, of_columns.left_out)
     parts = [_Part(table, rows, texts, names) for rows in (found.background, found.target)]
     return _write(parts, of_columns, output, form, columns, drawn, f"own table {path.name}", found.said)
