@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from shlex import quote
 from typing import Literal, NamedTuple, cast
 
@@ -256,7 +256,7 @@ class _Known(NamedTuple):
 
     def said_of_names(self, column: str) -> list[str]:
         """Whether several images are of one thing, as their names without suffixes say."""
-        options = grouping(column, (PurePosixPath(name).with_suffix("").as_posix() for name in self.table[column]))
+        options = grouping(column, (re.sub(r"\.\w+$", "", name) for name in self.table[column]))
         if not options:
             return []
         return [f"Images seem to belong together by their names: if that is so, import again with {options}."]
