@@ -136,6 +136,15 @@ def files(tmp_path):
     pd.DataFrame(rows[:300]).to_csv(tmp_path / "labels.csv", index=False)
     features = pd.DataFrame(generator.normal(size=(400, 12))).add_prefix("feature_")
     features[:200].to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame(
+        {
+            **features,
+            "Age [years]": 20 + features.index % 50,
+            "diagnosis": ["healthy", "mild", "healthy", "severe"] * 100,
+            "sample": [f"s{row // 8}_{row // 2 % 4}{row % 2}" for row in range(400)],
+            "plate 1": "p",
+        }
+    ).to_csv(tmp_path / "all.csv", index=False)
     features[200:].assign(stage=["early", "late"] * 100).to_csv(tmp_path / "b.csv", index=False)
 
 

@@ -16,12 +16,14 @@ from PIL import Image
 
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
+from cabench.data.importing.csv_files import names_in
 from cabench.data.importing.fitting import Size
 from cabench.data.importing.folders import import_folders
 from cabench.data.importing.images import ImageForm
 from cabench.data.importing.labels import Columns, parse_columns
+from cabench.data.importing.populations import Choice
 from cabench.data.importing.splitting import Drawn
-from cabench.data.importing.tables import TableForm, import_tables
+from cabench.data.importing.tables import TableForm, import_table, import_tables
 from cabench.errors import UserError
 
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * int(os.environ.get("CABENCH_FUZZ", "1")))
@@ -149,13 +151,46 @@ def test_tables_of_features(attempt: Attempt, folder: Path, data: st.DataObject)
     for path in paths:
         path.write_bytes(data.draw(table(TABLE, rows_of(path.stem))))
     declared = data.draw(st.sampled_from((GROUPED,)) | columns().map(call))
+    form = data.draw(forms)
 
     def read(output: Path) -> DatasetFile:
         assert declared is not None
-        return import_tables(*paths, output, TableForm(), declared, Drawn(0.3, 0))
+        return import_tables(*paths, output, form(), declared, Drawn(0.3, 0))
 
     if declared is not None:
         attempt("tables", folder, lambda: imported(read, folder / "made.h5"))
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_one_table_of_both_populations(attempt: Attempt, damage: Damage, folder: Path, data: st.DataObject) -> None:
+    rows = [[*row, population] for population in ("background", "target") for row in rows_of(population)]
+    header = (*TABLE, "class")
+    sound = "\n".join(map(",".join, (header, *rows))).encode()
+    path = folder / "all.csv"
+    path.write_bytes(data.draw(table(header, rows) | damage(sound)))
+    form = data.draw(forms)
+    choice = data.draw(
+        st.sampled_from((("class", "background", "target"), ("kind", ",", "k0,k1"))) | st.tuples(cells, cells, cells)
+    )
+
+    def read(output: Path) -> DatasetFile:
+        return import_table(path, Choice.parsed(*choice), output, form(), GROUPED, Drawn(0.3, 0))
+
+    attempt("one table", folder, lambda: imported(read, folder / "made.h5"))
+
+
+names = st.sampled_from(("x", "y", "x*", "?", "*", "[", '"x', "sex", "Unnamed: 6")) | cells
+changes: dict[str, st.SearchStrategy[object]] = {
+    "ignore": names.map(lambda text: lambda: names_in(text)),
+    "features": names.map(lambda text: lambda: names_in(text)),
+    "counts": st.just(lambda: True),
+    "delimiter": st.sampled_from((",", ";", "tab", "|", "\0")).map(lambda text: lambda: text),
+    "decimal": st.sampled_from((",", "")).map(lambda text: lambda: text),
+}
+forms = st.just(TableForm) | st.one_of(
+    [value.map(lambda value, name=name: lambda: TableForm(**{name: value()})) for name, value in changes.items()]
+)
 
 
 def call(declared: Callable[[], Columns]) -> Columns | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,14 +72,23 @@ class TextTable:
                 raise UserError(_torn(self.path, line, row, self.columns))
             yield row
 
+    def places(self, names: Sequence[str]) -> list[int]:
+        """The places of columns in a row, from 0.
+
+        Raises:
+            UserError: for a column that is not there, with the closest match.
+        """
+        require(self.path, self.columns, names)
+        places = {name: place for place, name in enumerate(self.columns)}
+        return [places[name] for name in names]
+
     def texts(self, names: Sequence[str]) -> pd.DataFrame:
         """Some columns of all rows, as text; "" = empty. Equal texts are kept once.
 
         Raises:
             UserError: where a column is not there, there are no rows, and as of `rows`.
         """
-        require(self.path, self.columns, names)
-        places = [self.columns.index(name) for name in names]
+        places = self.places(names)
         kept: dict[str, str] = {}
         texts = [[kept.setdefault(row[place], row[place]) for place in places] for row in self.rows()]
         if not texts:
@@ -106,8 +116,8 @@ def open_table(path: Path, delimiter: str = "") -> TextTable:
         raise UserError(f"{path} is empty; save it as text with a header, and commas between columns.")
     _check_separated(path, header, character)
     columns = tuple(name or f"Unnamed: {place}" for place, name in enumerate(header))
-    for name in columns:
-        if columns.count(name) > 1:
+    for name, count in Counter(columns).items():
+        if count > 1:
             raise UserError(f"{path} has two columns called {name!r}; remove or rename one.")
         if not is_line(name):
             raise UserError(f"{path} has a column called {name!a:.60}; names are printable texts in one line.")
@@ -128,8 +138,9 @@ def read_table(path: Path, delimiter: str = "") -> pd.DataFrame:
 
 def require(path: Path | str, columns: Sequence[str], names: Sequence[str]) -> None:
     """Raise UserError where a table lacks a column, with the closest match."""
+    known = set(columns)
     for name in names:
-        if name not in columns:
+        if name not in known:
             raise unknown(f"column of {path}", name, columns)
 
 
@@ -140,9 +151,11 @@ def names_in(text: str) -> tuple[str, ...]:
         UserError: for quotes that are not closed.
     """
     try:
-        listed = next(csv.reader([text], skipinitialspace=True, strict=False), [])
+        listed = next(csv.reader([text], skipinitialspace=True), [])
     except csv.Error as error:
         raise UserError(f"{text!r:.200} is not understood ({error}); write names separated by commas.") from error
+    if text.count('"') % 2:
+        raise UserError(f"{text!r:.200} is not understood; a name in double quotes ends with one too.")
     return tuple(name.strip() for name in listed if name.strip())
 
 

@@ -37,7 +37,7 @@ def read_features(table: TextTable, rows: np.ndarray, features: Sequence[str], r
     values = np.empty((len(rows), width))
     wanted = np.zeros(rows.max(initial=-1) + 1, np.bool_)
     wanted[rows] = True
-    places = [table.columns.index(name) for name in features]
+    places = table.places(features)
     picked = ([row[place] for place in places] for row in compress(table.rows(), wanted))
     done = 0
     while piece := list(islice(picked, max(1, CELLS // width))):

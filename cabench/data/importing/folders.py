@@ -137,5 +137,5 @@ def _written(
         test_fraction=drawn.test_fraction,
         seed=drawn.seed,
         title=title,
-        notes=[*said, *unread, *notes_on(pixels, form, known.groups)],
+        notes=[*said, *known.said, *unread, *notes_on(pixels, form, known.groups)],
     )

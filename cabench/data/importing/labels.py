@@ -18,7 +18,7 @@ import pandas as pd
 from cabench.data.dataset import OWNERS, Attribute, Owner
 from cabench.data.importing.csv_files import names_in, require
 from cabench.data.importing.examples import Examples
-from cabench.data.importing.grouping import grouped_until
+from cabench.data.importing.grouping import grouped_until, grouping
 from cabench.data.importing.values import NotANumberError, Reading, same_number, same_word, sentinels
 from cabench.data.layout import VALIDATION, Split
 from cabench.errors import UserError
@@ -180,7 +180,9 @@ def labels_of(
         attributes.append(stored)
         values[stored.name] = read
     groups = known.groups(columns.group, columns.group_until) if columns.group else None
-    if groups is not None and not columns.group_until:
+    if groups is None and columns.file in table:
+        said += known.said_of_names(columns.file)
+    elif groups is not None and not columns.group_until:
         said += known.said_of_groups(columns.group)
     splits = known.splits(columns.split) if columns.split else None
     return Labels(
@@ -251,6 +253,13 @@ class _Known(NamedTuple):
             f"with --missing {number}."
             for number, count in sentinels(values)
         ]
+
+    def said_of_names(self, column: str) -> list[str]:
+        """Whether several images are of one thing, as their names without suffixes say."""
+        options = grouping(column, (re.sub(r"\.\w+$", "", name) for name in self.table[column]))
+        if not options:
+            return []
+        return [f"Images seem to belong together by their names: if that is so, import again with {options}."]
 
     def said_of_groups(self, column: str) -> list[str]:
         """Whether the cells name rows of groups, rather than groups."""

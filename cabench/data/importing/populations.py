@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.importing.csv_files import names_in
+from cabench.data.importing.values import same_number, same_word
 from cabench.errors import UserError, unknown
 
 MOST_SHOWN = 12  # values in one message
@@ -69,9 +70,15 @@ def chosen(path: object, cells: pd.Series, choice: Choice) -> Chosen:
         choice: what is wanted.
 
     Raises:
-        UserError: for a value that no cell has, with the closest match, and those that there are.
+        UserError: for a value that no cell has, with the closest match, and those that there are; and for two cells
+            that may be meant as one value.
     """
     there = list(dict.fromkeys(cells[cells != ""]))
+    if alike := same_word(there) or same_number(there):
+        raise UserError(
+            f"{path}: {choice.column} is {alike[0]!r} in some rows and {alike[1]!r} in others; write both alike if "
+            "they are one value, or so that nobody takes them for it."
+        )
     for value in (*choice.background, *choice.target):
         if value not in there:
             shown = [repr(text)[1:-1] for text in there[:MOST_SHOWN]]

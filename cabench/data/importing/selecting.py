@@ -28,9 +28,9 @@ def named(option: str, given: Sequence[str], columns: Sequence[str]) -> list[str
     Raises:
         UserError: for a name or pattern that is no column's, with the closest match.
     """
-    chosen: set[str] = set()
+    known, chosen = set(columns), set()
     for text in given:
-        found = [text] if text in columns else [name for name in columns if fnmatchcase(name, text)]
+        found = [text] if text in known else [name for name in columns if fnmatchcase(name, text)]
         if not found:
             raise unknown(f"column of {option}", text, columns)
         chosen.update(found)
@@ -55,7 +55,8 @@ def selected(
         if name in declared and name in columns:
             raise UserError(f"The column {name!r} is declared, and named with --features too; choose one.")
     wanted = named("--features", features, columns) if features else columns
-    return [name for name in wanted if name not in ignored and name not in declared]
+    others = {*ignored, *declared}
+    return [name for name in wanted if name not in others]
 
 
 def looks_like_identifier(column: str) -> bool:

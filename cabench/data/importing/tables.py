@@ -25,7 +25,7 @@ from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.selecting import looks_like_identifier, named, selected
 from cabench.data.importing.splitting import Drawn
 from cabench.data.importing.table_notes import notes_on
-from cabench.data.importing.values import Reading, same_number, same_word
+from cabench.data.importing.values import Reading
 from cabench.data.layout import listed
 from cabench.errors import UserError
 
@@ -99,16 +99,19 @@ def import_tables(
     if background.resolve() == target.resolve():
         raise UserError(f"{background} is given as background and as target; name two files, or one with --input.")
     tables = [open_table(path, form.delimiter) for path in (background, target)]
-    of_columns = _choose(tables, columns.used, form)
     lacking = {
         attribute.name
         for attribute in columns.attributes
         if attribute.space == "salient" and attribute.name not in tables[0].columns
     }
+    declared = [[name for name in columns.used if name not in absent] for absent in (lacking, set())]
+    for table, names in zip(tables, declared, strict=True):
+        require(table.path, table.columns, names)
+    of_columns = _choose(tables, columns.used, form)
     parts = []
-    for table, absent in zip(tables, (lacking, set()), strict=True):
-        texts = _texts(table, [name for name in columns.used if name not in absent], of_columns.left_out)
-        texts = texts.assign(**dict.fromkeys(absent, ""))
+    for table, names in zip(tables, declared, strict=True):
+        texts = _texts(table, names, of_columns.left_out)
+        texts = texts.assign(**{name: "" for name in columns.used if name not in names})
         parts.append(_Part(table, np.arange(len(texts)), texts, _names(table, texts, columns, of_columns.left_out)))
     title = f"own tables {background.name}, {target.name}"
     return _write(parts, of_columns, output, form, columns, drawn, title, [])
@@ -133,17 +136,11 @@ def import_table(
     check_output(output)
     drawn.check()
     table = open_table(path, form.delimiter)
-    require(path, table.columns, [choice.column])
     declared = list(dict.fromkeys([*columns.used, choice.column]))
+    require(path, table.columns, declared)
     of_columns = _choose([table], declared, form)
     texts = _texts(table, declared, of_columns.left_out)
-    cells = texts[choice.column]
-    if alike := same_word(cells.unique()) or same_number(cells.unique()):
-        raise UserError(
-            f"{path}: {choice.column} is {alike[0]!r} in some rows and {alike[1]!r} in others; write both alike if "
-            "they are one value, or so that nobody takes them for it."
-        )
-    found = chosen(path, cells, choice)
+    found = chosen(path, texts[choice.column], choice)
     names = _names(table, texts, columns, of_columns.left_out)
     parts = [_Part(table, rows, texts, names) for rows in (found.background, found.target)]
     return _write(parts, of_columns, output, form, columns, drawn, f"own table {path.name}", found.said)
@@ -216,7 +213,10 @@ def _choose(tables: Sequence[TextTable], declared: Collection[str], form: TableF
     features = [name for name in selected(every, declared, form.features, ignored) if name not in nameless]
     if not features:
         raise UserError(f"{tables[0].path} has no column left as a feature; declare or ignore fewer columns.")
-    lacking = [(table.path, [repr(name) for name in features if name not in table.columns]) for table in tables]
+    lacking = []
+    for table in tables:
+        known = set(table.columns)
+        lacking.append((table.path, [repr(name) for name in features if name not in known]))
     if sides := [f"{path} lacks {listed(names)}" for path, names in lacking if names]:
         raise UserError(
             f"Both tables need the same features, but {' and '.join(sides)}; rename columns, or leave them out with "

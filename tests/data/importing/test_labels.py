@@ -46,7 +46,7 @@ def test_columns_are_declared_with_their_kind() -> None:
         ({"salient": "age", "nuisance": "age"}, "'age' is named twice"),
         ({"common": "age", "split": "age"}, "'age' is named twice"),
         ({"group": "age", "split": "age"}, "'age' is named twice"),
-        ({"common": '"age:real'}, "--common 'age:real"),
+        ({"common": '"age:real'}, "a name in double quotes ends with one too"),
         ({"common": ":real"}, "write NAME:class or NAME:real"),
         ({"group_until": "_"}, "--group, which names no column"),
         ({"common": "file"}, "'file' names the images"),
@@ -132,3 +132,20 @@ def test_a_compressed_table_is_not_unpacked(tmp_path: Path, refusal) -> None:
         path = tmp_path / f"labels{suffix}"
         path.write_bytes(written)
         assert "an archive, not text" in refusal(lambda path=path: read_table(path))
+
+
+def test_images_that_belong_together_by_their_names_are_said(tmp_path: Path) -> None:
+    names = [f"scans/s{row // 2:02}_{'ab'[row % 2]}.png" for row in range(40)]
+    path = tmp_path / "labels.csv"
+    path.write_text("file,sex\n" + "".join(f"{name},m\n" for name in names))
+
+    def said(**given: str) -> tuple[str, ...]:
+        return labels_of(path, read_table(path), parse_columns(common="sex", **given), names, np.zeros(40, bool)).said
+
+    assert said() == (
+        "Images seem to belong together by their names: if that is so, import again with --group file --group-until _.",
+    )
+    assert said(group="file", group_until="_") == ()
+    groups = labels_of(path, read_table(path), parse_columns(group="file", group_until="_"), names, np.zeros(40, bool))
+    assert groups.groups is not None
+    assert groups.groups.tolist() == [name.rpartition("_")[0] for name in names]
