@@ -263,7 +263,7 @@ def _dataset(
     """A data set's file and its name in tables."""
     resolved, (label,) = ResolvedProfile.read(profile, sets).with_files([str(name)])
     resolved.check_overrides([label])
-    return ready_file(label, resolved.dataset(label), _root(data_root), make_reporter().say), label
+    return ready_file(label, resolved.sample(label), _root(data_root), make_reporter().say), label
 
 
 def _root(data_root: str | Path | None) -> Path | None:

@@ -92,6 +92,20 @@ class Settings:
                 raise unknown(f"field of {config_title(cls)}", name, cls.field_names())
         return cls(**values)
 
+    @classmethod
+    def defaults_at_most(cls, limits: Mapping[str, float]) -> dict[str, object]:
+        """The fields whose default is above a limit, each at its limit; one that may not be so small, at its least.
+
+        Args:
+            limits: by name of a field; names of others are passed over.
+        """
+        found: dict[str, object] = {}
+        for item in fields(cls):
+            limit = limits.get(item.name)
+            if limit is not None and isinstance(item.default, int | float) and item.default > limit:
+                found[item.name] = max(limit, item.metadata.get("bounds", {}).get("at_least") or limit)
+        return found
+
     def to_dict(self) -> dict[str, object]:
         """All fields as plain JSON values (tuples become lists)."""
         return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}

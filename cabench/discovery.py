@@ -11,24 +11,30 @@ import importlib
 import pkgutil
 import re
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from cabench.config import Settings
 from cabench.errors import UserError, unknown
 from cabench.files.names import is_name
+from cabench.profiles import variant_names
 
 if TYPE_CHECKING:
     from cabench.data.builder import DatasetProvider
     from cabench.method import ContrastiveAnalysisMethod
 
 Kind = Literal["methods", "datasets"]
+KINDS: tuple[Kind, Kind] = ("methods", "datasets")
+ALL = "all"
+"""Stands for every discovered method that takes the data set."""
 _SINGULAR = {"methods": "method", "datasets": "data set"}
 
 
@@ -51,38 +57,63 @@ class Plugin:
 
 def plugins(kind: Kind) -> dict[str, Plugin]:
     """Every known method or data set builder by name: this project's own and those of installed packages."""
-    return _found(kind)[0]
+    return _found()[kind][0]
 
 
 def left_out(kind: Kind) -> list[str]:
     """Why entry points of installed packages are missing from `plugins`, a sentence each. Others stay usable."""
-    return _found(kind)[1]
+    return _found()[kind][1]
 
 
 @cache
-def _found(kind: Kind) -> tuple[dict[str, Plugin], list[str]]:
-    package = importlib.import_module(f"cabench.{kind}")
-    found, refused = {}, []
-    for info in pkgutil.iter_modules(package.__path__):
-        if not info.ispkg:
-            module = f"{package.__name__}.{info.name}"
-            found[info.name] = Plugin(info.name, module, "", _summary(module))
-    for point in sorted(entry_points(group=f"cabench.{kind}"), key=lambda point: (point.name, point.value)):
-        if not is_name(point.name):  # it would name folders
-            refused.append(
-                f"The entry point {point.name!r} of {point.value} is no name for a {_SINGULAR[kind]}; uninstall the "
-                "package or rename it with letters, digits, _ and -."
-            )
-        elif point.name in found:
-            refused.append(
-                f"The {_SINGULAR[kind]} name {point.name!r} of {point.value} is taken by {found[point.name].module}; "
-                "uninstall one of the packages or rename its entry point."
-            )
-        else:
+def _found() -> dict[Kind, tuple[dict[str, Plugin], list[str]]]:
+    """What there is of either kind, and why entry points are left out.
+
+    No name stands for two things: folders of results and changes by `--set` are known by it.
+    """
+    own = {kind: _own(kind) for kind in KINDS}
+    taken = {ALL: "cabench, for every method", **dict.fromkeys(variant_names(), "a variant of a built-in profile")}
+    taken |= {plugin.name: plugin.module for known in own.values() for plugin in known.values()}
+    refused: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
+    for kind in KINDS:
+        for point in sorted(entry_points(group=f"cabench.{kind}"), key=lambda point: (point.name, point.value)):
+            reason = _refusal(kind, point, taken)
+            if reason:
+                refused[kind].append(reason)
+                continue
             origin = f"({point.dist.name if point.dist else point.module})"
             summary = f"{_summary(point.module)} {origin}".lstrip()
-            found[point.name] = Plugin(point.name, point.module, point.attr, summary)
-    return dict(sorted(found.items())), refused
+            own[kind][point.name] = Plugin(point.name, point.module, point.attr, summary)
+            taken[point.name] = point.module
+    return {kind: (dict(sorted(own[kind].items())), refused[kind]) for kind in KINDS}
+
+
+def _own(kind: Kind) -> dict[str, Plugin]:
+    """This project's own, by name."""
+    package = importlib.import_module(f"cabench.{kind}")
+    names = [info.name for info in pkgutil.iter_modules(package.__path__) if not info.ispkg]
+    modules = {name: f"{package.__name__}.{name}" for name in names}
+    return {name: Plugin(name, module, "", _summary(module)) for name, module in modules.items()}
+
+
+def _refusal(kind: Kind, point: EntryPoint, taken: Mapping[str, str]) -> str:
+    """Why an entry point is left out; "" where it is not."""
+    if not is_name(point.name):  # it would name folders
+        return (
+            f"The entry point {point.name!r} of {point.value} is no name for a {_SINGULAR[kind]}; uninstall the "
+            "package or rename it with letters, digits, _ and -."
+        )
+    if not point.pattern.match(point.value):
+        return (
+            f"The entry point {point.name!r} stands for {point.value!r}, which is no MODULE:CLASS; uninstall the "
+            "package or correct it."
+        )
+    if point.name in taken:
+        return (
+            f"The {_SINGULAR[kind]} name {point.name!r} of {point.value} is taken by {taken[point.name]}; uninstall "
+            "the package or rename its entry point."
+        )
+    return ""
 
 
 def loadable_methods() -> list[type[ContrastiveAnalysisMethod]]:
@@ -130,8 +161,24 @@ def _load(kind: Kind, name: str, base: type) -> type:
         named = plugin.class_name or getattr(value, "__name__", "")
         is_named = isinstance(value, type) and issubclass(value, base) and value.__name__ == named
         if is_named and vars(value).get("name") == name:
+            check_class(kind, value)
             return cast("type", value)
     raise UserError(f"{plugin.module} holds no {base.__name__} called {name!r}; its class must set `name = {name!r}`.")
+
+
+def check_class(kind: Kind, found: Any) -> None:
+    """Refuse a class of a method or data set that lacks what every one needs.
+
+    Raises:
+        UserError: naming it.
+    """
+    called = f"The {_SINGULAR[kind]} {found.__name__}"
+    lacking = [name for name in ("name", "version", "Config") if not hasattr(found, name)]
+    lacking += sorted(getattr(found, "__abstractmethods__", ()))
+    if lacking:
+        raise UserError(f"{called} lacks {', '.join(lacking)}; add what is missing to the class.")
+    if not (isinstance(found.version, int) and isinstance(found.Config, type) and issubclass(found.Config, Settings)):
+        raise UserError(f"{called} needs a whole number as version and a Settings class as Config.")
 
 
 def _summary(module: str) -> str:

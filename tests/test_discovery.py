@@ -251,6 +251,66 @@ def test_a_name_that_could_lead_out_of_a_folder_is_left_out(install: Install, na
     assert set(plugins("methods")) == files_of("methods")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("sepclr_no_independence", "a variant of a built-in profile"),
+        ("cifar_mnist_published_split", "a variant of a built-in profile"),
+        ("pca", "cabench.methods.pca"),
+        ("planted", "cabench.datasets.planted"),
+        ("all", "cabench, for every method"),
+    ],
+)
+def test_a_package_that_takes_a_name_is_left_out_and_list_and_plan_go_on(
+    install: Install, cabench_here, kind: Kind, name: str, owner: str
+) -> None:
+    code = METHOD if kind == "methods" else BUILDER
+    install(code.format(name=name), f"[cabench.{kind}]\n{name} = their_package:Mine\n")
+    said = f"Left out: The {'method' if kind == 'methods' else 'data set'} name {name!r} of their_package:Mine is taken"
+    listed = cabench_here("list", kind)
+    assert (listed.returncode, f"{said} by {owner};" in listed.stderr) == (0, True), listed.stderr
+    for profile in ("smoke", "quick"):
+        planned = cabench_here("plan", "--methods", "pca,chance", "--datasets", "planted", "--profile", profile)
+        assert (planned.returncode, said in planned.stderr) == (0, True), planned.stderr
+    assert "their_package" not in sys.modules
+
+
+def test_a_method_and_a_data_set_of_one_name_cannot_both_be_known(install: Install) -> None:
+    install("", "[cabench.methods]\ntheirs = their_package:M\n[cabench.datasets]\ntheirs = their_package:D\n")
+    assert "theirs" in plugins("methods")
+    assert "theirs" not in plugins("datasets")
+    (reason,) = left_out("datasets")
+    assert "'theirs' of their_package:D is taken by their_package; uninstall" in reason
+
+
+def test_an_entry_point_that_names_no_module_is_left_out(install: Install) -> None:
+    install("", "[cabench.methods]\ntheirs = !?\nothers = their_package\n")
+    assert left_out("methods") == [
+        "The entry point 'theirs' stands for '!?', which is no MODULE:CLASS; uninstall the package or correct it."
+    ]
+    assert "others" in plugins("methods")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("Config = Settings", "The method Mine lacks Config; add"),
+        ("version = 1", "The method Mine lacks version; add"),
+        ("def fit(self, data, context): ...", "The method Mine lacks fit; add"),
+    ],
+)
+def test_a_class_that_lacks_something_is_left_out_of_all_and_stops_no_profile(
+    install: Install, cabench_here, line: str, reason: str
+) -> None:
+    install(METHOD.format(name="theirs").replace(f"    {line}\n", ""), "[cabench.methods]\ntheirs = their_package\n")
+    cabench_here("data", "build", "planted", "--profile", "smoke")
+    for profile in ("smoke", "matched"):
+        planned = cabench_here("plan", "--methods", "all", "--datasets", "planted", "--profile", profile)
+        assert planned.returncode == 0, planned.stderr
+        assert reason in planned.stdout or profile == "matched"
+
+
 @pytest.mark.parametrize("raised", ["RuntimeError('broken')", "SystemExit(3)"])
 def test_whatever_a_package_raises_when_it_is_imported_is_told(install: Install, raised: str) -> None:
     install(f"raise {raised}", "[cabench.methods]\ntheirs = their_package:Mine\n")

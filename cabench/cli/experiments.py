@@ -58,11 +58,12 @@ def plan(request: Request, results: Results = DEFAULT_RESULTS) -> None:
     from tabulate import tabulate
 
     from cabench.experiment.estimate import estimate
-    from cabench.experiment.plan import survey
+    from cabench.experiment.plan import left_out_plugins, survey
     from cabench.experiment.store import ResultsStore
 
     store = ResultsStore(results)
     lines, left, device = survey(request, store)
+    say_all(left_out_plugins(), "Left out: ")
     typer.echo(printable(tabulate(lines, headers=["data set", "method", "seed", "key", "state"], tablefmt="simple")))
     if said := estimate(left, store.readable_records()[0], device):
         typer.echo(f"\n{said}")

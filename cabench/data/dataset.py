@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -122,6 +122,8 @@ class DatasetInfo:
         notes: the builder's sentences that users of the data must know.
         are_counts: whether the features of a table are counts: whole numbers from 0, not standardised.
         missing: the share of a table's values that are missing, in [0, 1).
+        most_rows: of a sample, by split the most rows of each population that were taken; empty for a whole data set.
+            See `cabench.data.sample`.
     """
 
     name: str
@@ -135,6 +137,7 @@ class DatasetInfo:
     notes: tuple[str, ...] = ()
     are_counts: bool = False
     missing: float = 0.0
+    most_rows: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_table(self) -> bool:

@@ -10,12 +10,14 @@ import h5py
 import numpy as np
 import torch
 
+from cabench.data.cache import cache_folder
 from cabench.data.checks import check_file
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population, example_shape
-from cabench.data.layout import SPLITS, Findings, Split, TitledSource, check_layout, examine, examples, texts
+from cabench.data.layout import SCALING, SPLITS, Findings, Split, TitledSource, check_layout, examine, examples, texts
+from cabench.data.scaling import Scale
 from cabench.data.writing import content_sha256
 from cabench.errors import UserError
-from cabench.files.hdf5 import UNREADABLE, pieces
+from cabench.files.hdf5 import UNREADABLE, pieces, reading_hdf5
 from cabench.files.json import parse_json
 from cabench.hardening.trial import try_reading
 
@@ -51,14 +53,14 @@ class DatasetFile:
         """Read the description of a data set file.
 
         Raises:
-            UserError: when the file is missing, is no HDF5 file, or does not follow the layout.
+            UserError: when the file is missing, in use, no HDF5 file, or does not follow the layout.
         """
         info, findings = examine(path, _describe)
         if info is not None:
             return cls(path, info)
         raise UserError(
             f"{findings.errors[0]} {path.name} is not a data set file of cabench, or damaged; `cabench data verify "
-            f"{path}` says all that is wrong with it. Delete it and build or write it again."
+            f"{path}` says all that is wrong with it. {_remedy(path)}"
         )
 
     @classmethod
@@ -73,14 +75,14 @@ class DatasetFile:
 
     def read(self, split: Split) -> ContrastiveDataset:
         """Read one split. It takes the memory of its images, once, and a constant."""
-        with h5py.File(self.path, "r") as file:
+        with reading_hdf5(self.path) as file:
             images = _read_images(examples(file[split]), file[split]["is_target"][:])
         attributes = self.read_attributes(split)
         return ContrastiveDataset(self.info, *map(Population, images, attributes))
 
     def read_attributes(self, split: Split) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """The attributes of background and of target images, by name, as in `Population`; images stay on disk."""
-        with h5py.File(self.path, "r") as file:
+        with reading_hdf5(self.path) as file:
             is_target = file[split]["is_target"][:]
             attributes = {name: values[:] for name, values in file[split]["attributes"].items()}
         background, target = (
@@ -88,9 +90,16 @@ class DatasetFile:
         )
         return background, target
 
+    def read_scale(self) -> Scale | None:
+        """The scale of a table's columns; None where the file keeps none."""
+        with h5py.File(self.path, "r") as file:
+            train = file["train"]
+            kept = [torch.from_numpy(train[name][:]) for name in SCALING if name in train]
+        return Scale(*kept) if len(kept) == len(SCALING) else None
+
     def read_rows(self, split: Split) -> tuple[Rows, Rows]:
         """Names and groups of background and of target examples, in the order of `read`."""
-        with h5py.File(self.path, "r") as file:
+        with reading_hdf5(self.path) as file:
             is_target = file[split]["is_target"][:]
             columns = [texts(file[split], kind, len(is_target)) for kind in Rows._fields]
         background, target = (Rows(*(column[is_target == flag] for column in columns)) for flag in (False, True))
@@ -111,13 +120,13 @@ class DatasetFile:
         if self.verified == _state(self.path):
             return
         try:
-            with h5py.File(self.path, "r") as file:
+            with reading_hdf5(self.path) as file:
                 if content_sha256(file) == self.info.content_sha256:
                     return
                 reason = "its content has another hash than when it was written"
         except UNREADABLE as error:
             reason = str(error)
-        raise UserError(f"{self.path} is damaged ({reason}); delete it, and it is built again.")
+        raise UserError(f"{self.path} is damaged ({reason}). {_remedy(self.path)}")
 
     def verify(self) -> DatasetFile:
         """Check the file as `cabench.data.checks` does, and return it as verified; warnings are dropped.
@@ -130,6 +139,13 @@ class DatasetFile:
         if errors:
             raise UserError(errors[0] + (f" ({len(errors) - 1} more errors.)" if len(errors) > 1 else ""))
         return replace(self, verified=state)
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a damaged file. Only what cabench built into its own cache is ever deleted on advice."""
+    if path.resolve().is_relative_to(cache_folder().resolve() / "datasets"):
+        return "Delete it, and it is built again."
+    return "Import or write it again, or get another copy."
 
 
 def _state(path: Path) -> tuple[int, ...]:

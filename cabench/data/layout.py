@@ -7,6 +7,8 @@
                       standardised by mean and standard deviation over the training rows; NaN = missing
     attrs, both optional: values = "counts" (then they are whole numbers from 0, not standardised), missing = how many
         values are missing
+/train/mean, /train/scale   both optional: float64 (features,), what was taken off the columns of all splits, and what
+                      they were then multiplied by, so that other rows can be brought to the same scale
 /<split>/is_target    bool (n,)
 /<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
     attrs: space = "common" | "salient" | "nuisance", kind = "class" | "real", classes = [...] (no such attr where kind
@@ -32,7 +34,7 @@ from typing_extensions import TypedDict
 
 from cabench.data.dataset import IS_TARGET, OWNERS, Attribute
 from cabench.errors import UserError
-from cabench.files.hdf5 import LONGEST_TEXT, TEXT, TEXTS, UNREADABLE, check_contents
+from cabench.files.hdf5 import LONGEST_TEXT, TEXT, TEXTS, UNREADABLE, check_contents, reading_hdf5
 from cabench.files.json import check_tree, parse_json
 from cabench.files.names import is_line
 
@@ -40,6 +42,7 @@ SCHEMA = 1
 Split = Literal["train", "test", "validation"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 VALIDATION: Split = "validation"  # which a file may lack
+SCALING = ("mean", "scale")  # what a table's columns were standardised with
 COUNTS = "counts"  # what the attribute `values` of features says where they are counts
 MOST_NAMED = 8  # classes or features in one sentence
 _Result = TypeVar("_Result")
@@ -134,13 +137,13 @@ def examine(path: Path, look: Callable[[h5py.File, Findings], _Result]) -> tuple
     """Open a file and call `look` on it. If HDF5 cannot read it, that is an error found, and the result is None.
 
     Raises:
-        UserError: when there is no such file.
+        UserError: when there is no such file, or it cannot be opened, as another process writes to it.
     """
     if not path.is_file():
         raise UserError(f"There is no data set file {path}; check the path or build the data set first.")
     findings = Findings(path)
     try:
-        with h5py.File(path, "r") as file:
+        with reading_hdf5(path) as file:
             return look(file, findings), findings
     except UNREADABLE as error:  # of a file that is no HDF5, cut short or damaged
         findings.error(f"it cannot be read as HDF5 ({error})")
@@ -255,6 +258,9 @@ def _check_split(file: h5py.File, name: str, findings: Findings) -> StoredSplit 
     for kind in TEXTS:
         if kind in group:
             _check_column(group, kind, TEXT, rows, findings)
+    for kind in SCALING:
+        if kind in group and stored is not None:
+            _check_column(group, kind, np.dtype(np.float64), stored.shape[1], findings)
     declared: list[Attribute] = []
     attributes = group.get("attributes")
     if isinstance(attributes, h5py.Group):

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 from PIL import Image
@@ -18,6 +17,7 @@ from cabench.data.groups import group_sizes
 from cabench.data.layout import SPLITS, examples
 from cabench.errors import UserError
 from cabench.files.atomic import replacing
+from cabench.files.hdf5 import reading_hdf5
 
 PER_ROW = 10  # images in a row of the picture
 MOST_ROWS = 12  # of target images, one a class
@@ -65,7 +65,7 @@ def picture(file: DatasetFile) -> Image.Image:
     """
     if file.info.is_table:
         raise ValueError("a table of features has no pictures")
-    with h5py.File(file.path, "r") as stored:
+    with reading_hdf5(file.path) as stored:
         group = stored["train"]
         is_target = group["is_target"][:]
         kinds = [("background", np.flatnonzero(~is_target)), *_kinds_of_targets(file, np.flatnonzero(is_target))]

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from cabench.evaluation.contributions import Contributions, ContributionTable
-from cabench.files.hdf5 import UNREADABLE, check_contents, replacing_hdf5
+from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
 
 NAME = "contributions.h5"
 
@@ -47,11 +47,14 @@ def write_contributions(path: Path, key: str, table: ContributionTable) -> None:
 def read_contributions(path: Path, key: str, scores: int) -> ContributionTable | None:
     """The contributions to so many scores of the record with this key; None where the file is missing, damaged or of
     another record.
+
+    Raises:
+        UserError: where it cannot be opened, as another process writes to it.
     """
     if not path.is_file():
         return None
     try:
-        with h5py.File(path, "r") as file:
+        with reading_hdf5(path) as file:
             check_contents(file)
             return _table(file, scores) if _key(file) == key else None
     except UNREADABLE:

@@ -41,7 +41,11 @@ class MethodEntry(TypedDict):
 
 @_and_more
 class DatasetEntry(TypedDict):
-    """The data set of a cell; `sources` are titles."""
+    """The data set of a cell; `sources` are titles.
+
+    Of a sample, `most_rows` says by split how many rows of each population were taken at most, and `content_sha256` is
+    of the sample: see `cabench.data.sample`.
+    """
 
     name: str
     label: str
@@ -49,6 +53,7 @@ class DatasetEntry(TypedDict):
     config: dict[str, Any]
     content_sha256: str
     sources: list[str]
+    most_rows: NotRequired[dict[str, int]]
 
 
 @_and_more
@@ -176,4 +181,6 @@ def identify(
         "content_sha256": dataset.content_sha256,
         "sources": list(dataset.sources),
     }
+    if dataset.most_rows:
+        entry["most_rows"] = dict(dataset.most_rows)
     return Identity("", method, entry, current_evaluation(), profile, seed, precision).renewed()

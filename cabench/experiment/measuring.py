@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from cabench.data.dataset import Attribute, ContrastiveDataset
+from cabench.data.dataset import Attribute
 from cabench.data.file import DatasetFile
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.evaluate import evaluate
 from cabench.evaluation.gap import separation
 from cabench.experiment.identity import Identity
 from cabench.experiment.store import ResultsStore
-from cabench.method import ContrastiveAnalysisMethod
-from cabench.pictures.cell_picture import cell_picture
-from cabench.pictures.maps import maps
 
 
 def measure(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute]) -> tuple[dict[str, Any], float]:
@@ -62,21 +59,17 @@ def keep_and_measure(
     store: ResultsStore,
     cell: Identity,
     data: DatasetFile,
-    images: ContrastiveDataset,
     train: EncodedSplit,
     test: EncodedSplit,
-    method: ContrastiveAnalysisMethod | None = None,
 ) -> tuple[dict[str, Any], float]:
-    """Write a cell's vectors, with the names of their rows, then measure them and write its picture and maps.
+    """Write a cell's vectors, with the names of their rows, then measure them.
 
     Args:
         store: the results folder.
         cell: whose vectors they are; its lock is held.
         data: the data set.
-        images: its test split.
         train: vectors of the training split.
         test: vectors of the test split.
-        method: fitted; None for vectors from elsewhere.
 
     Returns:
         As `measure`.
@@ -87,6 +80,4 @@ def keep_and_measure(
     """
     store.check_present(cell)
     store.write_representations(cell, train, test, data.read_all_rows())
-    measured = measure(train, test, data.info.attributes)
-    store.write_pictures(cell, cell_picture(images, test, method), maps(test, data.info.attributes))
-    return measured
+    return measure(train, test, data.info.attributes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +13,12 @@ from cabench import discovery
 from cabench.context import Precision
 from cabench.data.builder import DatasetProvider
 from cabench.data.file import DatasetFile
+from cabench.discovery import ALL
 from cabench.errors import UserError
 from cabench.experiment.cell import Cell
 from cabench.experiment.device import resolve_device, resolve_precision
 from cabench.experiment.identity import identify, method_entry
 from cabench.experiment.request import (
-    ALL,
     Request,
     ResolvedProfile,
     check_given,
@@ -45,13 +45,15 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
 
     Args:
         request: what is asked for.
-        say: told of every data set that is built, of what its builder notes, and of every method that "all" leaves
-            out on a data set.
+        say: told of every plug-in that is left out, of every data set that is built, of what its builder notes, and of
+            every method that nobody asked for by name and that is left out on a data set.
 
     Raises:
         UserError: for anything in the request that does not exist, is not allowed or does not fit together.
     """
     outline = _outline(request)
+    for reason in left_out_plugins():
+        say(f"Left out: {reason}")
     files: dict[str, DatasetFile] = {}
     for label, dataset in outline.datasets.items():
         files[label] = ready_file(label, dataset, request.data_root, say)
@@ -84,6 +86,11 @@ def ready_file(label: str, dataset: DatasetProvider, root: Path | None, say: Cal
     for note in file.info.notes:
         say(f"Note on {label}: {note}")
     return file
+
+
+def left_out_plugins() -> list[str]:
+    """Why entry points of installed packages are not among the methods and data sets, a sentence each."""
+    return [reason for kind in discovery.KINDS for reason in discovery.left_out(kind)]
 
 
 class Survey(NamedTuple):
@@ -145,9 +152,10 @@ class _Outline:
         device: for training and encoding.
         precision: of the networks.
         datasets: by label.
-        methods: by data set label and method label, each configured; of those that only "all" brought in, and that
-            cannot be configured, the reason.
-        optional: labels of what only "all" brought in: these methods may refuse a data set.
+        methods: by data set label and method label, each configured; of optional ones that cannot be configured, the
+            reason.
+        optional: labels of what nobody asked for by name: "all" or the profile's controls brought these methods in,
+            which may refuse a data set.
         seeds: in order.
     """
 
@@ -160,7 +168,7 @@ class _Outline:
     seeds: list[int]
 
     def cells(self, label: str, file: DatasetFile) -> tuple[list[Cell], dict[str, str]]:
-        """The cells on one data set; and of the methods that only "all" brought in, those that refuse it, and why.
+        """The cells on one data set; and the optional methods that refuse it, and why.
 
         Raises:
             UserError: where another method refuses it.
@@ -198,17 +206,18 @@ def _outline(request: Request) -> _Outline:
         if label in asked and label in given:
             raise UserError(f"Two of the methods are called {label!r}; run them one after the other.")
         asked.append(label)
-    asked += defaults.get("controls", []) if request.controls else []
-    every = sorted(discovery.plugins("methods")) if ALL in asked else []
-    methods = list(dict.fromkeys(name for label in asked for name in (every if label == ALL else [label])))
-    optional = frozenset(every) - set(asked)
+    resolved = replace(resolved, given=given)
+    added = [*asked, *(resolved.controls() if request.controls else [])]
+    every = sorted(discovery.plugins("methods")) if ALL in added else []
+    methods = list(dict.fromkeys(name for label in added for name in (every if label == ALL else [label])))
+    optional = frozenset(methods) - set(asked)
     names = name_list("data set", request.datasets) if request.datasets else list(defaults.get("datasets", []))
     if not names:
         raise UserError(f"Profile {resolved.profile.name!r} has no default data sets; name some with --datasets.")
-    resolved, labels = ResolvedProfile(resolved.profile, resolved.overrides, given).with_files(names)
+    resolved, labels = resolved.with_files(names)
     device = resolve_device(request.device)
     precision = request.precision if request.precision != "auto" else str(defaults.get("precision", "auto"))
-    datasets = {label: resolved.dataset(label) for label in labels}
+    datasets = {label: resolved.sample(label) for label in labels}
     configured = {label: _configured(resolved, label, methods, optional) for label in labels}
     resolved.check_overrides([*methods, *labels])
     check_profile(resolved.profile)
@@ -231,7 +240,7 @@ def _configured(
         try:
             methods[label] = resolved.method(label, dataset_label)
         except UserError as error:
-            if label not in optional:
+            if label not in optional or label in resolved.overrides:  # a mistake in the request is told
                 raise
             methods[label] = error
     return methods

@@ -54,6 +54,7 @@ class Record(Identity):
         vectors_sha256: of all vectors, so that methods that leave nothing to chance are known by it; empty in records
             of older evaluations.
         prepared: what the method was given in place of values that it does not take, see `cabench.data.preparation`.
+        unmade: by name of a file beside the record that could not be made, why; the scores do not depend on it.
         schema: version of this layout.
         contributions: what each block of test rows adds to each score. It stands in a file of its own beside the
             record; None where there is none.
@@ -71,6 +72,7 @@ class Record(Identity):
     leak_floor: float | None = None
     vectors_sha256: str = ""
     prepared: tuple[str, ...] = ()
+    unmade: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     contributions: InstanceOf[ContributionTable] | None = field(default=None, compare=False)
 
@@ -101,14 +103,16 @@ class Record(Identity):
         try:
             record = read_json(path, cls)
             _check(record)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise UserError(f"The record {path} cannot be read ({error}).") from error
+        except ValueError as error:
             if _is_newer(path):
                 raise UserError(
                     f"{path} follows a schema of records that a newer cabench wrote: this one reads schema {SCHEMA}. "
                     "Install the newer one."
                 ) from error
             raise UserError(
-                f"{path} is not a record of cabench ({error}); delete it to have it computed again."
+                f"{path} is not a record of cabench ({error}); `cabench run` sets it aside and computes the cell again."
             ) from error
         return record
 

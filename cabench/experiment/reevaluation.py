@@ -10,14 +10,15 @@ from filelock import Timeout
 
 from cabench import discovery
 from cabench.data.file import DatasetFile
+from cabench.data.sample import sampled
 from cabench.errors import UserError
+from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
 from cabench.experiment.identity import current_evaluation
+from cabench.experiment.keepsakes import keep_maps, keep_picture
 from cabench.experiment.measuring import measure
 from cabench.experiment.record import Record
-from cabench.experiment.store import ResultsStore
-from cabench.pictures.cell_picture import cell_picture
-from cabench.pictures.maps import maps
+from cabench.experiment.store import MAPS, PICTURE, ResultsStore
 
 PATIENCE_S = 600.0  # for another process that evaluates the same record
 
@@ -78,7 +79,8 @@ class Reevaluation:
     def _dataset(self, record: Record) -> DatasetFile:
         """The data set that a record was computed on."""
         provider = discovery.dataset_class(record.dataset["name"])
-        file = provider(provider.Config.from_mapping(record.dataset["config"])).obtain(self.data_root)
+        whole = provider(provider.Config.from_mapping(record.dataset["config"]))
+        file = sampled(whole.obtain(self.data_root), record.dataset.get("most_rows", {}))
         if file.info.content_sha256 != record.dataset["content_sha256"]:
             raise UserError("its data set would be built differently today; the cell must be computed again.")
         file.check_content()
@@ -109,14 +111,21 @@ class Reevaluation:
             names += [name for name in record.protocols if name in PROTOCOLS and name not in names]
         added = {name: protocol_scores(name, file.info.name, train, test, attributes) for name in names}
         renewed = replace(renewed, protocols={**renewed.protocols, **added})
-        pictures = None if self.store.has_pictures(record) else cell_picture(file.read("test"), test)
-        self.store.write_pictures(record, pictures, maps(test, attributes))
+        renewed = replace(renewed, unmade=self._keep(record, file, test))
         # The record comes last: once it is there, nothing would make a file that is missing beside it.
         if renewed.key != record.key:
             self.store.move(record, renewed)
         else:
             self.store.replace_record(renewed)
         return renewed
+
+    def _keep(self, record: Record, file: DatasetFile, test: EncodedSplit) -> dict[str, str]:
+        """Write maps, and the picture where there is none. Gives what the cell lacks: see `Record.unmade`."""
+        made_now = {MAPS} if self.store.has_picture(record) else {MAPS, PICTURE}
+        unmade = {name: reason for name, reason in record.unmade.items() if name not in made_now}
+        if PICTURE in made_now:
+            unmade |= keep_picture(self.store, record, file.read("test"), test)
+        return unmade | keep_maps(self.store, record, file.info.attributes, test)
 
 
 def _is_measured(record: Record) -> bool:

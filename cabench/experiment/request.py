@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,16 +13,20 @@ from cabench import discovery
 from cabench.config import Settings, parse_value
 from cabench.data.builder import DatasetProvider
 from cabench.data.dataset import DatasetInfo
+from cabench.data.derived import DerivedConfig
 from cabench.data.file import DatasetFile
+from cabench.data.sample import SampleProvider
+from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
+from cabench.files.json import canonical_json
 from cabench.files.names import is_name
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.profiles import Profile, Variant, load_profile
+from cabench.profiles import OWN_SUFFIX, PATH, Profile, Variant, load_profile
 
-OWN_IMAGES, OWN_TABLE, OWN_SUFFIX = "file", "table", ".h5"
-"""The data sets that stand for users' own files, and how the paths of these end."""
-ALL = "all"
-"""Stands for every discovered method that takes the data set."""
+OWN_IMAGES, OWN_TABLE = "file", "table"
+"""The data sets that stand for users' own files."""
+FEATURES = "features"
+"""The data set that stands for a pretrained network's features of another one's images."""
 MOST_SEEDS = 10_000
 
 MethodLike = str | type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod
@@ -94,18 +97,65 @@ class ResolvedProfile:
         Raises:
             UserError: for an unknown name, field or value.
         """
+        provider, fields = self._provider(label)
+        fields = {**fields, **self.overrides.get(label, {})}
+        if issubclass(provider.Config, DerivedConfig) and fields.get("of") and "of_config" not in fields:
+            fields |= self._origin(label, fields["of"])
+        return provider(provider.Config.from_mapping(fields))
+
+    def _provider(self, label: str) -> tuple[type[DatasetProvider], dict[str, Any]]:
+        """The class behind a data set's label, and the fields that the profile sets for it."""
         name, fields = self.profile.dataset_fields(label)
         _check_label("data set", label, name, self.profile.dataset_variants, discovery.plugins("datasets"))
-        provider = discovery.dataset_class(name)
-        return provider(provider.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
+        return discovery.dataset_class(name), fields
+
+    def _origin(self, label: str, of: str) -> dict[str, str]:
+        """The fields of `DerivedConfig` for a data set that is made of another one."""
+        resolved, (origin,) = self.with_files([of])
+        if issubclass(resolved._provider(origin)[0].Config, DerivedConfig):
+            raise UserError(f"{label} is made of {of}, which is made of another data set itself; name that one.")
+        provider = resolved.dataset(origin)
+        return {"of": provider.name, "of_config": canonical_json(provider.config.to_dict())}
+
+    def sample(self, label: str) -> DatasetProvider:
+        """What gives the rows of a data set that a run takes: all, or at most as many as the profile says.
+
+        Raises:
+            UserError: as `dataset`.
+        """
+        rows = self.profile.rows
+        return SampleProvider(self.dataset(label), rows) if rows else self.dataset(label)
+
+    def controls(self) -> list[str]:
+        """The labels of the profile's controls.
+
+        Raises:
+            UserError: for one that does not exist.
+        """
+        labels = list(self.profile.defaults.get("controls", []))
+        known = (ALL, *discovery.plugins("methods"), *self.profile.method_variants, *self.given)
+        for label in labels:
+            if label not in known:
+                raise unknown(f"control of profile {self.profile.name!r}", label, known)
+        return labels
 
     def method(self, label: str, dataset_label: str) -> ContrastiveAnalysisMethod:
         """The method behind a label, with its configuration resolved for a data set.
 
+        Raises:
+            UserError: as `configuration`, and for a method that cannot be constructed.
+        """
+        kind, config = self.configuration(label, dataset_label)
+        with _blaming(label):
+            return kind(config)
+
+    def configuration(self, label: str, dataset_label: str) -> tuple[type[ContrastiveAnalysisMethod], Settings]:
+        """The class of a method, and its configuration resolved for a data set.
+
         A method that was given as an object keeps its configuration, but for what the request changes.
 
         Raises:
-            UserError: for an unknown name, field or value, and for a method that cannot be constructed.
+            UserError: for an unknown name, field or value.
         """
         name, fields = self.profile.method_fields(label, dataset_label)
         given = self.given.get(label)
@@ -116,9 +166,10 @@ class ResolvedProfile:
             kind, fields = type(given), given.config.to_dict()
         else:
             kind, every = given, self.profile.every_method
-            fields = {key: every[key] for key in every if key in kind.Config.field_names()} | fields
+            common = {key: every[key] for key in every if key in kind.Config.field_names()}
+            fields = kind.Config.defaults_at_most(self.profile.at_most) | common | fields
         with _blaming(label):
-            return kind(kind.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
+            return kind, kind.Config.from_mapping({**fields, **self.overrides.get(label, {})})
 
     def check_overrides(self, labels: Sequence[str]) -> None:
         """Refuse a change of something that takes no part in the run.
@@ -153,7 +204,7 @@ class ResolvedProfile:
             if not is_name(label):
                 raise UserError(f"The name of the file {name} may hold letters, digits, _ and - alone; rename it.")
             base = OWN_TABLE if DatasetFile.open_from_elsewhere(Path(name)).info.is_table else OWN_IMAGES
-            variant = Variant(base, {"path": str(Path(name).resolve())})
+            variant = Variant(base, {PATH: str(Path(name).resolve())})
             taken = label == ALL or label in discovery.plugins("datasets") or label in discovery.plugins("methods")
             if taken or variants.get(label, variant) != variant:
                 raise UserError(f"The file {name} is called like another data set or a method, {label!r}; rename it.")
@@ -268,13 +319,7 @@ def check_given(method: object) -> str:
     kind = method if isinstance(method, type) else type(method)
     if not issubclass(kind, ContrastiveAnalysisMethod):
         raise UserError(f"{method!r} is no method; give a name, or a class or object of ContrastiveAnalysisMethod.")
-    lacking = [name for name in ("name", "version", "Config") if not hasattr(kind, name)]
-    if inspect.isabstract(kind):
-        lacking += sorted(kind.__abstractmethods__)
-    if lacking:
-        raise UserError(f"The method {kind.__name__} lacks {', '.join(lacking)}; add what is missing to the class.")
-    if not (isinstance(kind.version, int) and isinstance(kind.Config, type) and issubclass(kind.Config, Settings)):
-        raise UserError(f"The method {kind.__name__} needs a whole number as version and a Settings class as Config.")
+    discovery.check_class("methods", kind)
     if isinstance(method, ContrastiveAnalysisMethod) and not isinstance(method.config, kind.Config):
         raise UserError(f"The configuration of {kind.__name__} is {method.config!r}, not a {kind.Config.__name__}.")
     name = kind.name
@@ -282,6 +327,8 @@ def check_given(method: object) -> str:
         raise UserError(f"The method {kind.__name__} is called {name!r}; use letters, digits, _ and - in its name.")
     if name in discovery.plugins("methods") and discovery.method_class(name) is not kind:
         raise UserError(f"The name {name!r} of {kind.__name__} belongs to an installed method; give it another name.")
+    if name in discovery.plugins("datasets"):
+        raise UserError(f"The name {name!r} of {kind.__name__} belongs to a data set; give it another name.")
     return name
 
 
@@ -295,11 +342,11 @@ def check_profile(profile: Profile) -> None:
     for name in (*profile.method_variants, *profile.dataset_variants):
         if name == ALL or name in discovery.plugins("methods") or name in discovery.plugins("datasets"):
             raise UserError(f"Profile {profile.name!r}: the variant name {name!r} is taken; choose another.")
-    if profile.every_method:
-        known = {key for method in discovery.loadable_methods() for key in method.Config.field_names()}
-        for key in profile.every_method:
+    for table, limits in (("every_method", profile.every_method), ("at_most", profile.at_most)):
+        known = {key for method in discovery.loadable_methods() for key in method.Config.field_names() if limits}
+        for key in limits:
             if key not in known:
-                raise unknown(f"field of [every_method] in profile {profile.name!r}", key, sorted(known))
+                raise unknown(f"field of [{table}] in profile {profile.name!r}", key, known)
     for dataset in (*profile.datasets, *profile.dataset_variants):
         plain.dataset(dataset)
     for dataset in (*profile.on, *profile.like, *profile.like.values()):
@@ -308,7 +355,7 @@ def check_profile(profile: Profile) -> None:
     places = [(method, "") for method in (*profile.methods, *profile.method_variants)]
     places += [(method, dataset) for dataset, methods in profile.on.items() for method in methods]
     for method, dataset in places:
-        plain.method(method, dataset)
+        plain.configuration(method, dataset)
 
 
 @contextmanager

@@ -14,14 +14,16 @@ import torch
 from filelock import Timeout
 
 from cabench.context import FitContext, FitCost, Randomness
-from cabench.data.dataset import ContrastiveDataset, DatasetInfo
+from cabench.data.dataset import ContrastiveDataset
 from cabench.data.file import Rows
-from cabench.data.preparation import Preparation, said_of
+from cabench.data.preparation import said_of
 from cabench.errors import StopRequested, UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.cell import Cell
 from cabench.experiment.encoding import encode_images
+from cabench.experiment.fitted_rows import FittedRows
 from cabench.experiment.identity import Identity
+from cabench.experiment.keepsakes import keep_maps, keep_method, keep_picture, said
 from cabench.experiment.measuring import keep_and_measure
 from cabench.experiment.progress import RunReporter
 from cabench.experiment.provenance import now, peak_memory_gib, provenance
@@ -32,7 +34,6 @@ from cabench.files.names import printable
 from cabench.hardening.deaths import MOST_DEATHS, ProcessDiedError, deaths_at, describe_deaths, noting_death
 from cabench.hardening.journal import Journal
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.saving import MODEL, save_method
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class Runner:
         except (StopRequested, KeyboardInterrupt, StorageError):
             raise
         except BaseException as error:  # whatever a method raises, the other cells must go on
-            record, outcome = attempt.failed(error), f"FAILED: {type(error).__name__}: {_message(error)}"
+            record, outcome = attempt.failed(error), f"FAILED: {type(error).__name__}: {said(error)}"
         # The error held the method and all its tensors; the next cell may need the room.
         gc.collect()
         if self.device.type == "cuda":
@@ -194,38 +195,38 @@ class Runner:
             cost=cost,
         )
         train = cell.data.read("train")
-        preparation = Preparation.learned(train, method.takes)
-        prepare = preparation.split if preparation else _as_it_is
-        train = prepare(train)
+        fitted = FittedRows.of(method, cell.data, train)
+        train = fitted.given(train)
         started = time.monotonic()
         method.fit(train, context)
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
-        test = prepare(cell.data.read("test"))
+        test = fitted.given(cell.data.read("test"))
         rows = cell.data.read_all_rows()
         vectors = self._encode(method, train, rows["train"]), self._encode(method, test, rows["test"])
-        measured, probe_s = keep_and_measure(self.store, identity, cell.data, test, *vectors, method=method)
-        self._keep(method, identity, info, preparation)
+        parameters = method.parameter_count()
+        measured, probe_s = keep_and_measure(self.store, identity, cell.data, *vectors)
         measured["prepared"] = said_of(info, method.takes)
-        return attempt.succeeded(measured, probe_s, method.parameter_count())
+        measured["unmade"] = self._keep(method, identity, test, vectors[1], fitted)
+        return attempt.succeeded(measured, probe_s, parameters)
 
     def _keep(
         self,
         method: ContrastiveAnalysisMethod,
         cell: Identity,
-        info: DatasetInfo,
-        preparation: Preparation | None,
-    ) -> None:
-        """Keep the fitted method. One whose state cannot be saved loses nothing else of its cell."""
-        if not self.keep_models:
-            return
-        try:
-            save_method(method, self._folder(cell) / MODEL, info.image_shape, preparation)
-        except StorageError:
-            raise
-        except Exception as error:  # whatever a method's own `state_dict` raises
-            self.reporter.say(f"{cell.title}: the fitted method could not be kept ({_message(error)})")
+        test: ContrastiveDataset,
+        encoded: EncodedSplit,
+        fitted: FittedRows,
+    ) -> dict[str, str]:
+        """Keep what can be looked at and used again. Gives what could not be made: see `Record.unmade`."""
+        unmade = keep_picture(self.store, cell, test, encoded, method)
+        unmade |= keep_maps(self.store, cell, test.info.attributes, encoded)
+        if self.keep_models:
+            unmade |= keep_method(self.store, cell, method, test.info.image_shape, fitted)
+        for name, reason in unmade.items():
+            self.reporter.say(f"{cell.title}: {name} could not be made ({reason})")
+        return unmade
 
     def _encode(
         self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset, rows: Sequence[Rows]
@@ -235,10 +236,6 @@ class Runner:
             for part, told in zip((split.background, split.target), rows, strict=True)
         )
         return EncodedSplit(background, target)
-
-
-def _as_it_is(split: ContrastiveDataset) -> ContrastiveDataset:
-    return split
 
 
 @dataclass(frozen=True)
@@ -290,7 +287,7 @@ class _Attempt:
         terms = self.cost.last_terms
         cause: ErrorEntry = {
             "type": type(error).__name__,
-            "message": _message(error),
+            "message": said(error),
             "traceback": printable("".join(traceback.format_exception(error))),
             "step": int(self.cost.steps) or None,
             # JSON has no word for infinities and NaN.
@@ -302,11 +299,3 @@ class _Attempt:
         """A record of what is known however the attempt ends."""
         where = provenance(self.device, self.started)
         return Record.of(self.identity, status, scores=(), separation_gap=None, cost={}, provenance=where, error=None)
-
-
-def _message(error: BaseException) -> str:
-    """What an error says, as text that every file and terminal takes. It may be of a class that somebody else wrote."""
-    try:
-        return printable(str(error))
-    except Exception as broken:
-        return f"(it cannot say what happened: {type(broken).__name__})"

@@ -24,6 +24,7 @@ removed or refused, never followed.
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,11 +56,11 @@ from cabench.files.atomic import (
     storing,
     write_text,
 )
-from cabench.files.hdf5 import UNREADABLE, check_contents, replacing_hdf5
+from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
 from cabench.files.json import canonical_json, read_json_lines
 from cabench.saving import MODEL
 
-_LOOKED_AT = ("pictures.png", "maps.json")
+PICTURE, MAPS = "pictures.png", "maps.json"
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
 
 
@@ -208,7 +209,15 @@ class ResultsStore:
         """Remove all that a cell left, the record first, so that it starts from nothing."""
         folder = cell.folder(self.folder)
         with storing():
-            for name in ("record.json", contributions_file.NAME, "representations.h5", MODEL, *_LOOKED_AT, "log.jsonl"):
+            for name in (
+                "record.json",
+                contributions_file.NAME,
+                "representations.h5",
+                MODEL,
+                PICTURE,
+                MAPS,
+                "log.jsonl",
+            ):
                 (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
@@ -273,7 +282,7 @@ class ResultsStore:
         if not path.is_file():
             raise UserError(f"{path} was not kept: the cell must be computed again.")
         try:
-            with h5py.File(path, "r") as stored:
+            with reading_hdf5(path) as stored:
                 check_contents(stored)
                 if stored.attrs["content_sha256"] != file.info.content_sha256:
                     raise ValueError("it is of another data set's images")
@@ -283,17 +292,30 @@ class ResultsStore:
             raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
         return train, test
 
-    def write_pictures(self, cell: Identity, pictures: Image.Image | None, maps: Mapping[str, object]) -> None:
-        """Write what can be looked at: a grid of pictures, where one is given, and maps of both spaces."""
-        folder = cell.folder(self.folder)
-        if pictures is not None:
-            with replacing(folder / "pictures.png") as temporary:
-                pictures.save(temporary, format="png")
-        write_text(folder / "maps.json", canonical_json(maps) + "\n")
+    def write_picture(self, cell: Identity, picture: Image.Image) -> None:
+        """Write a grid of images.
 
-    def has_pictures(self, record: Record) -> bool:
-        """Whether a cell has a grid of pictures."""
-        return (record.folder(self.folder) / "pictures.png").exists()
+        Raises:
+            StorageError: when that is not possible.
+            OSError, ValueError, SystemError: as Pillow does, for a picture that no PNG file can hold.
+        """
+        content = io.BytesIO()
+        picture.save(content, format="png")
+        with replacing(cell.folder(self.folder) / PICTURE) as temporary:
+            temporary.write_bytes(content.getvalue())
+
+    def write_maps(self, cell: Identity, maps: Mapping[str, object]) -> None:
+        """Write maps of both spaces.
+
+        Raises:
+            StorageError: when that is not possible.
+            ValueError: for values that JSON has no words for.
+        """
+        write_text(cell.folder(self.folder) / MAPS, canonical_json(maps) + "\n")
+
+    def has_picture(self, record: Record) -> bool:
+        """Whether a cell has a grid of images."""
+        return (record.folder(self.folder) / PICTURE).exists()
 
     def _is_ok(self, cell: Identity) -> bool:
         try:

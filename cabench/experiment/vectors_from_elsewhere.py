@@ -16,14 +16,16 @@ from cabench import discovery
 from cabench.data.dataset import SPACES
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS, Split
+from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.vectors import Vectors, check_alike
 from cabench.experiment.identity import Identity, MethodEntry, identify
+from cabench.experiment.keepsakes import keep_maps, keep_picture
 from cabench.experiment.measuring import keep_and_measure
 from cabench.experiment.provenance import now, provenance
 from cabench.experiment.record import Record
-from cabench.experiment.request import ALL, seed_list
+from cabench.experiment.request import seed_list
 from cabench.experiment.store import ResultsStore
 from cabench.files.names import is_name
 from cabench.profiles import Profile
@@ -146,10 +148,12 @@ def _check_new(cell: Identity, store: ResultsStore) -> None:
 
 def _record(cell: Identity, train: EncodedSplit, test: EncodedSplit, data: DatasetFile, store: ResultsStore) -> Record:
     started = now()
-    measured, probe_s = keep_and_measure(store, cell, data, data.read("test"), train, test)
+    measured, probe_s = keep_and_measure(store, cell, data, train, test)
+    unmade = keep_picture(store, cell, data.read("test"), test)
     record = Record.of(
         cell,
         "ok",
+        unmade=unmade | keep_maps(store, cell, data.info.attributes, test),
         cost={"train_s": 0.0, "probe_s": probe_s, "images_seen": 0, "parameters": 0},
         provenance=provenance(torch.device("cpu"), started),
         error=None,

@@ -256,7 +256,7 @@ class Baseline:
             return cls({group.name: group for group in groups})
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{path} is not a baseline of cabench ({error}); restore it, or delete it and write one with --update."
+                f"{path} is not a baseline of cabench ({error}); restore it, or write another file with --update."
             ) from error
 
 

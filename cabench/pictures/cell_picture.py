@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from cabench.data.dataset import ContrastiveDataset, Population, as_float
+from cabench.data.dataset import ContrastiveDataset, Population, as_float, spaced
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.method import ContrastiveAnalysisMethod, Generative
 from cabench.pictures.generation import picture_grid
@@ -32,5 +33,5 @@ def cell_picture(
 
 
 def _some(population: Population) -> Tensor:
-    """A few images from all over a population, as floats."""
-    return as_float(population.images[:: max(1, len(population) // PICTURES)][:PICTURES])
+    """A few images from all over a population, as floats; all where there are few."""
+    return as_float(population.images[spaced(np.arange(len(population)), PICTURES)])

@@ -9,10 +9,6 @@ from torch import Tensor
 from cabench.data.drawing import labelled_rows
 from cabench.method import Generative, Representation
 
-CELL = 64  # smallest height and width of an image in a grid, in pixels
-LABELS_WIDTH = 130
-GAP = 2
-
 
 def reconstruct(method: Generative, images: Tensor) -> Tensor:
     """Images decoded from their own common and salient vectors.
@@ -65,11 +61,15 @@ def remove_salient(method: Generative, images: Tensor) -> Tensor:
 def picture_grid(method: Generative, background: Tensor, target: Tensor) -> Image.Image:
     """A grid that shows what a method makes of some images: one row a kind of picture, one column a pair of images.
 
+    There are as many columns as images of the population that has fewer.
+
     Args:
         method: a fitted method.
         background: float32 (n, channels, height, width) in [0, 1], 1 or 3 channels.
-        target: as many target images.
+        target: target images of the same form.
     """
+    pairs = min(len(background), len(target))
+    background, target = background[:pairs], target[:pairs]
     return labelled_rows(
         [
             ("target", target),

@@ -2,13 +2,18 @@
 
 description = "..."
 extends = "quick"           # another profile that this one changes field by field: a name, or a path ending in .toml
+                            # (this and all other paths in a profile are relative to its file)
 [defaults]                  # what a run takes when the command line does not say
-datasets = ["dsprites"]
+datasets = ["dsprites"]     # names, or paths ending in .h5
 controls = ["pca"]          # methods added to every run
 seeds = "0-2"
 precision = "fp32"
 [datasets.dsprites]         # fields of a builder's configuration
 [every_method]              # fields of every method whose configuration has them
+[at_most]                   # limits of fields that nobody sets: a method's own default counts up to here
+epochs = 2
+[rows]                      # of each population, at most so many rows of a split are taken
+train = 1000
 [methods.sepclr]            # fields of a method's configuration, on every data set
 [on.cifar_mnist.sepclr]     # the same on one data set
 [like]                      # data sets on which methods take another's fields, where they set none of their own
@@ -34,7 +39,14 @@ from cabench.files.names import is_name
 
 Fields = Mapping[str, Any]
 
-_TABLES = ("defaults", "datasets", "every_method", "methods", "on", "like", "variants")
+PATH = "path"
+"""What a field that holds a path is called, or how its name ends: "path", "weights_path"."""
+OWN_SUFFIX = ".h5"
+"""How the paths of users' own data sets end, which stand among names."""
+_TABLES = ("defaults", "datasets", "every_method", "at_most", "rows", "methods", "on", "like", "variants")
+_FLAT = ("defaults", "every_method", "at_most", "rows", "like")
+_SPLITS = ("train", "validation", "test")
+_FEWEST_ROWS = 10  # that a probe is fitted on
 _DEFAULTS = {"datasets": "a list of names", "controls": "a list of names", "seeds": "text", "precision": "text"}
 
 
@@ -61,6 +73,8 @@ class Profile:
         defaults: `datasets`, `controls`, `seeds`, `precision`.
         datasets: fields by builder name.
         every_method: fields of every method whose configuration has them.
+        at_most: numbers by field: the defaults of methods are taken up to these. What a profile or request sets stays.
+        rows: by split, the most rows of each population that are taken.
         methods: fields by method name.
         on: fields by data set and method.
         like: by data set, another one whose fields in `on` hold there too.
@@ -73,6 +87,8 @@ class Profile:
     defaults: Fields = field(default_factory=dict)
     datasets: Mapping[str, Fields] = field(default_factory=dict)
     every_method: Fields = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
     methods: Mapping[str, Fields] = field(default_factory=dict)
     on: Mapping[str, Mapping[str, Fields]] = field(default_factory=dict)
     like: Mapping[str, str] = field(default_factory=dict)
@@ -107,6 +123,11 @@ def profile_names() -> list[str]:
     return [name for name in _built_in() if not name.startswith("_")]
 
 
+def variant_names() -> set[str]:
+    """The names of all variants of the profiles that come with the package."""
+    return {variant for name in _built_in() for variant in _read(name, Path()).get("variants", {})}
+
+
 def _built_in() -> list[str]:
     return sorted(
         entry.name.removesuffix(".toml") for entry in files(__name__).iterdir() if entry.name.endswith(".toml")
@@ -126,6 +147,8 @@ def load_profile(name: str) -> Profile:
 def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, Any]:
     """The tables of a profile laid over those of the profile that it extends. Paths are relative to `folder`."""
     content = _read(name, folder)
+    if name.endswith(".toml"):
+        content = _located(content, (folder / name).parent)
     where = str((folder / name).resolve()) if name.endswith(".toml") else name
     if where in extending:
         raise UserError(f"Profiles extend each other in a circle: {' -> '.join((*extending, where))}.")
@@ -137,6 +160,20 @@ def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, A
     below = _content(base, (folder / name).parent if name.endswith(".toml") else folder, (*extending, where))
     below.pop("description", None)
     return _merged(below, content)
+
+
+def _located(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables of a file with the paths in them made absolute; those that are relative start at the file's folder."""
+    located: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            value = _located(value, folder)
+        elif (key == PATH or key.endswith(f"_{PATH}")) and isinstance(value, str) and value:
+            value = str((folder / value).resolve())
+        elif key == "datasets" and _is_list_of_names(value):
+            value = [str((folder / item).resolve()) if item.endswith(OWN_SUFFIX) else item for item in value]
+        located[key] = value
+    return located
 
 
 def _read(name: str, folder: Path) -> dict[str, Any]:
@@ -162,9 +199,7 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
             continue
         if table not in _TABLES:
             raise unknown(f"table of profile {name!r}", table, _TABLES)
-        _require_tables(
-            f"{name}: [{table}]", value, depth={"defaults": 0, "every_method": 0, "like": 0, "on": 2}.get(table, 1)
-        )
+        _require_tables(f"{name}: [{table}]", value, depth=0 if table in _FLAT else 2 if table == "on" else 1)
     return content
 
 
@@ -180,6 +215,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def _profile(name: str, content: dict[str, Any]) -> Profile:
     description = content.pop("description", "")
     _check_defaults(name, content.get("defaults", {}))
+    _check_limits(name, content.get("at_most", {}), content.get("rows", {}))
     for dataset, other in content.get("like", {}).items():
         if not isinstance(other, str):
             raise UserError(f"Profile {name!r}: like.{dataset} must be the name of a data set, not {other!r}.")
@@ -208,6 +244,19 @@ def _check_defaults(name: str, defaults: Fields) -> None:
         fits = isinstance(value, str) if _DEFAULTS[key] == "text" else _is_list_of_names(value)
         if not fits:
             raise UserError(f"Profile {name!r}: defaults.{key} must be {_DEFAULTS[key]}, not {value!r}.")
+
+
+def _check_limits(name: str, at_most: Fields, rows: Fields) -> None:
+    for key, value in at_most.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UserError(f"Profile {name!r}: at_most.{key} must be a number, not {value!r}.")
+    for split, value in rows.items():
+        if split not in _SPLITS:
+            raise unknown(f"split in [rows] of profile {name!r}", split, _SPLITS)
+        if not isinstance(value, int) or value < _FEWEST_ROWS:
+            raise UserError(
+                f"Profile {name!r}: rows.{split} must be a whole number from {_FEWEST_ROWS}, not {value!r}."
+            )
 
 
 def _is_list_of_names(value: object) -> bool:

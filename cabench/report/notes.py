@@ -28,7 +28,7 @@ def origin(section: Section) -> str:
 
 
 def problems(section: Section) -> list[tuple[str, list[str]]]:
-    """Headed lists of what failed, what could not be measured and what did not converge; none of them empty."""
+    """Headed lists of what failed, did not converge, or could not be measured or made; none of them empty."""
     failed = [
         f"{row.name}, seed {record.seed}: {record.error['message'] if record.error else 'no cause recorded'}"
         for row in section.rows
@@ -38,6 +38,7 @@ def problems(section: Section) -> list[tuple[str, list[str]]]:
         ("Failed, and tried again by the next run:", failed),
         ("Probes that did not converge:", _unconverged(section)),
         ("Not measured:", _unmeasured(section)),
+        ("Not made, which no score depends on:", _unmade(section)),
     ]
     return [(heading, lines) for heading, lines in lists if lines]
 
@@ -59,7 +60,7 @@ def notes(section: Section) -> list[str]:
 
 def warnings(section: Section) -> list[str]:
     """What the data of a section do not allow to be read off its tables; empty where nothing is to be feared."""
-    return [*_prepared(section), *_floor(section), *_few_groups(section), *_confounded(section)]
+    return [*_sample(section), *_prepared(section), *_floor(section), *_few_groups(section), *_confounded(section)]
 
 
 def ranking_sentence(ranking: Ranking) -> str:
@@ -114,6 +115,15 @@ def _unconverged(section: Section) -> list[str]:
     return lines
 
 
+def _unmade(section: Section) -> list[str]:
+    return [
+        f"{row.name}, seed {record.seed}: {name} ({reason})"
+        for row in section.rows
+        for record in row.records
+        for name, reason in record.unmade.items()
+    ]
+
+
 def _who(rows: set[str], everyone: set[str]) -> str:
     return "all methods" if rows == everyone else ", ".join(sorted(rows))
 
@@ -126,6 +136,14 @@ def _prepared(section: Section) -> list[str]:
             told.setdefault(text, set()).add(row.name)
     everyone = {row.name for row in section.rows if row.records}
     return [f"Given to {_who(names, everyone)}: {text}." for text, names in told.items()]
+
+
+def _sample(section: Section) -> list[str]:
+    most = next((record.dataset.get("most_rows") for row in section.rows for record in row.records), None)
+    if not most:
+        return []
+    told = " and ".join(f"{count:,} of the {split} split" for split, count in most.items())
+    return [f"Of the rows of each population, at most {told} were used."]
 
 
 def _floor(section: Section) -> list[str]:

@@ -351,7 +351,9 @@ def test_one_flipped_bit_is_noticed_before_work_rests_on_the_content(file: Datas
     file.check_content()
     with h5py.File(file.path, "r+") as opened:
         opened["train/images"][3, 1, 2, 3] ^= 1
-    with pytest.raises(UserError, match=r"tiny\.h5 is damaged \(its content has another hash .*; delete it, and"):
+    with pytest.raises(
+        UserError, match=r"tiny\.h5 is damaged \(its content has another hash .*\. Import or write it again, or get"
+    ):
         file.check_content()
 
 

@@ -6,13 +6,16 @@ import dataclasses
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
+from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.discovery import plugins
 from cabench.errors import UserError
 from cabench.experiment.plan import resolve, survey
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
+from cabench.methods.pca import PCA
 
 
 def request(**changes: object) -> Request:
@@ -70,7 +73,7 @@ def test_a_run_does_not_begin_on_data_that_are_damaged() -> None:
     file = resolve(request(seeds="0"), lambda _: None).cells[0].data
     with h5py.File(file.path, "r+") as opened:
         opened["test/images"][0, 0, 0, 0] ^= 1
-    with pytest.raises(UserError, match=r"planted-.*\.h5 is damaged .*; delete it, and it is built again\."):
+    with pytest.raises(UserError, match=r"planted-.*\.h5 is damaged .*\. Delete it, and it is built again\."):
         resolve(request(seeds="0"), lambda _: None)
     file.path.unlink()
     assert resolve(request(seeds="0"), lambda _: None).cells[0].data.info == file.info
@@ -145,3 +148,131 @@ def test_no_variant_may_be_called_all(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('[variants.all]\nmethod = "pca"\ncomponents = 3\n', encoding="utf-8")
     with pytest.raises(UserError, match="the variant name 'all' is taken"):
         resolve(request(profile=str(tmp_path / "mine.toml")), lambda _: None)
+
+
+# Controls
+
+
+@pytest.fixture
+def small_table(tmp_path: Path) -> Path:
+    """A table of five features, fewer than the components of `pca`."""
+    rows = np.random.default_rng(0).normal(size=(2, 100, 5)).astype(np.float32)
+    return write_arrays(tmp_path / "small.h5", *map(Examples, rows)).path
+
+
+def on_table(table: Path, **changes: object) -> Request:
+    return request(datasets=[table], profile="quick", sets=(), seeds="0", controls=True, **changes)
+
+
+def test_a_control_that_does_not_fit_leaves_itself_out_and_stops_nothing_that_was_asked_for(
+    small_table: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    asked = on_table(small_table, methods="random_encoder")
+    cells = resolve(asked, said.append).cells
+    assert [cell.identity.method["label"] for cell in cells] == ["random_encoder", "chance"]
+    (reason,) = [text for text in said if "Left out" in text]
+    assert reason.startswith("Left out on small: pca (pca.components = 10 is more than the 5 values of")
+    lines = survey(asked, ResultsStore(tmp_path)).lines
+    assert [line[4][:8] for line in lines if line[1] == "pca"] == ["left out"]
+
+
+@pytest.mark.parametrize("methods", ["random_encoder,pca", "all,pca"])
+def test_a_control_that_was_asked_for_by_name_must_fit(small_table: Path, methods: str) -> None:
+    with pytest.raises(UserError, match="components = 10 is more than the 5 values"):
+        resolve(on_table(small_table, methods=methods), lambda _: None)
+
+
+def test_a_control_that_fails_in_construction_leaves_itself_out(
+    small_table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: PCA, config: object = None) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(PCA, "__init__", broken)
+    said: list[str] = []
+    cells = resolve(on_table(small_table, methods="random_encoder"), said.append).cells
+    assert [cell.identity.method["label"] for cell in cells] == ["random_encoder", "chance"]
+    assert any("Left out on small: pca (Method 'pca' cannot be used (RuntimeError: broken)" in text for text in said)
+    with pytest.raises(UserError, match="'pca' cannot be used"):
+        resolve(on_table(small_table, methods="pca"), lambda _: None)
+
+
+def test_a_wrong_override_of_a_control_is_told_and_does_not_leave_it_out(small_table: Path) -> None:
+    asked = on_table(small_table, methods="random_encoder")
+    with pytest.raises(UserError, match=r"pca\.components = -1 is not allowed"):
+        resolve(dataclasses.replace(asked, sets=("pca.components=-1",)), lambda _: None)
+    fitting = resolve(dataclasses.replace(asked, sets=("pca.components=3",)), lambda _: None).cells
+    assert [cell.identity.method["label"] for cell in fitting] == ["random_encoder", "pca", "chance"]
+
+
+def test_a_control_that_does_not_exist_is_a_mistake_in_the_profile(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "smoke"\n[defaults]\ncontrols = ["chanse"]\n', encoding="utf-8")
+    with pytest.raises(UserError, match="Unknown control of profile 'mine' 'chanse'; did you mean 'chance'"):
+        resolve(request(profile=str(tmp_path / "mine.toml"), controls=True), lambda _: None)
+
+
+# Limits of a profile
+
+
+SLOW_METHOD = """
+from dataclasses import dataclass
+from cabench import Representation, Settings, setting
+from cabench import ContrastiveAnalysisMethod
+
+@dataclass(frozen=True)
+class SlowConfig(Settings):
+    epochs: int = setting(10, at_least=1)
+    batch_size: int = setting(500, at_least=100)
+    width: int = setting(7)
+
+class Slow(ContrastiveAnalysisMethod):
+    name = "slow"
+    version = 1
+    Config = SlowConfig
+
+    def fit(self, data, context): ...
+    def encode(self, images): return Representation(images.flatten(1), images.flatten(1))
+    def state_dict(self): return {}
+    def load_state_dict(self, state): ...
+"""
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """3,000 background and 2,000 target rows, a fifth of them tested."""
+    generator = np.random.default_rng(0)
+    parts = [Examples(generator.normal(size=(count, 3)).astype(np.float32)) for count in (3000, 2000)]
+    return write_arrays(tmp_path / "large.h5", *parts).path
+
+
+def test_the_smoke_profile_limits_any_method_and_any_data(large: Path, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_METHOD.replace('name = "slow"', 'name = "slow"\n    takes = ("tables",)'))
+    asked = request(methods=str(tmp_path / "slow.py"), datasets=[large], sets=(), seeds="0")
+    (cell,) = resolve(asked, lambda _: None).cells
+    # Its own least batch is larger than the limit.
+    assert cell.identity.method["config"] == {"epochs": 2, "batch_size": 100, "width": 7}
+    assert cell.identity.dataset["most_rows"] == {"train": 1000, "test": 500}
+    assert [len(part) for part in cell.data.read("train")[1:]] == [1000, 1000]
+    assert [len(part) for part in cell.data.read("test")[1:]] == [500, 400]
+
+
+def test_what_a_request_or_profile_sets_is_not_limited(large: Path, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_METHOD)
+    (tmp_path / "mine.toml").write_text('extends = "smoke"\n[every_method]\nepochs = 5\n', encoding="utf-8")
+    asked = request(methods=str(tmp_path / "slow.py"), seeds="0", sets=("slow.epochs=30",))
+    assert resolve(asked, lambda _: None).cells[0].identity.method["config"]["epochs"] == 30
+    asked = request(methods=str(tmp_path / "slow.py"), seeds="0", sets=(), profile=str(tmp_path / "mine.toml"))
+    assert resolve(asked, lambda _: None).cells[0].identity.method["config"]["epochs"] == 5
+
+
+def test_a_cell_on_a_sample_is_another_than_one_on_all_rows(large: Path, tmp_path: Path) -> None:
+    (tmp_path / "whole.toml").write_text('extends = "smoke"\n[rows]\ntrain = 9000\ntest = 9000\n', encoding="utf-8")
+    asked = request(methods="pca", datasets=[large], sets=("pca.components=2",), seeds="0")
+    (part,) = resolve(asked, lambda _: None).cells
+    (whole,) = resolve(dataclasses.replace(asked, profile=str(tmp_path / "whole.toml")), lambda _: None).cells
+    assert part.identity.method == whole.identity.method
+    assert part.identity.key != whole.identity.key
+    assert "most_rows" not in whole.identity.dataset
+    with h5py.File(large) as file:
+        assert whole.identity.dataset["content_sha256"] == file.attrs["content_sha256"]

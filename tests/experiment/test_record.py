@@ -101,7 +101,15 @@ def as_written_now(score: dict[str, Any]) -> dict[str, Any]:
 def test_every_record_that_was_ever_written_loads_with_all_it_holds(path: Path) -> None:
     content, record = json.loads(path.read_text(encoding="utf-8")), Record.load(path)
     written = json.loads(record.to_json())
-    added = {"unmeasured": [], "dimension_r2": {}, "protocols": {}, "leak_floor": None, "vectors_sha256": ""}
+    added = {
+        "unmeasured": [],
+        "dimension_r2": {},
+        "protocols": {},
+        "leak_floor": None,
+        "vectors_sha256": "",
+        "prepared": [],
+        "unmade": {},
+    }
     scores = [as_written_now(score) for score in content["scores"]]
     protocols = {name: [as_written_now(s) for s in found] for name, found in content.get("protocols", {}).items()}
     assert written == {**added, **content, "scores": scores, "protocols": protocols}

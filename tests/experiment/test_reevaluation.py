@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from cabench.data.builder import DatasetBuilder
+from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.errors import UserError
 from cabench.evaluation.protocols import protocol_scores
 from cabench.experiment import identity, store
@@ -30,6 +31,7 @@ from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
 from cabench.methods.chance import Chance
 from cabench.methods.pca import PCA
+from cabench.report.markdown import markdown
 
 OLD = {"version": 1, "config": {"ridge_alpha": 1.0}}
 
@@ -86,7 +88,7 @@ def aged_copy(results: Path, folder: Path) -> Path:
         old = dataclasses.replace(old, scores=record.scores[:1], separation_gap=9.0)
         place = Path(shutil.move(record.folder(folder), old.folder(folder)))
         content = json.loads(old.to_json())
-        for later in ("unmeasured", "dimension_r2", "protocols", "leak_floor", "vectors_sha256"):
+        for later in ("unmeasured", "dimension_r2", "protocols", "leak_floor", "vectors_sha256", "unmade"):
             del content[later]
         (place / "record.json").write_text(json.dumps(content), encoding="utf-8")
         for later in ("contributions.h5", "maps.json", "pictures.png"):
@@ -224,6 +226,22 @@ def test_pictures_that_a_method_made_are_kept(outdated: Path) -> None:
     update(outdated)
     assert not own.exists()
     assert (first(outdated).folder(outdated) / "pictures.png").read_bytes() == b"reconstructions"
+
+
+def test_a_picture_that_cannot_be_made_keeps_no_record_from_being_renewed(outdated, monkeypatch):
+    model = {"model.safetensors": "no state"}
+    for record in ResultsStore(outdated).records():
+        ResultsStore(outdated).replace_record(dataclasses.replace(record, unmade=model, contributions=None))
+    with monkeypatch.context() as patch:
+        patch.setattr("cabench.experiment.keepsakes.cell_picture", lambda *_: [][0])
+        assert update(outdated)[1] == []
+    missing = model | {"pictures.png": "IndexError: list index out of range"}
+    assert [record.unmade for record in ResultsStore(outdated).records()] == [missing, missing]
+    for record in ResultsStore(outdated).records():  # the next evaluation makes it
+        (record.folder(outdated) / "contributions.h5").unlink()
+    assert update(outdated)[1] == []
+    assert [record.unmade for record in ResultsStore(outdated).records()] == [model, model]
+    assert (first(outdated).folder(outdated) / "pictures.png").exists()
 
 
 def test_failed_records_are_left_alone(outdated: Path) -> None:
@@ -567,3 +585,16 @@ def test_a_cell_that_a_process_computes_is_not_moved_into(outdated: Path, twins:
     assert failure.startswith("planted / chance / seed 0: another process works on its cell")
     assert first(outdated) == before
     assert update(outdated)[1] == []
+
+
+def test_a_cell_on_a_sample_is_evaluated_again_on_that_sample(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 400, 1, 8, 8), dtype=np.uint8)
+    large = write_arrays(tmp_path / "large.h5", *map(Examples, images)).path
+    (tmp_path / "few.toml").write_text('extends = "smoke"\n[rows]\ntrain = 100\ntest = 50\n', encoding="utf-8")
+    request = Request("chance", [large], "0", str(tmp_path / "few.toml"), (), "cpu", "fp32", None, False)
+    results = computed(tmp_path / "out", resolve(request, say=lambda text: None))
+    aged = aged_copy(results, tmp_path / "aged")
+    assert first(aged).dataset["most_rows"] == {"train": 100, "test": 50}
+    assert update(aged)[1] == []
+    assert first(aged).scores == first(results).scores
+    assert "at most 100 of the train split and 50 of the test split were used" in markdown(ResultsStore(aged).records())

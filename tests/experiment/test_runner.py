@@ -18,7 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cabench.data.dataset import as_float
+from cabench.data.dataset import Attribute, as_float
+from cabench.data.drawing import LABELS_WIDTH
+from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.errors import StopRequested, UserError
 from cabench.experiment.plan import Experiment, resolve, survey
 from cabench.experiment.progress import make_reporter
@@ -31,6 +33,7 @@ from cabench.method import Representation
 from cabench.methods.chance import Chance
 from cabench.methods.mmcvae import MMcVAE
 from cabench.methods.pca import PCA
+from cabench.report.markdown import markdown
 
 
 def experiment() -> Experiment:
@@ -387,3 +390,58 @@ def test_a_forced_run_leaves_alone_what_another_process_has_computed_since_it_be
     assert computed == ["chance"]
     runner(tmp_path).run(cells, force=True)
     assert computed == ["chance", "chance"]
+
+
+# What is made after the scores
+
+
+def unequal(folder: Path) -> Path:
+    """A data set of 60 background and 30 target images, of which 12 and 6 are tested."""
+    generator = np.random.default_rng(0)
+    background, target = (generator.integers(0, 256, (count, 1, 32, 32), dtype=np.uint8) for count in (60, 30))
+    lesion = Attribute("lesion", "salient", "class", ("round", "long"))
+    examples = Examples(background), Examples(target, {"lesion": np.arange(30) % 2})
+    return write_arrays(folder / "unequal.h5", *examples, [lesion]).path
+
+
+def test_populations_of_unequal_size_leave_pictures_of_what_is_there(tmp_path):
+    sets = ["mmcvae.batch_size=16", "mmcvae.epochs=1"]
+    request = Request("mmcvae", [unequal(tmp_path)], "0", "smoke", sets, "cpu", "fp32", None, False)
+    (record,) = runner(tmp_path / "out").run(resolve(request, say=lambda text: None).cells, force=False)
+    assert (record.status, record.unmade) == ("ok", {}), record.error
+    with Image.open(record.folder(tmp_path / "out") / "pictures.png") as picture:
+        assert picture.size == (LABELS_WIDTH + 6 * 66, 6 * 66)
+
+
+@pytest.mark.parametrize(
+    ("place", "broken", "name"),
+    [
+        ("cabench.experiment.keepsakes.cell_picture", RuntimeError("no picture"), "pictures.png"),
+        ("cabench.experiment.keepsakes.cell_picture", OSError("a decoder's own"), "pictures.png"),
+        ("cabench.experiment.keepsakes.cell_picture", SystemExit(3), "pictures.png"),
+        ("cabench.experiment.keepsakes.maps", ValueError("no maps"), "maps.json"),
+        ("cabench.experiment.keepsakes.save_method", MuteError(), "model.safetensors"),
+    ],
+)
+def test_what_is_made_after_the_scores_costs_no_cell_its_scores(tmp_path, monkeypatch, capsys, place, broken, name):
+    cells = experiment().cells[:1]
+    (sound,) = runner(tmp_path / "sound").run(cells, force=False)
+    monkeypatch.setattr(place, raising(broken))
+    (record,) = runner(tmp_path / "broken").run(cells, force=False)
+    assert (record.status, record.scores) == ("ok", sound.scores)
+    assert list(record.unmade) == [name]
+    assert record.unmade[name].startswith(type(broken).__name__)
+    assert ResultsStore(tmp_path / "broken").records() == [record]
+    kept = {path.name for path in record.folder(tmp_path / "broken").iterdir()}
+    assert {path.name for path in sound.folder(tmp_path / "sound").iterdir()} - kept == {name}
+    assert f"planted / pca / seed 0: {name} could not be made ({type(broken).__name__}: " in capsys.readouterr().err
+    assert f"pca, seed 0: {name} ({type(broken).__name__}" in markdown([record])
+
+
+@pytest.mark.parametrize("place", ["cell_picture", "maps", "save_method"])
+def test_a_disk_that_is_full_after_the_scores_is_told_and_loses_no_training(tmp_path, monkeypatch, place):
+    full = StorageError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(f"cabench.experiment.keepsakes.{place}", raising(full))
+    with pytest.raises(UserError, match=r"pca / seed 0 could not be saved in .*No space left on device"):
+        runner(tmp_path).run(experiment().cells, force=False)
+    assert ResultsStore(tmp_path).records() == []

@@ -30,6 +30,7 @@ from cabench.experiment import identity
 from cabench.experiment.identity import Identity, identify, method_entry
 from cabench.experiment.record import SCHEMA, Record
 from cabench.experiment.store import ResultsStore
+from cabench.files.atomic import StorageError
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.methods.chance import Chance, ChanceConfig
 
@@ -327,13 +328,13 @@ def test_representations_of_other_images_are_refused(store: ResultsStore, data: 
 
 def test_views_are_written_for_a_cell_and_for_its_record_alike(store: ResultsStore) -> None:
     record = record_of(cell())
-    assert not store.has_pictures(record)
-    store.write_pictures(cell(), None, {"b": [0.5], "a": None})
-    assert not store.has_pictures(record)
+    assert not store.has_picture(record)
+    store.write_maps(cell(), {"b": [0.5], "a": None})
+    assert not store.has_picture(record)
     folder = cell().folder(store.folder)
     assert (folder / "maps.json").read_text(encoding="utf-8") == '{"a":null,"b":[0.5]}\n'
-    store.write_pictures(record, Image.new("RGB", (3, 2), "red"), {})
-    assert store.has_pictures(record)
+    store.write_picture(record, Image.new("RGB", (3, 2), "red"))
+    assert store.has_picture(record)
     with Image.open(folder / "pictures.png") as picture:
         assert (picture.size, picture.getpixel((0, 0))) == ((3, 2), (255, 0, 0))
     assert sorted(path.name for path in folder.iterdir()) == ["maps.json", "pictures.png"]
@@ -341,7 +342,14 @@ def test_views_are_written_for_a_cell_and_for_its_record_alike(store: ResultsSto
 
 def test_views_never_hold_numbers_that_json_lacks(store: ResultsStore) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        store.write_pictures(cell(), None, {"points": [float("nan")]})
+        store.write_maps(cell(), {"points": [float("nan")]})
+    assert not [path for path in store.folder.rglob("*") if path.is_file()]
+
+
+def test_a_picture_that_no_png_can_hold_is_no_full_disk_and_leaves_nothing(store: ResultsStore) -> None:
+    with pytest.raises(OSError, match="cannot write mode F as PNG") as raised:
+        store.write_picture(cell(), Image.new("F", (3, 2)))
+    assert not isinstance(raised.value, StorageError)
     assert not [path for path in store.folder.rglob("*") if path.is_file()]
 
 
@@ -506,7 +514,7 @@ def test_a_malformed_record_is_named_with_what_to_do(store: ResultsStore, text: 
     path.write_text(text, encoding="utf-8")
     assert store.state(cell()) == "damaged"
     for read in (lambda: Record.load(path), store.records):
-        with pytest.raises(UserError, match=r"is not a record of cabench.*delete it") as caught:
+        with pytest.raises(UserError, match=r"is not a record of cabench.*sets it aside") as caught:
             read()
         assert str(path) in str(caught.value)
 

@@ -9,8 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from cabench.config import Settings
+from cabench.data.drawing import LABELS_WIDTH
 from cabench.method import Generative, Representation
-from cabench.pictures.generation import LABELS_WIDTH, picture_grid, reconstruct, remove_salient, swap
+from cabench.pictures.generation import picture_grid, reconstruct, remove_salient, swap
 
 
 class Halves(Generative):
@@ -82,6 +83,15 @@ def test_a_grid_shows_every_picture_in_its_place(channels):
     labels = grid[:, :LABELS_WIDTH]
     for row in range(6):
         assert (labels[row * (side + gap) : (row + 1) * (side + gap)] < 128).any(), "a row has no label"
+
+
+@pytest.mark.parametrize(("background", "target"), [(3, 2), (1, 5), (5, 1)])
+def test_a_grid_has_a_column_for_each_pair_that_is_there(background, target):
+    method, pairs = Halves(Settings()), min(background, target)
+    grid = picture_grid(method, images(0)[:background], images(1)[:target])
+    assert grid.size == (LABELS_WIDTH + pairs * 66, 6 * 66)
+    whole = np.asarray(picture_grid(method, images(0)[:pairs], images(1)[:pairs]))
+    np.testing.assert_array_equal(np.asarray(grid), whole)
 
 
 def test_large_images_are_not_enlarged():

@@ -188,6 +188,12 @@ def test_an_empty_profile_is_a_profile(profile: MakeProfile) -> None:
         ("[defaults]\nseeds = 3", "defaults.seeds must be text"),
         ("[defaults]\ndatasets = 'planted'", "defaults.datasets must be a list"),
         ("[defaults]\nprecision = 32", "defaults.precision must be text"),
+        ("[at_most]\nepochs = 'few'", "at_most.epochs must be a number"),
+        ("[at_most]\nepochs = true", "at_most.epochs must be a number"),
+        ("at_most = 3", r"\[at_most\] must be a table"),
+        ("[rows]\ntrain = 9", "rows.train must be a whole number from 10, not 9"),
+        ("[rows]\ntrain = 1e3", "rows.train must be a whole number from 10"),
+        ("[rows]\nvalid = 100", r"Unknown split in \[rows\] of profile 'mine' 'valid'; did you mean 'validation'"),
         ("[variants.mine]\nepochs = 3", "'mine' must name either a method or a dataset"),
         ("[variants.mine]\nmethod = 'pca'\ndataset = 'planted'", "'mine' must name either a method or a dataset"),
     ],
@@ -377,6 +383,46 @@ def test_paths_are_relative_to_the_file_that_extends(tmp_path, monkeypatch):
     assert load_profile(str(tmp_path / "mine.toml")).methods == {"pca": {"components": 3}}
 
 
+def test_every_path_in_a_profile_is_relative_to_its_file(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    base = """
+    [defaults]
+    datasets = ["dsprites", "clothes.h5", "/abs/shoes.h5"]
+    [datasets.file]
+    path = "default.h5"
+    some_path = "x/y.pt"
+    warmpath = "no path"
+    [variants.garments]
+    dataset = "file"
+    path = "../garments.h5"
+    """
+    write(tmp_path / "below", base=base)
+    write(tmp_path, mine='extends = "below/base.toml"\n[variants.hats]\ndataset = "table"\npath = "hats.h5"\n')
+    monkeypatch.chdir("/")
+    mine = load_profile(str(tmp_path / "mine.toml"))
+    below = tmp_path / "below"
+    assert mine.defaults["datasets"] == ["dsprites", str(below / "clothes.h5"), "/abs/shoes.h5"]
+    assert mine.datasets["file"] == {
+        "path": str(below / "default.h5"),
+        "some_path": str(below / "x" / "y.pt"),
+        "warmpath": "no path",
+    }
+    assert mine.dataset_variants["garments"].fields == {"path": str(tmp_path / "garments.h5")}
+    assert mine.dataset_variants["hats"].fields == {"path": str(tmp_path / "hats.h5")}
+    monkeypatch.chdir(tmp_path)
+    assert load_profile("mine.toml").dataset_variants == mine.dataset_variants
+
+
+def test_a_path_on_the_command_line_is_relative_to_where_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "below", mine='[variants.garments]\ndataset = "file"\npath = "garments.h5"\n')
+    monkeypatch.chdir(tmp_path)
+    resolved = ResolvedProfile.read("below/mine.toml", ["garments.path=other.h5"])
+    assert resolved.dataset("garments").config.path == "other.h5"
+    resolved = ResolvedProfile.read("below/mine.toml", [])
+    assert resolved.dataset("garments").config.path == str(tmp_path / "below" / "garments.h5")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -418,10 +464,47 @@ def test_a_field_that_no_method_has_is_refused(profile):
         check_profile(profile("[every_method]\nepoch = 3\n"))
 
 
-@pytest.mark.parametrize("dataset", ["cifar_mnist", "dsprites"])
-def test_the_matched_profile_gives_all_methods_one_trunk_one_size_and_one_budget(dataset):
+# Limits
+
+
+def test_a_limit_holds_for_defaults_that_are_above_it(profile):
+    mine = profile("[at_most]\nepochs = 3\ncomponents = 999\n[methods.sepclr]\nepochs = 4\n")
+    check_profile(mine)
+    assert ResolvedProfile(mine).method("mmcvae", "planted").config.epochs == 3
+    assert ResolvedProfile(mine).method("sepclr", "planted").config.epochs == 4
+    assert ResolvedProfile(mine, {"mmcvae": {"epochs": 9}}).method("mmcvae", "planted").config.epochs == 9
+    plain = discovery.method_class("pca").Config()
+    assert ResolvedProfile(mine).method("pca", "planted").config == plain
+
+
+def test_a_method_that_was_handed_over_with_its_configuration_keeps_it(profile):
+    given = discovery.method_class("mmcvae")
+    handed = given(given.Config(epochs=7))
+    assert (
+        ResolvedProfile(profile("[at_most]\nepochs = 3"), given={"mmcvae": handed}).method("mmcvae", "").config.epochs
+        == 7
+    )
+
+
+def test_the_smoke_profile_lets_no_method_train_for_longer_than_two_epochs_of_batches_of_64():
+    smoke = ResolvedProfile(load_profile("smoke"))
+    for name in discovery.plugins("methods"):
+        for dataset in ("planted", "cifar_mnist", "file", "table", "celeba"):
+            config = smoke.method(name, dataset).config.to_dict()
+            assert config.get("epochs", 0) <= 2
+            assert config.get("batch_size", 0) <= 64
+
+
+def test_a_limit_of_a_field_that_no_method_has_is_refused(profile):
+    with pytest.raises(UserError, match=r"field of \[at_most\] in profile 'mine' 'epoch'.*epochs"):
+        check_profile(profile("[at_most]\nepoch = 3\n"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shape"), [("cifar_mnist", (3, 32, 32)), ("dsprites", (1, 64, 64)), ("file", (1, 28, 28))]
+)
+def test_the_matched_profile_gives_all_methods_one_trunk_one_size_and_one_budget(dataset, shape):
     matched = load_profile("matched")
-    shape = (3, 32, 32) if dataset == "cifar_mnist" else (1, 64, 64)
     trunks, sizes, budgets = set(), set(), set()
     for name in discovery.plugins("methods"):
         method = ResolvedProfile(matched).method(name, dataset)
@@ -470,6 +553,15 @@ RELEASED = {
         "architecture": "mmcvae_64",
         **{"d_common": 16, "d_salient": 6, "epochs": 100, "batch_size": 128},
         **{"common_mmd_weight": 10_000, "salient_mmd_weight": 1_000},
+    },
+    ("sepvae", "chexpert"): {
+        **{"d_common": 128, "d_salient": 128, "prior_variance": 1 / 20, "common_kl_weight": 0.5, "epochs": 100},
+        **{"salient_kl_weight": 0.1, "total_correlation_weight": 2, "classification_weight": 5e-10, "batch_size": 512},
+    },
+    ("convae", "odir"): {"d_common": 128, "d_salient": 128, "epochs": 100, "total_correlation_weight": 10},
+    ("mmcvae", "chexpert"): {
+        **{"d_common": 128, "d_salient": 128, "batch_size": 512, "epochs": 100, "common_kl_weight": 0.5},
+        **{"salient_kl_weight": 0.1, "common_mmd_weight": 1000, "salient_mmd_weight": 100},
     },
     ("double_infogan", "celeba_64"): {"d_common": 95, "d_salient": 5, "learning_rate": 2e-4, "resolution": 64},
     ("mmcvae", "cifar_mnist_double_infogan"): {

@@ -97,7 +97,8 @@ def write_cell(store: ResultsStore, kept: Record, generator: np.random.Generator
     """A cell's folder as a run leaves it: pictures of noise are the hardest to encode small."""
     store.replace_record(kept)
     pictures = Image.fromarray(generator.integers(0, 256, (6 * 66, 658, 3), dtype=np.uint8))
-    store.write_pictures(kept, pictures, maps(encoded(generator), ATTRIBUTES))
+    store.write_picture(kept, pictures)
+    store.write_maps(kept, maps(encoded(generator), ATTRIBUTES))
     lines = [json.dumps({"epoch": e, "terms": {"total": 100 / e}, "elapsed_s": e}) for e in range(1, 31)]
     (kept.folder(store.folder) / "log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

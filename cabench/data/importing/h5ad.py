@@ -98,7 +98,7 @@ def import_h5ad(
         test_fraction=drawn.test_fraction,
         seed=drawn.seed,
         title=f"own cells {path.name}",
-        notes=[*picked.said, *said],
+        notes=[*picked.said, *labels.said, *said],
         features=genes[kept].tolist(),
         counts=selection.counts,
     )

@@ -14,8 +14,11 @@ import pandas as pd
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
 from cabench.data.importing.cells import cells_of
-from cabench.data.importing.images import LARGEST_SIZE, SMALLEST_SIZE, ImageForm
-from cabench.data.importing.labels import Columns, labels_of, require
+from cabench.data.importing.csv_files import require
+from cabench.data.importing.fitting import LARGEST_SIZE, SMALLEST_SIZE, fit_arrays
+from cabench.data.importing.image_notes import said_of_cut_off
+from cabench.data.importing.images import ImageForm
+from cabench.data.importing.labels import Columns, labels_of
 from cabench.data.importing.medmnist import LABEL, LABELS, WHOLE, Part, Splits, read_splits
 from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.splitting import Drawn
@@ -68,7 +71,12 @@ def import_npz(
         test_fraction=drawn.test_fraction,
         seed=drawn.seed,
         title=f"own images {path.name}",
-        notes=[*picked.said, *_notes(splits, dropped, columns)],
+        notes=[
+            *picked.said,
+            *labels.said,
+            *said_of_cut_off(_sizes(splits.parts), form),
+            *_notes(splits, dropped, columns),
+        ],
     )
 
 
@@ -79,7 +87,7 @@ def _table(path: Path, splits: Splits, names: list[str]) -> pd.DataFrame:
         if array in splits.unread:
             raise UserError(f"The array {array!r} of {path} cannot be used: {splits.unread[array]}.")
     first = next(iter(splits.parts.values()))
-    require(path, pd.DataFrame(columns=list(first.columns)), names)
+    require(path, list(first.columns), names)
     try:
         return pd.DataFrame(
             {name: np.concatenate([cells_of(part.columns[name]) for part in splits.parts.values()]) for name in names},
@@ -125,6 +133,11 @@ def _take(parts: Mapping[str, Part], rows: np.ndarray, form: ImageForm) -> _Take
     return _Taken(images[: len(kept)], np.array(kept, np.int64))
 
 
+def _sizes(parts: Mapping[str, Part]) -> list[tuple[int, int]]:
+    """(width, height) of every image."""
+    return [part.image_shape[:0:-1] for part in parts.values() for _ in range(len(part))]
+
+
 def _shape(part: Part, form: ImageForm) -> tuple[int, int, int]:
     """(channels, height, width) of what images are made into."""
     channels, height, width = _formed(np.zeros((1, *part.image_shape), np.uint8), form).shape[1:]
@@ -137,13 +150,13 @@ def _shape(part: Part, form: ImageForm) -> tuple[int, int, int]:
 
 
 def _formed(images: np.ndarray, form: ImageForm) -> np.ndarray:
-    """uint8 (n, c, h, w) in the channels asked for."""
+    """uint8 (n, c, h, w) in the channels and the size asked for."""
     if form.channels == "grey" and images.shape[1] == 3:
         grey: np.ndarray = ((images * _WEIGHTS).sum(axis=1, keepdims=True, dtype=np.uint32) + 0x8000) >> 16
-        return grey.astype(np.uint8)
-    if form.channels == "colour":
-        return np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
-    return images
+        images = grey.astype(np.uint8)
+    elif form.channels == "colour":
+        images = np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
+    return images if form.size is None else fit_arrays(images, form.size, form.fit)
 
 
 def _notes(splits: Splits, dropped: int, columns: Columns) -> list[str]:
