@@ -44,9 +44,9 @@ def encoded(*names: str) -> EncodedImages:
     return EncodedImages({"name": np.array(names, object)}, {"common": vectors, "salient": -vectors})
 
 
-def test_a_cell_is_exported_by_the_command(cells: Path, cabench) -> None:
+def test_a_cell_is_exported_by_the_command(cells: Path, cabench_here) -> None:
     def said(*words: str) -> str:
-        done = cabench(*words)
+        done = cabench_here(*words)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -67,10 +67,10 @@ def test_a_cell_is_exported_by_the_command(cells: Path, cabench) -> None:
             rows = [int(name.partition("-")[2]) for name in vectors.rows["name"]]
             np.testing.assert_array_equal(found[:][rows], wanted)
             assert np.isnan(found[2::3]).all()
-    refused = cabench("export", "cells.h5ad", "--cell", str(record.parent))
+    refused = cabench_here("export", "cells.h5ad", "--cell", str(record.parent))
     assert (refused.returncode, "exists already; give --force" in refused.stderr) == (2, True)
     for words in (("--output", "x.h5"), ("--cell", "absent")):
-        refused = cabench("export", "cells.h5ad", "--cell", str(record.parent), *words)
+        refused = cabench_here("export", "cells.h5ad", "--cell", str(record.parent), *words)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert cells.read_bytes() == before
 

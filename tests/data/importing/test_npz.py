@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cabench.data.file import DatasetFile
+from cabench.data.importing.fitting import Size, fit_image
 from cabench.data.importing.images import ImageForm
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.medmnist import read_splits
@@ -135,6 +136,15 @@ def test_colour_becomes_grey_as_pillow_does_it(imported) -> None:
     grey = medmnist()
     coloured = imported(grey, form=ImageForm(channels="colour")).read("test").background.images.numpy()[1]
     np.testing.assert_array_equal(coloured, np.stack([grey["test_images"][4]] * 3))
+
+
+def test_images_are_fitted_as_those_of_folders_are(imported) -> None:
+    arrays = {name: array[:, :20] if "images" in name else array for name, array in medmnist().items()}
+    file = imported(arrays, form=ImageForm(Size(16, 16), "pad", "grey"))
+    assert file.info.image_shape == (1, 16, 16)
+    given = Image.fromarray(arrays["test_images"][4])
+    image = file.read("test").background.images.numpy()[1, 0]
+    np.testing.assert_array_equal(image, np.asarray(fit_image(given, Size(16, 16), "pad")))
 
 
 def without(name: str) -> Callable[[Arrays], object]:
