@@ -21,7 +21,7 @@ import cabench as package
 from cabench.cli import app
 from cabench.discovery import plugins
 from cabench.experiment.plan import resolve
-from cabench.experiment.request import Request, check_profile
+from cabench.experiment.request import Request, ResolvedProfile, check_profile
 from cabench.profiles import load_profile, profile_names
 from cabench.report.markdown import END, START
 
@@ -171,7 +171,7 @@ def test_the_data_set_of_the_page_is_installed_checked_and_run(cabench, tmp_path
 
 
 def test_the_profiles_of_the_pages_work_as_they_stand(tmp_path):
-    text, own = (block.text for name in RUN for block in blocks(page(name)) if block.language == "toml")
+    text, own, frozen = (block.text for name in RUN for block in blocks(page(name)) if block.language == "toml")
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     methods = "sepclr,sepclr_without_independence"
     request = Request(methods, "", "0", str(tmp_path / "mine.toml"), [], "cpu", "auto", None, True)
@@ -182,6 +182,8 @@ def test_the_profiles_of_the_pages_work_as_they_stand(tmp_path):
     (tmp_path / "own.toml").write_text(own, encoding="utf-8")
     check_profile(profile := load_profile(str(tmp_path / "own.toml")))
     assert profile.method_fields("sepclr", "garments")[1]["epochs"] == 50
+    (tmp_path / "frozen.toml").write_text(frozen, encoding="utf-8")
+    assert ResolvedProfile(load_profile(str(tmp_path / "frozen.toml"))).dataset("my_features").config.of == "dsprites"
 
 
 def test_methods_data_sets_profiles_and_variants_are_all_named():

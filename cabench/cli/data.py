@@ -1,8 +1,9 @@
-"""`cabench data`: build, verify, describe and import data sets."""
+"""`cabench data`: build, verify, describe and import data sets, and compute features of images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,13 @@ app = typer.Typer(no_args_is_help=True, help="Build, import, verify and describe
 app.command("import")(data_import)
 
 
+class Processor(StrEnum):
+    """Where `data features` can compute."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 Name = Annotated[str, typer.Argument(help="A data set's name, or the path of an .h5 file.")]
 
 
@@ -33,6 +41,50 @@ def data_build(
     file = _data_file(name, profile, sets, data_root)
     say_all(file.info.notes, "Note: ")
     typer.echo(f"{file.path}\ncontent_sha256 {file.info.content_sha256}")
+
+
+@app.command("features")
+def data_features(
+    name: Name,
+    output: Annotated[Path, typer.Option(help="The .h5 file to write.")],
+    backbone: Annotated[
+        str, typer.Option(help="A classification model of torchvision, such as resnet18, or efficientnet_lite0.")
+    ] = "efficientnet_lite0",
+    weights: Annotated[
+        Path | None, typer.Option(help="File of its state dict. Default: the published weights, downloaded.")
+    ] = None,
+    size: Annotated[
+        int, typer.Option(help="Scale images to this height and width. Default: at least 96, at most the backbone's.")
+    ] = 0,
+    device: Annotated[Processor, typer.Option(help="Where to compute; the two round differently.")] = Processor.CPU,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    profile: ProfileName = "quick",
+    sets: Sets = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Turn a data set of images into a table of a pretrained network's features, which --datasets takes."""
+    from dataclasses import replace
+
+    from cabench.data.builder import DatasetBuilder
+    from cabench.data.importing.arrays import check_output
+    from cabench.errors import UserError
+    from cabench.experiment.request import FEATURES, ResolvedProfile
+
+    check_output(output)
+    if output.exists() and not force:
+        raise UserError(f"{output} is there already; choose another --output, or replace it with --force.")
+    resolved = ResolvedProfile.read(profile, sets or [], [name])
+    chosen = {"of": name, "backbone": backbone, "weights": str(weights.absolute()) if weights else "", "size": size}
+    overrides = {**resolved.overrides, FEATURES: {**chosen, "device": device.value}}
+    builder = replace(resolved, overrides=overrides).dataset(FEATURES)
+    assert isinstance(builder, DatasetBuilder)
+    file = builder.write(output, data_root)
+    say_all(file.info.notes, "Note: ")
+    counts = ", ".join(f"{sum(part.values()):,} rows ({split})" for split, part in file.info.counts.items())
+    typer.echo(
+        f"{file.path}: {file.info.image_shape[0]:,} features, {counts}\ncontent_sha256 {file.info.content_sha256}\n"
+        f"Next: cabench run --methods sepclr,cpca --datasets {file.path}"
+    )
 
 
 @app.command("verify")

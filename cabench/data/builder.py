@@ -106,18 +106,38 @@ class DatasetBuilder(DatasetProvider):
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
-                    remove_left_behind(path)
-                    with replacing_hdf5(path) as file:
-                        writer = DatasetWriter(file)
-                        self.build(sources, writer)
-                        provenance = [entry for source in sources for entry in source.provenance()]
-                        writer.finish(self.name, self.version, self.config.to_dict(), provenance)
+                    self._build_at(path, sources)
         except OSError as error:
             raise UserError(
                 f"Data set {self.name!r} could not be built: {error}. Its sources must be readable, and there must be "
                 f"room in {path.parent}, which CABENCH_CACHE can move."
             ) from error
         return DatasetFile.open(path)
+
+    def write(self, path: Path, root: Path | None) -> DatasetFile:
+        """Build the data set anew to a place outside the cache, whole or not at all, over what is there.
+
+        Args:
+            path: the file to write. No other process may be writing it.
+            root: the user's own folder of sources, or None to use (and fill) the download cache.
+
+        Raises:
+            UserError: when that is not possible. What was there before remains.
+        """
+        sources = self.locate(root)
+        try:
+            self._build_at(path, sources)
+        except OSError as error:
+            raise UserError(f"{path} could not be written ({error}); choose another place or make room.") from error
+        return DatasetFile.open(path)
+
+    def _build_at(self, path: Path, sources: Sequence[Source]) -> None:
+        remove_left_behind(path)
+        with replacing_hdf5(path) as file:
+            writer = DatasetWriter(file)
+            self.build(sources, writer)
+            provenance = [entry for source in sources for entry in source.provenance()]
+            writer.finish(self.name, self.version, self.config.to_dict(), provenance)
 
     def cached_path(self, sources: Sequence[Source]) -> Path:
         """Where the file of this builder, version, configuration and kind of sources stands in the cache."""

@@ -13,16 +13,20 @@ from cabench import discovery
 from cabench.config import Settings, parse_value
 from cabench.data.builder import DatasetProvider
 from cabench.data.dataset import DatasetInfo
+from cabench.data.derived import DerivedConfig
 from cabench.data.file import DatasetFile
 from cabench.data.sample import SampleProvider
 from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
+from cabench.files.json import canonical_json
 from cabench.files.names import is_name
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.profiles import Profile, Variant, load_profile
+from cabench.profiles import OWN_SUFFIX, PATH, Profile, Variant, load_profile
 
-OWN_IMAGES, OWN_TABLE, OWN_SUFFIX = "file", "table", ".h5"
-"""The data sets that stand for users' own files, and how the paths of these end."""
+OWN_IMAGES, OWN_TABLE = "file", "table"
+"""The data sets that stand for users' own files."""
+FEATURES = "features"
+"""The data set that stands for a pretrained network's features of another one's images."""
 MOST_SEEDS = 10_000
 
 MethodLike = str | type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod
@@ -93,10 +97,25 @@ class ResolvedProfile:
         Raises:
             UserError: for an unknown name, field or value.
         """
+        provider, fields = self._provider(label)
+        fields = {**fields, **self.overrides.get(label, {})}
+        if issubclass(provider.Config, DerivedConfig) and fields.get("of") and "of_config" not in fields:
+            fields |= self._origin(label, fields["of"])
+        return provider(provider.Config.from_mapping(fields))
+
+    def _provider(self, label: str) -> tuple[type[DatasetProvider], dict[str, Any]]:
+        """The class behind a data set's label, and the fields that the profile sets for it."""
         name, fields = self.profile.dataset_fields(label)
         _check_label("data set", label, name, self.profile.dataset_variants, discovery.plugins("datasets"))
-        provider = discovery.dataset_class(name)
-        return provider(provider.Config.from_mapping({**fields, **self.overrides.get(label, {})}))
+        return discovery.dataset_class(name), fields
+
+    def _origin(self, label: str, of: str) -> dict[str, str]:
+        """The fields of `DerivedConfig` for a data set that is made of another one."""
+        resolved, (origin,) = self.with_files([of])
+        if issubclass(resolved._provider(origin)[0].Config, DerivedConfig):
+            raise UserError(f"{label} is made of {of}, which is made of another data set itself; name that one.")
+        provider = resolved.dataset(origin)
+        return {"of": provider.name, "of_config": canonical_json(provider.config.to_dict())}
 
     def sample(self, label: str) -> DatasetProvider:
         """What gives the rows of a data set that a run takes: all, or at most as many as the profile says.
@@ -185,7 +204,7 @@ class ResolvedProfile:
             if not is_name(label):
                 raise UserError(f"The name of the file {name} may hold letters, digits, _ and - alone; rename it.")
             base = OWN_TABLE if DatasetFile.open_from_elsewhere(Path(name)).info.is_table else OWN_IMAGES
-            variant = Variant(base, {"path": str(Path(name).resolve())})
+            variant = Variant(base, {PATH: str(Path(name).resolve())})
             taken = label == ALL or label in discovery.plugins("datasets") or label in discovery.plugins("methods")
             if taken or variants.get(label, variant) != variant:
                 raise UserError(f"The file {name} is called like another data set or a method, {label!r}; rename it.")

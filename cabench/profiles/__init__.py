@@ -2,8 +2,9 @@
 
 description = "..."
 extends = "quick"           # another profile that this one changes field by field: a name, or a path ending in .toml
+                            # (this and all other paths in a profile are relative to its file)
 [defaults]                  # what a run takes when the command line does not say
-datasets = ["dsprites"]
+datasets = ["dsprites"]     # names, or paths ending in .h5
 controls = ["pca"]          # methods added to every run
 seeds = "0-2"
 precision = "fp32"
@@ -38,6 +39,10 @@ from cabench.files.names import is_name
 
 Fields = Mapping[str, Any]
 
+PATH = "path"
+"""What a field that holds a path is called, or how its name ends: "path", "weights_path"."""
+OWN_SUFFIX = ".h5"
+"""How the paths of users' own data sets end, which stand among names."""
 _TABLES = ("defaults", "datasets", "every_method", "at_most", "rows", "methods", "on", "like", "variants")
 _FLAT = ("defaults", "every_method", "at_most", "rows", "like")
 _SPLITS = ("train", "validation", "test")
@@ -142,6 +147,8 @@ def load_profile(name: str) -> Profile:
 def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, Any]:
     """The tables of a profile laid over those of the profile that it extends. Paths are relative to `folder`."""
     content = _read(name, folder)
+    if name.endswith(".toml"):
+        content = _located(content, (folder / name).parent)
     where = str((folder / name).resolve()) if name.endswith(".toml") else name
     if where in extending:
         raise UserError(f"Profiles extend each other in a circle: {' -> '.join((*extending, where))}.")
@@ -153,6 +160,20 @@ def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, A
     below = _content(base, (folder / name).parent if name.endswith(".toml") else folder, (*extending, where))
     below.pop("description", None)
     return _merged(below, content)
+
+
+def _located(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables of a file with the paths in them made absolute; those that are relative start at the file's folder."""
+    located: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            value = _located(value, folder)
+        elif (key == PATH or key.endswith(f"_{PATH}")) and isinstance(value, str) and value:
+            value = str((folder / value).resolve())
+        elif key == "datasets" and _is_list_of_names(value):
+            value = [str((folder / item).resolve()) if item.endswith(OWN_SUFFIX) else item for item in value]
+        located[key] = value
+    return located
 
 
 def _read(name: str, folder: Path) -> dict[str, Any]:

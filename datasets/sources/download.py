@@ -5,27 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from filelock import FileLock
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cabench.data.cache import download_folder
 from cabench.data.sources import Source
+from cabench.datasets.sources.progress import shown
 from cabench.errors import UserError
 
 TIMEOUT_S = 30.0  # without a byte
 BLOCK = 1 << 18  # bytes read at a time
-PLAIN_EVERY_S = 15.0  # between lines on progress, where there is no terminal
+Algorithm = Literal["md5", "sha256"]
 
 
 def not_found(title: str, root: Path, looked_for: str, layout: str, owner: str = "") -> UserError:
@@ -97,7 +97,7 @@ class FetchError(OSError):
     """A file could not be downloaded; the text says from where and why."""
 
 
-def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
+def fetch(urls: Sequence[str], path: Path, checksum: str, algorithm: Algorithm = "md5") -> None:
     """Download a file from the first of several addresses that gives all of it.
 
     Until it is complete, it is kept as `<name>.part`. A later try, in this call or another, asks only for the rest if
@@ -106,7 +106,8 @@ def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
     Args:
         urls: addresses of the same content, in the order of preference.
         path: where to put it; its folder is made.
-        md5: of the content, in hexadecimal digits.
+        checksum: of the content, in hexadecimal digits: all, or the first ones where no more are published.
+        algorithm: of the checksum.
 
     Raises:
         FetchError: when no address gives it, with the reason for each; after a wrong checksum the partial file is
@@ -119,7 +120,7 @@ def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
     for url in urls:
         try:
             _complete(url, partial)
-            _check(url, partial, md5)
+            _check(url, partial, checksum, algorithm)
         except (FetchError, HTTPException) as error:
             reasons.append(f"{url}: {error}")
         else:
@@ -178,49 +179,30 @@ def _read(response: HTTPResponse) -> bytes:
         raise FetchError(str(error)) from error
 
 
-def _check(url: str, partial: Path, md5: str) -> None:
+def _check(url: str, partial: Path, checksum: str, algorithm: Algorithm) -> None:
     with partial.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != md5:
+        found = hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    if not found.startswith(checksum):
         partial.unlink()
-        raise FetchError(f"its MD5 checksum is {found} where {md5} was published, so the download was deleted")
+        raise FetchError(
+            f"its {algorithm.upper()} checksum is {found} where {checksum} was published, so the download was deleted"
+        )
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-@contextmanager
-def transfer(title: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress of a download: a bar on a terminal, else a line at the start and one every few seconds.
+def transfer(title: str, total: int | None, done: int) -> AbstractContextManager[Callable[[int], None]]:
+    """Show the progress of a download, as `shown` does.
 
     Args:
         title: what is downloaded.
         total: its size in bytes, None where the server does not say.
         done: bytes that were already there.
 
-    Yields:
-        A function to call with the size of every further piece, in bytes.
+    Returns:
+        A context manager; it gives a function to call with the size of every further piece, in bytes.
     """
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        with Progress(TextColumn("{task.description}", markup=False), *columns, console=console) as progress:
-            task = progress.add_task(title, total=total, completed=done)
-            yield lambda count: progress.advance(task, count)
-        return
-    size = f" of {decimal(total)}" if total is not None else ""
-    said = time.monotonic()
-
-    def advance(count: int) -> None:
-        nonlocal done, said
-        done += count
-        if time.monotonic() - said > PLAIN_EVERY_S:
-            said = time.monotonic()
-            say(f"{title}: {decimal(done)}{size}")
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    say(f"Downloading {title}: {decimal(done)}{size}")
-    yield advance
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    return shown("Downloading", title, total, done, columns, decimal)

@@ -98,6 +98,29 @@ def test_the_command_encodes_a_folder_as_the_data_were_made(cell, data, pictures
             np.testing.assert_allclose(arrays["common"][:, 0], first, rtol=1e-4, atol=1e-5)
 
 
+def test_images_that_are_not_square_are_made_to_fit_alike(pictures: Path, tmp_path: Path, cache: Path) -> None:
+    """Without a size, and by padding: the vectors of a folder are those that the cell keeps."""
+    from cabench.data.importing.fitting import Size
+    from cabench.data.importing.folders import import_folders
+    from cabench.data.importing.images import ImageForm
+    from cabench.data.importing.labels import Columns
+    from cabench.data.importing.splitting import Drawn
+    from cabench.experiment.encoding import encode_folder
+
+    both = pictures / "healthy", pictures / "ill"
+    for form in (ImageForm(), ImageForm(Size(12, 24), "pad")):
+        path = tmp_path / f"{form.fit}.h5"
+        import_folders(*both, path, form, None, Columns(), Drawn(0.3))
+        (record,) = cabench.run("pca", [path], 1, "smoke", tmp_path / "results", controls=False).records
+        assert record.status == "ok", record.error
+        folder = record.folder(tmp_path / "results")
+        method, shape = load_method(folder), saved_shape(folder)
+        encoded = table_of(encode_folder(method, shape, both[1], form.fit, None, torch.device("cpu")))
+        kept = table_of(stored_vectors(folder / "representations.h5"))
+        kept = kept[kept["population"] == "target"].set_index("name").loc[encoded["name"]]
+        np.testing.assert_allclose(encoded["salient_0"], kept["salient_0"], rtol=1e-4, atol=1e-5)
+
+
 def test_encoding_the_cells_own_data_gives_its_stored_vectors(cell: Path, data: Path) -> None:
     from cabench.data.file import DatasetFile
 

@@ -21,7 +21,7 @@ from cabench.data.importing.folders import import_folders
 from cabench.data.importing.images import ImageForm
 from cabench.data.importing.labels import Columns, parse_columns
 from cabench.data.importing.splitting import Drawn
-from cabench.data.importing.tables import import_tables
+from cabench.data.importing.tables import TableForm, import_tables
 from cabench.errors import UserError
 
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * int(os.environ.get("CABENCH_FUZZ", "1")))
@@ -152,7 +152,7 @@ def test_tables_of_features(attempt: Attempt, folder: Path, data: st.DataObject)
 
     def read(output: Path) -> DatasetFile:
         assert declared is not None
-        return import_tables(*paths, output, declared, Drawn(0.3, 0))
+        return import_tables(*paths, output, TableForm(), declared, Drawn(0.3, 0))
 
     if declared is not None:
         attempt("tables", folder, lambda: imported(read, folder / "made.h5"))

@@ -383,6 +383,46 @@ def test_paths_are_relative_to_the_file_that_extends(tmp_path, monkeypatch):
     assert load_profile(str(tmp_path / "mine.toml")).methods == {"pca": {"components": 3}}
 
 
+def test_every_path_in_a_profile_is_relative_to_its_file(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    base = """
+    [defaults]
+    datasets = ["dsprites", "clothes.h5", "/abs/shoes.h5"]
+    [datasets.file]
+    path = "default.h5"
+    some_path = "x/y.pt"
+    warmpath = "no path"
+    [variants.garments]
+    dataset = "file"
+    path = "../garments.h5"
+    """
+    write(tmp_path / "below", base=base)
+    write(tmp_path, mine='extends = "below/base.toml"\n[variants.hats]\ndataset = "table"\npath = "hats.h5"\n')
+    monkeypatch.chdir("/")
+    mine = load_profile(str(tmp_path / "mine.toml"))
+    below = tmp_path / "below"
+    assert mine.defaults["datasets"] == ["dsprites", str(below / "clothes.h5"), "/abs/shoes.h5"]
+    assert mine.datasets["file"] == {
+        "path": str(below / "default.h5"),
+        "some_path": str(below / "x" / "y.pt"),
+        "warmpath": "no path",
+    }
+    assert mine.dataset_variants["garments"].fields == {"path": str(tmp_path / "garments.h5")}
+    assert mine.dataset_variants["hats"].fields == {"path": str(tmp_path / "hats.h5")}
+    monkeypatch.chdir(tmp_path)
+    assert load_profile("mine.toml").dataset_variants == mine.dataset_variants
+
+
+def test_a_path_on_the_command_line_is_relative_to_where_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "below", mine='[variants.garments]\ndataset = "file"\npath = "garments.h5"\n')
+    monkeypatch.chdir(tmp_path)
+    resolved = ResolvedProfile.read("below/mine.toml", ["garments.path=other.h5"])
+    assert resolved.dataset("garments").config.path == "other.h5"
+    resolved = ResolvedProfile.read("below/mine.toml", [])
+    assert resolved.dataset("garments").config.path == str(tmp_path / "below" / "garments.h5")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
@@ -79,12 +78,12 @@ class TextTable:
             UserError: where a column is not there, there are no rows, and as of `rows`.
         """
         require(self.path, self.columns, names)
-        pick = picker([self.columns.index(name) for name in names])
+        places = [self.columns.index(name) for name in names]
         kept: dict[str, str] = {}
-        picked = [tuple(kept.setdefault(cell, cell) for cell in pick(row)) for row in self.rows()]
-        if not picked:
+        texts = [[kept.setdefault(row[place], row[place]) for place in places] for row in self.rows()]
+        if not texts:
             raise UserError(f"{self.path} has no rows below its header.")
-        return pd.DataFrame(picked, columns=list(names), dtype=object)
+        return pd.DataFrame(texts, columns=list(names), dtype=object)
 
 
 def open_table(path: Path, delimiter: str = "") -> TextTable:
@@ -145,12 +144,6 @@ def names_in(text: str) -> tuple[str, ...]:
     except csv.Error as error:
         raise UserError(f"{text!r:.200} is not understood ({error}); write names separated by commas.") from error
     return tuple(name.strip() for name in listed if name.strip())
-
-
-def picker(places: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:
-    """What gives the cells at some places (at least one) of a row."""
-    # With one place, `itemgetter` would give a bare cell; a slice gives a list of one.
-    return itemgetter(*places) if len(places) > 1 else itemgetter(slice(places[0], places[0] + 1))
 
 
 def _encoding(path: Path) -> str:

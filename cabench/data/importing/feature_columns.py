@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress, islice
+from itertools import compress, islice, product
 from shlex import quote
 
 import numpy as np
 
-from cabench.data.importing.csv_files import TextTable, picker
+from cabench.data.importing.csv_files import TextTable
 from cabench.data.importing.grouping import grouping
 from cabench.data.importing.values import NotANumberError, Reading
 from cabench.data.layout import listed
@@ -37,8 +37,8 @@ def read_features(table: TextTable, rows: np.ndarray, features: Sequence[str], r
     values = np.empty((len(rows), width))
     wanted = np.zeros(rows.max(initial=-1) + 1, np.bool_)
     wanted[rows] = True
-    pick = picker([table.columns.index(name) for name in features])
-    picked = (pick(row) for row in compress(table.rows(), wanted))
+    places = [table.columns.index(name) for name in features]
+    picked = ([row[place] for place in places] for row in compress(table.rows(), wanted))
     done = 0
     while piece := list(islice(picked, max(1, CELLS // width))):
         try:
@@ -78,15 +78,14 @@ def _pivot(table: TextTable, variable: str, features: Sequence[str], reading: Re
         return ""
     texts = table.texts(table.columns)
     values = [name for name in features if all(_is_number(cell, reading) for cell in texts[name])]
-    for identifier in texts:
-        for value in values:
-            pairs = texts[[identifier, variable]]
-            repeat = all(pairs[name].nunique() <= len(pairs) / 2 for name in pairs)
-            if len({identifier, variable, value}) == 3 and repeat and not pairs.duplicated().any():
-                return (
-                    "and the table seems to be long, with a row for each value; make each variable a column, such as "
-                    f"with pandas: table.pivot(index={identifier!r}, columns={variable!r}, values={value!r})"
-                )
+    repeating = [name for name in texts if texts[name].nunique() <= len(texts) / 2]
+    for identifier, value in product(repeating, values):
+        is_long = variable in repeating and len({identifier, variable, value}) == 3
+        if is_long and not texts.duplicated([identifier, variable]).any():
+            return (
+                "and the table seems to be long, with a row for each value; make each variable a column, such as with "
+                f"pandas: table.pivot(index={identifier!r}, columns={variable!r}, values={value!r})"
+            )
     return ""
 
 

@@ -26,7 +26,6 @@ from cabench.errors import UserError
 FILE = "file"
 SPLIT_WORDS: Mapping[str, Split] = {"train": "train", "test": "test", "val": "validation", "validation": "validation"}
 FEWEST_PER_CLASS = 2  # rows, on average: with fewer a column names rows rather than classes
-MOST_CODES = 20  # classes that are numbers: with more, they are rather a scale
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,6 @@ def labels_of(
         else:
             classes, read = known.classes(attribute.name, left_out)
             stored = replace(stored, classes=classes)
-            said += known.said_of_classes(attribute.name, classes)
         attributes.append(stored)
         values[stored.name] = read
     groups = known.groups(columns.group, columns.group_until) if columns.group else None
@@ -254,12 +252,6 @@ class _Known(NamedTuple):
             for number, count in sentinels(values)
         ]
 
-    def said_of_classes(self, column: str, classes: Sequence[str]) -> list[str]:
-        """Whether classes are so many numbers that they are rather a scale."""
-        if len(classes) <= MOST_CODES or not all(map(_is_number, classes)):
-            return []
-        return [f"{column!r} has {len(classes)} classes, all of them numbers: a scale is declared as {column}:real."]
-
     def said_of_groups(self, column: str) -> list[str]:
         """Whether the cells name rows of groups, rather than groups."""
         until = grouped_until(self.table[column])
@@ -310,10 +302,6 @@ def _row_of(text: str, cells: Sequence[str]) -> int:
     return cells.index(text) if text in cells else next(n for n, cell in enumerate(cells) if cell.startswith(text))
 
 
-def _is_number(label: str) -> bool:
-    return re.fullmatch(r"[+-]?\d{1,300}(\.\d+)?", label, re.ASCII) is not None
-
-
 def _natural(label: str) -> tuple[object, ...]:
     """The key of an order with numbers, by value, before text."""
-    return (0, float(label), label) if _is_number(label) else (1, label)
+    return (0, float(label), label) if re.fullmatch(r"[+-]?\d{1,300}(\.\d+)?", label, re.ASCII) else (1, label)

@@ -95,9 +95,9 @@ def _said_of_one(name: str, values: np.ndarray) -> list[str]:
             f"{name!r} is among the features, and called like an identifier; leave it out with --ignore {quote(name)}, "
             f"or name it with --group {quote(name)}."
         )
-    elif is_whole and (np.diff(known) == 1).all():
+    elif is_whole and known.min() in (0, 1) and np.array_equal(np.sort(known), known.min() + np.arange(len(values))):
         said.append(
-            f"The feature {name!r} counts the rows; leave it out with --ignore {quote(name)} if it is their number."
+            f"The feature {name!r} numbers the rows; leave it out with --ignore {quote(name)} if it is their place."
         )
     return said
 

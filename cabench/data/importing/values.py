@@ -107,13 +107,13 @@ class Reading(NamedTuple):
     def _reason(self, cell: str) -> str:
         if cell.casefold().lstrip("+-") in ("inf", "infinity"):
             return "which is infinite; write a number, or leave the cell empty where it is missing"
-        if self.decimal == "." and re.fullmatch(r"[+-]?\d*,\d+", cell) and not _GROUPED.fullmatch(cell):
-            return "which has a decimal comma; declare it with --decimal ,"
-        if self.decimal == "," and re.fullmatch(r"[+-]?\d*\.\d+", cell) and not _GROUPED.fullmatch(cell):
-            return "which has a decimal point, where --decimal , was given; leave that out or write commas"
+        other = {".": ",", ",": "."}[self.decimal]
+        if re.fullmatch(rf"[+-]?\d*[{other}]\d+", cell, re.ASCII):
+            mark = {".": "point", ",": "comma"}[other]
+            thousands = " or a mark of thousands, which must not be there" if _GROUPED.fullmatch(cell) else ""
+            return f"which has a decimal {mark}{thousands}; declare it with --decimal {other}"
         if _GROUPED.fullmatch(cell):
-            hint = " (or declare a decimal comma with --decimal ,)" if self.decimal == "." and "," in cell else ""
-            return f"which has marks of thousands; write numbers without them{hint}"
+            return "which has marks of thousands; write numbers without them"
         if cell.casefold() in MARKS | WORDS:
             return f"which may stand for a missing value; add it to --missing, such as --missing {cell}"
         return ""

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cabench.data.sources import Source
-from cabench.datasets.sources import download
+from cabench.datasets.sources import progress
 from cabench.datasets.sources.download import FetchError, fetch, from_cache
 from cabench.errors import UserError
 
@@ -171,7 +171,7 @@ def test_piped_there_is_one_line_at_the_start(url: str, place: Path, capsys: pyt
 def test_piped_there_are_lines_between_when_it_takes_long(
     url: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "PLAIN_EVERY_S", -1.0)
+    monkeypatch.setattr(progress, "PLAIN_EVERY_S", -1.0)
 
     fetch([url], place, MD5)
 
