@@ -22,6 +22,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -243,8 +244,8 @@ class MedMnist(DatasetBuilder):
         if found != wanted:
             raise UserError(
                 f"{path} does not match the official MedMNIST file (expected MD5 {wanted}, found {found}). Replace it; "
-                f"or take it as data of your own: cabench data import --input {path} {_populations(subset)} "
-                "--output mine.h5"
+                f"or take it as data of your own: cabench data import --input {quote(str(path))} "
+                f"{_populations(subset)} --output mine.h5"
             )
 
     def _classes(self) -> tuple[str, ...]:

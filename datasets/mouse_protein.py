@@ -28,6 +28,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -181,9 +182,9 @@ def read_measurements(path: Path) -> Measurements:
     if found != SHA256:
         raise UserError(
             f"{path} is not {FILE} as published (its SHA-256 is {found[:12]}..., not {SHA256[:12]}...). Replace it; or "
-            f"take it as data of your own: cabench data import --input {path} --population class --background c-CS-s "
-            "--target c-SC-s,t-SC-s --salient Genotype --group MouseID --group-until _ --ignore Treatment,Behavior "
-            "--output mine.h5"
+            f"take it as data of your own: cabench data import --input {quote(str(path))} --population class "
+            "--background c-CS-s --target c-SC-s,t-SC-s --salient Genotype --group MouseID --group-until _ "
+            "--ignore Treatment,Behavior --output mine.h5"
         )
     with path.open(encoding="utf-8-sig", newline="") as stream:
         header, *lines = csv.reader(stream)

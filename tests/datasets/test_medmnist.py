@@ -188,6 +188,17 @@ class TestRefusals:
         assert f"found {hashlib.md5(path.read_bytes()).hexdigest()}" in message
         assert "--population label --background 3 --target 0,1,2 --salient label" in message
 
+    @pytest.mark.parametrize("subset", ["oct", "pneumonia", "chest"])
+    def test_what_is_advised_works(self, refused, publish, cabench_here, subset) -> None:
+        root = publish(subset, 28, arrays_of(subset, 28))
+        np.savez(root / "medmnist" / f"{SUBSETS[subset].file}.npz", **arrays_of(subset, 28))
+        advice = refused(MedMnist(MedMnistConfig(subset=subset)), root).partition("cabench ")[2]
+
+        done = cabench_here(*advice.split())
+
+        assert done.returncode == 0, done.stderr
+        assert "mine.h5: " in done.stdout
+
     @pytest.mark.skipif(
         not (Path(os.environ.get("CABENCH_DATA", "")) / "medmnist" / "pneumoniamnist.npz").is_file(),
         reason="CABENCH_DATA has no medmnist/pneumoniamnist.npz",

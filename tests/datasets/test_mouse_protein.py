@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -176,7 +177,9 @@ class TestBadInput:
             MouseProteinConfig(fold=3)
 
     @needs_table
-    def test_another_file_under_the_official_name_is_refused_with_what_to_do(self, refused, tmp_path) -> None:
+    def test_another_file_under_the_official_name_is_refused_with_what_to_do(
+        self, refused, tmp_path, cabench_here
+    ) -> None:
         path = tmp_path / "data" / FILE
         path.parent.mkdir()
         shutil.copy(PUBLISHED, path)
@@ -186,7 +189,9 @@ class TestBadInput:
         message = refused(MouseProtein(), path.parent)
 
         assert f"{path} is not {FILE} as published" in message
-        assert f"cabench data import --input {path}" in message
+        done = cabench_here(*message.partition("cabench ")[2].split())
+        assert done.returncode == 0, done.stderr
+        assert re.match(r"mine.h5: 105 background \(train\), 210 target", done.stdout)
 
     def test_absence_names_file_and_place(self, tmp_path) -> None:
         with pytest.raises(UserError) as raised:
