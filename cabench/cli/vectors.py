@@ -84,6 +84,10 @@ def encode(
             encoded = encode_file(
                 fitted, shape, DatasetFile.open_from_elsewhere(images), where, saved_preparation(cell)
             )
+        elif images.is_file():
+            raise UserError(
+                f"{images} is neither a folder of images nor an .h5 file; `cabench data import` makes one of a table."
+            )
         else:
             encoded = encode_folder(fitted, shape, images, value_range or FULL_RANGE, where)
     write_encoded(encoded, output)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import h5py
 import numpy as np
@@ -150,6 +152,23 @@ def test_no_variant_may_be_called_all(tmp_path: Path) -> None:
         resolve(request(profile=str(tmp_path / "mine.toml")), lambda _: None)
 
 
+@pytest.mark.parametrize("name", ["x.csv", "mine.H5", "./here", "below/x.npz"])
+@pytest.mark.parametrize("command", ["verify", "info", "build"])
+def test_a_path_that_is_no_data_set_file_is_told_what_makes_one(
+    cabench_here: Callable[..., CompletedProcess[str]], tmp_path: Path, command: str, name: str
+) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    (tmp_path / "here").mkdir()
+    refused = cabench_here("data", command, name)
+    assert refused.returncode == 2
+    assert f"{name} is no data set: a file of your own must end in .h5. `cabench data import` makes" in refused.stderr
+
+
+def test_a_mistyped_name_is_still_compared_with_names() -> None:
+    with pytest.raises(UserError, match=r"Unknown data set 'planted\.2'; did you mean 'planted'"):
+        resolve(request(datasets="planted.2"), lambda _: None)
+
+
 # Controls
 
 
@@ -173,6 +192,7 @@ def test_a_control_that_does_not_fit_leaves_itself_out_and_stops_nothing_that_wa
     assert [cell.identity.method["label"] for cell in cells] == ["random_encoder", "chance"]
     (reason,) = [text for text in said if "Left out" in text]
     assert reason.startswith("Left out on small: pca (pca.components = 10 is more than the 5 values of")
+    assert " of small; " in reason, "the file is called by its own name, not by that of its provider"
     lines = survey(asked, ResultsStore(tmp_path)).lines
     assert [line[4][:8] for line in lines if line[1] == "pca"] == ["left out"]
 
