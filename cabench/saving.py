@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired
 
@@ -14,13 +15,12 @@ from typing_extensions import TypedDict
 
 from cabench import discovery
 from cabench.data.dataset import DataForm
-from cabench.data.preparation import Preparation
 from cabench.errors import UserError
 from cabench.files.atomic import replacing
 from cabench.files.json import parse_json
 from cabench.method import ContrastiveAnalysisMethod
 
-_PREPARATION = "preparation."
+_BESIDE = "beside."
 MODEL = "model.safetensors"
 """The name under which a finished cell keeps its fitted method."""
 
@@ -36,7 +36,7 @@ def save_method(
     method: ContrastiveAnalysisMethod,
     path: Path,
     image_shape: tuple[int, ...] = (),
-    preparation: Preparation | None = None,
+    beside: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a fitted method to `path`, whole or not at all.
 
@@ -44,11 +44,9 @@ def save_method(
         method: fitted.
         path: the file to write.
         image_shape: of the examples that it was fitted on, for `saved_shape`; () if unknown.
-        preparation: of the rows that it was fitted on, for `saved_preparation`; None if there was none.
+        beside: other tensors to keep, by name, for `saved_beside`: what says how its examples were prepared.
     """
-    state = dict(method.state_dict())
-    if preparation is not None:
-        state |= {_PREPARATION + name: tensor for name, tensor in preparation._asdict().items()}
+    state = method.state_dict() | {_BESIDE + name: tensor for name, tensor in (beside or {}).items()}
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     meta: _Saved = {"name": method.name, "version": method.version, "config": method.config.to_dict()}
     if image_shape:
@@ -83,7 +81,7 @@ def load_method(path: str | Path, kind: type[ContrastiveAnalysisMethod] | None =
         )
     method = kind(kind.Config.from_mapping(meta["config"]))
     try:
-        method.load_state_dict({name: t for name, t in state.items() if not name.startswith(_PREPARATION)})
+        method.load_state_dict({name: t for name, t in state.items() if not name.startswith(_BESIDE)})
     except (KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         raise UserError(f"{path} does not hold what {meta['name']!r} has learned ({error}).") from error
     return method
@@ -99,19 +97,14 @@ def saved_shape(path: str | Path) -> tuple[int, ...]:
     return meta.get("image_shape") or (DataForm.from_tensor(state["form"]).image_shape if "form" in state else ())
 
 
-def saved_preparation(path: str | Path) -> Preparation | None:
-    """How rows of a table are prepared for a saved method; None where they are given as they are.
+def saved_beside(path: str | Path) -> dict[str, Tensor]:
+    """The other tensors that were saved with a method, by name.
 
     Raises:
         UserError: as `load_method`, for a missing or damaged file.
     """
-    path, _, state = _read(Path(path))
-    held = {name.removeprefix(_PREPARATION): t for name, t in state.items() if name.startswith(_PREPARATION)}
-    if not held:
-        return None
-    if held.keys() != set(Preparation._fields):
-        raise UserError(f"{path} is not a method saved by cabench (its preparation of rows is incomplete).")
-    return Preparation(**held)
+    _, _, state = _read(Path(path))
+    return {name.removeprefix(_BESIDE): t for name, t in state.items() if name.startswith(_BESIDE)}
 
 
 def _read(path: Path) -> tuple[Path, _Saved, dict[str, Tensor]]:

@@ -36,7 +36,9 @@ class BetaVAEConfig(TrainingConfig):
     epochs: int = 250
     batch_size: int = 512
     learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
-    architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size; mlp for tables")
+    architecture: ArchitectureName = setting(
+        "sepvae_32", help="networks, named by the image size that they were published for; mlp for tables"
+    )
     dimensions: int = setting(64, at_least=1, help="size of the vector, the same for both spaces")
     beta: float = setting(8.0, at_least=0, help="weight of the KL term; 2 is the evidence lower bound")
 

@@ -22,14 +22,18 @@ large alpha they would have the largest eigenvalue, zero); the eigen-solver is s
 clustering is seeded; images are encoded with the target's training statistics, by which they are centred, scaled and
 projected (the library transforms new data without any).
 
+Where there are fewer images than values of an image, the same is computed from the images and not from covariances.
+
 Contrastive PCA has no common space. Here the common vector is the image's projection on the leading principal
 directions of the background. The salient vector of a background image is its projection on the salient directions.
+Where the images vary in fewer directions than `components`, vectors have only as many dimensions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,17 +43,26 @@ from cabench.config import ConfigError, Settings, setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.method import ContrastiveAnalysisMethod, Representation
-from cabench.methods.shared.moments import Moments, check_values, leading_directions, moments
+from cabench.methods.shared.moments import (
+    NO_VARIANCE,
+    Moments,
+    check_values,
+    deviations,
+    few_rows,
+    leading_directions,
+    moments,
+    principal_directions,
+    principal_directions_of_rows,
+)
 
 CLUSTERS = 4
-NO_VARIANCE = 1e-10  # relative to the largest variance; what is below is rounding
 
 
 @dataclass(frozen=True)
 class CPCAConfig(Settings):
     """Defaults: the released library (card A9)."""
 
-    components: int = setting(2, at_least=2, help="size of both vectors")
+    components: int = setting(2, at_least=2, help="largest size of both vectors")
     standardize: bool = setting(True, help="divide every value by its standard deviation in its own population")
     preprocess_components: int = setting(1000, at_least=2, help="larger images are first reduced to this many values")
     alpha: float = setting(0.0, at_least=0, help="weight of the background's covariance; 0 chooses it automatically")
@@ -68,6 +81,24 @@ class CPCAConfig(Settings):
             )
 
 
+class _Reduced(NamedTuple):
+    """Both populations in the leading principal components, of both together, that vary at all.
+
+    Attributes:
+        mean: float64 (values,), of the target.
+        scale: float64 (values,), the factors of the target's values.
+        basis: float64 (values, reduced), orthonormal.
+        background: float64 (reduced, reduced), the covariance of scaled background images in this basis.
+        target: likewise.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    basis: Tensor
+    background: Tensor
+    target: Tensor
+
+
 class CPCA(ContrastiveAnalysisMethod):
     """Contrastive principal component analysis of pixels; see the module.
 
@@ -83,34 +114,32 @@ class CPCA(ContrastiveAnalysisMethod):
     alpha: float
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse more components than an image has values, and images too large for a covariance."""
-        check_values(info, self.config.components, self.name)
+        """Refuse images of which there are too many for their size."""
+        check_values(info, self.name)
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
         """Choose alpha if it is not given, and find both sets of directions."""
         config = self.config
-        background, target = (moments([part.images]) for part in (data.background, data.target))
-        c_background, c_target = (_scaled(part, _scale(part, config.standardize)) for part in (background, target))
-        basis = self._reduce(c_background, background.rows, c_target, target.rows)
-        c_background, c_target = (basis.T @ c @ basis for c in (c_background, c_target))
-
-        self.alpha = config.alpha or self._choose_alpha(c_target, c_background)
+        few = few_rows([data.background.images, data.target.images])
+        reduced = (_reduced_from_images if few else _reduced_from_covariances)(data, config)
+        self.alpha = config.alpha or self._choose_alpha(reduced.target, reduced.background)
         directions = {
-            "salient": leading_directions(c_target - self.alpha * c_background, config.components),
-            "common": leading_directions(c_background, config.components),
+            "salient": leading_directions(reduced.target - self.alpha * reduced.background, config.components),
+            "common": leading_directions(reduced.background, config.components),
         }
-        scale = _scale(target, config.standardize)
-        self.mean = target.mean.float()
+        self.mean = reduced.mean.float()
         # The scaling of the images goes into the directions, so that encoding is one product.
-        self.salient, self.common = ((scale[:, None] * (basis @ directions[s])).float() for s in ("salient", "common"))
+        self.salient, self.common = (
+            (reduced.scale[:, None] * (reduced.basis @ directions[space])).float() for space in ("salient", "common")
+        )
 
     def encode(self, images: Tensor) -> Representation:
-        """The (n, components) projections on background directions and on salient directions."""
+        """The projections (n, at most `components`) on background directions and on salient directions."""
         centred = images.flatten(1).cpu() - self.mean
         return Representation(centred @ self.common, centred @ self.salient)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The mean target image (values,), the scaled directions (values, components) and alpha."""
+        """The mean target image (values,), the scaled directions (values, k) and alpha."""
         alpha = torch.tensor(self.alpha, dtype=torch.float64)
         return {"mean": self.mean, "common": self.common, "salient": self.salient, "alpha": alpha}
 
@@ -122,13 +151,6 @@ class CPCA(ContrastiveAnalysisMethod):
     def parameter_count(self) -> int:
         """The number of values of the mean and of both sets of directions."""
         return self.mean.numel() + self.common.numel() + self.salient.numel()
-
-    def _reduce(self, c_background: Tensor, n_background: int, c_target: Tensor, n_target: int) -> Tensor:
-        """The (values, reduced) basis of both populations' leading principal components that vary at all."""
-        pooled = (n_background * c_background + n_target * c_target) / (n_background + n_target)
-        basis = leading_directions(pooled, self.config.preprocess_components)
-        variances = (basis * (pooled @ basis)).sum(0)
-        return basis[:, variances > NO_VARIANCE * variances.max()]
 
     def _choose_alpha(self, c_target: Tensor, c_background: Tensor) -> float:
         """The middle one of the medoids that the library would offer beside 0."""
@@ -168,9 +190,29 @@ def medoids_without_first(similarities: np.ndarray) -> list[int]:
     return medoids
 
 
-def _scale(part: Moments, standardize: bool) -> Tensor:
+def _reduced_from_covariances(data: ContrastiveDataset, config: CPCAConfig) -> _Reduced:
+    background, target = (moments([part.images]) for part in (data.background, data.target))
+    scales = [_scale(part.covariance.diagonal(), config.standardize) for part in (background, target)]
+    c_background, c_target = (_scaled(part, scale) for part, scale in zip((background, target), scales, strict=True))
+    pooled = (background.rows * c_background + target.rows * c_target) / (background.rows + target.rows)
+    basis = principal_directions(pooled, config.preprocess_components)
+    return _Reduced(target.mean, scales[1], basis, *(basis.T @ c @ basis for c in (c_background, c_target)))
+
+
+def _reduced_from_images(data: ContrastiveDataset, config: CPCAConfig) -> _Reduced:
+    """The same where the scaled images themselves are smaller than covariances, which are their products."""
+    parts = [deviations([part.images]) for part in (data.background, data.target)]
+    scales = [_scale(part.rows.square().mean(0), config.standardize) for part in parts]
+    counts = [len(part.rows) for part in parts]
+    factors = [part.rows * (scale / max(n - 1, 1) ** 0.5) for part, scale, n in zip(parts, scales, counts, strict=True)]
+    pooled = torch.cat([factor * (n / sum(counts)) ** 0.5 for factor, n in zip(factors, counts, strict=True)])
+    basis = principal_directions_of_rows(pooled, config.preprocess_components)
+    projected = (factor @ basis for factor in factors)
+    return _Reduced(parts[1].mean, scales[1], basis, *(rows.T @ rows for rows in projected))
+
+
+def _scale(variance: Tensor, standardize: bool) -> Tensor:
     """The factor of every value: 1, or one over its standard deviation (0 where it is constant)."""
-    variance = part.covariance.diagonal()
     if not standardize:
         return torch.ones_like(variance)
     # Below this the variance of values in [0, 1] is rounding: one grey level in one of a million images gives more.

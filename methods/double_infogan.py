@@ -25,9 +25,11 @@ Kept as released: the class head never sees fakes in D's step, although G is tra
 term trains both G and the encoder in their turns.
 
 Deviations: representations are taken in eval mode and without noise, while the released evaluation keeps both batch
-statistics and noise; logarithms are computed from logits instead of with 1e-8 added; images are resized to `resolution`
-inside the method (the release trains on files of 64 x 64); each step sees equal halves of background and target, and
-images that do not fill a batch wait for the next epoch; networks may run in bf16, losses in float32.
+statistics and noise; logarithms are computed from logits instead of with 1e-8 added; images are resized inside the
+method (the release trains on files of 64 x 64): the longer side gets `resolution` pixels, the other one as many as keep
+the proportions, but at least 8, and `decode` gives images of the data's own size; each step sees equal halves of
+background and target, and images that do not fill a batch wait for the next epoch; networks may run in bf16, losses in
+float32.
 
 The representation is the output of the heads z^ and s^. The salient vector of a background image is the output of s^:
 training pulls it to zero, but nothing forces it there.
@@ -47,12 +49,12 @@ from torch.optim import Adam, Optimizer
 
 from cabench.config import ConfigError, setting
 from cabench.context import FitContext
-from cabench.data.dataset import DataForm, DatasetInfo
-from cabench.errors import UserError
+from cabench.data.dataset import DataForm
 from cabench.method import Generative, Representation
 from cabench.methods.losses.infogan import absolute_error, affirmed, denied, shared_dimension
 from cabench.methods.networks import dcgan
 from cabench.methods.networks.dcgan import Discriminator, Generator, SharedDimensionReader, Verdict
+from cabench.methods.networks.sizes import SMALLEST_IMAGE
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend, weighted_sum
 
 BETAS = (0.5, 0.999)
@@ -65,7 +67,9 @@ class DoubleInfoGANConfig(TrainingConfig):
     epochs: int = 1000
     batch_size: int = 128
     learning_rate: float = setting(2e-4, above=0, help="of all Adam optimizers, constant; betas are 0.5, 0.999")
-    resolution: int = setting(64, at_least=16, help="side of the networks' images, a power of two; others are resized")
+    resolution: int = setting(
+        64, at_least=0, help="longer side of the networks' images, to which others are resized; 0 for the images' own"
+    )
     width: int = setting(64, at_least=1, help="channels of the first convolution; they double with each further one")
     noise: float = setting(0.2, at_least=0, help="standard deviation of the noise before each of D's convolutions")
     d_common: int = setting(64, at_least=1, help="size of the common vector z")
@@ -84,17 +88,17 @@ class DoubleInfoGANConfig(TrainingConfig):
     cr_weight: float = setting(0.0, at_least=0, help="w_cr, of the CR network's verdict in the generator's loss")
 
     def __post_init__(self) -> None:
-        """Refuse a resolution that the networks cannot halve down to 4 x 4, and a CR network that never learns."""
+        """Refuse a resolution that the networks cannot halve, and a CR network that never learns."""
         super().__post_init__()
         if self.cr_weight and not self.cr_steps:
             raise ConfigError(
                 f"double_infogan.cr_weight = {self.cr_weight:g} is not allowed with cr_steps = 0, under which the CR "
                 "network never learns; set cr_steps to at least 1, or cr_weight to 0."
             )
-        if not dcgan.fits(self.resolution):
+        if 0 < self.resolution < SMALLEST_IMAGE:
             raise ConfigError(
-                f"double_infogan.resolution = {self.resolution} is not allowed; "
-                "it must be a power of two and at least 16."
+                f"double_infogan.resolution = {self.resolution} is not allowed; it must be at least {SMALLEST_IMAGE}, "
+                "or 0 for the images' own size."
             )
 
 
@@ -106,32 +110,31 @@ class Latents(NamedTuple):
 
 
 class DoubleInfoGAN(GradientTrainedMethod, Generative):
-    """A generator, a discriminator that encodes, and a CR network if it is used; see the module."""
+    """A generator, a discriminator that encodes, and a CR network if it is used; see the module.
+
+    Attributes:
+        size: height and width of the networks' images; set by `prepare`.
+    """
 
     name = "double_infogan"
     version = 1
     Config = DoubleInfoGANConfig
     config: DoubleInfoGANConfig
-
-    def check(self, info: DatasetInfo) -> None:
-        """Refuse images that are not square."""
-        super().check(info)
-        _, height, width = info.image_shape
-        if height != width:
-            raise UserError(f"double_infogan takes square images, but those of {info.name} are {height} x {width}.")
+    size: tuple[int, int]
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """Generator, discriminator, and the CR network if it is used."""
-        config, channels = self.config, form.image_shape[0]
-        size, width = config.resolution, config.width
+        config, width = self.config, self.config.width
+        self.size = _size(form.image_shape, config.resolution)
+        shape = (form.image_shape[0], *self.size)
         network = nn.ModuleDict(
             {
-                "generator": Generator(config.d_common + config.d_salient, channels, size, width, nn.Tanh()),
-                "discriminator": Discriminator(channels, size, config.d_common, config.d_salient, width, config.noise),
+                "generator": Generator(config.d_common + config.d_salient, shape, width, nn.Tanh()),
+                "discriminator": Discriminator(shape, config.d_common, config.d_salient, width, config.noise),
             }
         )
         if config.cr_steps:
-            network["cr"] = SharedDimensionReader(channels, size, config.d_salient, width)
+            network["cr"] = SharedDimensionReader(shape, config.d_salient, width)
         dcgan.initialise(network)
         return network
 
@@ -167,7 +170,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         """The unweighted terms of the generator's loss, each background plus target, and their sum as "total".
 
         Args:
-            background: (n, channels, resolution, resolution) images in [-1, 1].
+            background: (n, channels, *size) images in [-1, 1].
             target: likewise.
             context: gives autocast and the noise stream.
         """
@@ -191,7 +194,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         """The unweighted terms of the discriminator's loss, each background plus target, and their sum as "total".
 
         Args:
-            background: (n, channels, resolution, resolution) images in [-1, 1].
+            background: (n, channels, *size) images in [-1, 1].
             target: likewise.
             context: gives autocast and the noise stream.
         """
@@ -235,7 +238,7 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         with self.evaluating() as device:
             common, salient = (vectors.to(device) for vectors in representation)
             images = self._generate(Representation(common, salient)).float()
-            return _resize(images, self.form.image_shape[1]).add(1).div(2).clamp(0, 1)
+            return _resize(images, self.form.image_shape[1:]).add(1).div(2).clamp(0, 1)
 
     def _draw(self, rows: int, context: FitContext) -> Latents:
         noise, config = context.randomness.noise, self.config
@@ -274,8 +277,8 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
         )
 
     def _resized(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] at the networks' resolution and in [-1, 1]."""
-        return _resize(images, self.config.resolution) * 2 - 1
+        """Images in [0, 1] at the networks' size and in [-1, 1]."""
+        return _resize(images, self.size) * 2 - 1
 
     @contextmanager
     def _learning(self, name: str) -> Iterator[None]:
@@ -288,8 +291,15 @@ class DoubleInfoGAN(GradientTrainedMethod, Generative):
             self.network.requires_grad_(True)
 
 
-def _resize(images: Tensor, size: int) -> Tensor:
+def _size(shape: tuple[int, ...], resolution: int) -> tuple[int, int]:
+    """Height and width of the networks' images, for images of a shape (channels, height, width)."""
+    _, height, width = shape
+    scale = resolution / max(height, width) if resolution else 1
+    return max(SMALLEST_IMAGE, round(height * scale)), max(SMALLEST_IMAGE, round(width * scale))
+
+
+def _resize(images: Tensor, size: tuple[int, ...]) -> Tensor:
     """Bilinear, with antialiasing where images shrink."""
-    if images.shape[-1] == size:
+    if images.shape[-2:] == size:
         return images
-    return interpolate(images, (size, size), mode="bilinear", antialias=True)
+    return interpolate(images, size, mode="bilinear", antialias=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cabench.cli import data, experiments, methods, vectors
+from cabench.cli import data, experiments, exporting, methods, vectors
 
 app = typer.Typer(
     add_completion=False,
@@ -16,6 +16,7 @@ for command in (experiments.run, experiments.plan, experiments.evaluate, experim
     app.command()(command)
 app.command()(vectors.score)
 app.command()(vectors.encode)
+app.command()(exporting.export)
 app.command("check-method")(methods.check_method)
 app.command("list")(methods.list_)
 app.add_typer(data.app, name="data")

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import ValueRange, say_all
+from cabench.cli.options import Fit, ValueRange, say_all
 
 
 class Channels(StrEnum):
@@ -22,14 +22,6 @@ class Channels(StrEnum):
 
     GREY = "grey"
     COLOUR = "colour"
-
-
-class Fit(StrEnum):
-    """How images come to one size."""
-
-    CROP = "crop"
-    PAD = "pad"
-    SQUASH = "squash"
 
 
 IMAGES, TABLES, ARRAYS, H5AD = "images", "tables", "arrays", "h5ad"
@@ -89,7 +81,9 @@ def data_import(
     ignore: Annotated[str, typer.Option(help="Columns of a table to leave out; patterns such as 'X*' too.")] = "",
     features: Annotated[str, typer.Option(help="Columns of a table that are features. Default: all others.")] = "",
     counts: Annotated[bool, typer.Option("--counts", help="Features are counts, for methods that model them.")] = False,
-    delimiter: Annotated[str, typer.Option(help="Between columns: , or ; or tab.")] = ",",
+    delimiter: Annotated[
+        str, typer.Option(help="Between columns: , ; or tab. Default: tab in .tsv files, else ,")
+    ] = "",
     decimal: Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")] = ".",
     layer: Annotated[str, typer.Option(help="Layer of an .h5ad file; raw for its raw matrix. Default: X.")] = "",
     genes: Annotated[str, typer.Option(help="Column of var that says which genes to keep.")] = "",
@@ -99,12 +93,16 @@ def data_import(
     """Make a data set of your own background and target, which --datasets takes."""
     from cabench.data.checks import check_file
     from cabench.data.importing.arrays import check_free, check_output
-    from cabench.data.importing.folders import import_folders
-    from cabench.data.importing.images import FULL_RANGE, ImageForm
+    from cabench.data.importing.csv_files import names_in
+    from cabench.data.importing.fitting import parse_size
+    from cabench.data.importing.folders import import_folder, import_folders
+    from cabench.data.importing.h5ad import Selection, import_h5ad
+    from cabench.data.importing.images import ImageForm
     from cabench.data.importing.labels import parse_columns
+    from cabench.data.importing.npz import import_npz
     from cabench.data.importing.populations import Choice
     from cabench.data.importing.splitting import Drawn
-    from cabench.data.importing.tables import import_tables
+    from cabench.data.importing.tables import TableForm, import_table, import_tables
 
     check_output(output)
     if not force:
@@ -122,12 +120,26 @@ def data_import(
         file=file_column,
     )
     drawn = Drawn(test_fraction, seed)
-    choice = Choice.parsed(population, background, target) if source else None
-    if kind == IMAGES:
-        form = ImageForm(int(size) if size else None, channels.value if channels else None, value_range or FULL_RANGE)
-        file = import_folders(Path(background), Path(target), output, form, labels, columns, drawn)
+    image_form = ImageForm(
+        parse_size(size) if size else None, fit.value, channels.value if channels else None, value_range
+    )
+    table_form = TableForm(names_in(ignore), names_in(features), counts, delimiter, decimal)
+    if source is None:
+        both = Path(background), Path(target)
+        if kind == IMAGES:
+            file = import_folders(*both, output, image_form, labels, columns, drawn)
+        else:
+            file = import_tables(*both, output, table_form, columns, drawn)
     else:
-        file = import_tables(Path(background), Path(target), output, columns, drawn)
+        choice = Choice.parsed(population, background, target)
+        if kind == IMAGES:
+            file = import_folder(source, output, image_form, labels, columns, choice, drawn)
+        elif kind == ARRAYS:
+            file = import_npz(source, choice, output, image_form, columns, drawn)
+        elif kind == H5AD:
+            file = import_h5ad(source, choice, output, columns, drawn, Selection(layer, genes, max_gb, counts))
+        else:
+            file = import_table(source, choice, output, table_form, columns, drawn)
     say_all(file.info.notes, "Note: ")
     say_all(check_file(file.path).warnings, "Warning: ")
     counted = ", ".join(

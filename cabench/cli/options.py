@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_type_hints
 
@@ -14,6 +15,15 @@ from cabench.files.names import printable
 
 if TYPE_CHECKING:
     from cabench.experiment.request import Request
+
+
+class Fit(StrEnum):
+    """How images come to one size."""
+
+    CROP = "crop"
+    PAD = "pad"
+    SQUASH = "squash"
+
 
 LINE = 100  # characters of a description's line
 DEFAULT_RESULTS = Path("results/runs")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Device, ProfileName, Results, Sets, ValueRange
+from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Device, Fit, ProfileName, Results, Sets, ValueRange
 from cabench.files.names import printable
 
 
@@ -51,6 +51,7 @@ def encode(
     images: Annotated[
         Path | None, typer.Option(help="Folder of images, or .h5 data set. Default: the vectors that the cell keeps.")
     ] = None,
+    fit: Annotated[Fit, typer.Option(help="How images are made to fit: as the cell's were.")] = Fit.CROP,
     value_range: ValueRange = None,
     method: Annotated[
         str, typer.Option(help="Python file of the method's class, such as mine.py, where it is not installed.")
@@ -59,19 +60,19 @@ def encode(
 ) -> None:
     """Write the vectors of images under a cell's fitted method, with the images' names."""
     from cabench.data.file import DatasetFile
-    from cabench.data.importing.images import FULL_RANGE
     from cabench.discovery import class_in_file
     from cabench.errors import UserError
     from cabench.experiment.device import resolve_device
     from cabench.experiment.encoding import check_output, encode_file, encode_folder, stored_vectors, write_encoded
-    from cabench.saving import load_method, saved_preparation, saved_shape
+    from cabench.experiment.fitted_rows import FittedRows
+    from cabench.saving import load_method, saved_shape
 
     check_output(output)
     if images is None:
         if not cell.is_dir():
             raise UserError(f"{cell} is no folder of a cell; name one, or give --images with a fitted method.")
-        if value_range or method or device != "auto":
-            raise UserError("--range, --method and --device are for new images; name them with --images.")
+        if value_range or method or device != "auto" or fit is not Fit.CROP:
+            raise UserError("--fit, --range, --method and --device are for new images; name them with --images.")
         encoded = stored_vectors(cell / "representations.h5")
     else:
         kind = class_in_file(method) if method else None
@@ -79,17 +80,16 @@ def encode(
         if not shape:
             raise UserError(f"{cell} does not say what shape of images it was fitted on; name the folder of a cell.")
         if images.suffix == ".h5":
-            if value_range:
-                raise UserError("--range is for folders of 16-bit images; leave it out with a data set file.")
-            encoded = encode_file(
-                fitted, shape, DatasetFile.open_from_elsewhere(images), where, saved_preparation(cell)
-            )
+            if value_range or fit is not Fit.CROP:
+                raise UserError("--range and --fit are for folders of images; leave them out with a data set file.")
+            data = DatasetFile.open_from_elsewhere(images)
+            encoded = encode_file(fitted, shape, data, where, FittedRows.saved(cell))
         elif images.is_file():
             raise UserError(
                 f"{images} is neither a folder of images nor an .h5 file; `cabench data import` makes one of a table."
             )
         else:
-            encoded = encode_folder(fitted, shape, images, value_range or FULL_RANGE, where)
+            encoded = encode_folder(fitted, shape, images, fit.value, value_range, where)
     write_encoded(encoded, output)
     sizes = " and ".join(f"{vectors.shape[1]} {space}" for space, vectors in encoded.spaces.items())
     typer.echo(printable(f"{output}: {len(encoded.rows['name']):,} rows with {sizes} columns"))

@@ -25,13 +25,14 @@ from torch import Tensor
 import cabench
 from cabench.conformance.subject import CPU, IMAGES, Subject, context, load_subject
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
-from cabench.errors import StopRequested
+from cabench.errors import StopRequested, UserError
 from cabench.experiment.request import MethodLike
 from cabench.hardening.stopping import StopFlag
 from cabench.method import ContrastiveAnalysisMethod, Generative, NetworkMethod, Representation
 from cabench.saving import load_method, save_method
 from cabench.training import GradientTrainedMethod
 
+OTHER_SIZES = ((28, 28), (33, 47))
 MID_EPOCH = 0.7  # of the training: within an epoch, whether there are one, two or three
 
 
@@ -261,6 +262,24 @@ def check_decoding_gives_images(subject: Subject) -> None:
     _assert_mode_stays(method, lambda: method.decode(encoded), "decode")
 
 
+def check_images_of_other_sizes_are_taken(subject: Subject) -> None:
+    """Images of other sizes, square or not, are learned from, encoded and, where there is a decoder, given back.
+
+    A method may refuse them in its `check`.
+    """
+    if subject.data.info.is_table:
+        raise NotApplicable("the data set is a table")
+    for height, width in OTHER_SIZES:
+        other = subject.on_images((subject.data.info.image_shape[0], height, width))
+        try:
+            other.new().check(other.data.info)
+        except UserError as refusal:
+            raise NotApplicable(str(refusal)) from refusal
+        check_representation_has_the_right_form(other)
+        if issubclass(other.kind, Generative):
+            check_decoding_gives_images(other)
+
+
 Check = Callable[[Subject], None]
 CHECKS: dict[Check, tuple[Check, ...]] = {
     check_fitting_works: (),
@@ -277,6 +296,7 @@ CHECKS: dict[Check, tuple[Check, ...]] = {
     check_learning_from_attributes_is_said: (check_images_are_told_apart,),
     check_resuming_continues_exactly: (check_fitting_is_deterministic,),
     check_decoding_gives_images: (check_representation_has_the_right_form,),
+    check_images_of_other_sizes_are_taken: (check_decoding_gives_images,),
 }
 """All checks in order, each with what it rests on: where that fails, directly or further down, it is skipped."""
 

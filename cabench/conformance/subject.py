@@ -13,11 +13,13 @@ from torch import Tensor
 from cabench import discovery
 from cabench.config import Settings
 from cabench.context import FitContext, Randomness
-from cabench.data.dataset import ContrastiveDataset, as_float
+from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.experiment.request import MethodLike, ResolvedProfile, check_given, check_method
 from cabench.method import ContrastiveAnalysisMethod
+from cabench.training import TrainingConfig
 
 IMAGES = 24  # of each population, encoded by most checks
+FEW = 8  # of each population, where images of another shape are tried
 CPU = torch.device("cpu")
 
 
@@ -49,6 +51,26 @@ class Subject:
     def usual(self) -> ContrastiveAnalysisMethod:
         """A method fitted on the subject's own data, for all checks that only look at it."""
         return self.fitted()
+
+    def on_images(self, shape: tuple[int, int, int]) -> Subject:
+        """The method on random images of a shape, 8 of each population, with attributes of the subject's own.
+
+        If it is trained by gradient steps, it takes two.
+        """
+        generator = torch.Generator().manual_seed(0)
+        parts = [
+            Population(
+                torch.randint(256, (FEW, *shape), dtype=torch.uint8, generator=generator),
+                {name: values[:FEW] for name, values in part.attributes.items()},
+            )
+            for part in (self.data.background, self.data.target)
+        ]
+        counts = {split: {"background": FEW, "target": FEW} for split in self.data.info.counts}
+        info = dataclasses.replace(self.data.info, image_shape=shape, counts=counts)
+        config = self.config
+        if isinstance(config, TrainingConfig):
+            config = dataclasses.replace(config, epochs=1, batch_size=FEW)
+        return Subject(self.kind, config, ContrastiveDataset(info, *parts))
 
     def images(self) -> Tensor:
         """A few images of both populations, float32 in [0, 1]; rows of a table as they are."""

@@ -12,17 +12,20 @@ which less can be learned than it seems. These are errors:
 And these are warnings:
 
 - the same row of a table in both splits: with few or discrete features, two examples may well have the same values;
-- an image twice in one split: it counts twice, which does no other harm;
+- an image twice in one split: it counts twice, and where its labels differ, one of them is wrong;
+- images that look almost like one of another split or of the other population, see `cabench.data.near_duplicates`;
+- background and target that are told apart without looking at the content, see `cabench.data.shortcuts`;
 - what limits an evaluation, see `cabench.data.limits`: scores are uncertain or left out, others stand;
 - images that show next to nothing, constant features, and features that are not standardised: all methods run on them.
 
-A file is read in pieces of a few megabytes; eight bytes per image are kept.
+A file is read in pieces of a few megabytes; some tens of bytes per image are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -31,6 +34,8 @@ import numpy as np
 from cabench.data.dataset import Attribute
 from cabench.data.layout import Findings, StoredSplit, check_layout, examine, is_storable, listed, texts
 from cabench.data.limits import warn_of_limits
+from cabench.data.near_duplicates import difference_hashes, warn_of_near_duplicates
+from cabench.data.shortcuts import warn_of_shortcuts
 from cabench.data.writing import content_sha256
 from cabench.files.hdf5 import TEXTS
 
@@ -71,8 +76,13 @@ def _check_content(file: h5py.File, findings: Findings) -> None:
         _check_repeats(split, hashes[index], findings)
         for earlier in range(index):
             _check_overlap(splits[earlier], hashes[earlier], split, hashes[index], findings)
-    if not findings.errors:
-        warn_of_limits(splits, findings)
+    if findings.errors:
+        return
+    pictures = [look.looks for look in looks.values() if isinstance(look, _Images)]
+    if pictures:
+        warn_of_near_duplicates(splits, pictures, hashes, findings)
+    warn_of_shortcuts(splits, [look.numbers for look in looks.values()], findings)
+    warn_of_limits(splits, findings)
 
 
 def _check_populations(split: StoredSplit, findings: Findings) -> None:
@@ -116,7 +126,10 @@ class _Examples(ABC):
 
     Attributes:
         hashes: of each, uint64 (n,).
+        numbers: float32 (n,) by name, measured of each without looking at its content.
     """
+
+    numbers: Mapping[str, np.ndarray]
 
     def __init__(self, split: StoredSplit) -> None:
         self._split = split
@@ -127,11 +140,11 @@ class _Examples(ABC):
         # With 64 bits, two of a million different images agree by chance in one of thirty million data sets.
         digests = (hashlib.blake2b(row, digest_size=8).digest() for row in rows)
         self.hashes[start : start + len(rows)] = np.frombuffer(b"".join(digests), np.uint64)
-        self._measure(start, rows.reshape(len(rows), -1))
+        self._measure(start, rows)
 
     @abstractmethod
     def _measure(self, start: int, rows: np.ndarray) -> None:
-        """Likewise, for rows flattened to (m, values)."""
+        """Likewise."""
 
     @abstractmethod
     def conclude(self, findings: Findings) -> None:
@@ -139,21 +152,33 @@ class _Examples(ABC):
 
 
 class _Images(_Examples):
-    """Counts images that show next to nothing."""
+    """Measures brightness, contrast and greyness, and counts images that show next to nothing.
+
+    Attributes:
+        looks: of each, uint64 (n,), a hash that is alike of images that look alike.
+    """
 
     def __init__(self, split: StoredSplit) -> None:
         super().__init__(split)
-        self._empty: list[int] = []
+        self.looks = np.empty(len(split.examples), np.uint64)
+        names = ("mean brightness", "contrast", *(("greyness",) if split.examples.shape[1] > 1 else ()))
+        self.numbers = {name: np.empty(len(split.examples), np.float32) for name in names}
 
     def _measure(self, start: int, rows: np.ndarray) -> None:
-        self._empty += (start + np.flatnonzero(rows.std(axis=1) < NEAR_CONSTANT)).tolist()
+        part, flat = slice(start, start + len(rows)), rows.reshape(len(rows), -1)
+        self.looks[part] = difference_hashes(rows)
+        self.numbers["mean brightness"][part] = flat.mean(axis=1)
+        self.numbers["contrast"][part] = flat.std(axis=1)
+        if "greyness" in self.numbers:
+            self.numbers["greyness"][part] = (rows == rows[:, :1]).all(axis=(1, 2, 3))
 
     def conclude(self, findings: Findings) -> None:
-        if self._empty:
+        empty = np.flatnonzero(self.numbers["contrast"] < NEAR_CONSTANT)
+        if len(empty):
             findings.warn(
-                f"{self._split.examples.name} has {len(self._empty)} of {len(self._split.examples)} images that show "
+                f"{self._split.examples.name} has {len(empty)} of {len(self._split.examples)} images that show "
                 f"next to nothing (standard deviation below {NEAR_CONSTANT:g} grey level), the first "
-                f"{self._split.row(self._empty[0])}"
+                f"{self._split.row(int(empty[0]))}"
             )
 
 
@@ -163,12 +188,14 @@ class _Features(_Examples):
     def __init__(self, split: StoredSplit) -> None:
         super().__init__(split)
         self._wrong: list[int] = []
+        self.numbers = {"the number of missing values": np.empty(len(split.examples), np.float32)}
         self._known = np.zeros(split.examples.shape[1], np.int64)
         self._sum = np.zeros(split.examples.shape[1])
         self._squares = np.zeros(split.examples.shape[1])
 
     def _measure(self, start: int, rows: np.ndarray) -> None:
         known = ~np.isnan(rows)
+        self.numbers["the number of missing values"][start : start + len(rows)] = (~known).sum(axis=1)
         exact = np.where(np.isfinite(rows), rows, 0).astype(np.float64)
         wrong = np.isinf(rows)
         if self._split.are_counts:
@@ -210,13 +237,29 @@ class _Features(_Examples):
 def _check_repeats(split: StoredSplit, hashes: np.ndarray, findings: Findings) -> None:
     """Examples that are in a split more than once."""
     order = np.argsort(hashes, kind="stable")
-    again = np.sort(order[1:][hashes[order][1:] == hashes[order][:-1]])
+    equal = hashes[order][1:] == hashes[order][:-1]
+    again = np.sort(order[1:][equal])
     if len(again):
         first = int(np.flatnonzero(hashes == hashes[again[0]])[0])
         findings.warn(
             f"{split.examples.name} repeats {len(again)} of its {len(hashes)} rows, first {split.row(first)} as "
             f"{split.row(int(again[0]))}"
         )
+        _check_labels_of_repeats(split, order[:-1][equal], order[1:][equal], findings)
+
+
+def _check_labels_of_repeats(split: StoredSplit, ones: np.ndarray, others: np.ndarray, findings: Findings) -> None:
+    """Whether equal rows have the same labels, from (m,) indices of pairs of them."""
+    columns = {"is_target": split.is_target} | {name: split.values(name) for name in split.attributes}
+    for name, values in columns.items():
+        known = np.ones(len(values), bool) if name == "is_target" else split.attributes[name].is_defined(values)
+        differ = np.flatnonzero(known[ones] & known[others] & (values[ones] != values[others]))
+        if len(differ):
+            first, second = (split.row(int(rows[differ[0]])) for rows in (ones, others))
+            findings.warn(
+                f"labels disagree: {name} differs between equal rows, first {first} and {second} ({len(differ)} such "
+                "pairs)"
+            )
 
 
 def _check_overlap(

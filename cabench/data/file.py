@@ -13,7 +13,8 @@ import torch
 from cabench.data.cache import cache_folder
 from cabench.data.checks import check_file
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population, example_shape
-from cabench.data.layout import SPLITS, Findings, Split, TitledSource, check_layout, examine, examples, texts
+from cabench.data.layout import SCALING, SPLITS, Findings, Split, TitledSource, check_layout, examine, examples, texts
+from cabench.data.scaling import Scale
 from cabench.data.writing import content_sha256
 from cabench.errors import UserError
 from cabench.files.hdf5 import UNREADABLE, pieces, reading_hdf5
@@ -88,6 +89,13 @@ class DatasetFile:
             {name: values[is_target == flag] for name, values in attributes.items()} for flag in (False, True)
         )
         return background, target
+
+    def read_scale(self) -> Scale | None:
+        """The scale of a table's columns; None where the file keeps none."""
+        with reading_hdf5(self.path) as file:
+            train = file["train"]
+            kept = [torch.from_numpy(train[name][:]) for name in SCALING if name in train]
+        return Scale(*kept) if len(kept) == len(SCALING) else None
 
     def read_rows(self, split: Split) -> tuple[Rows, Rows]:
         """Names and groups of background and of target examples, in the order of `read`."""

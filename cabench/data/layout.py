@@ -7,6 +7,8 @@
                       standardised by mean and standard deviation over the training rows; NaN = missing
     attrs, both optional: values = "counts" (then they are whole numbers from 0, not standardised), missing = how many
         values are missing
+/train/mean, /train/scale   both optional: float64 (features,), what was taken off the columns of all splits, and what
+                      they were then multiplied by, so that other rows can be brought to the same scale
 /<split>/is_target    bool (n,)
 /<split>/attributes/<attribute>   (n,) int64 class index, -1 = undefined; or float64, NaN = undefined
     attrs: space = "common" | "salient" | "nuisance", kind = "class" | "real", classes = [...] (no such attr where kind
@@ -40,6 +42,7 @@ SCHEMA = 1
 Split = Literal["train", "test", "validation"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 VALIDATION: Split = "validation"  # which a file may lack
+SCALING = ("mean", "scale")  # what a table's columns were standardised with
 COUNTS = "counts"  # what the attribute `values` of features says where they are counts
 MOST_NAMED = 8  # classes or features in one sentence
 _Result = TypeVar("_Result")
@@ -255,6 +258,9 @@ def _check_split(file: h5py.File, name: str, findings: Findings) -> StoredSplit 
     for kind in TEXTS:
         if kind in group:
             _check_column(group, kind, TEXT, rows, findings)
+    for kind in SCALING:
+        if kind in group and stored is not None:
+            _check_column(group, kind, np.dtype(np.float64), stored.shape[1], findings)
     declared: list[Attribute] = []
     attributes = group.get("attributes")
     if isinstance(attributes, h5py.Group):

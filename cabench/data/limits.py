@@ -3,6 +3,7 @@
 A file with limits keeps its contract and can be used. Said is
 
 - which attributes and classes an evaluation will leave out, because too few training rows or test groups have them;
+  of a class that is rather a scale, such as 30 ages, that it is one, and no more;
 - where so few test groups are there that only large differences can be seen;
 - whether groups lie in both splits, so that an attribute of a known subject may be read from its identity;
 - which nuisances tell background from target, so that part of what a salient space holds of them is forced.
@@ -13,6 +14,7 @@ salient ones on targets. Each row is a group of its own where no groups are know
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +34,7 @@ FEW_GROUPS = 10  # of a population's test rows, below which it is said
 FEWEST_DEGREES = 2  # of freedom, for a test
 LEVEL, POWER = 0.05, 0.8
 POPULATIONS = ("background", "target")
+MOST_CODES = 20  # classes that are numbers: with more, they are rather a scale
 
 
 def limits_of(path: Path) -> list[str]:
@@ -139,11 +142,24 @@ def _warn_of_dependence(train: StoredSplit, attribute: Attribute, findings: Find
 def _warn_of_class(attribute: Attribute, trained: np.ndarray, tested: Sequence[_Tested], findings: Findings) -> None:
     """Which classes an evaluation leaves out, from the training values (n,) and the test rows."""
     rows = {code: int((trained == code).sum()) for code in range(len(attribute.classes))}
+    if _is_scale(attribute):
+        rare = sum(count < FEWEST_TRAINED for count in rows.values())
+        findings.warn(
+            f"{attribute.name} has {len(rows)} classes, all of them numbers, {rare} of them with fewer than "
+            f"{FEWEST_TRAINED} training rows: a scale is declared as {attribute.name}:real"
+        )
+        return
     kept = _warn_of_rare(attribute, rows, FEWEST_TRAINED, "training rows", "measured", findings)
     for part in tested if kept else ():
         groups = {code: part.groups_of(part.values[attribute.name] == code) for code in kept}
         what = f"{part.called} in the test split"
         _warn_of_rare(attribute, groups, FEWEST_TESTED, what, "measured there", findings)
+
+
+def _is_scale(attribute: Attribute) -> bool:
+    """Whether classes are so many numbers that they are rather values of a scale."""
+    numbers = (re.fullmatch(r"[+-]?\d+(\.\d+)?", label, re.ASCII) for label in attribute.classes)
+    return len(attribute.classes) > MOST_CODES and all(numbers)
 
 
 def _warn_of_rare(

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from cabench.data.dataset import Attribute, example_shape
-from cabench.data.layout import COUNTS, SCHEMA, Split, examples, plain, texts
+from cabench.data.layout import COUNTS, SCALING, SCHEMA, Split, examples, plain, texts
 from cabench.files.hdf5 import TEXT, TEXTS, pieces
 from cabench.files.json import canonical_json
 
@@ -82,6 +82,11 @@ class SplitWriter:
         for kind, lines in given.items():
             self._texts[kind][start:end] = lines
         self._written = end
+
+    def declare_scaling(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        """Keep what was taken off the columns of a table, and what they were multiplied by, float64 (features,)."""
+        for name, values in zip(SCALING, (mean, scale), strict=True):
+            self._group.create_dataset(name, data=values)
 
     def declare_counts(self) -> None:
         """Say that the features are counts."""
@@ -167,6 +172,9 @@ def content_sha256(file: h5py.File, look_at: Callable[[str, int, np.ndarray], No
                 result.update(np.ascontiguousarray(rows).data)
                 if look_at is not None and dataset == shown:
                     look_at(split, start, rows)
+        for name in SCALING:
+            if name in group:
+                result.update(canonical_json([group[name].name, group[name][:].tolist()]).encode())
         if "groups" in group:
             result.update(
                 canonical_json(

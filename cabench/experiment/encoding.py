@@ -13,11 +13,12 @@ from torch import Tensor
 
 from cabench.data.dataset import SPACES, Space, float_batches
 from cabench.data.file import DatasetFile
+from cabench.data.importing.fitting import Fit, Size
 from cabench.data.importing.images import ImageForm, open_folder, read_folders
 from cabench.data.layout import SPLITS, texts
-from cabench.data.preparation import Preparation
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE
+from cabench.experiment.fitted_rows import FittedRows
 from cabench.files.atomic import replacing
 from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents, reading_hdf5
 from cabench.files.names import inert
@@ -63,28 +64,30 @@ def encode_folder(
     method: ContrastiveAnalysisMethod,
     shape: tuple[int, ...],
     folder: Path,
-    value_range: tuple[int, int],
+    fit: Fit,
+    value_range: tuple[int, int] | None,
     device: torch.device,
 ) -> EncodedImages:
     """Encode all images below a folder, made into what the method was fitted on.
 
     Args:
         method: fitted.
-        shape: (channels, height, width) of the images that it was fitted on; they are square.
+        shape: (channels, height, width) of the images that it was fitted on.
         folder: PNG, JPEG, TIFF or BMP files.
-        value_range: of 16-bit images, the values that become black and white, as in `cabench data import`.
+        fit: how images of other sizes are brought to that one, as in `cabench data import`.
+        value_range: of 16-bit images, the values that become black and white, likewise; None takes all.
         device: where to encode.
 
     Raises:
-        UserError: for a method of tables or of images that are not square, and for images that cannot be read.
+        UserError: for a method of tables, and for images that cannot be read.
     """
-    if len(shape) != 3 or shape[1] != shape[2]:
+    if len(shape) != 3:
         raise UserError(
             f"{method.name} was fitted on examples of shape {shape}, which a folder of images cannot be made into; "
             "give a data set file, such as --images new.h5."
         )
     found = open_folder(folder)
-    form = ImageForm(shape[1], "grey" if shape[0] == 1 else "colour", value_range)
+    form = ImageForm(Size(*shape[1:]), fit, "grey" if shape[0] == 1 else "colour", value_range)
     pixels = read_folders({"images": found}, form)["images"]
     spaces = encode_images(_on(method, device), torch.from_numpy(pixels.images), device)
     return EncodedImages({"name": np.array(found.names, object)}, spaces)
@@ -95,7 +98,7 @@ def encode_file(
     shape: tuple[int, ...],
     data: DatasetFile,
     device: torch.device,
-    preparation: Preparation | None = None,
+    fitted: FittedRows,
 ) -> EncodedImages:
     """Encode both splits of a data set, with the names and groups of its rows.
 
@@ -104,21 +107,19 @@ def encode_file(
         shape: of the examples that it was fitted on.
         data: the data set.
         device: where to encode.
-        preparation: of the rows of a table, as for those that the method was fitted on.
+        fitted: how the rows of a table were given to the method.
 
     Raises:
-        UserError: for examples of another shape.
+        UserError: for examples of another shape, and as `FittedRows.given_of`.
     """
     if data.info.image_shape != shape:
         raise UserError(
             f"{data.path} holds examples of shape {data.info.image_shape}, but {method.name} was fitted on {shape}; "
             "import them in that size."
         )
-    _check_alike(method, data, preparation)
     parts, method = [], _on(method, device)
     for split in SPLITS:
-        read = data.read(split)
-        populations = (preparation.split(read) if preparation else read)[1:]
+        populations = fitted.given_of(data, split, method)[1:]
         for name, population, told in zip(EVERYONE, populations, data.read_rows(split), strict=True):
             spaces = encode_images(method, population.images, device)
             parts.append(_part(split, name, told.names, told.groups, spaces))
@@ -189,20 +190,6 @@ def write_encoded(encoded: EncodedImages, path: Path) -> None:
                     np.savez(file, **rows, **encoded.spaces)  # type: ignore[arg-type]  # no array is called allow_pickle
     except OSError as error:
         raise UserError(f"The vectors cannot be written to {path} ({error}); choose another --output.") from error
-
-
-def _check_alike(method: ContrastiveAnalysisMethod, data: DatasetFile, preparation: Preparation | None) -> None:
-    """Refuse a table of counts or with missing values where the method was fitted on one without, and the reverse."""
-    made_of_counts = preparation is not None and bool(preparation.takes_log)
-    if made_of_counts != (data.info.are_counts and "counts" not in method.takes):
-        held, other = ("counts", "real numbers") if data.info.are_counts else ("real numbers", "counts")
-    elif data.info.missing and "missing" not in method.takes and preparation is None:
-        held, other = "missing values", "a table without"
-    else:
-        return
-    raise UserError(
-        f"{data.path} holds {held}, but {method.name} was fitted on {other}; import the new table likewise."
-    )
 
 
 def _on(method: ContrastiveAnalysisMethod, device: torch.device) -> ContrastiveAnalysisMethod:

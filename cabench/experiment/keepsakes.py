@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from cabench.data.dataset import Attribute, ContrastiveDataset
-from cabench.data.preparation import Preparation
 from cabench.errors import StopRequested
 from cabench.evaluation.encoded import EncodedSplit
+from cabench.experiment.fitted_rows import FittedRows
 from cabench.experiment.identity import Identity
 from cabench.experiment.store import MAPS, PICTURE, ResultsStore
 from cabench.files.atomic import StorageError
@@ -69,12 +69,12 @@ def keep_method(
     cell: Identity,
     method: ContrastiveAnalysisMethod,
     image_shape: tuple[int, ...],
-    preparation: Preparation | None,
+    fitted: FittedRows,
 ) -> dict[str, str]:
-    """Write the fitted method, as `save_method` does; result and errors as for `keep_picture`."""
+    """Write the fitted method, with how rows were given to it; result and errors as for `keep_picture`."""
     unmade: dict[str, str] = {}
     with _noting(MODEL, unmade):
-        save_method(method, cell.folder(store.folder) / MODEL, image_shape, preparation)
+        save_method(method, cell.folder(store.folder) / MODEL, image_shape, fitted.tensors())
     return unmade
 
 

@@ -287,7 +287,7 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
             f"{held if info.is_table else 'images'}; choose one of {', '.join(able)}."
         )
     with _blaming(method.name):
-        method.check(replace(info, name=info.called))  # as that is what messages of methods print
+        method.check(info)
 
 
 def _wanted(info: DatasetInfo) -> set[str]:

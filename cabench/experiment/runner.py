@@ -16,11 +16,12 @@ from filelock import Timeout
 from cabench.context import FitContext, FitCost, Randomness
 from cabench.data.dataset import ContrastiveDataset
 from cabench.data.file import Rows
-from cabench.data.preparation import Preparation, said_of
+from cabench.data.preparation import said_of
 from cabench.errors import StopRequested, UserError
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.cell import Cell
 from cabench.experiment.encoding import encode_images
+from cabench.experiment.fitted_rows import FittedRows
 from cabench.experiment.identity import Identity
 from cabench.experiment.keepsakes import keep_maps, keep_method, keep_picture, said
 from cabench.experiment.measuring import keep_and_measure
@@ -194,21 +195,20 @@ class Runner:
             cost=cost,
         )
         train = cell.data.read("train")
-        preparation = Preparation.learned(train, method.takes)
-        prepare = preparation.split if preparation else _as_it_is
-        train = prepare(train)
+        fitted = FittedRows.of(method, cell.data, train)
+        train = fitted.given(train)
         started = time.monotonic()
         method.fit(train, context)
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
-        test = prepare(cell.data.read("test"))
+        test = fitted.given(cell.data.read("test"))
         rows = cell.data.read_all_rows()
         vectors = self._encode(method, train, rows["train"]), self._encode(method, test, rows["test"])
         parameters = method.parameter_count()
         measured, probe_s = keep_and_measure(self.store, identity, cell.data, *vectors)
         measured["prepared"] = said_of(info, method.takes)
-        measured["unmade"] = self._keep(method, identity, test, vectors[1], preparation)
+        measured["unmade"] = self._keep(method, identity, test, vectors[1], fitted)
         return attempt.succeeded(measured, probe_s, parameters)
 
     def _keep(
@@ -217,13 +217,13 @@ class Runner:
         cell: Identity,
         test: ContrastiveDataset,
         encoded: EncodedSplit,
-        preparation: Preparation | None,
+        fitted: FittedRows,
     ) -> dict[str, str]:
         """Keep what can be looked at and used again. Gives what could not be made: see `Record.unmade`."""
         unmade = keep_picture(self.store, cell, test, encoded, method)
         unmade |= keep_maps(self.store, cell, test.info.attributes, encoded)
         if self.keep_models:
-            unmade |= keep_method(self.store, cell, method, test.info.image_shape, preparation)
+            unmade |= keep_method(self.store, cell, method, test.info.image_shape, fitted)
         for name, reason in unmade.items():
             self.reporter.say(f"{cell.title}: {name} could not be made ({reason})")
         return unmade
@@ -236,10 +236,6 @@ class Runner:
             for part, told in zip((split.background, split.target), rows, strict=True)
         )
         return EncodedSplit(background, target)
-
-
-def _as_it_is(split: ContrastiveDataset) -> ContrastiveDataset:
-    return split
 
 
 @dataclass(frozen=True)

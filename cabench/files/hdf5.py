@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -56,9 +57,28 @@ def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
     Raises:
         StorageError: when it cannot be written, at the end of the block.
     """
-    with replacing(path) as temporary, _TellsOnce(temporary, "w+") as plain:
+    with replacing(path) as temporary, _opened(temporary, "w+") as file:
+        yield file
+
+
+@contextmanager
+def changing_copy_of_hdf5(source: Path, path: Path) -> Iterator[h5py.File]:
+    """Give a copy of an HDF5 file to change; put it in place of `path`, which may be `source`, likewise.
+
+    Raises:
+        StorageError: when it cannot be copied or written.
+    """
+    with replacing(path) as temporary:
+        shutil.copyfile(source, temporary)
+        with _opened(temporary, "r+") as file:
+            yield file
+
+
+@contextmanager
+def _opened(path: Path, mode: Literal["w+", "r+"]) -> Iterator[h5py.File]:
+    with _TellsOnce(path, mode) as plain:
         try:
-            with h5py.File(plain, "w") as file:
+            with h5py.File(plain, mode.replace("w+", "w")) as file:
                 yield file
         finally:
             if plain.failure is not None:
@@ -147,12 +167,17 @@ def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:
 
 
 def _check_array(dataset: h5py.Dataset, place: str) -> None:
-    if dataset.is_virtual or dataset.external:
-        raise ValueError(f"{place} is kept in other files")
+    check_storage(dataset, place)
     if _is_text(dataset):
         _check_texts(dataset, place)
     elif dataset.dtype.kind not in "buif" or not dataset.shape:
         raise ValueError(f"{place} is no array of numbers, but {dataset.dtype} of shape {dataset.shape}")
+
+
+def check_storage(dataset: h5py.Dataset, place: str) -> None:
+    """Raise ValueError for an array that is kept in other files, or compressed by a filter that is not installed."""
+    if dataset.is_virtual or dataset.external:
+        raise ValueError(f"{place} is kept in other files")
     plan = dataset.id.get_create_plist()
     for code, *_ in map(plan.get_filter, range(plan.get_nfilters())):
         if not h5py.h5z.filter_avail(code):

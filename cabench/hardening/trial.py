@@ -3,6 +3,8 @@
 The HDF5 library trusts what it reads. Of a thousand files with one to eight damaged bytes, about one ends the process
 with a segmentation fault, and about one is read for ever (HDF5 2.0). Neither raises an exception, so a whole grid would
 be lost to one file. Files that cabench wrote into its own folders are not tried.
+
+Of files that other programs write for their own ends, only the places are read that will be used.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 import h5py
 
 from cabench.errors import UserError
+from cabench.files.foreign_hdf5 import Item, items_below
 from cabench.files.hdf5 import UNREADABLE, arrays, check_contents
 
 PIECE = 1 << 22  # bytes of an array that are read at a time
@@ -24,10 +27,14 @@ CPU_S = 10  # processor time for the file's structure, which takes milliseconds
 BYTES_PER_S = 20e6  # least speed of reading arrays; deflate is ten times as fast on any processor of today
 
 
-def try_reading(path: Path) -> None:
+def try_reading(path: Path, places: tuple[str, ...] = ()) -> None:
     """Have another process read all of a file, once for every state in which this process meets it.
 
     What the library reports itself, such as that the file is no HDF5, is left to whoever reads the file next.
+
+    Args:
+        path: a data set file; or another HDF5 file, where places are named.
+        places: what will be read of it, as paths from the root.
 
     Raises:
         UserError: when the other process died or ran out of processor time over it.
@@ -35,7 +42,7 @@ def try_reading(path: Path) -> None:
     if not path.is_file():
         return
     status = path.stat()
-    code = _exit_code(path, (status.st_ino, status.st_mtime_ns, status.st_size))
+    code = _exit_code(path, (status.st_ino, status.st_mtime_ns, status.st_size), places)
     if code < 0:
         raise UserError(
             f"{path} is damaged: a process that read it as a trial was ended by {signal.Signals(-code).name}. "
@@ -44,24 +51,29 @@ def try_reading(path: Path) -> None:
 
 
 @functools.cache
-def _exit_code(path: Path, stamp: tuple[int, ...]) -> int:
-    command = [sys.executable, "-P", "-m", __name__, str(path)]
+def _exit_code(path: Path, stamp: tuple[int, ...], places: tuple[str, ...] = ()) -> int:
+    command = [sys.executable, "-P", "-m", __name__, str(path), *places]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
 
-def _read(path: Path) -> None:
+def _read(path: Path, *places: str) -> None:
     _allow(CPU_S)
     with h5py.File(path, "r") as file:
-        check_contents(file)
-        found = arrays(file)
+        items = items_below(file, places) if places else _own_arrays(file)
+        found = [item for item in items if isinstance(item, h5py.Dataset)]
         _allow(CPU_S + int(sum(array.nbytes for array in found) / BYTES_PER_S))
-        for holder in (file, *found):
+        for holder in (file, *items):
             dict(holder.attrs)
         for array in found:
             rows = max(1, PIECE * len(array) // max(array.nbytes, 1))
             for start in range(0, len(array), rows):
                 array[start : start + rows]
+
+
+def _own_arrays(file: h5py.File) -> list[Item]:
+    check_contents(file)
+    return list(arrays(file))
 
 
 def _allow(seconds: int) -> None:
@@ -76,6 +88,6 @@ def _allow(seconds: int) -> None:
 
 if __name__ == "__main__":
     try:
-        _read(Path(sys.argv[1]))
-    except UNREADABLE:
+        _read(Path(sys.argv[1]), *sys.argv[2:])
+    except (*UNREADABLE, MemoryError):
         sys.exit(1)

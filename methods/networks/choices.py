@@ -1,4 +1,4 @@
-"""The networks that methods choose by name, and the examples that each of them takes.
+"""The networks that methods choose by name, and the examples that each of them takes: images of any shape, or tables.
 
 Others are refused before any work starts. A shape is (channels, height, width) of an image, (features,) of a table.
 """
@@ -14,6 +14,7 @@ from torch import nn
 from cabench.data.dataset import DatasetInfo
 from cabench.errors import UserError
 from cabench.methods.networks import dcgan, encoders, mlp, vae_conv
+from cabench.methods.networks.sizes import SMALLEST_IMAGE
 
 EncoderName = Literal[
     "small_image_resnet18",
@@ -33,7 +34,7 @@ class Inputs(NamedTuple):
     """The examples that a network takes.
 
     Attributes:
-        words: for messages, e.g. "images of 32 x 32".
+        words: for messages, e.g. "images of at least 8 x 8".
         include: whether examples of a shape are among them.
     """
 
@@ -54,10 +55,13 @@ class Inputs(NamedTuple):
         if self.include(info.image_shape):
             return
         if info.is_table:
-            found, advice = f"{info.name} holds a table of {info.image_shape[0]} features", f"set {setting}=mlp"
+            found, advice = f"{info.called} holds a table of {info.image_shape[0]} features", f"set {setting}=mlp"
         else:
             height, width = info.image_shape[1:]
-            found, advice = f"the images of {info.name} are {height} x {width}", "choose another network or size"
+            found, advice = (
+                f"the images of {info.called} are {height} x {width}",
+                "choose another network or larger images",
+            )
         raise UserError(f"{setting} = {choice} takes {self.words}, but {found}; {advice}.")
 
 
@@ -67,10 +71,12 @@ class Encoder(NamedTuple):
     Attributes:
         make: takes the shape of an example and the size of the output.
         inputs: the examples that it takes.
+        pools: whether it ends with means over places, so that images may have another size than it was built for.
     """
 
     make: Callable[[Shape, int], nn.Module]
     inputs: Inputs
+    pools: bool = False
 
 
 class Architecture(NamedTuple):
@@ -87,33 +93,30 @@ class Architecture(NamedTuple):
     inputs: Inputs
 
 
-def _is_power_of_two(shape: Shape) -> bool:
-    return len(shape) == 3 and shape[1] == shape[2] and dcgan.fits(shape[1])
+def _is_image(shape: Shape) -> bool:
+    return len(shape) == 3 and min(shape[1:]) >= SMALLEST_IMAGE
 
 
-IMAGES = Inputs("images", lambda shape: len(shape) == 3)
-EXACTLY_32 = Inputs("images of 32 x 32", lambda shape: shape[1:] == (32, 32))
-EXACTLY_64 = Inputs("images of 64 x 64", lambda shape: shape[1:] == (64, 64))
-POWERS_OF_TWO = Inputs("square images whose side is a power of two from 16 on", _is_power_of_two)
+IMAGES = Inputs(f"images of at least {SMALLEST_IMAGE} x {SMALLEST_IMAGE}", _is_image)
 TABLES = Inputs("rows of a table of features", lambda shape: len(shape) == 1)
 
 ENCODERS: Mapping[str, Encoder] = {
-    "small_image_resnet18": Encoder(encoders.small_image_resnet18, IMAGES),
-    "standard_resnet18": Encoder(encoders.standard_resnet18, IMAGES),
-    "small_conv": Encoder(encoders.small_conv, IMAGES),
-    "sepvae_32": Encoder(vae_conv.sepvae_features_32, EXACTLY_32),
-    "sepclr_conv_64": Encoder(encoders.sepclr_conv, EXACTLY_64),
-    "dcgan": Encoder(dcgan.dcgan_encoder, POWERS_OF_TWO),
-    "small_dcgan": Encoder(partial(dcgan.dcgan_encoder, width=16), POWERS_OF_TWO),
+    "small_image_resnet18": Encoder(encoders.small_image_resnet18, IMAGES, pools=True),
+    "standard_resnet18": Encoder(encoders.standard_resnet18, IMAGES, pools=True),
+    "small_conv": Encoder(encoders.small_conv, IMAGES, pools=True),
+    "sepvae_32": Encoder(vae_conv.sepvae_features_32, IMAGES),
+    "sepclr_conv_64": Encoder(encoders.sepclr_conv, IMAGES),
+    "dcgan": Encoder(dcgan.dcgan_encoder, IMAGES),
+    "small_dcgan": Encoder(partial(dcgan.dcgan_encoder, width=16), IMAGES),
     "mlp": Encoder(mlp.mlp, TABLES),
 }
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "sepvae_32": Architecture(vae_conv.sepvae_encoder_32, vae_conv.sepvae_decoder_32, EXACTLY_32),
-    "sepvae_64": Architecture(vae_conv.sepvae_encoder_64, vae_conv.sepvae_decoder_64, EXACTLY_64),
-    "mmcvae_64": Architecture(vae_conv.mmcvae_encoder, vae_conv.mmcvae_decoder, EXACTLY_64),
-    "dcgan": Architecture(dcgan.dcgan_vae_encoder, dcgan.dcgan_decoder, POWERS_OF_TWO),
+    "sepvae_32": Architecture(vae_conv.sepvae_encoder_32, vae_conv.sepvae_decoder_32, IMAGES),
+    "sepvae_64": Architecture(vae_conv.sepvae_encoder_64, vae_conv.sepvae_decoder_64, IMAGES),
+    "mmcvae_64": Architecture(vae_conv.mmcvae_encoder, vae_conv.mmcvae_decoder, IMAGES),
+    "dcgan": Architecture(dcgan.dcgan_vae_encoder, dcgan.dcgan_decoder, IMAGES),
     "small_dcgan": Architecture(
-        partial(dcgan.dcgan_vae_encoder, width=16), partial(dcgan.dcgan_decoder, width=16), POWERS_OF_TWO
+        partial(dcgan.dcgan_vae_encoder, width=16), partial(dcgan.dcgan_decoder, width=16), IMAGES
     ),
     "mlp": Architecture(mlp.mlp_vae_encoder, mlp.mlp_decoder, TABLES),
 }

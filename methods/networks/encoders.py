@@ -1,18 +1,22 @@
 """Deterministic convolutional encoders, and the projector that contrastive methods put on top of one.
 
-Encoders take the shape of an image, (channels, height, width), and the size of their output, (n, size).
+Encoders take the shape of an image, (channels, height, width), and the size of their output, (n, size). Images have at
+least 8 x 8 pixels, and need not be square.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
 
+from cabench.methods.networks.sizes import fitted, halving, plan
+
 SMALL_WIDTHS = (32, 64, 128)
 SMALL_PLACES = 2  # features are averaged over each quarter of an image, which roughly keeps positions
 SEPCLR_WIDTHS = (512, 256, 128, 64, 32)
-SEPCLR_FEATURES = 32 * 2 * 2
+SEPCLR_SMALLEST = 2  # the side of the map that remains of 64 x 64
 PROJECTOR_WIDTH = 128
 
 
@@ -28,7 +32,10 @@ def small_image_resnet18(shape: tuple[int, ...], size: int) -> nn.Module:
 
 
 def standard_resnet18(shape: tuple[int, ...], size: int) -> nn.Module:
-    """ResNet-18 with its 7 x 7 stem of stride 2 and max-pooling, for images from 64 x 64 up."""
+    """ResNet-18 with its 7 x 7 stem of stride 2 and max-pooling, which was made for 224 x 224.
+
+    Small images have little left after that: of one below 64 x 64, the last blocks see a single pixel or two.
+    """
     network = _resnet18(size)
     if shape[0] != 3:
         network.conv1 = nn.Conv2d(shape[0], 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -38,7 +45,7 @@ def standard_resnet18(shape: tuple[int, ...], size: int) -> nn.Module:
 def small_conv(shape: tuple[int, ...], size: int) -> nn.Module:
     """For quick runs on a CPU: three 3 x 3 convolutions of stride 2 with batch normalisation, quarter-wise means.
 
-    Takes any image of at least 16 x 16. On two CPU cores it is some twenty times as fast as ResNet-18.
+    On two CPU cores it is some twenty times as fast as ResNet-18.
     """
     blocks: list[nn.Module] = []
     for before, after in pairwise((shape[0], *SMALL_WIDTHS)):
@@ -48,15 +55,18 @@ def small_conv(shape: tuple[int, ...], size: int) -> nn.Module:
 
 
 def sepclr_conv(shape: tuple[int, ...], size: int) -> nn.Module:
-    """The encoder of SepCLR's script for dSprites on digits (card A2), of 64 x 64: convolutions without normalisation.
+    """The encoder of SepCLR's script for dSprites on digits (card A2): convolutions without normalisation.
 
-    Two of them, with 32 and 5 outputs for grey images, have 5,626,725 parameters.
+    It was published for 64 x 64: two of them, with 32 and 5 outputs for grey images, have 5,626,725 parameters there.
+    For other images it is built by the plan of `sizes`.
     """
+    way = plan(shape, SEPCLR_SMALLEST)
+    widths = fitted(SEPCLR_WIDTHS, way.halvings)
     blocks: list[nn.Module] = []
-    for before, after in pairwise((shape[0], *SEPCLR_WIDTHS)):
-        blocks += [nn.Conv2d(before, after, 4, 2, 1), nn.ReLU()]
-    hidden = nn.Linear(SEPCLR_FEATURES, SEPCLR_FEATURES)
-    return nn.Sequential(*blocks, nn.Flatten(), hidden, nn.ReLU(), nn.Linear(SEPCLR_FEATURES, size))
+    for before, after in pairwise((shape[0], *widths)):
+        blocks += [halving(before, after), nn.ReLU()]
+    features = widths[-1] * math.prod(way.remaining)
+    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(features, features), nn.ReLU(), nn.Linear(features, size))
 
 
 class ProjectedEncoder(nn.Module):

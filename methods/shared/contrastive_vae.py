@@ -24,7 +24,9 @@ class ContrastiveVAEConfig(TrainingConfig):
     """Networks and their optimizer; each method gives its own defaults."""
 
     learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
-    architecture: ArchitectureName = setting("sepvae_32", help="networks, named by their image size; mlp for tables")
+    architecture: ArchitectureName = setting(
+        "sepvae_32", help="networks, named by the image size that they were published for; mlp for tables"
+    )
     d_common: int = setting(64, at_least=1, help="size of the common vector")
     d_salient: int = setting(64, at_least=1, help="size of the salient vector")
 

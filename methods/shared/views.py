@@ -5,6 +5,7 @@ Views of images are computed in batches on the images' own device by kornia; row
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from cabench.config import ConfigError, Settings, config_title, setting
 from cabench.context import drawing_from
 from cabench.data.dataset import DatasetInfo
 from cabench.errors import UserError
-from cabench.methods.networks.choices import ENCODERS, IMAGES, EncoderName, check_encoder
+from cabench.methods.networks.choices import ENCODERS, EncoderName, check_encoder
 from cabench.training import GradientTrainedMethod, TrainingConfig
 
 
@@ -28,7 +29,9 @@ class ViewConfig(Settings):
     deviation. The other settings do not apply to them.
     """
 
-    crop_size: int = setting(24, at_least=0, help="height and width of a view, in pixels; 0 for the image's own")
+    crop_size: int = setting(
+        24, at_least=0, help="height and width of a view, in pixels, at most the image's own; 0 for the image's own"
+    )
     crop_scale: tuple[float, float] = setting((0.2, 1.0), above=0, at_most=1, help="range of the cropped part's area")
     rotation: float = setting(0.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
     flip: float = setting(0.5, at_least=0, at_most=1, help="probability of a horizontal flip, per image")
@@ -74,7 +77,7 @@ class RandomViews(nn.Module):
     def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Float32 views of float32 images (n, channels, height, width) in [0, 1].
 
-        They are (n, channels, crop_size, crop_size), or of the images' own size.
+        They are (n, channels, *view_size).
 
         Args:
             images: on any device; float32 rows (n, features) of a table keep their shape.
@@ -94,12 +97,19 @@ class RandomViews(nn.Module):
         return views.contiguous(memory_format=torch.channels_last)
 
     def crop_for(self, images: Tensor) -> RandomResizedCrop:
-        """The crop to views of the configured size, or to the images' own; made once for each size."""
-        size = (self.config.crop_size or images.shape[2], self.config.crop_size or images.shape[3])
+        """The crop to views of their size; made once for each."""
+        size = view_size(self.config, images.shape[1:])
         if size not in self.crops:
             # "resample" crops the whole batch at once; kornia's "slice" mode goes image by image.
             self.crops[size] = RandomResizedCrop(size, scale=self.config.crop_scale, cropping_mode="resample")
         return self.crops[size]
+
+
+def view_size(config: ViewConfig, shape: Sequence[int]) -> tuple[int, int]:
+    """Height and width of the views of images of a shape (channels, height, width): never larger than the images."""
+    _, height, width = shape
+    crop = config.crop_size or max(height, width)
+    return min(crop, height), min(crop, width)
 
 
 def feature_noise(rows: Tensor, deviation: float, probability: float, generator: torch.Generator) -> Tensor:
@@ -153,17 +163,17 @@ class ViewLearner(GradientTrainedMethod):
 
     def _check_size(self, info: DatasetInfo) -> None:
         """Refuse views that differ in size from the images, where the encoder is built for one size."""
-        (height, width), encoder, crop = info.image_shape[1:], self.config.encoder, self.config.crop_size
-        if crop and ENCODERS[encoder].inputs is not IMAGES and (crop, crop) != (height, width):
+        (height, width), encoder = info.image_shape[1:], self.config.encoder
+        if not ENCODERS[encoder].pools and view_size(self.config, info.image_shape) != (height, width):
             raise UserError(
                 f"{self.name}.encoder = {encoder} is built for the images' own {height} x {width}, but "
-                f"{self.name}.crop_size is {crop}; set it to {height} or 0, or choose another encoder."
+                f"{self.name}.crop_size is {self.config.crop_size}; set it to 0, or choose another encoder."
             )
 
     def _check_colours(self, info: DatasetInfo) -> None:
         """Refuse colour augmentation of grey images."""
         if info.image_shape[0] != 3 and (self.config.saturation or self.config.hue or self.config.grey):
             raise UserError(
-                f"{info.name} has grey images, which have no colours to change: "
+                f"{info.called} has grey images, which have no colours to change: "
                 f"set {self.name}.saturation, {self.name}.hue and {self.name}.grey to 0."
             )

@@ -241,7 +241,19 @@ class DecodingLeavesEvalMode(Linear):
         return super().decode(representation)
 
 
+class DecodesToOneSize(Linear):
+    def decode(self, representation):
+        return super().decode(representation)[:, :, :1, :1].expand(-1, -1, 32, 32)
+
+
+class RefusesOtherSizes(Linear):
+    def check(self, info):
+        if info.image_shape[1:] != (32, 32):
+            raise UserError("linear takes images of 32 x 32.")
+
+
 FAULTY = {
+    DecodesToOneSize: conformance.check_images_of_other_sizes_are_taken,
     FailsToFit: conformance.check_fitting_works,
     PairOfVectors: conformance.check_representation_has_the_right_form,
     WrongShape: conformance.check_representation_has_the_right_form,
@@ -303,6 +315,12 @@ def test_checks_come_after_those_that_they_rest_on():
     for each, grounds in CHECKS.items():
         assert set(grounds) <= set(done)
         done.append(each)
+
+
+def test_a_method_may_refuse_other_sizes(data):
+    found = list(findings(Subject(RefusesOtherSizes, LinearConfig(), data)))
+    assert found[-1] == Finding("images of other sizes are taken", "skipped", "linear takes images of 32 x 32.")
+    assert {finding.outcome for finding in found[:-1]} == {"passed"}
 
 
 def test_a_method_that_says_wrongly_that_it_does_not_learn_fails_where_it_does(data):

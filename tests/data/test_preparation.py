@@ -12,7 +12,9 @@ from cabench.data.file import DatasetFile
 from cabench.data.preparation import Preparation, said_of
 from cabench.errors import UserError
 from cabench.experiment.encoding import encode_file
-from cabench.saving import load_method, save_method, saved_preparation
+from cabench.experiment.fitted_rows import FittedRows
+from cabench.methods.chance import Chance
+from cabench.saving import load_method, save_method
 
 KIND = Attribute("kind", "salient", "class", ("a", "b"))
 CPU = torch.device("cpu")
@@ -75,27 +77,47 @@ def test_a_run_prepares_a_table_says_so_and_encodes_new_rows_likewise(tmp_path, 
     assert record.prepared == said_of(file.info, ("tables",))
     assert f"Given to all methods: {record.prepared[0]}." in str(results)
     folder = record.folder(tmp_path / "runs")
-    method, preparation = load_method(folder), saved_preparation(folder)
-    told = encode_file(method, file.info.image_shape, file, CPU, preparation)
-    prepared = preparation.split(file.read("train"))
+    method, fitted = load_method(folder), FittedRows.saved(folder)
+    told = encode_file(method, file.info.image_shape, file, CPU, fitted)
+    prepared = fitted.given(file.read("train"))
     expected = method.encode(prepared.background.images).salient.numpy()
     np.testing.assert_array_equal(told.spaces["salient"][: len(expected)], expected)
     other = written(tmp_path / "other.h5", counts=not counts)
     with pytest.raises(UserError, match="was fitted on"):
-        encode_file(method, file.info.image_shape, other, CPU, preparation)
+        encode_file(method, file.info.image_shape, other, CPU, fitted)
 
 
-def test_a_preparation_is_saved_with_a_method_and_read_again(tmp_path, planted_table) -> None:
-    from cabench.methods.chance import Chance
-
-    method = Chance()
-    save_method(method, tmp_path / "plain.safetensors")
-    assert saved_preparation(tmp_path / "plain.safetensors") is None
-    learned = Preparation.learned(written(tmp_path / "mine.h5").read("train"), ("tables",))
-    save_method(method, tmp_path / "kept.safetensors", preparation=learned)
-    for one, other in zip(saved_preparation(tmp_path / "kept.safetensors"), learned, strict=True):
-        assert torch.equal(one, other)
+def test_how_rows_were_given_is_saved_with_a_method(tmp_path) -> None:
+    save_method(Chance(), tmp_path / "plain.safetensors")
+    assert FittedRows.saved(tmp_path / "plain.safetensors") == FittedRows()
+    file = written(tmp_path / "mine.h5")
+    fitted = FittedRows.of(Chance(), file, file.read("train"))
+    save_method(Chance(), tmp_path / "kept.safetensors", beside=fitted.tensors())
     load_method(tmp_path / "kept.safetensors")
+    read = FittedRows.saved(tmp_path / "kept.safetensors")
+    assert read.tensors().keys() == fitted.tensors().keys()
+    for name, tensor in fitted.tensors().items():
+        torch.testing.assert_close(read.tensors()[name], tensor, rtol=0, atol=0, equal_nan=True)
+    save_method(Chance(), tmp_path / "torn.safetensors", beside={"scale.mean": torch.zeros(2)})
+    with pytest.raises(UserError, match="does not say all"):
+        FittedRows.saved(tmp_path / "torn.safetensors")
+
+
+def test_rows_of_another_table_are_brought_to_the_scale_of_the_first(tmp_path) -> None:
+    generator = np.random.default_rng(0)
+    tables = generator.normal(size=(2, 50, 4)) * [1, 10, 100, 0] + [0, 1e9, -5, 3]
+    first = cabench.write_arrays(tmp_path / "first.h5", *map(Examples, tables))
+    moved = [3 * table[::-1] + 7 for table in tables]
+    second = cabench.write_arrays(tmp_path / "second.h5", *map(Examples, moved))
+    fitted = FittedRows.of(Chance(), first, first.read("train"))
+    mean, scale = (values.numpy() for values in fitted.scale)
+    given = fitted.given_of(second, "test", Chance())
+    rows = np.array([moved[1][int(name)] for name in np.arange(50)])
+    expected = ((rows - mean) * scale).astype(np.float32)
+    for row in given.target.images.numpy():
+        assert np.abs(expected - row).max(axis=1).min() < 1e-4
+    same = fitted.given_of(first, "test", Chance()).target.images
+    np.testing.assert_allclose(same.numpy(), first.read("test").target.images.numpy(), atol=1e-5)
 
 
 class Seeing(cabench.ContrastiveAnalysisMethod):
@@ -134,5 +156,5 @@ def test_a_method_that_takes_what_a_table_holds_is_given_it(tmp_path, kind, coun
 
 def test_a_method_of_counts_is_refused_on_other_data(tmp_path) -> None:
     file = written(tmp_path / "mine.h5")
-    with pytest.raises(UserError, match="seeing takes counts and missing, but .* holds a table of 5 features; choose"):
+    with pytest.raises(UserError, match=r"seeing takes counts and missing, but .* holds a table of 5 features; choose"):
         cabench.run(Seeing, file.path, 1, results=tmp_path / "runs", controls=False)

@@ -14,6 +14,7 @@ import cabench
 from cabench.data.dataset import as_float
 from cabench.errors import UserError
 from cabench.experiment.encoding import encode_file, stored_vectors, table_of
+from cabench.experiment.fitted_rows import FittedRows
 from cabench.experiment.store import ResultsStore
 from cabench.saving import load_method, saved_shape
 
@@ -37,6 +38,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cabench.data.importing.fitting import Size
     from cabench.data.importing.folders import import_folders
     from cabench.data.importing.images import ImageForm
     from cabench.data.importing.labels import parse_columns
@@ -45,7 +47,7 @@ def data(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "patients.h5"
     columns = parse_columns(group="patient")
     labels = pictures / "labels.csv"
-    import_folders(pictures / "healthy", pictures / "ill", path, ImageForm(16), labels, columns, Drawn(0.3))
+    import_folders(pictures / "healthy", pictures / "ill", path, ImageForm(Size(16, 16)), labels, columns, Drawn(0.3))
     return path
 
 
@@ -96,10 +98,34 @@ def test_the_command_encodes_a_folder_as_the_data_were_made(cell, data, pictures
             np.testing.assert_allclose(arrays["common"][:, 0], first, rtol=1e-4, atol=1e-5)
 
 
+def test_images_that_are_not_square_are_made_to_fit_alike(pictures: Path, tmp_path: Path, cache: Path) -> None:
+    """Without a size, and by padding: the vectors of a folder are those that the cell keeps."""
+    from cabench.data.importing.fitting import Size
+    from cabench.data.importing.folders import import_folders
+    from cabench.data.importing.images import ImageForm
+    from cabench.data.importing.labels import Columns
+    from cabench.data.importing.splitting import Drawn
+    from cabench.experiment.encoding import encode_folder
+
+    both = pictures / "healthy", pictures / "ill"
+    for form in (ImageForm(), ImageForm(Size(12, 24), "pad")):
+        path = tmp_path / f"{form.fit}.h5"
+        import_folders(*both, path, form, None, Columns(), Drawn(0.3))
+        (record,) = cabench.run("pca", [path], 1, "smoke", tmp_path / "results", controls=False).records
+        assert record.status == "ok", record.error
+        folder = record.folder(tmp_path / "results")
+        method, shape = load_method(folder), saved_shape(folder)
+        encoded = table_of(encode_folder(method, shape, both[1], form.fit, None, torch.device("cpu")))
+        kept = table_of(stored_vectors(folder / "representations.h5"))
+        kept = kept[kept["population"] == "target"].set_index("name").loc[encoded["name"]]
+        np.testing.assert_allclose(encoded["salient_0"], kept["salient_0"], rtol=1e-4, atol=1e-5)
+
+
 def test_encoding_the_cells_own_data_gives_its_stored_vectors(cell: Path, data: Path) -> None:
     from cabench.data.file import DatasetFile
 
-    again = encode_file(load_method(cell), saved_shape(cell), DatasetFile.open(data), torch.device("cpu"))
+    given = load_method(cell), saved_shape(cell), DatasetFile.open(data), torch.device("cpu"), FittedRows.saved(cell)
+    again = encode_file(*given)
     pd.testing.assert_frame_equal(table_of(again), table_of(stored_vectors(cell / "representations.h5")))
 
 
@@ -143,7 +169,10 @@ def test_a_method_that_cannot_be_saved_loses_nothing_else(data, tmp_path, monkey
         (("{cell}", "--images", "nowhere", "--output", "x.csv"), "nowhere is not a folder"),
         (("{cell}", "--images", "nowhere.h5", "--output", "x.csv"), "no data set file nowhere.h5"),
         (("{cell}", "--range", "0", "9", "--output", "x.csv"), "are for new images; name them with --images"),
-        (("{cell}", "--images", "{data}", "--range", "0", "9", "--output", "x.csv"), "--range is for folders"),
+        (
+            ("{cell}", "--images", "{data}", "--range", "0", "9", "--output", "x.csv"),
+            "--range and --fit are for folders",
+        ),
         (("nowhere", "--output", "x.csv"), "nowhere is no folder of a cell"),
         ((".", "--output", "x.csv"), "is not the folder of a finished cell"),
         ((".", "--images", "{pictures}", "--output", "x.csv"), "keeps no fitted method"),

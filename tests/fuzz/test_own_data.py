@@ -16,11 +16,12 @@ from PIL import Image
 
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
+from cabench.data.importing.fitting import Size
 from cabench.data.importing.folders import import_folders
 from cabench.data.importing.images import ImageForm
 from cabench.data.importing.labels import Columns, parse_columns
 from cabench.data.importing.splitting import Drawn
-from cabench.data.importing.tables import import_tables
+from cabench.data.importing.tables import TableForm, import_tables
 from cabench.errors import UserError
 
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * int(os.environ.get("CABENCH_FUZZ", "1")))
@@ -151,7 +152,7 @@ def test_tables_of_features(attempt: Attempt, folder: Path, data: st.DataObject)
 
     def read(output: Path) -> DatasetFile:
         assert declared is not None
-        return import_tables(*paths, output, declared, Drawn(0.3, 0))
+        return import_tables(*paths, output, TableForm(), declared, Drawn(0.3, 0))
 
     if declared is not None:
         attempt("tables", folder, lambda: imported(read, folder / "made.h5"))
@@ -187,7 +188,11 @@ def test_a_picture_of_other_bytes(attempt: Attempt, damage: Damage, folder: Path
     path = folder / "target" / "0.png"
     before = path.read_bytes()
     path.write_bytes(data.draw(damage(PICTURES[kind]) | st.binary(max_size=40)))
-    form = ImageForm(data.draw(st.sampled_from((None, SIZE))), data.draw(st.sampled_from(("grey", "colour", None))))
+    form = ImageForm(
+        data.draw(st.sampled_from((None, Size(SIZE, SIZE), Size(12, 9)))),
+        data.draw(st.sampled_from(("crop", "pad", "squash"))),
+        data.draw(st.sampled_from(("grey", "colour", None))),
+    )
 
     def read(output: Path) -> DatasetFile:
         own = (folder / "background", folder / "target")

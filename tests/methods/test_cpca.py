@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -161,10 +163,34 @@ def test_wrong_values_are_refused(fields, message):
         CPCAConfig(**fields)
 
 
-def test_images_that_are_too_large_are_refused(planted_info):
-    import dataclasses
+def test_images_that_are_too_many_and_large_are_refused(planted_info):
+    info = dataclasses.replace(planted_info, image_shape=(3, 128, 128), counts={"train": {"target": 10_000}})
+    with pytest.raises(UserError, match=r"cpca needs a covariance .* has 49152, .* a size with at most 16384"):
+        CPCA().check(info)
 
-    with pytest.raises(UserError, match=r"cpca needs a covariance .* has 49152; use a size with at most 16384"):
-        CPCA().check(dataclasses.replace(planted_info, image_shape=(3, 128, 128)))
-    with pytest.raises(UserError, match=r"cpca.components = 2000 is more than the 1024 values"):
-        CPCA(CPCAConfig(components=2000, preprocess_components=2000)).check(planted_info)
+
+@pytest.mark.parametrize("fields", [{}, {"standardize": False}, {"alpha": 2.5}, {"preprocess_components": 12}], ids=str)
+def test_few_images_give_what_covariances_give(fields, monkeypatch):
+    """The covariances of a table are exact in float64; both ways must agree to rounding."""
+    generator = np.random.default_rng(3)
+    background, target = generator.normal(size=(2, 25, 90)) * np.geomspace(5, 0.5, 90)
+    target[:, :3] += generator.normal(0, 9, (25, 3))
+    background[:, 80:] = 4
+    parts = (Population(torch.from_numpy(rows.astype(np.float32)), {}) for rows in (background, target))
+    data = ContrastiveDataset(load_subject("cpca").data.info, *parts)
+    fields = {"components": 3, "preprocess_components": 30, **fields}
+    from_images = fitted(data, **fields)
+    monkeypatch.setattr("cabench.methods.cpca.few_rows", lambda populations: False)
+    from_covariances = fitted(data, **fields)
+    assert from_images.alpha == pytest.approx(from_covariances.alpha)
+    for name in ("mean", "common", "salient"):
+        torch.testing.assert_close(getattr(from_images, name), getattr(from_covariances, name), rtol=1e-4, atol=1e-5)
+
+
+def test_a_table_of_two_features_is_taken(planted):
+    rows = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    parts = (Population(torch.from_numpy(part), {}) for part in np.split(rows, 2))
+    common, salient = fitted(planted[0]._replace(background=next(parts), target=next(parts)), components=10).encode(
+        torch.from_numpy(rows)
+    )
+    assert common.shape == salient.shape == (60, 2)

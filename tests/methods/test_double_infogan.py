@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -13,7 +12,6 @@ from torch import Tensor
 from cabench.config import ConfigError
 from cabench.conformance import checks as conformance
 from cabench.conformance import context
-from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.double_infogan import DoubleInfoGAN, DoubleInfoGANConfig
 
@@ -247,7 +245,7 @@ def test_the_total_is_that_of_generator_and_discriminator(prepared, batches):
     assert terms["total"] == terms["generator_total"] + terms["discriminator_total"]
 
 
-@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 64), (3, 28, 28)])
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 64, 64), (3, 28, 28), (1, 33, 47), (3, 64, 8)])
 def test_images_of_other_sizes_are_resized_and_come_back(shape, prepared):
     method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL)), shape)
     images = torch.rand(3, *shape)
@@ -293,8 +291,7 @@ def test_the_representation_is_what_the_heads_read_without_noise(prepared):
 @pytest.mark.parametrize(
     ("field", "value", "allowed"),
     [
-        ("resolution", 48, "a power of two and at least 16"),
-        ("resolution", 8, "at least 16"),
+        ("resolution", 7, "at least 8, or 0 for the images' own size"),
         ("width", 0, "at least 1"),
         ("d_salient", 0, "at least 1"),
         ("noise", -0.1, "at least 0"),
@@ -307,10 +304,24 @@ def test_wrong_values_are_refused_with_field_value_and_range(field, value, allow
         DoubleInfoGANConfig(**{field: value})
 
 
-def test_images_that_are_not_square_are_refused(planted_info):
-    info = dataclasses.replace(planted_info, image_shape=(1, 32, 64))
-    with pytest.raises(UserError, match="takes square images, but those of planted are 32 x 64"):
-        DoubleInfoGAN(DoubleInfoGANConfig(batch_size=64)).check(info)
+@pytest.mark.parametrize(
+    ("shape", "resolution", "expected"),
+    [
+        pytest.param((1, 64, 64), 32, (32, 32), id="square"),
+        pytest.param((1, 64, 48), 32, (32, 24), id="the longer side has the resolution"),
+        pytest.param((1, 33, 47), 64, (45, 64), id="small images grow"),
+        pytest.param((1, 10, 200), 32, (8, 32), id="a strip keeps 8 rows"),
+        pytest.param((1, 33, 47), 0, (33, 47), id="their own size"),
+        pytest.param((1, 28, 28), 48, (48, 48), id="no power of two"),
+    ],
+)
+def test_the_networks_images_keep_the_proportions(shape, resolution, expected, prepared):
+    method = prepared(DoubleInfoGAN(DoubleInfoGANConfig(**SMALL | {"resolution": resolution})), shape)
+    seen = []
+    method.network["discriminator"].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    decoded = method.decode(method.encode(torch.rand(2, *shape)))
+    assert seen[0].shape == (2, 1, *expected)
+    assert decoded.shape == (2, *shape)
 
 
 def test_a_cr_network_that_never_learns_is_refused():

@@ -7,7 +7,6 @@ import torch
 
 from cabench.conformance import context
 from cabench.data.dataset import DataForm
-from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.losses.kernels import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
@@ -101,8 +100,3 @@ def test_removing_the_salient_part_is_decoding_zeros():
     common, salient = method.encode(torch.rand(2, 1, 32, 32))
     removed = method.decode(Representation(common, torch.zeros_like(salient)))
     assert not torch.equal(removed, method.decode(Representation(common, salient)))
-
-
-def test_images_of_another_size_are_refused(planted_info):
-    with pytest.raises(UserError, match="64 x 64, but the images of planted are 32 x 32"):
-        MMcVAE(MMcVAEConfig()).check(planted_info)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from sklearn import decomposition
 
 from cabench.conformance import context, load_subject
 from cabench.data.dataset import Population, as_float
-from cabench.errors import UserError
 from cabench.methods.pca import PCA, PCAConfig
 
 
@@ -35,6 +33,21 @@ def test_both_spaces_are_the_same():
     assert torch.equal(common, salient)
 
 
-def test_more_components_than_pixels_are_refused(planted_info):
-    with pytest.raises(UserError, match="1024 values"):
-        PCA(PCAConfig(components=1025)).check(planted_info)
+def test_new_images_do_not_explode_where_there_are_fewer_images_than_components():
+    """With a direction for which nothing varied, standardised vectors of the test had values of 1e9."""
+    pixels = np.random.default_rng(1).integers(0, 256, (30, 1, 32, 32), dtype=np.uint8)
+    few, new = np.split(torch.from_numpy(pixels), [20])
+    data = load_subject("pca").data._replace(background=Population(few[:10], {}), target=Population(few[10:], {}))
+    method = PCA(PCAConfig(components=32))
+    method.fit(data, context())
+    learned, found = (method.encode(as_float(images)).common for images in (few, new))
+    assert learned.shape == (20, 19)
+    assert (found.std(0) / learned.std(0)).max() < 2
+
+
+def test_a_table_of_two_features_has_two_components():
+    rows = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    data = load_subject("pca").data._replace(background=Population(rows[:25], {}), target=Population(rows[25:], {}))
+    method = PCA(PCAConfig(components=10))
+    method.fit(data, context())
+    assert method.encode(rows).salient.shape == (50, 2)

@@ -44,7 +44,7 @@ def test_encoder_and_projector_are_those_of_one_branch_of_sepclr(prepared):
 def test_settings_that_do_not_fit_are_refused(planted_info):
     with pytest.raises(UserError, match=r"set simclr.saturation, simclr.hue and simclr.grey to 0"):
         SimCLR(SimCLRConfig(batch_size=64)).check(planted_info)
-    with pytest.raises(UserError, match=r"simclr.crop_size is 24; set it to 32"):
+    with pytest.raises(UserError, match=r"simclr.crop_size is 24; set it to 0"):
         SimCLR(SimCLRConfig(batch_size=64, encoder="dcgan", **GREY)).check(planted_info)
     with pytest.raises(UserError, match=r"simclr.temperature = 0.0 is not allowed; it must be above 0"):
         SimCLRConfig(temperature=0)

@@ -500,10 +500,11 @@ def test_a_limit_of_a_field_that_no_method_has_is_refused(profile):
         check_profile(profile("[at_most]\nepoch = 3\n"))
 
 
-@pytest.mark.parametrize("dataset", ["cifar_mnist", "dsprites"])
-def test_the_matched_profile_gives_all_methods_one_trunk_one_size_and_one_budget(dataset):
+@pytest.mark.parametrize(
+    ("dataset", "shape"), [("cifar_mnist", (3, 32, 32)), ("dsprites", (1, 64, 64)), ("file", (1, 28, 28))]
+)
+def test_the_matched_profile_gives_all_methods_one_trunk_one_size_and_one_budget(dataset, shape):
     matched = load_profile("matched")
-    shape = (3, 32, 32) if dataset == "cifar_mnist" else (1, 64, 64)
     trunks, sizes, budgets = set(), set(), set()
     for name in discovery.plugins("methods"):
         method = ResolvedProfile(matched).method(name, dataset)
@@ -552,6 +553,15 @@ RELEASED = {
         "architecture": "mmcvae_64",
         **{"d_common": 16, "d_salient": 6, "epochs": 100, "batch_size": 128},
         **{"common_mmd_weight": 10_000, "salient_mmd_weight": 1_000},
+    },
+    ("sepvae", "chexpert"): {
+        **{"d_common": 128, "d_salient": 128, "prior_variance": 1 / 20, "common_kl_weight": 0.5, "epochs": 100},
+        **{"salient_kl_weight": 0.1, "total_correlation_weight": 2, "classification_weight": 5e-10, "batch_size": 512},
+    },
+    ("convae", "odir"): {"d_common": 128, "d_salient": 128, "epochs": 100, "total_correlation_weight": 10},
+    ("mmcvae", "chexpert"): {
+        **{"d_common": 128, "d_salient": 128, "batch_size": 512, "epochs": 100, "common_kl_weight": 0.5},
+        **{"salient_kl_weight": 0.1, "common_mmd_weight": 1000, "salient_mmd_weight": 100},
     },
     ("double_infogan", "celeba_64"): {"d_common": 95, "d_salient": 5, "learning_rate": 2e-4, "resolution": 64},
     ("mmcvae", "cifar_mnist_double_infogan"): {

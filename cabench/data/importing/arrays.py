@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,6 @@ from cabench.files.hdf5 import replacing_hdf5
 from cabench.files.names import is_name
 
 NAME, VERSION = "file", 1
-_Stored = Callable[[np.ndarray], np.ndarray]
 
 
 def write_arrays(
@@ -51,7 +50,7 @@ def write_arrays(
         seed: of the split, from 0.
         title: what tables say the data set was built from.
         notes: sentences that users of the data must know.
-        features: names of a table's columns, for messages.
+        features: names of a table's columns, for messages and notes.
         counts: whether features are counts: whole numbers from 0, for methods that model them.
 
     Returns:
@@ -71,17 +70,18 @@ def write_arrays(
     for population, part in parts.items():
         check_values(population, part, attributes)
     rows, said = divided(parts, attributes, drawn)
-    stored: _Stored = _as_it_is
     if counts:
-        stored = _as_counts
+        form: _Form = _Counts()
     elif background.is_table:
-        tables = {population: part.images for population, part in parts.items()}
-        stored = Standardisation.of(tables, rows["train"]).rows
+        learned = Standardisation.of({name: part.images for name, part in parts.items()}, rows["train"])
+        form, said = _Standardised(learned), [*said, *learned.said(features)]
+    else:
+        form = _Form()
     try:
         with replacing_hdf5(path) as file:
             writer = DatasetWriter(file)
             writer.note(*notes, *said)
-            _write(writer, parts, rows, attributes, stored, counts)
+            _write(writer, parts, rows, attributes, form)
             writer.finish(NAME, VERSION, drawn._asdict(), [{"title": title}])
     except OSError as error:
         raise UserError(f"{path} could not be written ({error}); choose another --output or make room.") from error
@@ -110,36 +110,56 @@ def check_free(path: Path) -> None:
         raise UserError(f"{path} exists already; give --force to replace it, or choose another --output.")
 
 
+class _Form:
+    """How examples are stored: as they are."""
+
+    def declare(self, out: SplitWriter) -> None:
+        """Say what the stored values are."""
+
+    def stored(self, images: np.ndarray) -> np.ndarray:
+        """Examples as the file holds them."""
+        return images
+
+
+class _Counts(_Form):
+    """Counts, as float32."""
+
+    def declare(self, out: SplitWriter) -> None:
+        out.declare_counts()
+
+    def stored(self, images: np.ndarray) -> np.ndarray:
+        return images.astype(np.float32)
+
+
+class _Standardised(_Form):
+    """Features on the scale of the training rows."""
+
+    def __init__(self, learned: Standardisation) -> None:
+        self._learned = learned
+
+    def declare(self, out: SplitWriter) -> None:
+        out.declare_scaling(self._learned.mean, self._learned.scale)
+
+    def stored(self, images: np.ndarray) -> np.ndarray:
+        return self._learned.rows(images)
+
+
 def _write(
-    writer: DatasetWriter,
-    parts: Mapping[str, Examples],
-    rows: Rows,
-    attributes: Sequence[Attribute],
-    stored: _Stored,
-    counts: bool,
+    writer: DatasetWriter, parts: Mapping[str, Examples], rows: Rows, attributes: Sequence[Attribute], form: _Form
 ) -> None:
     """All splits, background first, each population in the order given."""
     shape = parts["background"].images.shape[1:]
     for split, populations in rows.items():
         count = sum(len(chosen) for chosen in populations.values())
         with writer.split(split, count, shape, attributes) as out:
-            if counts:
-                out.declare_counts()
+            form.declare(out)
             for population, chosen in populations.items():
-                _append(out, parts[population], chosen, population == "target", stored)
+                _append(out, parts[population], chosen, population == "target", form)
 
 
-def _append(out: SplitWriter, part: Examples, rows: np.ndarray, is_target: bool, stored: _Stored) -> None:
+def _append(out: SplitWriter, part: Examples, rows: np.ndarray, is_target: bool, form: _Form) -> None:
     for start in range(0, len(rows), PIECE):
         chosen = rows[start : start + PIECE]
         values = {name: np.asarray(column)[chosen] for name, column in part.values.items()}
         texts = [None if c is None else [str(c[row]) for row in chosen] for c in (part.names, part.groups)]
-        out.append(stored(part.images[chosen]), is_target, values, *texts)
-
-
-def _as_it_is(images: np.ndarray) -> np.ndarray:
-    return images
-
-
-def _as_counts(features: np.ndarray) -> np.ndarray:
-    return features.astype(np.float32)
+        out.append(form.stored(part.images[chosen]), is_target, values, *texts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from cabench.data.dataset import OWNERS, Attribute
+from cabench.data.dataset import IS_TARGET, OWNERS, Attribute
+from cabench.data.layout import is_storable
 from cabench.errors import UserError
 from cabench.files.names import is_line
 
@@ -18,10 +18,11 @@ def check_attributes(attributes: Sequence[Attribute]) -> None:
     """
     names = [attribute.name for attribute in attributes]
     for attribute in attributes:
-        if not re.fullmatch(r"\w[\w -]*", attribute.name) or attribute.name == "is_target":
+        name = attribute.name
+        if not (name.strip() == name != IS_TARGET and is_storable(name)) or "/" in name or name in (".", ".."):
             raise UserError(
-                f"{attribute.name!r} cannot be the name of an attribute; use letters, digits, spaces, _ and -, "
-                "and not is_target."
+                f"{name!r:.60} cannot be the name of an attribute; use short texts of one line, without a slash, and "
+                f"not {IS_TARGET}."
             )
         if attribute.space not in OWNERS or attribute.kind not in ("class", "real"):
             raise UserError(

@@ -12,6 +12,7 @@ from cabench.data.layout import is_storable
 from cabench.errors import UserError
 
 LARGEST_COUNT = 2**24  # up to it, float32 holds every whole number
+LARGEST = float(np.finfo(np.float32).max)
 PIECE = 1000  # rows looked at, or written, at a time: 3 MB of 32 x 32 colour
 
 
@@ -104,10 +105,13 @@ def check_examples(parts: Mapping[str, Examples], features: Sequence[str], count
 
 
 def _check_features(population: str, part: Examples, features: Sequence[str], counts: bool) -> None:
-    """Features are finite or missing; counts are whole numbers from 0."""
+    """Features are missing or what float32 can hold; counts are whole numbers from 0."""
     for start in range(0, len(part), PIECE):
         rows = part.images[start : start + PIECE]
-        wrong, wanted = np.isinf(rows), "numbers are finite, and NaN where they are missing"
+        wrong, wanted = (
+            np.abs(rows) > LARGEST,
+            f"numbers are from -{LARGEST:.1e} to {LARGEST:.1e}, and NaN where missing",
+        )
         if counts:
             with np.errstate(invalid="ignore"):
                 wrong |= (rows < 0) | (rows > LARGEST_COUNT) | (np.floor(rows) != rows)

@@ -1,4 +1,7 @@
-"""What is known of the examples: columns of a CSV file, each declared as an attribute."""
+"""What is known of the examples: columns of a text table, each declared as an attribute, group or split.
+
+What a cell stands for is said in `cabench.data.importing.values`.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, cast
+from shlex import quote
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
 from cabench.data.dataset import OWNERS, Attribute, Owner
+from cabench.data.importing.csv_files import names_in, require
 from cabench.data.importing.examples import Examples
+from cabench.data.importing.grouping import grouped_until
+from cabench.data.importing.values import NotANumberError, Reading, same_number, same_word, sentinels
 from cabench.data.layout import VALIDATION, Split
-from cabench.errors import UserError, unknown
+from cabench.errors import UserError
 
 FILE = "file"
 SPLIT_WORDS: Mapping[str, Split] = {"train": "train", "test": "test", "val": "validation", "validation": "validation"}
@@ -45,8 +52,9 @@ class Columns:
 
     @property
     def used(self) -> list[str]:
-        """The names of all columns that are read."""
-        return [*(attribute.name for attribute in self.attributes), *filter(None, (self.group, self.split))]
+        """The names of all columns that are read, each once."""
+        names = [*(attribute.name for attribute in self.attributes), *filter(None, (self.group, self.split))]
+        return list(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class Labels:
         groups: (n,) text, or None.
         is_test: bool (n,), or None.
         is_validation: bool (n,), or None.
+        said: sentences on what may not be meant.
     """
 
     attributes: tuple[Attribute, ...] = ()
@@ -66,6 +75,7 @@ class Labels:
     groups: np.ndarray | None = None
     is_test: np.ndarray | None = None
     is_validation: np.ndarray | None = None
+    said: tuple[str, ...] = ()
 
     def examples(self, rows: np.ndarray, images: np.ndarray, names: Sequence[str]) -> Examples:
         """Some of the rows (bool, n), with their images or features and their names."""
@@ -94,80 +104,50 @@ def parse_columns(
 
     Args:
         common: columns separated by commas, each with ":class" or ":real" after its name, such as "sex,age:real". One
-            with neither is a class.
+            with neither is a class. A name with a comma stands in double quotes, as in '"Age, years":real'.
         salient: likewise.
         nuisance: likewise.
         group: a column's name, or "".
         split: likewise.
         group_until: as of `Columns`.
-        missing: texts separated by commas; "" = none but empty cells; None = the usual ones.
+        missing: texts separated by commas, likewise; "" = none but empty cells; None = the usual ones.
         file: a column's name.
 
     Raises:
         UserError: for a column that is named twice, or declared as anything else.
     """
     declared = dict(zip(OWNERS, (common, salient, nuisance), strict=True))
-    attributes = tuple(
-        _declared(owner, text.strip()) for owner, texts in declared.items() for text in texts.split(",") if text.strip()
-    )
-    marks = None if missing is None else tuple(text.strip() for text in missing.split(","))
+    attributes = tuple(_declared(owner, text) for owner, texts in declared.items() for text in names_in(texts))
+    marks = None if missing is None else names_in(missing)
     columns = Columns(attributes, group.strip(), split.strip(), group_until, marks, file.strip())
-    for name in columns.used:
-        if columns.used.count(name) > 1:
-            raise UserError(f"The column {name!r} is named twice; each column has one meaning.")
-        if name == columns.file:
-            raise UserError(f"The column {name!r} names the images; it cannot be an attribute, group or split.")
+    names = [attribute.name for attribute in attributes]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"The attribute {name!r} is named twice; each has one meaning.")
+    if columns.split and columns.split in (*names, columns.group, columns.file):
+        raise UserError(f"The column {columns.split!r} is named twice; the split has a column of its own.")
+    if columns.file in names:
+        raise UserError(f"The column {columns.file!r} names the images; it cannot be an attribute.")
     if columns.group_until and not columns.group:
         raise UserError("--group-until shortens the cells of --group, which names no column.")
     return columns
 
 
 def _declared(owner: Owner, text: str) -> Attribute:
-    name, _, kind = text.partition(":")
-    if kind not in ("", "class", "real"):
-        raise UserError(f"--{owner} {text!r} is not understood; write {name}:class or {name}:real.")
-    return Attribute(name.strip(), owner, cast("Literal['class', 'real']", kind or "class"))
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV file with a header, all cells as text; an empty cell is "".
-
-    Raises:
-        UserError: for a file that cannot be read, has no rows, or has a column twice.
-    """
-    try:
-        # header=None, because pandas would rename a second column of the same name.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None, compression=None)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); name a CSV file.") from error
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read as a CSV file ({error}); save it as UTF-8 with commas.") from error
-    table = table.apply(lambda column: column.str.strip())
-    # Drops what spreadsheets leave after the last column and below the last row.
-    table = table.loc[(table != "").any(axis=1), (table != "").any(axis=0)]
-    if table.empty:
-        raise UserError(f"{path} is empty; save it as UTF-8 with a header and commas.")
-    header = table.iloc[0].tolist()
-    if len(header) == 1 and ";" in header[0]:
-        raise UserError(f"{path} has semicolons between its columns; save it with commas.")
-    for name in header:
-        if header.count(name) > 1:
-            raise UserError(f"{path} has two columns called {name!r}; remove or rename one.")
-    table = table.iloc[1:].reset_index(drop=True).set_axis(header, axis=1)
-    if table.empty:
-        raise UserError(f"{path} has no rows below its header.")
-    return pd.DataFrame(table)
-
-
-def require(path: Path | str, table: pd.DataFrame, names: Sequence[str]) -> None:
-    """Raise UserError where a table lacks a column, with the closest match."""
-    for name in names:
-        if name not in table:
-            raise unknown(f"column of {path}", name, map(str, table.columns))
+    name, found, kind = text.rpartition(":")
+    name, kind = (name.strip(), kind.strip()) if found else (text, "class")
+    if not name or kind not in ("class", "real"):
+        raise UserError(f"--{owner} {text!r} is not understood; write {name or 'NAME'}:class or {name or 'NAME'}:real.")
+    return Attribute(name, owner, cast("Literal['class', 'real']", kind))
 
 
 def labels_of(
-    path: Path | str, table: pd.DataFrame, columns: Columns, named: Sequence[str], background: np.ndarray
+    path: Path | str,
+    table: pd.DataFrame,
+    columns: Columns,
+    named: Sequence[str],
+    background: np.ndarray,
+    decimal: str = ".",
 ) -> Labels:
     """Read the declared columns. Cells of salient attributes are ignored in background rows.
 
@@ -177,73 +157,151 @@ def labels_of(
         columns: what to read.
         named: (n,) what messages call the rows.
         background: bool (n,), which rows are background.
+        decimal: the decimal mark, "." or ",".
 
     Raises:
         UserError: naming the first cell that does not fit the declaration.
     """
-    require(path, table, columns.used)
-    attributes, values = [], {}
+    require(path, list(table.columns), columns.used)
+    known = _Known(path, table, named, Reading(columns.missing, decimal))
+    attributes: list[Attribute] = []
+    values: dict[str, np.ndarray] = {}
+    said: list[str] = []
     for attribute in columns.attributes:
-        cells = table[attribute.name].mask(background, "") if attribute.space == "salient" else table[attribute.name]
-        read = _read_real if attribute.kind == "real" else _read_class
-        found, values[attribute.name] = read(path, attribute, cells, named)
-        attributes.append(found)
-    groups = _filled(path, table, columns.group, named) if columns.group else None
-    if groups is not None and columns.group_until:
-        groups = groups.map(lambda cell: cell.rpartition(columns.group_until)[0] or cell)
-    splits = _filled(path, table, columns.split, named) if columns.split else None
-    if splits is not None:
-        wrong = ~splits.isin(list(SPLIT_WORDS))
-        _refuse_first(path, columns.split, splits, named, wrong, f"write one of {', '.join(SPLIT_WORDS)}")
-        splits = splits.map(SPLIT_WORDS)
+        left_out = background if attribute.space == "salient" else np.zeros(len(table), np.bool_)
+        # HDF5 would take a slash for a folder.
+        stored = replace(attribute, name=attribute.name.replace("/", "_"))
+        if attribute.kind == "real":
+            read = known.reals(attribute.name, left_out)
+            said += known.said_of_reals(attribute.name, read)
+        else:
+            classes, read = known.classes(attribute.name, left_out)
+            stored = replace(stored, classes=classes)
+        attributes.append(stored)
+        values[stored.name] = read
+    groups = known.groups(columns.group, columns.group_until) if columns.group else None
+    if groups is not None and not columns.group_until:
+        said += known.said_of_groups(columns.group)
+    splits = known.splits(columns.split) if columns.split else None
     return Labels(
         attributes=tuple(attributes),
         values=values,
-        groups=None if groups is None else groups.to_numpy(),
-        is_test=None if splits is None else (splits == "test").to_numpy(),
-        is_validation=None if splits is None else (splits == VALIDATION).to_numpy(),
+        groups=groups,
+        is_test=None if splits is None else splits == "test",
+        is_validation=None if splits is None else splits == VALIDATION,
+        said=tuple(said),
     )
 
 
-def _read_real(
-    path: Path | str, attribute: Attribute, cells: pd.Series, named: Sequence[str]
-) -> tuple[Attribute, np.ndarray]:
-    numbers = pd.to_numeric(cells.where(cells != "", None), errors="coerce").astype("float64")
-    wrong = (cells != "") & ~np.isfinite(numbers)
-    _refuse_first(path, attribute.name, cells, named, wrong, "a real attribute takes finite numbers or empty cells")
-    return attribute, numbers.to_numpy()
+class _Known(NamedTuple):
+    """A table of cells as text, with what its rows are called, and how they are read."""
+
+    path: Path | str
+    table: pd.DataFrame
+    named: Sequence[str]
+    reading: Reading
+
+    def reals(self, column: str, left_out: np.ndarray) -> np.ndarray:
+        """Float64 (n,): numbers, NaN where they are unknown or left out (bool, n)."""
+        cells = self.table[column].mask(left_out, "").tolist()
+        try:
+            return self.reading.numbers(cells)
+        except NotANumberError as error:
+            reason = error.reason or "and a real attribute takes numbers or empty cells"
+            raise self._refused(column, error.index, reason) from error
+
+    def classes(self, column: str, left_out: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+        """The classes in order, and int64 (n,): indices of them, -1 where they are unknown or left out (bool, n)."""
+        cells = self._cells(column).mask(left_out, "")
+        self._ask(column, cells)
+        defined = cells[cells != ""]
+        labels = sorted(set(defined), key=_natural)
+        if len(defined) < FEWEST_PER_CLASS * len(labels):
+            raise UserError(
+                f"{self.path}: the {len(defined)} values of {column!r} are {len(labels)} different ones, too many for "
+                f"classes; declare it as {column}:real or leave it out."
+            )
+        if not labels:
+            raise UserError(f"{self.path}: the column {column!r} is empty; leave it out.")
+        self._refuse_alike(column, same_word(labels), "one class")
+        self._refuse_alike(column, same_number(labels), "one class")
+        codes = cells.map({label: index for index, label in enumerate(labels)}).fillna(-1).astype("int64")
+        return tuple(labels), codes.to_numpy()
+
+    def groups(self, column: str, until: str) -> np.ndarray:
+        """Text (n,): what rows belong to."""
+        cells = self._cells(column)
+        self._ask(column, cells)
+        self._refuse_first(column, cells == "", "fill it in for every row")
+        if until:
+            cells = cells.map(lambda cell: cell.rpartition(until)[0] or cell)
+        self._refuse_alike(column, same_number(cells.unique()), "one group")
+        return cells.to_numpy()
+
+    def splits(self, column: str) -> np.ndarray:
+        """(n,): the split of each row."""
+        words = self.table[column]
+        self._refuse_first(column, ~words.isin(list(SPLIT_WORDS)), f"write one of {', '.join(SPLIT_WORDS)}")
+        return words.map(SPLIT_WORDS).to_numpy()
+
+    def said_of_reals(self, column: str, values: np.ndarray) -> list[str]:
+        """Whether numbers among the values (n,) seem to stand for unknown."""
+        return [
+            f"{column!r} is {number} in {count} rows, far outside the rest: if that stands for unknown, import again "
+            f"with --missing {number}."
+            for number, count in sentinels(values)
+        ]
+
+    def said_of_groups(self, column: str) -> list[str]:
+        """Whether the cells name rows of groups, rather than groups."""
+        until = grouped_until(self.table[column])
+        if not until:
+            return []
+        return [
+            f"{column!r} is another in every row, but what stands before {until!r} repeats: if that is what was "
+            f"sampled, import again with --group-until {quote(until)}."
+        ]
+
+    def _cells(self, column: str) -> pd.Series:
+        cells = self.table[column]
+        return cells.mask(cells.isin(self.reading.missing or ()), "")
+
+    def _ask(self, column: str, cells: pd.Series) -> None:
+        """Stop at a text that may stand for unknown, or be a value of its own."""
+        doubtful = cells.map(self.reading.is_doubtful).astype(bool)
+        if doubtful.any():
+            row = int(doubtful.to_numpy().argmax())
+            cell = cells.iloc[row]
+            raise self._refused(
+                column,
+                row,
+                f'give --missing {quote(cell)} if that means unknown, or --missing "" if it is a value of its own',
+            )
+
+    def _refuse_alike(self, column: str, pair: tuple[str, str] | None, what: str) -> None:
+        if pair:
+            cells = self.table[column].tolist()
+            first, second = (self.named[_row_of(text, cells)] for text in pair)
+            raise UserError(
+                f"{self.path}: {column} is {pair[0]!r} in {first} and {pair[1]!r} in {second}; write both alike if "
+                f"they are {what}, or so that nobody takes them for it."
+            )
+
+    def _refuse_first(self, column: str, wrong: pd.Series, advice: str) -> None:
+        if wrong.any():
+            raise self._refused(column, int(wrong.to_numpy().argmax()), advice)
+
+    def _refused(self, column: str, row: int, advice: str) -> UserError:
+        cell = self.table[column].iloc[row]
+        given = repr(cell) if cell else "empty"
+        return UserError(f"{self.path}: {column} of {self.named[row]} is {given}; {advice}.")
 
 
-def _read_class(
-    path: Path | str, attribute: Attribute, cells: pd.Series, named: Sequence[str]
-) -> tuple[Attribute, np.ndarray]:
-    defined = cells[cells != ""]
-    classes = sorted(set(defined), key=_natural)
-    if len(defined) < FEWEST_PER_CLASS * len(classes):
-        raise UserError(
-            f"{path}: the {len(defined)} values of {attribute.name!r} are {len(classes)} different ones, too many for "
-            f"classes; declare it as {attribute.name}:real or leave it out."
-        )
-    if not classes:
-        raise UserError(f"{path}: the column {attribute.name!r} is empty; leave it out.")
-    codes = cells.map({label: index for index, label in enumerate(classes)}).fillna(-1).astype("int64")
-    return replace(attribute, classes=tuple(classes)), codes.to_numpy()
+def _row_of(text: str, cells: Sequence[str]) -> int:
+    """The first row with a text; or that begins with it, as groups are the beginnings of cells."""
+    return cells.index(text) if text in cells else next(n for n, cell in enumerate(cells) if cell.startswith(text))
 
 
 def _natural(label: str) -> tuple[object, ...]:
     """The key of an order with numbers, by value, before text."""
-    return (0, float(label), label) if re.fullmatch(r"[+-]?\d{1,300}(\.\d+)?", label) else (1, label)
-
-
-def _filled(path: Path | str, table: pd.DataFrame, column: str, named: Sequence[str]) -> pd.Series:
-    _refuse_first(path, column, table[column], named, table[column] == "", "fill it in for every row")
-    return table[column]
-
-
-def _refuse_first(
-    path: Path | str, column: str, cells: pd.Series, named: Sequence[str], wrong: pd.Series, advice: str
-) -> None:
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        given = repr(cells.iloc[row]) if cells.iloc[row] else "empty"
-        raise UserError(f"{path}: {column} of {named[row]} is {given}; {advice}.")
+    return (0, float(label), label) if re.fullmatch(r"[+-]?\d{1,300}(\.\d+)?", label, re.ASCII) else (1, label)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from cabench.data.importing.csv_files import names_in
 from cabench.errors import UserError, unknown
 
 MOST_SHOWN = 12  # values in one message
@@ -32,7 +33,7 @@ class Choice(NamedTuple):
         Raises:
             UserError: where a column or a population is missing, or a value is in both.
         """
-        values = [tuple(text.strip() for text in given.split(",") if text.strip()) for given in (background, target)]
+        values = [names_in(given) for given in (background, target)]
         if not column:
             raise UserError("One source holds both populations: name the column that tells them with --population.")
         if not all(values):

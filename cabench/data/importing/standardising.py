@@ -6,12 +6,13 @@ anything is rounded to float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from cabench.data.importing.examples import PIECE
+from cabench.data.layout import listed
 
 ROUNDING = 8  # units of a number's last place, within which a column is constant but for rounding
 
@@ -54,6 +55,21 @@ class Standardisation(NamedTuple):
         # A constant column varies only by the rounding of its numbers.
         varies = deviation > ROUNDING * np.finfo(first.dtype).eps * largest
         return cls(mean, np.divide(1, deviation, out=np.zeros_like(deviation), where=varies), known)
+
+    def said(self, features: Sequence[str]) -> list[str]:
+        """Which columns tell nothing, by the names of all columns (d), or by their numbers if there are no names."""
+        names = np.array(features if len(features) else [str(column) for column in range(len(self.known))], object)
+        columns = (
+            ("have no value in the training split, and are 0 everywhere", self.known == 0),
+            ("have one and the same value in the training split, and are 0 everywhere", self.is_constant),
+        )
+        return [f"Features that {what}: {listed(names[which].tolist())}." for what, which in columns if which.any()]
+
+    @property
+    def is_constant(self) -> np.ndarray:
+        """Bool (d,): which columns have training values, all of them equal but for rounding."""
+        constant: np.ndarray = (self.known > 0) & (self.scale == 0)
+        return constant
 
     def rows(self, features: np.ndarray) -> np.ndarray:
         """Float32 (n, d): standardised features, NaN = missing; a column without known training values becomes 0."""

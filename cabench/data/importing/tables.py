@@ -1,29 +1,94 @@
-"""`cabench data import --table` of two CSV files of features."""
+"""`cabench data import` of text tables: rows are examples, columns are features or declared.
+
+Each file is read three times or less: once for what is declared, and once for the features of each population, which go
+row by row into arrays of their final size.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
-from cabench.data.importing.labels import Columns, labels_of, read_table, require
+from cabench.data.importing.csv_files import TextTable, open_table, require
+from cabench.data.importing.feature_columns import read_features
+from cabench.data.importing.grouping import grouping
+from cabench.data.importing.labels import Columns, Labels, labels_of
+from cabench.data.importing.populations import Choice, chosen
+from cabench.data.importing.selecting import looks_like_identifier, named, selected
 from cabench.data.importing.splitting import Drawn
+from cabench.data.importing.table_notes import notes_on
+from cabench.data.importing.values import Reading, same_number, same_word
+from cabench.data.layout import listed
 from cabench.errors import UserError
 
 
-def import_tables(background: Path, target: Path, output: Path, columns: Columns, drawn: Drawn) -> DatasetFile:
-    """Make a data set file of two CSV files, with one example per row.
+@dataclass(frozen=True)
+class TableForm:
+    """How text tables are read.
 
-    Columns that are declared are attributes, group and split; all others are features, which both files must have.
+    Attributes:
+        ignore: columns to leave out, names and patterns.
+        features: columns that are features, likewise; none = all that have no other meaning.
+        counts: whether features are counts.
+        delimiter: a key of `csv_files.DELIMITERS`; "" for tabs in .tsv files, else commas.
+        decimal: "." or ",".
+    """
+
+    ignore: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    counts: bool = False
+    delimiter: str = ""
+    decimal: str = "."
+
+    def __post_init__(self) -> None:
+        """Refuse a decimal mark that no table has, or that separates columns too."""
+        if self.decimal not in (".", ","):
+            raise UserError(f"--decimal {self.decimal!r} is not allowed; write . or ,")
+        if self.decimal == self.delimiter:
+            raise UserError("--decimal , needs another --delimiter, such as ';' or tab.")
+
+
+class _Part(NamedTuple):
+    """Rows of one population.
+
+    Attributes:
+        table: the file that holds them.
+        rows: int64 (m,), in ascending order.
+        texts: of all rows of the file, the columns that are read as text.
+        names: of all rows of the file.
+    """
+
+    table: TextTable
+    rows: np.ndarray
+    texts: pd.DataFrame
+    names: Sequence[str]
+
+    @property
+    def called(self) -> list[str]:
+        """What messages call the rows (m)."""
+        return [f"row {row + 1} of {self.table.path}" for row in self.rows]
+
+
+def import_tables(
+    background: Path, target: Path, output: Path, form: TableForm, columns: Columns, drawn: Drawn
+) -> DatasetFile:
+    """Make a data set file of two text tables, with one example a row.
 
     Args:
-        background: CSV file with a header and one row for each background example.
-        target: likewise; a column of a salient attribute may be missing from `background`.
+        background: file with a header and one row for each background example.
+        target: likewise, with the same features in any order; a column of a salient attribute may be missing from
+            `background`.
         output: the file to write.
-        columns: the meaning of the columns that are not features.
+        form: how they are read, and which columns are features.
+        columns: the meaning of columns that are not features.
         drawn: how rows are held out, unless a column says it.
 
     Raises:
@@ -32,52 +97,187 @@ def import_tables(background: Path, target: Path, output: Path, columns: Columns
     check_output(output)
     drawn.check()
     if background.resolve() == target.resolve():
-        raise UserError(f"{background} is given as background and as target; name two files.")
-    tables = {path: read_table(path) for path in (background, target)}
-    for attribute in columns.attributes:
-        if attribute.space == "salient" and attribute.name not in tables[background]:
-            tables[background] = tables[background].assign(**{attribute.name: ""})
-    features = [str(name) for name in tables[background] if name not in columns.used]
-    for path, table in tables.items():
-        require(path, table, [*columns.used, *features])
-        for name in table:
-            if name not in (*features, *columns.used):
-                raise UserError(f"{path} has a column {name!r} that {background} lacks; both need the same features.")
-    if not features:
-        raise UserError(f"{background} has no columns besides those declared; there are no features.")
-    names = [f"row {row + 1} of {path}" for path, table in tables.items() for row in range(len(table))]
-    together = pd.concat(tables.values(), ignore_index=True)
-    is_background = np.arange(len(together)) < len(tables[background])
-    labels = labels_of(f"{background} and {target}", together, columns, names, is_background)
-    values = _numbers(together[features], names)
-    of_background, of_target = (
-        labels.examples(rows, values[rows], [str(row + 1) for row in range(rows.sum())])
-        for rows in (is_background, ~is_background)
-    )
+        raise UserError(f"{background} is given as background and as target; name two files, or one with --input.")
+    tables = [open_table(path, form.delimiter) for path in (background, target)]
+    of_columns = _choose(tables, columns.used, form)
+    lacking = {
+        attribute.name
+        for attribute in columns.attributes
+        if attribute.space == "salient" and attribute.name not in tables[0].columns
+    }
+    parts = []
+    for table, absent in zip(tables, (lacking, set()), strict=True):
+        texts = _texts(table, [name for name in columns.used if name not in absent], of_columns.left_out)
+        texts = texts.assign(**dict.fromkeys(absent, ""))
+        parts.append(_Part(table, np.arange(len(texts)), texts, _names(table, texts, columns, of_columns.left_out)))
+    title = f"own tables {background.name}, {target.name}"
+    return _write(parts, of_columns, output, form, columns, drawn, title, [])
+
+
+def import_table(
+    path: Path, choice: Choice, output: Path, form: TableForm, columns: Columns, drawn: Drawn
+) -> DatasetFile:
+    """Make a data set file of one text table, of which a column says what is background and what is target.
+
+    Args:
+        path: file with a header and one row an example.
+        choice: the column, which may be an attribute too, and its values.
+        output: the file to write.
+        form: how it is read, and which columns are features.
+        columns: the meaning of columns that are not features.
+        drawn: how rows are held out, unless a column says it.
+
+    Raises:
+        UserError: as of `import_tables`.
+    """
+    check_output(output)
+    drawn.check()
+    table = open_table(path, form.delimiter)
+    require(path, table.columns, [choice.column])
+    declared = list(dict.fromkeys([*columns.used, choice.column]))
+    of_columns = _choose([table], declared, form)
+    texts = _texts(table, declared, of_columns.left_out)
+    cells = texts[choice.column]
+    if alike := same_word(cells.unique()) or same_number(cells.unique()):
+        raise UserError(
+            f"{path}: {choice.column} is {alike[0]!r} in some rows and {alike[1]!r} in others; write both alike if "
+            "they are one value, or so that nobody takes them for it."
+        )
+    found = chosen(path, cells, choice)
+    names = _names(table, texts, columns, of_columns.left_out)
+    parts = [_Part(table, rows, texts, names) for rows in (found.background, found.target)]
+    return _write(parts, of_columns, output, form, columns, drawn, f"own table {path.name}", found.said)
+
+
+def _write(
+    parts: Sequence[_Part],
+    of_columns: _ChosenColumns,
+    output: Path,
+    form: TableForm,
+    columns: Columns,
+    drawn: Drawn,
+    title: str,
+    said: Sequence[str],
+) -> DatasetFile:
+    labels = _labels(parts, columns, form)
+    reading = Reading(columns.missing, form.decimal)
+    is_target = np.repeat([False, True], [len(part.rows) for part in parts])
+    examples = {
+        population: labels.examples(
+            is_target == (population == "target"),
+            read_features(part.table, part.rows, of_columns.features, reading),
+            [part.names[row] for row in part.rows],
+        )
+        for population, part in zip(("background", "target"), parts, strict=True)
+    }
+    notes = [
+        *said,
+        *_said_of_columns(parts, of_columns, columns),
+        *labels.said,
+        *notes_on(of_columns.features, examples, labels.attributes),
+    ]
     return write_arrays(
         output,
-        of_background,
-        of_target,
+        examples["background"],
+        examples["target"],
         attributes=labels.attributes,
         test_fraction=drawn.test_fraction,
         seed=drawn.seed,
-        title=f"own tables {background.name}, {target.name}",
+        title=title,
+        notes=notes,
+        features=of_columns.features,
+        counts=form.counts,
     )
 
 
-def _numbers(table: pd.DataFrame, names: list[str]) -> np.ndarray:
-    """float32 (n, d) of cells that are text.
+class _ChosenColumns(NamedTuple):
+    """What becomes of the columns of all tables that are not declared.
+
+    Attributes:
+        features: those that are features, in their order in the first table.
+        left_out: those that are not read, or only as what rows are called.
+    """
+
+    features: list[str]
+    left_out: list[str]
+
+
+def _choose(tables: Sequence[TextTable], declared: Collection[str], form: TableForm) -> _ChosenColumns:
+    """Choose features.
 
     Raises:
-        UserError: naming the first cell that is not a finite number.
+        UserError: where no column is a feature, and where tables differ in features, naming what each lacks.
     """
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
-        numbers: np.ndarray = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64).astype(np.float32)
-    wrong = ~np.isfinite(numbers)
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
+    every = list(dict.fromkeys(name for table in tables for name in table.columns))
+    ignored = named("--ignore", form.ignore, every)
+    if both := [name for name in form.ignore if name in declared and name in every]:
+        raise UserError(f"The column {both[0]!r} is declared, and named with --ignore too; choose one.")
+    nameless = {name for table in tables for name in table.nameless}
+    features = [name for name in selected(every, declared, form.features, ignored) if name not in nameless]
+    if not features:
+        raise UserError(f"{tables[0].path} has no column left as a feature; declare or ignore fewer columns.")
+    lacking = [(table.path, [repr(name) for name in features if name not in table.columns]) for table in tables]
+    if sides := [f"{path} lacks {listed(names)}" for path, names in lacking if names]:
         raise UserError(
-            f"{table.columns[column]} of {names[row]} is {table.iloc[row, column]!r}; features are finite numbers, and "
-            "other columns are declared with --common, --salient, --nuisance, --group or --split."
+            f"Both tables need the same features, but {' and '.join(sides)}; rename columns, or leave them out with "
+            "--ignore."
         )
-    return numbers
+    kept = {*features, *declared, *(nameless - set(ignored))}
+    return _ChosenColumns(features, [name for name in every if name not in kept])
+
+
+def _texts(table: TextTable, declared: Sequence[str], left_out: Sequence[str]) -> pd.DataFrame:
+    """The columns that are read as text: declared ones, those without a name, and identifiers that are left out."""
+    identifiers = [name for name in left_out if name in table.columns and looks_like_identifier(name)]
+    return table.texts(list(dict.fromkeys([*declared, *table.nameless, *identifiers])))
+
+
+def _names(table: TextTable, texts: pd.DataFrame, columns: Columns, left_out: Sequence[str]) -> list[str]:
+    """The names of all rows: a column without a name, or the groups', if each row has one of its own; else numbers.
+
+    Raises:
+        UserError: for columns without a name that cannot be the rows' names, and are not empty, declared or ignored.
+    """
+    nameless = [name for name in table.nameless if (texts[name] != "").any()]
+    unexplained = [name for name in nameless if name not in (*columns.used, *left_out)]
+    for place, name in enumerate(unexplained):
+        if place or not _is_unique(texts[name]):
+            raise UserError(
+                f"{table.path} has a column without a name, {name!r}, that is not the rows' names; leave it out with "
+                f"--ignore {quote(name)}, or name it."
+            )
+    for name in (*unexplained, *filter(None, [columns.group])):
+        if _is_unique(texts[name]):
+            return [str(text) for text in texts[name]]
+    return [str(row + 1) for row in range(len(texts))]
+
+
+def _is_unique(cells: pd.Series) -> bool:
+    return bool(cells.is_unique and (cells != "").all())
+
+
+def _labels(parts: Sequence[_Part], columns: Columns, form: TableForm) -> Labels:
+    """What is declared of the rows of all parts, background first."""
+    together = pd.concat([part.texts.iloc[part.rows][columns.used] for part in parts], ignore_index=True)
+    path = " and ".join(dict.fromkeys(str(part.table.path) for part in parts))
+    called = [name for part in parts for name in part.called]
+    background = np.arange(len(together)) < len(parts[0].rows)
+    return labels_of(path, together, columns, called, background, form.decimal)
+
+
+def _said_of_columns(parts: Sequence[_Part], of_columns: _ChosenColumns, columns: Columns) -> list[str]:
+    """Which columns name the rows or are left out, and which of them may say what was sampled."""
+    texts = [part.texts.iloc[part.rows] for part in parts]
+    naming = [name for name in parts[0].table.nameless if (texts[0][name] != "").any()]
+    naming = [name for name in naming if name not in (*columns.used, *of_columns.left_out)]
+    said = [f"The column without a name ({name!r}) names the rows." for name in naming]
+    if of_columns.left_out:
+        said.append(f"Left out as features: {listed(of_columns.left_out)}.")
+    for name in [] if columns.group else (*naming, *filter(looks_like_identifier, of_columns.left_out)):
+        options = grouping(name, [cell for part in texts if name in part for cell in part[name]])
+        if options:
+            said.append(
+                f"Rows seem to belong together, as {name!r} says: if that is what was sampled, import again with "
+                f"{options}."
+            )
+    return said

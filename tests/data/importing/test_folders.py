@@ -141,17 +141,20 @@ def test_what_is_passed_over_or_nearly_black_is_noted(place: Path) -> None:
             Image.fromarray(pixels).save(place / folder / f"{number}.png")
     (place / "ill" / "notes.txt").write_text("")
     notes = imported(place).info.notes
-    assert notes[0] == "1 files in ill that are no images were passed over."
+    assert notes[0] == "Not read in ill: 1 .txt file."
     assert "--range 0 4095" in notes[1]
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda rows: [*rows, ("99.png", "m", "")], "has a label for '99.png', which is in neither folder"),
-        (lambda rows: rows[:-1], "ill/scan/29.png has no label"),
+        (
+            lambda rows: [*rows, ("99.png", "m", "")],
+            "'99.png' is none of the images; name them by their paths, such as",
+        ),
+        (lambda rows: rows[:-1], "scan/29.png has no label"),
         (lambda rows: [*rows, rows[3]], "has two rows for 03.png"),
-        (lambda rows: [("../ill/scan/00.png", "m", ""), *rows], "which is in neither folder"),
+        (lambda rows: [("../ill/scan/00.png", "m", ""), *rows], "'../ill/scan/00.png' is none of the images"),
         (lambda rows: [*rows[:-1], (ILL[-1], "", "")], None),
     ],
 )
@@ -167,7 +170,7 @@ def test_labels_and_images_must_match(place: Path, refusal, change, words: str |
 def test_a_name_in_both_folders_must_be_told_apart(place: Path, fill, refusal) -> None:
     fill(place / "ill", HEALTHY[:1])
     said = refusal(lambda: imported(place, label(place, every_row()), common="sex", salient="lesion"))
-    assert "00.png is in both folders; write healthy/00.png or the other" in said
+    assert "'00.png' may be healthy/00.png or ill/00.png; write one of these names" in said
 
 
 def test_a_missing_column_is_named_with_the_closest(place: Path, refusal) -> None:

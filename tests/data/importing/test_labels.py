@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cabench import Attribute
-from cabench.data.importing.labels import Columns, labels_of, parse_columns, read_table
+from cabench.data.importing.csv_files import read_table
+from cabench.data.importing.labels import Columns, labels_of, parse_columns
 
 BACKGROUND = np.array([True, True, False, False])
 NAMES = ["a", "b", "c", "d"]
@@ -43,7 +44,11 @@ def test_columns_are_declared_with_their_kind() -> None:
         ({"nuisance": "age:float"}, "--nuisance 'age:float' is not understood; write age:class or age:real"),
         ({"common": "age", "salient": "age"}, "'age' is named twice"),
         ({"salient": "age", "nuisance": "age"}, "'age' is named twice"),
-        ({"common": "age", "group": "age"}, "'age' is named twice"),
+        ({"common": "age", "split": "age"}, "'age' is named twice"),
+        ({"group": "age", "split": "age"}, "'age' is named twice"),
+        ({"common": '"age:real'}, "--common 'age:real"),
+        ({"common": ":real"}, "write NAME:class or NAME:real"),
+        ({"group_until": "_"}, "--group, which names no column"),
         ({"common": "file"}, "'file' names the images"),
     ],
 )
@@ -78,8 +83,11 @@ def test_what_spreadsheets_leave_at_the_edges_does_not_count(tmp_path: Path) -> 
     assert labels(tmp_path, "n,,\na,,\na,,\nb,,\nb,,\n,,\n", common="n").values["n"].tolist() == [0, 0, 1, 1]
 
 
-def test_words_that_pandas_takes_for_missing_are_classes(tmp_path: Path) -> None:
-    assert labels(tmp_path, "n\nNA\nNA\nnull\nnull\n", common="n").attributes[0].classes == ("NA", "null")
+def test_words_that_may_stand_for_unknown_are_asked_about(tmp_path: Path, refusal) -> None:
+    text = "n\nNA\nNA\nnull\nnull\n"
+    assert "n of a is 'NA'; give --missing NA" in refusal(lambda: labels(tmp_path, text, common="n"))
+    assert labels(tmp_path, text, common="n", missing="").attributes[0].classes == ("NA", "null")
+    assert labels(tmp_path, text, common="n", missing="NA").values["n"].tolist() == [-1, -1, 0, 0]
 
 
 def test_the_marks_of_spreadsheets_are_read(tmp_path: Path) -> None:
@@ -89,9 +97,8 @@ def test_the_marks_of_spreadsheets_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "given", "words"),
     [
-        ("age\n1\ntwo\n3\n4\n", {"common": "age:real"}, "age of b is 'two'; a real attribute takes finite numbers"),
+        ("age\n1\ntwo\n3\n4\n", {"common": "age:real"}, "age of b is 'two'; and a real attribute takes numbers"),
         ("age\n1\n2\ninf\n4\n", {"common": "age:real"}, "age of c is 'inf'"),
-        ("age\n1\n2\nnan\n4\n", {"common": "age:real"}, "age of c is 'nan'"),
         ("id\n1\n2\n3\n4\n", {"common": "id"}, "too many for classes"),
         ("n,m\nx,1\nx,1\n,1\n,1\n", {"salient": "n"}, "the column 'n' is empty"),
         ("sex\n1\n1\n2\n2\n", {"common": "sec"}, "did you mean 'sex'"),
@@ -102,11 +109,11 @@ def test_the_marks_of_spreadsheets_are_read(tmp_path: Path) -> None:
             "s of b is 'valid'; write one of train, test, val",
         ),
         ("a,a\n1,2\n1,2\n1,2\n1,2\n", {"common": "a"}, "two columns called 'a'"),
-        ("a;b\n1;2\n", {"common": "a"}, "semicolons between its columns"),
+        ("a;b\n1;2\n", {"common": "a"}, "declare --delimiter ';'"),
         (",,\n,,\n", {"common": "a"}, "is empty"),
         ("a\n", {"common": "a"}, "no rows below its header"),
-        ("", {"common": "a"}, "cannot be read as a CSV file"),
-        ("a,b\n1,2\n1,2,3\n", {"common": "a"}, "cannot be read as a CSV file"),
+        ("", {"common": "a"}, "is empty"),
+        ("a,b\n1,2\n1,2,3\n", {"common": "a"}, "line 3 has 3 fields, and the header has 2"),
     ],
 )
 def test_cells_that_are_not_as_declared_are_named(tmp_path: Path, refusal, text: str, given, words: str) -> None:
@@ -115,7 +122,7 @@ def test_cells_that_are_not_as_declared_are_named(tmp_path: Path, refusal, text:
 
 def test_what_is_no_text_is_refused(tmp_path: Path, refusal) -> None:
     (tmp_path / "labels.csv").write_bytes(b"a,b\n\xff\xfe\x00,1\n")
-    assert "cannot be read as a CSV file" in refusal(lambda: read_table(tmp_path / "labels.csv"))
+    assert "not UTF-8 text" in refusal(lambda: read_table(tmp_path / "labels.csv"))
     assert "name a CSV file" in refusal(lambda: read_table(tmp_path))
     assert "name a CSV file" in refusal(lambda: read_table(tmp_path / "absent.csv"))
 
@@ -124,4 +131,4 @@ def test_a_compressed_table_is_not_unpacked(tmp_path: Path, refusal) -> None:
     for suffix, written in ((".csv.gz", gzip.compress(b"file\na\n")), (".csv.bz2", bz2.compress(b"file\na\n"))):
         path = tmp_path / f"labels{suffix}"
         path.write_bytes(written)
-        assert "cannot be read as a CSV file" in refusal(lambda path=path: read_table(path))
+        assert "an archive, not text" in refusal(lambda path=path: read_table(path))

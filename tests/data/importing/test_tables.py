@@ -10,7 +10,7 @@ import pytest
 
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.splitting import Drawn
-from cabench.data.importing.tables import import_tables
+from cabench.data.importing.tables import TableForm, import_tables
 from cabench.data.layout import SPLITS
 
 FEATURES = [f"gene{number}" for number in range(12)]
@@ -43,7 +43,7 @@ def ill(tmp_path: Path) -> Path:
 
 def imported(healthy: Path, ill: Path, common: str = "sex", salient: str = "stage", **given: str):
     columns = parse_columns(common=common, salient=salient, **given)
-    return import_tables(healthy, ill, healthy.parent / "mine.h5", columns, Drawn())
+    return import_tables(healthy, ill, healthy.parent / "mine.h5", TableForm(), columns, Drawn())
 
 
 def test_columns_that_are_not_declared_are_features(healthy: Path, ill: Path) -> None:
@@ -94,13 +94,13 @@ def test_a_table_is_run_by_its_path_with_the_methods_that_take_it(healthy: Path,
 @pytest.mark.parametrize(
     ("change", "given", "words"),
     [
-        (lambda text: text.replace("gene3", "gene33"), {}, "gene3"),
+        (lambda text: text.replace("gene3", "gene33"), {}, "lacks 'gene3'"),
         (lambda text: text.replace("gene3,", "gene3,gene99,").replace("\r\n", ",1\r\n"), {}, "gene99"),
         (lambda text: text.replace(",m", ",x", 1), {"common": ""}, "sex of row 1 of"),
         (lambda text: text, {"common": "sec"}, "did you mean 'sex'"),
         (lambda text: text.partition("\r\n")[0] + "\r\n", {}, "no rows below its header"),
         (lambda text: text.replace("3.25", "inf", 1), {}, "gene7 of row 1 of"),
-        (lambda text: text.replace("3.25", "", 1), {}, "gene7 of row 1 of"),
+        (lambda text: text.replace("3.25", "x", 1), {}, "gene7 of row 1 of"),
         (lambda text: text.replace("3.25", "1e300", 1), {}, "gene7 of row 1 of"),
     ],
 )

@@ -1,4 +1,4 @@
-"""DCGAN's networks: published sizes, depth by image size, noise and initial weights."""
+"""DCGAN's networks: published sizes, formulas, noise and initial weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cabench.methods.networks.dcgan import (
     dcgan_decoder,
     dcgan_encoder,
     dcgan_vae_encoder,
-    fits,
+    doubled_widths,
     initialise,
-    widths,
     with_noise,
 )
+from cabench.methods.networks.sizes import plan
 
 
 def count(network: nn.Module) -> int:
@@ -35,28 +35,29 @@ def count(network: nn.Module) -> int:
     ],
 )
 def test_sizes_are_the_published_ones(channels, d_common, d_salient, discriminator, generator):
-    assert count(Discriminator(channels, 64, d_common, d_salient, 64, 0.2)) == discriminator
-    assert count(Generator(d_common + d_salient, channels, 64, 64, nn.Tanh())) == generator
+    assert count(Discriminator((channels, 64, 64), d_common, d_salient, 64, 0.2)) == discriminator
+    assert count(Generator(d_common + d_salient, (channels, 64, 64), 64, nn.Tanh())) == generator
 
 
-def test_depth_follows_from_the_size():
-    assert [size for size in range(8, 300) if fits(size)] == [16, 32, 64, 128, 256]
-    assert widths(64, 64) == [64, 128, 256, 512]
-    assert widths(32, 16) == [16, 32, 64]
+def test_channels_double_with_each_halving():
+    assert doubled_widths(plan((3, 64, 64)), 64) == [64, 128, 256, 512]
+    assert doubled_widths(plan((1, 28, 28)), 16) == [16, 32]
 
 
-@pytest.mark.parametrize("size", [16, 32, 64])
-def test_images_go_in_and_come_out(size):
-    images = torch.rand(2, 3, size, size)
-    assert Trunk(3, size, 8)(images).shape == (2, size, 4, 4)
-    assert Generator(5, 3, size, 8, nn.Tanh())(torch.randn(2, 5)).shape == images.shape
-    verdict = Discriminator(3, size, 6, 4, 8, 0.2)(images)
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 32), (64, 64), (28, 28), (33, 47), (8, 8)])
+def test_images_go_in_and_come_out(height, width):
+    shape = (3, height, width)
+    images = torch.rand(2, *shape)
+    trunk = Trunk(shape, 8)
+    assert trunk(images).shape == (2, trunk.features, *trunk.remaining)
+    assert Generator(5, shape, 8, nn.Tanh())(torch.randn(2, 5)).shape == images.shape
+    verdict = Discriminator(shape, 6, 4, 8, 0.2)(images)
     assert [tuple(part.shape) for part in verdict] == [(2,), (2,), (2, 6), (2, 4)]
-    assert SharedDimensionReader(3, size, 4, 8)(images, images).shape == (2, 4)
-    assert dcgan_encoder((3, size, size), 7, 8)(images).shape == (2, 7)
-    mean, log_variance = dcgan_vae_encoder((3, size, size), 7, 8)(images)
+    assert SharedDimensionReader(shape, 4, 8)(images, images).shape == (2, 4)
+    assert dcgan_encoder(shape, 7, 8)(images).shape == (2, 7)
+    mean, log_variance = dcgan_vae_encoder(shape, 7, 8)(images)
     assert mean.shape == log_variance.shape == (2, 7)
-    decoded = dcgan_decoder(7, (3, size, size), 8)(mean)
+    decoded = dcgan_decoder(7, shape, 8)(mean)
     assert decoded.shape == images.shape
     assert decoded.min() >= 0
     assert decoded.max() <= 1
@@ -72,7 +73,7 @@ def weights(network: nn.Module) -> list[torch.Tensor]:
 
 
 def test_the_trunk_is_its_formula():
-    trunk = Trunk(2, 32, 4).double()
+    trunk = Trunk((2, 32, 32), 4).double()
     images = torch.rand(3, 2, 32, 32, dtype=torch.float64)
     first, second, third = weights(trunk)
     x = leaky_relu(conv2d(images, first, stride=2, padding=1), 0.2)
@@ -82,7 +83,7 @@ def test_the_trunk_is_its_formula():
 
 
 def test_the_generator_is_its_formula():
-    generator = Generator(5, 2, 16, 4, nn.Tanh()).double()
+    generator = Generator(5, (2, 16, 16), 4, nn.Tanh()).double()
     latents = torch.randn(3, 5, dtype=torch.float64)
     first, second, third = weights(generator)
     x = normalised(conv_transpose2d(latents[:, :, None, None], first)).relu()
@@ -100,7 +101,7 @@ def test_noise_comes_from_the_generator_alone():
 
 
 def test_every_convolution_and_every_head_has_noise_of_its_own():
-    network = Discriminator(1, 32, 3, 2, 4, 0.5)
+    network = Discriminator((1, 32, 32), 3, 2, 4, 0.5)
     seen: dict[str, torch.Tensor] = {}
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
@@ -116,7 +117,7 @@ def test_every_convolution_and_every_head_has_noise_of_its_own():
 
 
 def test_the_shared_dimension_reader_has_noise_before_all_but_its_head():
-    network = SharedDimensionReader(1, 32, 2, 4)
+    network = SharedDimensionReader((1, 32, 32), 2, 4)
     features: list[torch.Tensor] = []
     inputs: dict[str, torch.Tensor] = {}
     network.trunk.register_forward_hook(lambda _, __, output: features.append(output))
@@ -130,7 +131,7 @@ def test_the_shared_dimension_reader_has_noise_before_all_but_its_head():
 
 
 def test_initial_weights():
-    network = Discriminator(3, 64, 16, 16, 32, 0.2)
+    network = Discriminator((3, 64, 64), 16, 16, 32, 0.2)
     torch.manual_seed(0)
     initialise(network)
     for module in network.modules():

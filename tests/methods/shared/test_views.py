@@ -152,5 +152,14 @@ def test_views_must_have_the_size_that_an_encoder_is_built_for(planted_info):
     check("sepvae_32", 32)
     check("dcgan", 0)
     check("small_conv", 24)
-    with pytest.raises(UserError, match=r"dcgan is built .* 32 x 32, but simclr.crop_size is 24; set it to 32"):
+    with pytest.raises(UserError, match=r"dcgan is built .* 32 x 32, but simclr.crop_size is 24; set it to 0"):
         check("dcgan", 24)
+
+
+@pytest.mark.parametrize(
+    ("crop_size", "shape", "expected"),
+    [(24, (1, 28, 28), (24, 24)), (64, (1, 28, 28), (28, 28)), (24, (3, 20, 40), (20, 24)), (0, (3, 20, 40), (20, 40))],
+)
+def test_views_are_never_larger_than_the_images(crop_size, shape, expected):
+    views = RandomViews(dataclasses.replace(PLAIN, crop_size=crop_size, saturation=0, hue=0))
+    assert views(torch.rand(2, *shape), torch.Generator().manual_seed(0)).shape == (2, shape[0], *expected)
