@@ -100,7 +100,7 @@ class GradientTrainedMethod(NetworkMethod):
             advice = f"set {self.name}.batch_size to {rows} or less" if rows >= SMALLEST_BATCH else "use more images"
             raise UserError(
                 f"{self.name}: a batch of {self.config.batch_size} images is more than the {rows} training images of "
-                f"{info.name}; {advice}."
+                f"{info.called}; {advice}."
             )
 
     @abstractmethod

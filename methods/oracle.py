@@ -36,7 +36,7 @@ class Oracle(ContrastiveAnalysisMethod):
         """Refuse every data set but `planted`: attributes of real images cannot be read from pixels."""
         if info.name != Planted.name:
             raise UserError(
-                f"oracle reads planted attributes and runs on {Planted.name!r} alone, not on {info.name!r}."
+                f"oracle reads planted attributes and runs on {Planted.name!r} alone, not on {info.called!r}."
             )
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:

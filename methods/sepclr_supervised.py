@@ -93,7 +93,7 @@ class SepCLRSupervised(ViewLearner):
     def check(self, info: DatasetInfo) -> None:
         """Refuse a data set without salient attributes, and what does not fit the images."""
         if not salient_attributes(info.form):
-            raise UserError(f"{self.name} learns salient attributes, but {info.name} has none.")
+            raise UserError(f"{self.name} learns salient attributes, but {info.called} has none.")
         super().check(info)
 
     def build(self, form: DataForm) -> nn.ModuleDict:

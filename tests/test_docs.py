@@ -23,7 +23,7 @@ from cabench.discovery import plugins
 from cabench.experiment.plan import resolve
 from cabench.experiment.request import Request, ResolvedProfile, check_profile
 from cabench.profiles import load_profile, profile_names
-from cabench.report.markdown import END, START
+from cabench.report.output import END, START
 
 CHECKOUT = Path(package.__file__).parent.parent
 README = CHECKOUT / "README.md"

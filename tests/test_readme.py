@@ -10,7 +10,8 @@ import pytest
 
 import cabench
 from cabench.experiment.store import ResultsStore
-from cabench.report.markdown import END, START, markdown, markdown_summary, write_report
+from cabench.report.markdown import markdown, markdown_summary
+from cabench.report.output import END, START, write_report
 from cabench.report.published import read_published
 from cabench.report.summary import of_datasets
 

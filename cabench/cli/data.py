@@ -113,6 +113,7 @@ def data_info(
     picture: Annotated[
         Path | None, typer.Option(help="PNG file for a picture of some images. Default: beside the data set's file.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the picture if it exists.")] = False,
 ) -> None:
     """Describe a data set: sizes, groups, sources, values of attributes, a picture, and what limits evaluations on it.
 
@@ -122,9 +123,12 @@ def data_info(
 
     from cabench.data import overview as dataset_overview
     from cabench.data.dataset import OWNERS
+    from cabench.data.importing.arrays import check_free
     from cabench.data.limits import limits_of
     from cabench.errors import UserError
 
+    if picture and not force:
+        check_free(picture, "--picture")
     file = _data_file(name, profile, sets, data_root)
     info = file.info
     shape = ("counts" if info.are_counts else "features") if info.is_table else "channels x height x width"

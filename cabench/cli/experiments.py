@@ -106,19 +106,23 @@ def report(
     reference: Annotated[
         str, typer.Option(help="Method that all others are compared with, chosen before the results were seen.")
     ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that is no report of cabench.")] = False,
 ) -> None:
     """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
     from cabench.errors import UserError
     from cabench.experiment.store import ResultsStore
     from cabench.report.html import html_page
     from cabench.report.latex import latex
-    from cabench.report.markdown import markdown, markdown_summary, write_report
+    from cabench.report.markdown import markdown, markdown_summary
+    from cabench.report.output import check_own, write_marked, write_report
     from cabench.report.published import read_published
     from cabench.report.summary import of_datasets
     from cabench.report.tidy_csv import tidy_csv
 
     if not results.is_dir():
         raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
+    if output is not None and not force:
+        check_own(output)
     if published is None and DEFAULT_PUBLISHED.exists():
         published = DEFAULT_PUBLISHED
     figures = read_published(published) if published else []
@@ -136,7 +140,7 @@ def report(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        write_report(output, text)
+        (write_marked if format in (Format.MARKDOWN, Format.SUMMARY) else write_report)(output, text)
     say_all(unreadable, "not reported: ")
     if unreadable:
         raise typer.Exit(1)
@@ -176,7 +180,7 @@ def gate(
     from cabench.gate.formats import markdown as as_markdown
     from cabench.gate.gate import check, new_baseline
     from cabench.gate.selection import read_results, restrict
-    from cabench.report.markdown import write_report
+    from cabench.report.output import write_report
 
     records, unreadable = read_results(results)
     there = Baseline.read(baseline) if baseline.exists() or not update else Baseline({})

@@ -57,9 +57,11 @@ def encode(
         str, typer.Option(help="Python file of the method's class, such as mine.py, where it is not installed.")
     ] = "",
     device: Device = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")] = False,
 ) -> None:
     """Write the vectors of images under a cell's fitted method, with the images' names."""
     from cabench.data.file import DatasetFile
+    from cabench.data.importing.arrays import check_free
     from cabench.discovery import class_in_file
     from cabench.errors import UserError
     from cabench.experiment.device import resolve_device
@@ -68,6 +70,8 @@ def encode(
     from cabench.saving import load_method, saved_shape
 
     check_output(output)
+    if not force:
+        check_free(output)
     if images is None:
         if not cell.is_dir():
             raise UserError(f"{cell} is no folder of a cell; name one, or give --images with a fitted method.")
@@ -84,6 +88,10 @@ def encode(
                 raise UserError("--range and --fit are for folders of images; leave them out with a data set file.")
             data = DatasetFile.open_from_elsewhere(images)
             encoded = encode_file(fitted, shape, data, where, FittedRows.saved(cell))
+        elif images.is_file():
+            raise UserError(
+                f"{images} is neither a folder of images nor an .h5 file; `cabench data import` makes one of a table."
+            )
         else:
             encoded = encode_folder(fitted, shape, images, fit.value, value_range, where)
     write_encoded(encoded, output)

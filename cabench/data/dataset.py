@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -138,6 +139,12 @@ class DatasetInfo:
     are_counts: bool = False
     missing: float = 0.0
     most_rows: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def called(self) -> str:
+        """What messages call it: a user's own file by its name without the ending, others by their builder's name."""
+        path = self.config.get("path")
+        return Path(path).stem if isinstance(path, str) and path else self.name
 
     @property
     def is_table(self) -> bool:

@@ -92,7 +92,7 @@ class DatasetFile:
 
     def read_scale(self) -> Scale | None:
         """The scale of a table's columns; None where the file keeps none."""
-        with h5py.File(self.path, "r") as file:
+        with reading_hdf5(self.path) as file:
             train = file["train"]
             kept = [torch.from_numpy(train[name][:]) for name in SCALING if name in train]
         return Scale(*kept) if len(kept) == len(SCALING) else None

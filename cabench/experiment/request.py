@@ -106,6 +106,12 @@ class ResolvedProfile:
     def _provider(self, label: str) -> tuple[type[DatasetProvider], dict[str, Any]]:
         """The class behind a data set's label, and the fields that the profile sets for it."""
         name, fields = self.profile.dataset_fields(label)
+        looks_like_a_path = not is_name(label) or Path(label).suffix.strip(".0123456789")
+        if name not in discovery.plugins("datasets") and looks_like_a_path:
+            raise UserError(
+                f"{label} is no data set: a file of your own must end in {OWN_SUFFIX}. `cabench data import` makes one "
+                "of tables, images and other files."
+            )
         _check_label("data set", label, name, self.profile.dataset_variants, discovery.plugins("datasets"))
         return discovery.dataset_class(name), fields
 
@@ -296,7 +302,7 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
         able = [able.name for able in discovery.loadable_methods() if wanted & set(able.takes)]
         held = f"a table of {info.image_shape[0]} {'counts' if info.are_counts else 'features'}"
         raise UserError(
-            f"{method.name} takes {' and '.join(method.takes)}, but {info.name} holds "
+            f"{method.name} takes {' and '.join(method.takes)}, but {info.called} holds "
             f"{held if info.is_table else 'images'}; choose one of {', '.join(able)}."
         )
     with _blaming(method.name):

@@ -33,6 +33,7 @@ from cabench.profiles import Profile
 CONTENT = "content_sha256"
 ARRAYS = tuple(f"{split}_{space}" for split in SPLITS for space in SPACES)
 """The names of the arrays: train_common, train_salient, test_common, test_salient."""
+_WRITE = f"write one with numpy.savez and the arrays {', '.join(ARRAYS)}, one row an example"
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
@@ -43,12 +44,14 @@ def read_vectors(path: Path) -> dict[str, np.ndarray]:
         UserError: when it is missing or no .npz file of plain arrays.
     """
     if not path.is_file():
-        raise UserError(f"There is no file {path}; write one with numpy.savez and the arrays {', '.join(ARRAYS)}.")
+        raise UserError(f"There is no file {path}; {_WRITE}.")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is no .npz file, or damaged; {_WRITE}.")
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (*_UNREADABLE, AttributeError, TypeError) as error:  # the last two: of a lone array, which .npy holds
-        raise UserError(f"{path} is no .npz file of plain arrays ({error}); write it with numpy.savez.") from error
+    except _UNREADABLE as error:
+        raise UserError(f"{path} is no .npz file of numbers alone, or damaged; {_WRITE}.") from error
 
 
 def encoded(vectors: Mapping[str, np.ndarray], data: DatasetFile) -> tuple[EncodedSplit, EncodedSplit]:
@@ -168,14 +171,14 @@ def _check_content(vectors: Mapping[str, np.ndarray], data: DatasetFile) -> None
     if CONTENT not in vectors:
         raise UserError(
             f"The vectors do not say which data they are of; add {CONTENT}, which `cabench.load_dataset` gives beside "
-            f"the images ({wanted[:8]}... for {data.info.name} as it is here)."
+            f"the images ({wanted[:8]}... for {data.info.called} as it is here)."
         )
     given = str(np.asarray(vectors[CONTENT]).item()) if np.asarray(vectors[CONTENT]).size == 1 else ""
     if given != wanted and given and wanted.startswith(given):
         raise UserError(f"{CONTENT} is cut short; give all 64 digits, which `cabench data info` prints: {wanted}.")
     if given != wanted:
         raise UserError(
-            f"The vectors are of data with the content {given[:8] or 'of no hash'}, but {data.info.name} here "
+            f"The vectors are of data with the content {given[:8] or 'of no hash'}, but {data.info.called} here "
             f"has {wanted[:8]}; encode the images that `cabench.load_dataset` gives with this profile and these fields."
         )
 

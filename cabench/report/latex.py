@@ -18,6 +18,7 @@ from cabench.report.published import Published, beside_published
 from cabench.report.summary import Section, sections
 from cabench.report.tables import Entry, Header, Line, Table
 
+FIRST_LINE = "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}."
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -54,7 +55,7 @@ def latex(
     Raises:
         UserError: for a reference that is not there.
     """
-    parts = ["% Needs \\usepackage{booktabs} and \\usepackage{graphicx}."]
+    parts = [FIRST_LINE]
     for section in sections(records, stale, reference):
         first, label = overview(section), _label(section)
         said = [*notes(section), *first.notes, conclusion(section), *warnings(section)]

@@ -20,7 +20,7 @@ from cabench.experiment.record import Record
 from cabench.files.names import inert
 from cabench.report.quantities import leaked_of, wanted_of
 
-_CELL = (
+CELL = (  # the first columns; whatever comes later comes behind the seventh
     "dataset",
     "method",
     "profile",
@@ -35,7 +35,7 @@ _CELL = (
 )
 _SCORE = tuple(item.name for item in dataclasses.fields(Score))
 _COUNTS = ("n_train", "n_test", "n_groups")
-_COLUMNS = (*_CELL, "protocol", *_SCORE, "reason", "origin")
+_COLUMNS = (*CELL, "protocol", *_SCORE, "reason", "origin")
 
 
 def tidy_csv(records: Sequence[Record], with_stale: bool = False) -> str:
@@ -68,7 +68,7 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
             *(found and found.value for found in (wanted_of(record), leaked_of(record))),
             record.leak_floor,
         )
-        named = {**dict(zip(_CELL, cell, strict=True)), "origin": "vectors" if record.from_vectors else ""}
+        named = {**dict(zip(CELL, cell, strict=True)), "origin": "vectors" if record.from_vectors else ""}
         items: list[Score | Unmeasured] = [*record.scores, *record.unmeasured]
         rows += [{**named, **dataclasses.asdict(item)} for item in items] or [_failed(named, record)]
         rows += [

@@ -55,11 +55,11 @@ class Inputs(NamedTuple):
         if self.include(info.image_shape):
             return
         if info.is_table:
-            found, advice = f"{info.name} holds a table of {info.image_shape[0]} features", f"set {setting}=mlp"
+            found, advice = f"{info.called} holds a table of {info.image_shape[0]} features", f"set {setting}=mlp"
         else:
             height, width = info.image_shape[1:]
             found, advice = (
-                f"the images of {info.name} are {height} x {width}",
+                f"the images of {info.called} are {height} x {width}",
                 "choose another network or larger images",
             )
         raise UserError(f"{setting} = {choice} takes {self.words}, but {found}; {advice}.")

@@ -136,7 +136,7 @@ def check_values(info: DatasetInfo, method: str) -> None:
         ("a row", "fewer features", "") if info.is_table else ("an image", "a size", ", such as 64 x 64 in colour")
     )
     raise UserError(
-        f"{method} needs a covariance of all pairs of values, but {what} of {info.name} has {values}, and there are "
+        f"{method} needs a covariance of all pairs of values, but {what} of {info.called} has {values}, and there are "
         f"{rows} to learn from; use {smaller} with at most {LARGEST}{example}, or at most {LARGEST**2 // values} "
         "training examples."
     )

@@ -174,6 +174,6 @@ class ViewLearner(GradientTrainedMethod):
         """Refuse colour augmentation of grey images."""
         if info.image_shape[0] != 3 and (self.config.saturation or self.config.hue or self.config.grey):
             raise UserError(
-                f"{info.name} has grey images, which have no colours to change: "
+                f"{info.called} has grey images, which have no colours to change: "
                 f"set {self.name}.saturation, {self.name}.hue and {self.name}.grey to 0."
             )

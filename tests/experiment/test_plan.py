@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import h5py
 import numpy as np
 import pytest
 
 from cabench.data.importing.arrays import Examples, write_arrays
-from cabench.discovery import plugins
+from cabench.discovery import loadable_methods, plugins
 from cabench.errors import UserError
 from cabench.experiment.plan import resolve, survey
 from cabench.experiment.request import Request
@@ -150,18 +152,38 @@ def test_no_variant_may_be_called_all(tmp_path: Path) -> None:
         resolve(request(profile=str(tmp_path / "mine.toml")), lambda _: None)
 
 
+@pytest.mark.parametrize("name", ["x.csv", "mine.H5", "./here", "below/x.npz"])
+@pytest.mark.parametrize("command", ["verify", "info", "build"])
+def test_a_path_that_is_no_data_set_file_is_told_what_makes_one(
+    cabench_here: Callable[..., CompletedProcess[str]], tmp_path: Path, command: str, name: str
+) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    (tmp_path / "here").mkdir()
+    refused = cabench_here("data", command, name)
+    assert refused.returncode == 2
+    assert f"{name} is no data set: a file of your own must end in .h5. `cabench data import` makes" in refused.stderr
+
+
+def test_a_mistyped_name_is_still_compared_with_names() -> None:
+    with pytest.raises(UserError, match=r"Unknown data set 'planted\.2'; did you mean 'planted'"):
+        resolve(request(datasets="planted.2"), lambda _: None)
+
+
 # Controls
 
 
 @pytest.fixture
 def small_table(tmp_path: Path) -> Path:
-    """A table of five features, fewer than the components of `pca`."""
+    """A table of five features."""
     rows = np.random.default_rng(0).normal(size=(2, 100, 5)).astype(np.float32)
     return write_arrays(tmp_path / "small.h5", *map(Examples, rows)).path
 
 
 def on_table(table: Path, **changes: object) -> Request:
-    return request(datasets=[table], profile="quick", sets=(), seeds="0", controls=True, **changes)
+    """A request under a profile with two controls, of which `oracle` runs on `planted` alone."""
+    profile = table.with_name("mine.toml")
+    profile.write_text('extends = "quick"\n[defaults]\ncontrols = ["oracle", "pca"]\n', encoding="utf-8")
+    return request(datasets=[table], profile=str(profile), sets=(), seeds="0", controls=True, **changes)
 
 
 def test_a_control_that_does_not_fit_leaves_itself_out_and_stops_nothing_that_was_asked_for(
@@ -170,16 +192,19 @@ def test_a_control_that_does_not_fit_leaves_itself_out_and_stops_nothing_that_wa
     said: list[str] = []
     asked = on_table(small_table, methods="random_encoder")
     cells = resolve(asked, said.append).cells
-    assert [cell.identity.method["label"] for cell in cells] == ["random_encoder", "chance"]
+    assert [cell.identity.method["label"] for cell in cells] == ["random_encoder", "pca"]
     (reason,) = [text for text in said if "Left out" in text]
-    assert reason.startswith("Left out on small: pca (pca.components = 10 is more than the 5 values of")
+    assert reason == (
+        "Left out on small: oracle (oracle takes images, but small holds a table of 5 features; choose one of "
+        f"{', '.join(method.name for method in loadable_methods() if 'tables' in method.takes)})"
+    ), "the file is called by its own name, not by that of its provider"
     lines = survey(asked, ResultsStore(tmp_path)).lines
-    assert [line[4][:8] for line in lines if line[1] == "pca"] == ["left out"]
+    assert [line[4][:8] for line in lines if line[1] == "oracle"] == ["left out"]
 
 
-@pytest.mark.parametrize("methods", ["random_encoder,pca", "all,pca"])
+@pytest.mark.parametrize("methods", ["random_encoder,oracle", "all,oracle"])
 def test_a_control_that_was_asked_for_by_name_must_fit(small_table: Path, methods: str) -> None:
-    with pytest.raises(UserError, match="components = 10 is more than the 5 values"):
+    with pytest.raises(UserError, match="oracle takes images, but small holds a table"):
         resolve(on_table(small_table, methods=methods), lambda _: None)
 
 
@@ -192,7 +217,7 @@ def test_a_control_that_fails_in_construction_leaves_itself_out(
     monkeypatch.setattr(PCA, "__init__", broken)
     said: list[str] = []
     cells = resolve(on_table(small_table, methods="random_encoder"), said.append).cells
-    assert [cell.identity.method["label"] for cell in cells] == ["random_encoder", "chance"]
+    assert [cell.identity.method["label"] for cell in cells] == ["random_encoder"]
     assert any("Left out on small: pca (Method 'pca' cannot be used (RuntimeError: broken)" in text for text in said)
     with pytest.raises(UserError, match="'pca' cannot be used"):
         resolve(on_table(small_table, methods="pca"), lambda _: None)
@@ -203,7 +228,7 @@ def test_a_wrong_override_of_a_control_is_told_and_does_not_leave_it_out(small_t
     with pytest.raises(UserError, match=r"pca\.components = -1 is not allowed"):
         resolve(dataclasses.replace(asked, sets=("pca.components=-1",)), lambda _: None)
     fitting = resolve(dataclasses.replace(asked, sets=("pca.components=3",)), lambda _: None).cells
-    assert [cell.identity.method["label"] for cell in fitting] == ["random_encoder", "pca", "chance"]
+    assert [cell.identity.method["label"] for cell in fitting] == ["random_encoder", "pca"]
 
 
 def test_a_control_that_does_not_exist_is_a_mistake_in_the_profile(tmp_path: Path) -> None:

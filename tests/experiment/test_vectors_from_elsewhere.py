@@ -12,6 +12,7 @@ import pytest
 
 import cabench
 from cabench.data.dataset import SPACES
+from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.data.layout import SPLITS
 from cabench.errors import UserError
 from cabench.experiment.record import Record
@@ -202,14 +203,32 @@ def test_a_name_must_be_free_and_a_name(vectors, score, name, words) -> None:
 def test_a_file_that_is_no_npz_is_refused(score, tmp_path, content) -> None:
     path = tmp_path / "vectors.npz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"vectors\.npz is no \.npz file of plain arrays"):
+    with pytest.raises(UserError, match=r"vectors\.npz is no \.npz file.*, or damaged; write one with numpy\.savez"):
         score(path)
+
+
+def test_a_table_of_vectors_is_told_what_is_wanted(score, tmp_path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        score(tmp_path / "x.csv")
+    assert str(refused.value) == (
+        f"{tmp_path / 'x.csv'} is no .npz file, or damaged; write one with numpy.savez and the arrays train_common, "
+        "train_salient, test_common, test_salient, one row an example."
+    )
+
+
+def test_a_file_of_ones_own_is_called_by_its_name(vectors, tmp_path) -> None:
+    rows = np.random.default_rng(0).normal(size=(2, 100, 5)).astype(np.float32)
+    file = write_arrays(tmp_path / "mice.h5", *map(Examples, rows))
+    with pytest.raises(UserError, match=r"add content_sha256, .* for mice as it is here"):
+        cabench.score({"train_common": rows[0]}, file.path, "ours", results=tmp_path)
 
 
 def test_objects_are_never_loaded(vectors, score, tmp_path) -> None:
     np.savez(tmp_path / "vectors.npz", **{**vectors, "train_common": np.array([print], dtype=object)})
-    with pytest.raises(UserError, match=r"is no \.npz file of plain arrays"):
+    with pytest.raises(UserError, match=r"is no \.npz file of numbers alone") as refused:
         score(tmp_path / "vectors.npz")
+    assert "pickle" not in str(refused.value)
 
 
 def test_the_command_scores_and_says_where(vectors, tmp_path, cabench_here) -> None:

@@ -30,7 +30,8 @@ from cabench.gate.gate import check, new_baseline
 from cabench.hardening.deaths import deaths_at
 from cabench.report.html import html_page
 from cabench.report.latex import latex
-from cabench.report.markdown import END, START, markdown, write_report
+from cabench.report.markdown import markdown
+from cabench.report.output import END, START, write_report
 from cabench.report.published import COLUMNS, read_published
 
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))

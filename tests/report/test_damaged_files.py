@@ -15,7 +15,7 @@ from PIL import Image
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.report.html import CellFiles, html_page, read_cell
-from cabench.report.markdown import END, START, write_report
+from cabench.report.output import END, START, write_report
 
 MakeRecord = Callable[..., Record]
 

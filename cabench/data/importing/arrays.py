@@ -101,14 +101,14 @@ def check_output(path: Path) -> None:
         raise UserError(f"{path} is a folder; name a file that ends in .h5.")
 
 
-def check_free(path: Path) -> None:
-    """Refuse to replace a file that nobody said may be replaced.
+def check_free(path: Path, option: str = "--output") -> None:
+    """Refuse to replace a file, named by an option, that nobody said may be replaced.
 
     Raises:
         UserError: saying how to replace it.
     """
     if path.exists():
-        raise UserError(f"{path} exists already; give --force to replace it, or choose another --output.")
+        raise UserError(f"{path} exists already; give --force to replace it, or choose another {option}.")
 
 
 class _Form:
