@@ -30,8 +30,8 @@ import numpy as np
 from cabench.config import ConfigError, Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
-from cabench.data.importing.medmnist import LABEL, Part, read_splits
-from cabench.data.importing.npz import UNKNOWN_PATIENTS
+from cabench.data.importing.images.medmnist import LABEL, Part, read_splits
+from cabench.data.importing.images.npz import UNKNOWN_PATIENTS
 from cabench.data.layout import Split
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter

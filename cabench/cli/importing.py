@@ -94,15 +94,15 @@ def data_import(
     from cabench.data.checks import check_file
     from cabench.data.importing.arrays import check_free, check_output
     from cabench.data.importing.csv_files import names_in
-    from cabench.data.importing.fitting import parse_size
-    from cabench.data.importing.folders import import_folder, import_folders
-    from cabench.data.importing.h5ad import Selection, import_h5ad
-    from cabench.data.importing.images import ImageForm
+    from cabench.data.importing.h5ad.cells import Selection, import_h5ad
+    from cabench.data.importing.images.fitting import parse_size
+    from cabench.data.importing.images.folders import import_folder, import_folders
+    from cabench.data.importing.images.npz import import_npz
+    from cabench.data.importing.images.reading import ImageForm
     from cabench.data.importing.labels import parse_columns
-    from cabench.data.importing.npz import import_npz
     from cabench.data.importing.populations import Choice
     from cabench.data.importing.splitting import Drawn
-    from cabench.data.importing.tables import TableForm, import_table, import_tables
+    from cabench.data.importing.tables.files import TableForm, import_table, import_tables
 
     check_output(output)
     if not force:

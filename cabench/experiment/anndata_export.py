@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cabench.data.importing.anndata_file import reading_anndata, row_names
+from cabench.data.importing.h5ad.elements import reading_anndata, row_names
 from cabench.errors import UserError
 from cabench.experiment.encoding import EncodedImages
 from cabench.files.hdf5 import UNREADABLE, changing_copy_of_hdf5

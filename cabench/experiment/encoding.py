@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cabench.data.dataset import SPACES, Space, float_batches
 from cabench.data.file import DatasetFile
-from cabench.data.importing.fitting import Fit, Size
-from cabench.data.importing.images import ImageForm, open_folder, read_folders
+from cabench.data.importing.images.fitting import Fit, Size
+from cabench.data.importing.images.reading import ImageForm, open_folder, read_folders
 from cabench.data.layout import SPLITS, texts
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE

@@ -38,9 +38,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from cabench.data.importing.fitting import Size
-    from cabench.data.importing.folders import import_folders
-    from cabench.data.importing.images import ImageForm
+    from cabench.data.importing.images.fitting import Size
+    from cabench.data.importing.images.folders import import_folders
+    from cabench.data.importing.images.reading import ImageForm
     from cabench.data.importing.labels import parse_columns
     from cabench.data.importing.splitting import Drawn
 
@@ -100,9 +100,9 @@ def test_the_command_encodes_a_folder_as_the_data_were_made(cell, data, pictures
 
 def test_images_that_are_not_square_are_made_to_fit_alike(pictures: Path, tmp_path: Path, cache: Path) -> None:
     """Without a size, and by padding: the vectors of a folder are those that the cell keeps."""
-    from cabench.data.importing.fitting import Size
-    from cabench.data.importing.folders import import_folders
-    from cabench.data.importing.images import ImageForm
+    from cabench.data.importing.images.fitting import Size
+    from cabench.data.importing.images.folders import import_folders
+    from cabench.data.importing.images.reading import ImageForm
     from cabench.data.importing.labels import Columns
     from cabench.data.importing.splitting import Drawn
     from cabench.experiment.encoding import encode_folder

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
-from cabench.data.importing import anndata_file
-from cabench.data.importing.h5ad import Selection, import_h5ad
-from cabench.data.importing.images import ImageForm
+from cabench.data.importing.h5ad import elements
+from cabench.data.importing.h5ad.cells import Selection, import_h5ad
+from cabench.data.importing.images.npz import import_npz
+from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import parse_columns
-from cabench.data.importing.npz import import_npz
 from cabench.data.importing.populations import Choice
 from cabench.data.importing.splitting import Drawn
 
@@ -169,5 +169,5 @@ def test_elements_of_h5ad(attempt: Attempt, folder: Path, data: st.DataObject) -
             if place in file and data.draw(st.booleans()):
                 file[place].attrs.update(declared)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(anndata_file, "try_reading", lambda path, places: None)
+        patch.setattr(elements, "try_reading", lambda path, places: None)
         attempt("elements of h5ad", folder, lambda: imported(read_cells(path), folder / "made.h5"))

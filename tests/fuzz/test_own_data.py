@@ -17,13 +17,13 @@ from PIL import Image
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
 from cabench.data.importing.csv_files import names_in
-from cabench.data.importing.fitting import Size
-from cabench.data.importing.folders import import_folders
-from cabench.data.importing.images import ImageForm
+from cabench.data.importing.images.fitting import Size
+from cabench.data.importing.images.folders import import_folders
+from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import Columns, parse_columns
 from cabench.data.importing.populations import Choice
 from cabench.data.importing.splitting import Drawn
-from cabench.data.importing.tables import TableForm, import_table, import_tables
+from cabench.data.importing.tables.files import TableForm, import_table, import_tables
 from cabench.errors import UserError
 
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * int(os.environ.get("CABENCH_FUZZ", "1")))

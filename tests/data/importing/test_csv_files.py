@@ -12,7 +12,7 @@ from cabench.data.importing.csv_files import names_in, open_table, read_table
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.populations import Choice
 from cabench.data.importing.splitting import Drawn
-from cabench.data.importing.tables import TableForm, import_table
+from cabench.data.importing.tables.files import TableForm, import_table
 
 ROWS, FEATURES = 1500, 400
 MEGABYTE = 1 << 20

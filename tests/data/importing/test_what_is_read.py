@@ -17,7 +17,7 @@ from cabench.data.importing.csv_files import names_in
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.populations import Choice
 from cabench.data.importing.splitting import Drawn
-from cabench.data.importing.tables import TableForm, import_table, import_tables
+from cabench.data.importing.tables.files import TableForm, import_table, import_tables
 from cabench.errors import UserError
 
 PAGE = Path(package.__file__).parent.parent / "docs" / "what-is-read.md"

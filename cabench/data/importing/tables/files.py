@@ -18,13 +18,13 @@ import pandas as pd
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
 from cabench.data.importing.csv_files import TextTable, open_table, require
-from cabench.data.importing.feature_columns import read_features
 from cabench.data.importing.grouping import grouping
 from cabench.data.importing.labels import Columns, Labels, labels_of
 from cabench.data.importing.populations import Choice, chosen
-from cabench.data.importing.selecting import looks_like_identifier, named, selected
 from cabench.data.importing.splitting import Drawn
-from cabench.data.importing.table_notes import notes_on
+from cabench.data.importing.tables.feature_columns import read_features
+from cabench.data.importing.tables.notes import notes_on
+from cabench.data.importing.tables.selecting import looks_like_identifier, named, selected
 from cabench.data.importing.values import Reading
 from cabench.data.layout import listed
 from cabench.errors import UserError

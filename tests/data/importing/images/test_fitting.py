@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cabench.data.importing.fitting import Size, fit_arrays, fit_image, parse_size, share_cut_off
+from cabench.data.importing.images.fitting import Size, fit_arrays, fit_image, parse_size, share_cut_off
 
 
 def noise(*shape: int) -> np.ndarray:

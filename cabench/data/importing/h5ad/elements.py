@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cabench.data.importing.cells import KINDS, cells_of
+from cabench.data.importing.as_text import KINDS, cells_of
 from cabench.errors import UserError, unknown
 from cabench.files.foreign_hdf5 import is_text, items_below
 from cabench.files.hdf5 import UNREADABLE, reading_hdf5

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cabench.data.importing.images import open_folder
-from cabench.data.importing.matching import ImageNames, match
+from cabench.data.importing.images.matching import ImageNames, match
+from cabench.data.importing.images.reading import open_folder
 
 NAMES = ["001.png", "002.png", "more/001.png"]
 

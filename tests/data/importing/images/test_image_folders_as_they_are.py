@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from cabench.data.file import DatasetFile
-from cabench.data.importing.fitting import Size, fit_image
-from cabench.data.importing.folders import import_folder, import_folders
-from cabench.data.importing.images import ImageForm
+from cabench.data.importing.images.fitting import Size, fit_image
+from cabench.data.importing.images.folders import import_folder, import_folders
+from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import Columns, parse_columns
 from cabench.data.importing.populations import Choice
 from cabench.data.importing.splitting import Drawn
@@ -169,7 +169,7 @@ def test_twelve_bits_have_a_range_of_their_own(tmp_path: Path) -> None:
     values = np.arange(0, 4096, 29)[: 12 * 8].reshape(8, 12)
     bits = ((values[..., None] >> np.arange(12)[::-1]) & 1).reshape(8, -1).astype(np.uint8)
     (tmp_path / "x" / "one.tif").write_bytes(twelve_bit_tiff(np.packbits(bits, axis=1).tobytes(), 12, 8))
-    from cabench.data.importing.images import open_folder, read_folders
+    from cabench.data.importing.images.reading import open_folder, read_folders
 
     image = read_folders({"x": open_folder(tmp_path / "x")}, ImageForm())["x"].images
     np.testing.assert_array_equal(image[0, 0], np.round(values * (255 / 4095)))

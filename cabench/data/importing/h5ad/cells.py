@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.file import DatasetFile
-from cabench.data.importing.anndata_file import column, reading_anndata, row_names
-from cabench.data.importing.anndata_matrix import Matrix, open_matrix
 from cabench.data.importing.arrays import check_output, write_arrays
+from cabench.data.importing.h5ad.elements import column, reading_anndata, row_names
+from cabench.data.importing.h5ad.matrix import Matrix, open_matrix
 from cabench.data.importing.labels import Columns, labels_of
 from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.splitting import Drawn

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cabench.data.importing.fitting import Size
-from cabench.data.importing.images import ImageForm, open_folder, read_folders
+from cabench.data.importing.images.fitting import Size
+from cabench.data.importing.images.reading import ImageForm, open_folder, read_folders
 
 STEPS = np.arange(0, 65_536, 456).astype(np.uint16)[:144].reshape(12, 12)
 

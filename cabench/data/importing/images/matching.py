@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from cabench.data.importing.images import Folder
+from cabench.data.importing.images.reading import Folder
 from cabench.errors import UserError
 
 

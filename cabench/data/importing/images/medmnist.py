@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cabench.data.importing.cells import KINDS
+from cabench.data.importing.as_text import KINDS
 from cabench.errors import UserError
 from cabench.files.npz import StoredArray, stored_arrays
 

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from cabench.data.file import DatasetFile
-from cabench.data.importing.fitting import Size, fit_image
-from cabench.data.importing.images import ImageForm
+from cabench.data.importing.images.fitting import Size, fit_image
+from cabench.data.importing.images.medmnist import read_splits
+from cabench.data.importing.images.npz import UNKNOWN_PATIENTS, import_npz
+from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import parse_columns
-from cabench.data.importing.medmnist import read_splits
-from cabench.data.importing.npz import UNKNOWN_PATIENTS, import_npz
 from cabench.data.importing.populations import Choice
 from cabench.data.importing.splitting import Drawn
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cabench.data.importing.pixels import RULES, UnusableImageError, read_header, read_pixels
+from cabench.data.importing.images.pixels import RULES, UnusableImageError, read_header, read_pixels
 
-PAGE = Path(__file__).parents[3] / "docs" / "what-is-read.md"
+PAGE = Path(__file__).parents[4] / "docs" / "what-is-read.md"
 SHAPE = (8, 11)
 ORIENTATION = 274
 Made = tuple[bytes, np.ndarray | None]  # a file; (channels, height, width) as wanted, or None if it is refused

@@ -10,7 +10,7 @@ import pytest
 
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.splitting import Drawn
-from cabench.data.importing.tables import TableForm, import_tables
+from cabench.data.importing.tables.files import TableForm, import_tables
 from cabench.data.layout import SPLITS
 
 FEATURES = [f"gene{number}" for number in range(12)]

@@ -11,10 +11,10 @@ import numpy as np
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
 from cabench.data.importing.csv_files import read_table, require
-from cabench.data.importing.image_notes import notes_on
-from cabench.data.importing.images import Folder, ImageForm, open_folder, read_folders
+from cabench.data.importing.images.matching import match
+from cabench.data.importing.images.notes import notes_on
+from cabench.data.importing.images.reading import Folder, ImageForm, open_folder, read_folders
 from cabench.data.importing.labels import Columns, Labels, labels_of
-from cabench.data.importing.matching import match
 from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.splitting import Drawn
 from cabench.errors import UserError
@@ -30,8 +30,8 @@ def import_folders(
         target: folder of target images.
         output: the file to write.
         form: what the images are made into.
-        labels: CSV file with a column that names images, see `cabench.data.importing.matching`, and those of `columns`;
-            or None.
+        labels: CSV file with a column that names images, see `cabench.data.importing.images.matching`, and those of
+            `columns`; or None.
         columns: what the columns mean; none may be declared without labels.
         drawn: how images are held out, unless a column says it.
 

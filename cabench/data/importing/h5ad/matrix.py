@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from scipy.sparse import csr_array
 
-from cabench.data.importing.anndata_file import ARRAY, SPARSE, encoding
+from cabench.data.importing.h5ad.elements import ARRAY, SPARSE, encoding
 from cabench.errors import UserError
 
 PIECE = 1 << 26  # bytes of a dense piece; chunks of HDF5 are read once where they are not higher than that

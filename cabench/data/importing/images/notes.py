@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cabench.data.importing.fitting import share_cut_off
-from cabench.data.importing.images import ImageForm, Pixels
-from cabench.data.importing.pixels import Header
+from cabench.data.importing.images.fitting import share_cut_off
+from cabench.data.importing.images.pixels import Header
+from cabench.data.importing.images.reading import ImageForm, Pixels
 from cabench.data.shortcuts import Measures, shortcuts
 
 DIM = 4  # 16-bit images below a quarter of the range are nearly black once they have 8 bits

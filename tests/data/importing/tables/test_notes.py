@@ -9,8 +9,8 @@ import pytest
 from cabench.data.dataset import Attribute
 from cabench.data.importing.examples import Examples
 from cabench.data.importing.grouping import grouped_until, grouping, repeats
-from cabench.data.importing.selecting import looks_like_date, looks_like_identifier
-from cabench.data.importing.table_notes import notes_on
+from cabench.data.importing.tables.notes import notes_on
+from cabench.data.importing.tables.selecting import looks_like_date, looks_like_identifier
 
 SEX = Attribute("sex", "common", "class", ("f", "m"))
 AGE = Attribute("age", "common", "real")

@@ -12,9 +12,10 @@ import pytest
 from scipy import sparse
 
 from cabench.data.file import DatasetFile
-from cabench.data.importing import anndata_file, anndata_matrix
-from cabench.data.importing.anndata_file import column, reading_anndata, row_names
-from cabench.data.importing.h5ad import Selection, import_h5ad
+from cabench.data.importing.h5ad import elements
+from cabench.data.importing.h5ad import matrix as stored_matrix
+from cabench.data.importing.h5ad.cells import Selection, import_h5ad
+from cabench.data.importing.h5ad.elements import column, reading_anndata, row_names
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.populations import Choice
 from cabench.data.importing.splitting import Drawn
@@ -112,7 +113,7 @@ def path(tmp_path: Path) -> Path:
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """What another process would have read, which takes half a second: the places that were asked for."""
     places: list[tuple[str, ...]] = []
-    monkeypatch.setattr(anndata_file, "try_reading", lambda path, wanted: places.append(wanted))
+    monkeypatch.setattr(elements, "try_reading", lambda path, wanted: places.append(wanted))
     return places
 
 
@@ -151,11 +152,11 @@ def replace_x(values: Any, stored: str) -> Change:
 @pytest.mark.parametrize("piece", [1, 500, 1 << 26])
 @pytest.mark.parametrize("dtype", ["int32", "float32", "float64", "uint8", "bool"])
 def test_a_matrix_is_made_dense_in_pieces(tmp_path: Path, monkeypatch, stored: str, piece: int, dtype: str) -> None:
-    monkeypatch.setattr(anndata_matrix, "PIECE", piece)
+    monkeypatch.setattr(stored_matrix, "PIECE", piece)
     values = counts().astype(dtype)
     with h5py.File(tmp_path / "x.h5ad", "w") as file:
         put_matrix(file, "X", values, stored)
-        matrix = anndata_matrix.open_matrix(tmp_path / "x.h5ad", file["X"], CELLS, GENES)
+        matrix = stored_matrix.open_matrix(tmp_path / "x.h5ad", file["X"], CELLS, GENES)
         rows, columns = np.random.default_rng(1).permutation(CELLS)[:20], np.array([5, 0, 2])
         made = matrix.dense(rows, columns)
     assert made.dtype == (np.float64 if dtype in ("int32", "float64") else np.float32)
@@ -494,10 +495,10 @@ def test_memory_is_that_of_the_dense_array(path: Path) -> None:
 
     changed(path, change)
     with reading_anndata(path, ("X",)) as file:
-        matrix = anndata_matrix.open_matrix(path, file["X"], CELLS, genes)
+        matrix = stored_matrix.open_matrix(path, file["X"], CELLS, genes)
         tracemalloc.start()
         made = matrix.dense(np.arange(CELLS), np.arange(5))
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert made.shape == (CELLS, 5)
-    assert peak < 1.5 * anndata_matrix.PIECE
+    assert peak < 1.5 * matrix.PIECE

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cabench.data.importing.fitting import Size
-from cabench.data.importing.folders import import_folders
-from cabench.data.importing.images import ImageForm
+from cabench.data.importing.images.fitting import Size
+from cabench.data.importing.images.folders import import_folders
+from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.splitting import Drawn
 
-SCRIPT = Path(__file__).parents[3] / "docs" / "garments_with_digits.py"
+SCRIPT = Path(__file__).parents[4] / "docs" / "garments_with_digits.py"
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the package is installed, its docs are not here")

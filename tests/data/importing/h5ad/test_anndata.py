@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from cabench.data.importing import anndata_file
-from cabench.data.importing.anndata_file import column, column_names, reading_anndata, row_names
-from cabench.data.importing.anndata_matrix import open_matrix
+from cabench.data.importing.h5ad import elements
+from cabench.data.importing.h5ad.elements import column, column_names, reading_anndata, row_names
+from cabench.data.importing.h5ad.matrix import open_matrix
 from cabench.experiment.anndata_export import export_anndata
 from cabench.experiment.encoding import EncodedImages
 
@@ -24,7 +24,7 @@ CELLS, GENES = 30, 6
 @pytest.fixture(autouse=True)
 def written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A file with columns, matrices and layers of every kind, by the anndata and pandas that are installed."""
-    monkeypatch.setattr(anndata_file, "try_reading", lambda path, places: None)
+    monkeypatch.setattr(elements, "try_reading", lambda path, places: None)
     generator = np.random.default_rng(0)
     counts = generator.poisson(0.8, (CELLS, GENES))
     letters = pd.Series(list("abc") * 10)

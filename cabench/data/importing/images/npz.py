@@ -1,4 +1,4 @@
-"""`cabench data import` of an .npz file of images and labels, see `cabench.data.importing.medmnist` for its layout."""
+"""`cabench data import` of an .npz file of images and labels; `medmnist` beside it has the layout."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pandas as pd
 
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
-from cabench.data.importing.cells import cells_of
+from cabench.data.importing.as_text import cells_of
 from cabench.data.importing.csv_files import require
-from cabench.data.importing.fitting import LARGEST_SIZE, SMALLEST_SIZE, fit_arrays
-from cabench.data.importing.image_notes import said_of_cut_off
-from cabench.data.importing.images import ImageForm
+from cabench.data.importing.images.fitting import LARGEST_SIZE, SMALLEST_SIZE, fit_arrays
+from cabench.data.importing.images.medmnist import LABEL, LABELS, WHOLE, Part, Splits, read_splits
+from cabench.data.importing.images.notes import said_of_cut_off
+from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import Columns, labels_of
-from cabench.data.importing.medmnist import LABEL, LABELS, WHOLE, Part, Splits, read_splits
 from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.splitting import Drawn
 from cabench.errors import UserError

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from cabench.data.decoding import in_threads
-from cabench.data.importing.fitting import LARGEST_SIZE, SMALLEST_SIZE, Fit, Size, fit_image
-from cabench.data.importing.pixels import FORMATS, Channels, Header, UnusableImageError, read_header, read_pixels
+from cabench.data.importing.images.fitting import LARGEST_SIZE, SMALLEST_SIZE, Fit, Size, fit_image
+from cabench.data.importing.images.pixels import FORMATS, Channels, Header, UnusableImageError, read_header, read_pixels
 from cabench.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -33,7 +33,7 @@ class ImageForm:
 
     Attributes:
         size: of all images; None keeps them as they are, which must then be of one size.
-        fit: how images of other sizes are brought to it, see `cabench.data.importing.fitting`.
+        fit: how images of other sizes are brought to it, see `cabench.data.importing.images.fitting`.
         channels: None keeps what the images have, which must then be the same for all.
         value_range: of images with 12 or 16 bits, the values that become 0 and 255; None takes all that their bits
             can hold. What lies beyond is cut off.

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from cabench.data.dataset import Attribute
 from cabench.data.importing.examples import Examples
-from cabench.data.importing.selecting import looks_like_date, looks_like_identifier
+from cabench.data.importing.tables.selecting import looks_like_date, looks_like_identifier
 from cabench.data.importing.values import sentinels
 from cabench.data.layout import listed
 

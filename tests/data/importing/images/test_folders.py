@@ -11,8 +11,8 @@ from PIL import Image
 
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
-from cabench.data.importing.folders import import_folders
-from cabench.data.importing.images import ImageForm
+from cabench.data.importing.images.folders import import_folders
+from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.splitting import Drawn
 
