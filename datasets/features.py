@@ -44,7 +44,7 @@ class FeaturesConfig(DerivedConfig):
     """Of which images, by which network."""
 
     backbone: str = setting("efficientnet_lite0", help="efficientnet_lite0 or a classification model of torchvision")
-    weights: str = setting("", help="file of the network's state dict; where it is not set, the published weights")
+    weights_path: str = setting("", help="file of the network's state dict; where it is not set, the published weights")
     size: int = setting(
         0, at_least=0, at_most=1024, help="height and width that images are scaled to, in pixels; 0 for a fitting one"
     )
@@ -81,7 +81,7 @@ class Features(DatasetBuilder):
     def find(self, root: Path | None) -> DatasetFile | None:
         """See `DatasetBuilder`; None also while the data set of images or the weights are missing."""
         origin = self._provider().find(root)
-        weights = find_weights(find_backbone(self.config.backbone), self.config.weights)
+        weights = find_weights(find_backbone(self.config.backbone), self.config.weights_path)
         if origin is None or weights is None:
             return None
         path = self.cached_path([_source(origin), weights])
@@ -90,7 +90,7 @@ class Features(DatasetBuilder):
     def locate(self, root: Path | None) -> Sequence[Source]:
         """The data set of images, built now if it is not there, and the weights, downloaded likewise."""
         self._check_device()
-        weights = locate_weights(find_backbone(self.config.backbone), self.config.weights)
+        weights = locate_weights(find_backbone(self.config.backbone), self.config.weights_path)
         return [_source(self._provider().obtain(root)), weights]
 
     def build(self, sources: Sequence[Source], writer: DatasetWriter) -> None:

@@ -66,15 +66,19 @@ def data_features(
     from dataclasses import replace
 
     from cabench.data.builder import DatasetBuilder
-    from cabench.data.importing.arrays import check_output
-    from cabench.errors import UserError
+    from cabench.data.importing.arrays import check_free, check_output
     from cabench.experiment.request import FEATURES, ResolvedProfile
 
     check_output(output)
-    if output.exists() and not force:
-        raise UserError(f"{output} is there already; choose another --output, or replace it with --force.")
+    if not force:
+        check_free(output)
     resolved = ResolvedProfile.read(profile, sets or [], [name])
-    chosen = {"of": name, "backbone": backbone, "weights": str(weights.absolute()) if weights else "", "size": size}
+    chosen = {
+        "of": name,
+        "backbone": backbone,
+        "weights_path": str(weights.absolute()) if weights else "",
+        "size": size,
+    }
     overrides = {**resolved.overrides, FEATURES: {**chosen, "device": device.value}}
     builder = replace(resolved, overrides=overrides).dataset(FEATURES)
     assert isinstance(builder, DatasetBuilder)

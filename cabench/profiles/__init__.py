@@ -168,12 +168,17 @@ def _located(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     for key, value in content.items():
         if isinstance(value, dict):
             value = _located(value, folder)
-        elif (key == PATH or key.endswith(f"_{PATH}")) and isinstance(value, str) and value:
-            value = str((folder / value).resolve())
+        elif isinstance(value, str):
+            value = _located_text(key, value, folder)
         elif key == "datasets" and _is_list_of_names(value):
-            value = [str((folder / item).resolve()) if item.endswith(OWN_SUFFIX) else item for item in value]
+            value = [_located_text(key, item, folder) for item in value]
         located[key] = value
     return located
+
+
+def _located_text(key: str, value: str, folder: Path) -> str:
+    is_path = value.endswith(OWN_SUFFIX) or (value and (key == PATH or key.endswith(f"_{PATH}")))
+    return str((folder / value).resolve()) if is_path else value
 
 
 def _read(name: str, folder: Path) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def weights(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def features(file: Path, **changes: object) -> Features:
-    fields = {"of": "photographs", "backbone": "squeezenet1_1", "weights": str(file), "size": SIZE}
+    fields = {"of": "photographs", "backbone": "squeezenet1_1", "weights_path": str(file), "size": SIZE}
     return Features(FeaturesConfig(**{**fields, **changes}))
 
 
@@ -234,7 +234,7 @@ def test_a_profile_gives_the_images_their_configuration() -> None:
 
 
 def test_a_file_of_ones_own_can_be_named(photographs: DatasetFile, weights: Path) -> None:
-    fields = {"of": str(photographs.path), "backbone": "squeezenet1_1", "weights": str(weights), "size": SIZE}
+    fields = {"of": str(photographs.path), "backbone": "squeezenet1_1", "weights_path": str(weights), "size": SIZE}
     builder = ResolvedProfile(load_profile("quick"), {"features": fields}).dataset("features")
 
     assert builder.obtain(None).info.content_sha256 == features(weights).obtain(None).info.content_sha256
@@ -282,7 +282,7 @@ def test_every_method_that_takes_tables_has_settings_for_features(
         ({"backbone": "squeezenet"}, "Unknown backbone 'squeezenet'; did you mean 'squeezenet1_"),
         ({"backbone": "shufflenet_v2_x0_5"}, r"squeezenet\.pth does not hold the weights of shufflenet_v2_x0_5"),
         ({"size": 8}, "squeezenet1_1 takes no images of 8 x 8"),
-        ({"weights": "absent.pth"}, r"no weights file absent\.pth"),
+        ({"weights_path": "absent.pth"}, r"no weights file absent\.pth"),
         ({"device": "cuda"}, "no CUDA device here; choose cpu"),
     ],
 )
@@ -326,7 +326,7 @@ def test_the_command_writes_a_data_set_that_runs_take(cabench_here, weights: Pat
     before = (tmp_path / "mine.h5").read_bytes()
     again = cabench_here(*asked)
     assert again.returncode == 2
-    assert "mine.h5 is there already; choose another --output, or replace it with --force." in again.stderr
+    assert "mine.h5 exists already; choose another --output, or replace it with --force." in again.stderr
     assert (tmp_path / "mine.h5").read_bytes() == before
     assert cabench_here(*asked, "--force").stdout == done.stdout
 
@@ -342,7 +342,7 @@ def test_a_variant_of_a_profile_is_run_and_evaluated_from_its_record_alone(
 ) -> None:
     (tmp_path / "mine.toml").write_text(
         'extends = "quick"\n[datasets.planted]\nrepeats = 1\n[variants.planted_features]\ndataset = "features"\n'
-        f'of = "planted"\nbackbone = "squeezenet1_1"\nweights = "{weights}"\nsize = 64\n'
+        f'of = "planted"\nbackbone = "squeezenet1_1"\nweights_path = "{weights}"\nsize = 64\n'
     )
     asked = ("--profile", "mine.toml", "--methods", "pca", "--datasets", "planted_features", "--seeds", "0")
     asked += ("--no-controls",)
