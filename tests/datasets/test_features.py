@@ -326,7 +326,7 @@ def test_the_command_writes_a_data_set_that_runs_take(cabench_here, weights: Pat
     before = (tmp_path / "mine.h5").read_bytes()
     again = cabench_here(*asked)
     assert again.returncode == 2
-    assert "mine.h5 exists already; choose another --output, or replace it with --force." in again.stderr
+    assert "mine.h5 exists already; give --force to replace it, or choose another --output." in again.stderr
     assert (tmp_path / "mine.h5").read_bytes() == before
     assert cabench_here(*asked, "--force").stdout == done.stdout
 
