@@ -14,7 +14,7 @@ from cabench.config import Settings
 from cabench.context import FitContext, drawing_from
 from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo
 
-Taken = Literal["images", "tables", "counts", "missing"]
+Taken = Literal["images", "tables", "non-negative", "counts", "missing"]
 
 
 class Representation(NamedTuple):
@@ -42,9 +42,12 @@ class ContrastiveAnalysisMethod(ABC):
         learns: False for controls whose representation does not depend on the images they are fitted on.
         supervised: True for methods that learn from the images' attributes, and not only from which images are target.
         takes: what the method runs on: "images"; "tables", which are rows of standardised features (n, features);
-            "counts", tables of whole numbers from 0; "missing", tables where values are NaN. A method that takes tables
-            alone is given counts and missing values as `cabench.data.preparation` makes them; one that takes none of
-            what a data set holds is refused on it before its `check` is called.
+            "non-negative", tables of numbers from 0 up, which are divided by their standard deviation but not centred;
+            "counts", tables of whole numbers from 0; "missing", tables where values are NaN. What a table holds and a
+            method does not take is made into what it takes by `cabench.data.preparation`, where that can be; a method
+            that takes none of what a data set holds is refused on it before its `check` is called.
+        improvised_common: True for methods without a common space, whose common vectors are projections on the
+            background's leading principal directions; tables of results say so.
     """
 
     name: ClassVar[str]
@@ -53,6 +56,7 @@ class ContrastiveAnalysisMethod(ABC):
     learns: ClassVar[bool] = True
     supervised: ClassVar[bool] = False
     takes: ClassVar[tuple[Taken, ...]] = ("images",)
+    improvised_common: ClassVar[bool] = False
     config: Settings
 
     def __init__(self, config: Settings | None = None) -> None:

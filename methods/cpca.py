@@ -111,6 +111,7 @@ class CPCA(ContrastiveAnalysisMethod):
     Config = CPCAConfig
     config: CPCAConfig
     takes = ("images", "tables")
+    improvised_common = True
     alpha: float
 
     def check(self, info: DatasetInfo) -> None:

@@ -122,6 +122,7 @@ class DatasetInfo:
         counts: images by split and population, e.g. {"train": {"background": 2000, "target": 2000}, ...}.
         notes: the builder's sentences that users of the data must know.
         are_counts: whether the features of a table are counts: whole numbers from 0, not standardised.
+        non_negative: whether the features of a table were all 0 or more before they were standardised, or are counts.
         missing: the share of a table's values that are missing, in [0, 1).
         most_rows: of a sample, by split the most rows of each population that were taken; empty for a whole data set.
             See `cabench.data.sample`.
@@ -137,6 +138,7 @@ class DatasetInfo:
     counts: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...] = ()
     are_counts: bool = False
+    non_negative: bool = False
     missing: float = 0.0
     most_rows: Mapping[str, int] = field(default_factory=dict)
 

@@ -171,6 +171,7 @@ def _describe(file: h5py.File, findings: Findings) -> DatasetInfo | None:
         counts={split.name: _count(split.is_target) for split in splits},
         notes=parse_json(attrs.get("notes", "[]"), tuple[str, ...]),
         are_counts=train.are_counts,
+        non_negative=train.non_negative,
         missing=sum(split.missing for split in splits) / sum(split.examples.size for split in splits),
     )
 

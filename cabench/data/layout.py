@@ -5,8 +5,8 @@
 /<split>/images       uint8 (n, channels, height, width)
 /<split>/features     float32 (n, features), in place of images: a data set of feature tables, whose columns are
                       standardised by mean and standard deviation over the training rows; NaN = missing
-    attrs, both optional: values = "counts" (then they are whole numbers from 0, not standardised), missing = how many
-        values are missing
+    attrs, both optional: values = "counts" (then they are whole numbers from 0, not standardised) or "non-negative" (they
+        were numbers from 0 up before they were standardised), missing = how many values are missing
 /train/mean, /train/scale   both optional: float64 (features,), what was taken off the columns of all splits, and what
                       they were then multiplied by, so that other rows can be brought to the same scale
 /<split>/is_target    bool (n,)
@@ -43,7 +43,7 @@ Split = Literal["train", "test", "validation"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 VALIDATION: Split = "validation"  # which a file may lack
 SCALING = ("mean", "scale")  # what a table's columns were standardised with
-COUNTS = "counts"  # what the attribute `values` of features says where they are counts
+COUNTS, NON_NEGATIVE = "counts", "non-negative"  # what the attribute `values` of features may say
 MOST_NAMED = 8  # classes or features in one sentence
 _Result = TypeVar("_Result")
 
@@ -117,6 +117,11 @@ class StoredSplit(NamedTuple):
     def are_counts(self) -> bool:
         """Whether the features are counts."""
         return bool(self.examples.attrs.get("values", "") == COUNTS)
+
+    @property
+    def non_negative(self) -> bool:
+        """Whether the features were, or are, 0 or more."""
+        return bool(self.examples.attrs.get("values", "") in (COUNTS, NON_NEGATIVE))
 
     @property
     def missing(self) -> int:
@@ -306,8 +311,11 @@ def _check_examples(group: h5py.Group, findings: Findings) -> h5py.Dataset | Non
 def _describes_values(stored: h5py.Dataset, findings: Findings) -> bool:
     """Whether what examples say of their values, if anything, is what features may say."""
     values, missing = stored.attrs.get("values"), stored.attrs.get("missing", 0)
-    if not (values is None or (isinstance(values, str) and values == COUNTS and stored.ndim == 2)):
-        findings.error(f"{stored.name} declares its values as {plain(values)!r}; features may declare {COUNTS!r}")
+    known = isinstance(values, str) and values in (COUNTS, NON_NEGATIVE) and stored.ndim == 2
+    if values is not None and not known:
+        findings.error(
+            f"{stored.name} declares its values as {plain(values)!r}; features may declare {COUNTS!r} or {NON_NEGATIVE!r}"
+        )
         return False
     if not (_is_integer(missing) and 0 <= missing <= (stored.size if stored.ndim == 2 else 0)):
         findings.error(f"{stored.name} declares {plain(missing)!r} missing values, which it cannot have")
@@ -366,8 +374,8 @@ def _check_alike(first: StoredSplit, other: StoredSplit, findings: Findings) -> 
             f"{other.examples.name} holds examples of shape {other.examples.shape[1:]}, but {first.examples.name} of "
             f"{first.examples.shape[1:]}"
         )
-    if first.are_counts != other.are_counts:
-        findings.error(f"one of {first.examples.name} and {other.examples.name} holds counts, the other does not")
+    if first.are_counts != other.are_counts or first.non_negative != other.non_negative:
+        findings.error(f"{first.examples.name} and {other.examples.name} declare their values differently")
     for name in sorted(first.attributes.keys() ^ other.attributes.keys()):
         has, lacks = (first, other) if name in first.attributes else (other, first)
         findings.error(f"/{lacks.name}/attributes/{name} is missing, but /{has.name} has it")

@@ -3,6 +3,7 @@
 Everything is learned from the training rows alone:
 
 - counts, for a method that takes real numbers: log(1 + count), standardised by mean and standard deviation;
+- numbers from 0 up, for a method that takes them alone: divided by their standard deviation, but not centred;
 - missing values, for a method that does not take them: the mean of the feature's known values.
 
 A method that takes what the table holds is given it as it is stored.
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population
+from cabench.data.scaling import Scale
 
 ROWS = 1000  # prepared at a time
 
@@ -30,30 +32,41 @@ class Preparation(NamedTuple):
         mean: float64 (features,), taken off each row.
         scale: float64 (features,), what each row is then multiplied by; 0 where a feature is constant.
         takes_log: 0-d bool, whether the logarithm of 1 + value comes first.
+        lowest: 0-d float64, what prepared values are at least: 0 or minus infinity.
     """
 
     fill: Tensor
     mean: Tensor
     scale: Tensor
     takes_log: Tensor
+    lowest: Tensor
 
     @classmethod
-    def learned(cls, train: ContrastiveDataset, takes: Collection[str]) -> Preparation | None:
+    def learned(
+        cls, train: ContrastiveDataset, takes: Collection[str], stored: Scale | None = None
+    ) -> Preparation | None:
         """What a method needs on a table; None where it takes the data as they are.
 
         Args:
             train: the training split.
             takes: what the method takes, see `ContrastiveAnalysisMethod.takes`.
+            stored: the scale of the table's columns, as its file keeps it.
         """
         info = train.info
         if not said_of(info, takes):
             return None
-        log = info.are_counts and "counts" not in takes
+        log = _needs_logarithms(info, takes)
         known, mean, variance = _moments(train, log)
         fill = torch.full_like(mean, torch.nan) if "missing" in takes else torch.where(known > 0, mean, 0)
         scale = torch.where(variance > 0, variance.clamp(min=torch.finfo(torch.float64).tiny).rsqrt(), 0)
-        unchanged = torch.zeros_like(mean), torch.ones_like(mean)
-        return cls(fill, *((mean, scale) if log else unchanged), torch.tensor(log))
+        lowest = torch.tensor(-torch.inf, dtype=torch.float64)
+        if _needs_no_centre(info, takes):
+            if stored is None:
+                raise ValueError("a table that says it was non-negative lacks the scale of its columns")
+            mean, scale, lowest = -stored.mean * stored.scale, torch.ones_like(mean), torch.zeros_like(lowest)
+        elif not log:
+            mean, scale = torch.zeros_like(mean), torch.ones_like(mean)
+        return cls(fill, mean, scale, torch.tensor(log), lowest)
 
     def rows(self, features: Tensor) -> Tensor:
         """Float32 (n, features): prepared rows of float32 (n, features), NaN = missing; a copy."""
@@ -61,7 +74,7 @@ class Preparation(NamedTuple):
         if self.takes_log:
             values = values.log1p()
         values = torch.where(values.isnan(), self.fill, values)
-        return ((values - self.mean) * self.scale).float()
+        return ((values - self.mean) * self.scale).clamp(min=self.lowest).float()
 
     def split(self, data: ContrastiveDataset) -> ContrastiveDataset:
         """A prepared split, in pieces of a bounded size."""
@@ -81,11 +94,21 @@ class Preparation(NamedTuple):
 def said_of(info: DatasetInfo, takes: Collection[str]) -> tuple[str, ...]:
     """What tables of results say of the preparation that a method needs on a data set; nothing where it needs none."""
     said = []
-    if info.are_counts and "counts" not in takes:
+    if _needs_logarithms(info, takes):
         said.append("counts as log(1 + count), standardised over the training rows")
+    if _needs_no_centre(info, takes):
+        said.append("features divided by their standard deviation over the training rows, not centred")
     if info.missing and "missing" not in takes:
         said.append(f"missing values ({info.missing:.1%}) filled by means of the training rows")
     return tuple(said)
+
+
+def _needs_logarithms(info: DatasetInfo, takes: Collection[str]) -> bool:
+    return info.are_counts and not {"counts", "non-negative"} & set(takes)
+
+
+def _needs_no_centre(info: DatasetInfo, takes: Collection[str]) -> bool:
+    return info.is_table and not info.are_counts and "tables" not in takes
 
 
 def _moments(train: ContrastiveDataset, log: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from cabench.data.dataset import Attribute, example_shape
-from cabench.data.layout import COUNTS, SCALING, SCHEMA, Split, examples, plain, texts
+from cabench.data.layout import COUNTS, NON_NEGATIVE, SCALING, SCHEMA, Split, examples, plain, texts
 from cabench.files.hdf5 import TEXT, TEXTS, pieces
 from cabench.files.json import canonical_json
 
@@ -91,6 +91,10 @@ class SplitWriter:
     def declare_counts(self) -> None:
         """Say that the features are counts."""
         self._images.attrs["values"] = COUNTS
+
+    def declare_non_negative(self) -> None:
+        """Say that the features were all 0 or more before they were standardised; give their scaling too."""
+        self._images.attrs["values"] = NON_NEGATIVE
 
     def _count_missing(self, features: np.ndarray) -> None:
         if np.isinf(features).any():

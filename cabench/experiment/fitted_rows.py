@@ -36,7 +36,8 @@ class FittedRows:
     @classmethod
     def of(cls, method: ContrastiveAnalysisMethod, data: DatasetFile, train: ContrastiveDataset) -> FittedRows:
         """How rows of a data set are given to a method, learned from the training split."""
-        return cls(Preparation.learned(train, method.takes), data.read_scale())
+        scale = data.read_scale()
+        return cls(Preparation.learned(train, method.takes, scale), scale)
 
     @classmethod
     def saved(cls, cell: str | Path) -> FittedRows:
@@ -83,7 +84,7 @@ class FittedRows:
 
     def _check(self, data: DatasetFile, method: ContrastiveAnalysisMethod) -> None:
         made_of_counts = self.preparation is not None and bool(self.preparation.takes_log)
-        if made_of_counts != (data.info.are_counts and "counts" not in method.takes):
+        if made_of_counts != (data.info.are_counts and not {"counts", "non-negative"} & set(method.takes)):
             held, other = ("counts", "real numbers") if data.info.are_counts else ("real numbers", "counts")
         elif data.info.missing and "missing" not in method.takes and self.preparation is None:
             held, other = "missing values", "a table without"

@@ -55,6 +55,7 @@ class Record(Identity):
             of older evaluations.
         prepared: what the method was given in place of values that it does not take, see `cabench.data.preparation`.
         unmade: by name of a file beside the record that could not be made, why; the scores do not depend on it.
+        improvised_common: whether the method has no common space, so that one was improvised for it.
         schema: version of this layout.
         contributions: what each block of test rows adds to each score. It stands in a file of its own beside the
             record; None where there is none.
@@ -72,6 +73,7 @@ class Record(Identity):
     leak_floor: float | None = None
     vectors_sha256: str = ""
     prepared: tuple[str, ...] = ()
+    improvised_common: bool = False
     unmade: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     contributions: InstanceOf[ContributionTable] | None = field(default=None, compare=False)

@@ -310,10 +310,12 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
 
 
 def _wanted(info: DatasetInfo) -> set[str]:
-    """The kinds of examples of which a method must take one; counts can be made into a plain table."""
+    """The kinds of examples of which a method must take one; `cabench.data.preparation` makes others into these."""
     if not info.is_table:
         return {"images"}
-    return {"tables", "counts"} if info.are_counts else {"tables"}
+    if info.are_counts:
+        return {"tables", "non-negative", "counts"}
+    return {"tables", "non-negative"} if info.non_negative else {"tables"}
 
 
 def check_given(method: object) -> str:

@@ -208,6 +208,7 @@ class Runner:
         parameters = method.parameter_count()
         measured, probe_s = keep_and_measure(self.store, identity, cell.data, *vectors)
         measured["prepared"] = said_of(info, method.takes)
+        measured["improvised_common"] = method.improvised_common
         measured["unmade"] = self._keep(method, identity, test, vectors[1], fitted)
         return attempt.succeeded(measured, probe_s, parameters)
 

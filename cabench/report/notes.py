@@ -60,7 +60,14 @@ def notes(section: Section) -> list[str]:
 
 def warnings(section: Section) -> list[str]:
     """What the data of a section do not allow to be read off its tables; empty where nothing is to be feared."""
-    return [*_sample(section), *_prepared(section), *_floor(section), *_few_groups(section), *_confounded(section)]
+    return [
+        *_sample(section),
+        *_improvised(section),
+        *_prepared(section),
+        *_floor(section),
+        *_few_groups(section),
+        *_confounded(section),
+    ]
 
 
 def ranking_sentence(ranking: Ranking) -> str:
@@ -126,6 +133,17 @@ def _unmade(section: Section) -> list[str]:
 
 def _who(rows: set[str], everyone: set[str]) -> str:
     return "all methods" if rows == everyone else ", ".join(sorted(rows))
+
+
+def _improvised(section: Section) -> list[str]:
+    """Which methods have no common space of their own."""
+    names = [row.name for row in section.rows if any(record.improvised_common for record in row.records)]
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)}: the common space is improvised, by the leading principal directions of the background, as "
+        "the method has none."
+    ]
 
 
 def _prepared(section: Section) -> list[str]:

@@ -158,3 +158,36 @@ def test_a_method_of_counts_is_refused_on_other_data(tmp_path) -> None:
     file = written(tmp_path / "mine.h5")
     with pytest.raises(UserError, match=r"seeing takes counts and missing, but .* holds a table of 5 features; choose"):
         cabench.run(Seeing, file.path, 1, results=tmp_path / "runs", controls=False)
+
+
+class SeeingPositive(Seeing):
+    name = "seeing_positive"
+    takes = ("images", "non-negative")
+
+
+def test_numbers_from_0_up_are_divided_by_their_deviation_but_not_centred(tmp_path) -> None:
+    generator = np.random.default_rng(1)
+    tables = generator.gamma(2.0, [1.0, 50.0, 1e-3], (2, 60, 3))
+    file = cabench.write_arrays(tmp_path / "mine.h5", *(Examples(table) for table in tables))
+    assert file.info.non_negative
+    fitted = FittedRows.of(SeeingPositive(), file, file.read("train"))
+    given = fitted.given(file.read("train")).target.images.numpy()
+    scale = file.read_scale().scale.numpy()
+    rows = (tables[1] * scale).astype(np.float32)
+    assert given.min() >= 0
+    for row in given:
+        assert np.abs(rows - row).max(axis=1).min() < 1e-5
+    assert said_of(file.info, SeeingPositive.takes) == (
+        "features divided by their standard deviation over the training rows, not centred",
+    )
+    counts = written(tmp_path / "counts.h5", counts=True)
+    assert said_of(counts.info, SeeingPositive.takes) == ()
+    with pytest.raises(UserError, match="seeing_positive takes images and non-negative, but mine holds a table"):
+        negative = cabench.write_arrays(tmp_path / "mine.h5", *(Examples(table - 1) for table in tables))
+        cabench.run(SeeingPositive, negative.path, 1, results=tmp_path / "runs", controls=False)
+
+
+def test_tables_say_whose_common_space_is_improvised(tmp_path) -> None:
+    file = written(tmp_path / "mine.h5")
+    results = cabench.run("cpca,pca", file.path, 1, results=tmp_path / "runs", controls=False)
+    assert "\ncpca: the common space is improvised, by the leading" in str(results)

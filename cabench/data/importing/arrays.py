@@ -75,7 +75,8 @@ def write_arrays(
         form: _Form = _Counts()
     elif background.is_table:
         learned = Standardisation.of({name: part.images for name, part in parts.items()}, rows["train"])
-        form, said = _Standardised(learned), [*said, *learned.said(features)]
+        non_negative = all(np.fmin.reduce(part.images, axis=None, initial=0) >= 0 for part in parts.values())
+        form, said = _Standardised(learned, non_negative), [*said, *learned.said(features)]
     else:
         form = _Form()
     try:
@@ -135,11 +136,14 @@ class _Counts(_Form):
 class _Standardised(_Form):
     """Features on the scale of the training rows."""
 
-    def __init__(self, learned: Standardisation) -> None:
+    def __init__(self, learned: Standardisation, non_negative: bool) -> None:
         self._learned = learned
+        self._non_negative = non_negative
 
     def declare(self, out: SplitWriter) -> None:
         out.declare_scaling(self._learned.mean, self._learned.scale)
+        if self._non_negative:
+            out.declare_non_negative()
 
     def stored(self, images: np.ndarray) -> np.ndarray:
         return self._learned.rows(images)
