@@ -5,8 +5,8 @@
 /<split>/images       uint8 (n, channels, height, width)
 /<split>/features     float32 (n, features), in place of images: a data set of feature tables, whose columns are
                       standardised by mean and standard deviation over the training rows; NaN = missing
-    attrs, both optional: values = "counts" (then they are whole numbers from 0, not standardised) or "non-negative" (they
-        were numbers from 0 up before they were standardised), missing = how many values are missing
+    attrs, both optional: values = "counts" (then they are whole numbers from 0, not standardised) or "non-negative"
+        (they were numbers from 0 up before they were standardised), missing = how many values are missing
 /train/mean, /train/scale   both optional: float64 (features,), what was taken off the columns of all splits, and what
                       they were then multiplied by, so that other rows can be brought to the same scale
 /<split>/is_target    bool (n,)
@@ -314,7 +314,8 @@ def _describes_values(stored: h5py.Dataset, findings: Findings) -> bool:
     known = isinstance(values, str) and values in (COUNTS, NON_NEGATIVE) and stored.ndim == 2
     if values is not None and not known:
         findings.error(
-            f"{stored.name} declares its values as {plain(values)!r}; features may declare {COUNTS!r} or {NON_NEGATIVE!r}"
+            f"{stored.name} declares its values as {plain(values)!r}; features may declare {COUNTS!r} or "
+            f"{NON_NEGATIVE!r}"
         )
         return False
     if not (_is_integer(missing) and 0 <= missing <= (stored.size if stored.ndim == 2 else 0)):

@@ -141,8 +141,8 @@ def _improvised(section: Section) -> list[str]:
     if not names:
         return []
     return [
-        f"{', '.join(names)}: the common space is improvised, by the leading principal directions of the background, as "
-        "the method has none."
+        f"{', '.join(names)}: the common space is improvised, by the leading principal directions of the background, "
+        "as the method has none."
     ]
 
 
