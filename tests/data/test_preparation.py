@@ -182,8 +182,8 @@ def test_numbers_from_0_up_are_divided_by_their_deviation_but_not_centred(tmp_pa
     )
     counts = written(tmp_path / "counts.h5", counts=True)
     assert said_of(counts.info, SeeingPositive.takes) == ()
+    negative = cabench.write_arrays(tmp_path / "mine.h5", *(Examples(table - 1) for table in tables))
     with pytest.raises(UserError, match="seeing_positive takes images and non-negative, but mine holds a table"):
-        negative = cabench.write_arrays(tmp_path / "mine.h5", *(Examples(table - 1) for table in tables))
         cabench.run(SeeingPositive, negative.path, 1, results=tmp_path / "runs", controls=False)
 
 
