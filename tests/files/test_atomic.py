@@ -233,9 +233,13 @@ def test_a_file_without_a_name_takes_the_place_of_the_old_one_at_the_end(
             os.write(handle, content)
             assert len(list(path.parent.iterdir())) == path.exists() + (not has_nameless_files)
         assert path.read_bytes() == content
-    with pytest.raises(KeyError), replacing_nameless(path) as handle:
-        os.write(handle, b"third")
-        raise KeyError
+
+    def fail() -> None:
+        with replacing_nameless(path) as handle:
+            os.write(handle, b"third")
+            raise KeyError
+
+    pytest.raises(KeyError, fail)
     assert path.read_bytes() == b"second"
     assert list(path.parent.iterdir()) == [path]
     assert path.stat().st_mode & 0o777 == 0o644
