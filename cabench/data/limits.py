@@ -68,7 +68,8 @@ def warn_of_limits(splits: Sequence[StoredSplit], findings: Findings) -> None:
     for attribute in train.attributes.values():
         if attribute.space == "nuisance":
             _warn_of_dependence(train, attribute, FORCED, findings)
-        elif attribute.space == "common":
+        elif attribute.space == "common" and len(train.is_target) >= FEWEST_TRAINED * len(attribute.classes):
+            # With fewer rows a class, most classes are in one population by chance.
             _warn_of_dependence(train, attribute, WHOLE, findings)
         read_in = [part for part in tested if attribute.space != "salient" or part.population == "target"]
         warn = _warn_of_class if attribute.kind == "class" else _warn_of_real
