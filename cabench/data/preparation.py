@@ -4,7 +4,7 @@ Everything is learned from the training rows alone:
 
 - counts, for a method that takes real numbers: log(1 + count), standardised by mean and standard deviation;
 - numbers from 0 up, for a method that takes them alone: divided by their standard deviation, but not centred;
-- missing values, for a method that does not take them: the mean of the feature's known values.
+- missing values, for a method that does not take them: the mean of the feature's known values, of counts rounded.
 
 A method that takes what the table holds is given it as it is stored.
 """
@@ -58,6 +58,8 @@ class Preparation(NamedTuple):
         log = _needs_logarithms(info, takes)
         known, mean, variance = _moments(train, log)
         fill = torch.full_like(mean, torch.nan) if "missing" in takes else torch.where(known > 0, mean, 0)
+        if info.are_counts and not log:
+            fill = fill.round()
         scale = torch.where(variance > 0, variance.clamp(min=torch.finfo(torch.float64).tiny).rsqrt(), 0)
         lowest = torch.tensor(-torch.inf, dtype=torch.float64)
         if _needs_no_centre(info, takes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -60,6 +61,35 @@ def replacing(path: Path) -> Iterator[Path]:
             _flush_names(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_nameless(path: Path) -> Iterator[int]:
+    """Likewise, but give the descriptor of an empty file that gets a name when the block ends without error.
+
+    So a killed process leaves nothing. Where system or disk have no files without a name, it has a temporary one.
+
+    Raises:
+        StorageError: when the folder cannot be written to.
+    """
+    with storing():
+        _make_folder(path.parent)
+        try:
+            handle = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
+        except (AttributeError, OSError):  # no such files here, or nothing can be written: `replacing` says which
+            with replacing(path) as temporary, temporary.open("r+b") as file:
+                yield file.fileno()
+            return
+        try:
+            yield handle
+            os.fsync(handle)
+            temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_SUFFIX}")
+            # Giving a name does not replace a file, renaming does. With a folder's descriptor, links are followed.
+            os.link(f"/proc/self/fd/{handle}", temporary, src_dir_fd=handle, follow_symlinks=True)
+            temporary.replace(path)
+            _flush_names(path.parent)
+        finally:
+            os.close(handle)
 
 
 def remove_left_behind(path: Path) -> None:

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from cabench.errors import UserError
-from cabench.files.atomic import replacing
+from cabench.files.atomic import replacing_nameless
 from cabench.files.json import check_tree
 
 UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, ArithmeticError)
@@ -57,7 +57,7 @@ def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
     Raises:
         StorageError: when it cannot be written, at the end of the block.
     """
-    with replacing(path) as temporary, _opened(temporary, "w+") as file:
+    with replacing_nameless(path) as handle, _opened(handle, "w+") as file:
         yield file
 
 
@@ -68,15 +68,16 @@ def changing_copy_of_hdf5(source: Path, path: Path) -> Iterator[h5py.File]:
     Raises:
         StorageError: when it cannot be copied or written.
     """
-    with replacing(path) as temporary:
-        shutil.copyfile(source, temporary)
-        with _opened(temporary, "r+") as file:
+    with replacing_nameless(path) as handle:
+        with source.open("rb") as original, open(handle, "wb", closefd=False) as copy:
+            shutil.copyfileobj(original, copy)
+        with _opened(handle, "r+") as file:
             yield file
 
 
 @contextmanager
-def _opened(path: Path, mode: Literal["w+", "r+"]) -> Iterator[h5py.File]:
-    with _TellsOnce(path, mode) as plain:
+def _opened(handle: int, mode: Literal["w+", "r+"]) -> Iterator[h5py.File]:
+    with _TellsOnce(handle, mode, closefd=False) as plain:
         try:
             with h5py.File(plain, mode.replace("w+", "w")) as file:
                 yield file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -192,6 +193,16 @@ def test_two_processes_that_ask_at_once_build_it_once(tmp_path: Path, cache: Pat
     assert len(files_in(cache)) == 1
 
 
+def nameless_files_of(pid: int) -> list[int]:
+    """The sizes of the files without a name that a process holds open."""
+    sizes = []
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if "(deleted)" in str(handle.readlink()):
+                sizes.append(handle.stat().st_size)
+    return sizes
+
+
 BUILD_SLOWLY = """
 import sys, time
 from pathlib import Path
@@ -209,11 +220,11 @@ def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_the_next_
     builder = DSprites(DSpritesConfig(train_size=4000, test_size=200, digits="sklearn"))
     process = start_python(tmp_path, "-c", BUILD_SLOWLY)
     # Killed when images are being written, which are four thousand bytes each.
-    while not any(path.stat().st_size > 500_000 for path in cache.rglob("*.tmp")):
+    while not any(size > 500_000 for size in nameless_files_of(process.pid)):
         assert not process.ended(0.01), "the build was over before it could be killed"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert list(cache.rglob("*.tmp"))
+    assert list(cache.rglob("*.tmp")) == []
     assert list(cache.rglob("*.h5")) == []
     assert builder.find(None) is None
 

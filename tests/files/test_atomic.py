@@ -20,6 +20,7 @@ from cabench.files.atomic import (
     remove_all_left_behind,
     remove_left_behind,
     replacing,
+    replacing_nameless,
     storing,
     write_text,
 )
@@ -218,3 +219,39 @@ def test_no_line_is_put_where_a_link_leads_or_into_what_is_no_file(
     with pytest.raises(StorageError, match="log"):
         append_line(tmp_path / "log", "one")
     assert (tmp_path / "there").read_text() == "kept"
+
+
+@pytest.mark.parametrize("has_nameless_files", [True, False])
+def test_a_file_without_a_name_takes_the_place_of_the_old_one_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: None, has_nameless_files: bool
+) -> None:
+    if not has_nameless_files:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    path = tmp_path / "new" / "data.h5"
+    for content in (b"first", b"second"):
+        with replacing_nameless(path) as handle:
+            os.write(handle, content)
+            assert len(list(path.parent.iterdir())) == path.exists() + (not has_nameless_files)
+        assert path.read_bytes() == content
+
+    def fail() -> None:
+        with replacing_nameless(path) as handle:
+            os.write(handle, b"third")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert path.read_bytes() == b"second"
+    assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no files without a name")
+def test_a_process_killed_while_it_writes_a_file_without_a_name_leaves_nothing(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from pathlib import Path; from cabench.files.atomic import replacing_nameless\n"
+        "with replacing_nameless(Path('data.h5')) as handle:\n"
+        "    os.write(handle, b'content'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
