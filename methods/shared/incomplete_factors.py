@@ -129,7 +129,7 @@ def _expected(rows: Tensor, mean: Tensor, loadings: Tensor, noise: float, beside
     lower = torch.linalg.cholesky(posterior_precisions(known, loadings, noise))
     seen = centred @ loadings
     latent = torch.cholesky_solve(seen[:, :, None], lower)[:, :, 0]
-    counts, factors = known.sum(1), loadings.shape[1]
+    counts, factors = known.double().sum(1), loadings.shape[1]
     zeros, *marks = beside
     extended = torch.cat([pad(latent, (0, zeros)), latent.new_tensor(marks).expand(len(rows), 2)], dim=1)
     covariances = pad(noise * torch.cholesky_inverse(lower), (0, zeros + 2, 0, zeros + 2))
