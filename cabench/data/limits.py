@@ -6,7 +6,8 @@ A file with limits keeps its contract and can be used. Said is
   of a class that is rather a scale, such as 30 ages, that it is one, and no more;
 - where so few test groups are there that only large differences can be seen;
 - whether groups lie in both splits, so that an attribute of a known subject may be read from its identity;
-- which nuisances tell background from target, so that part of what a salient space holds of them is forced.
+- which nuisances tell background from target, so that part of what a salient space holds of them is forced, and which
+  common attributes do, so that a common space that holds them must tell targets.
 
 Probes of common attributes and of nuisances are fitted on both populations together and scored on each apart, those of
 salient ones on targets. Each row is a group of its own where no groups are known.
@@ -66,7 +67,10 @@ def warn_of_limits(splits: Sequence[StoredSplit], findings: Findings) -> None:
         _warn_of_few_groups(part, findings)
     for attribute in train.attributes.values():
         if attribute.space == "nuisance":
-            _warn_of_dependence(train, attribute, findings)
+            _warn_of_dependence(train, attribute, FORCED, findings)
+        elif attribute.space == "common" and len(train.is_target) >= FEWEST_TRAINED * len(attribute.classes):
+            # With fewer rows a class, most classes are in one population by chance.
+            _warn_of_dependence(train, attribute, WHOLE, findings)
         read_in = [part for part in tested if attribute.space != "salient" or part.population == "target"]
         warn = _warn_of_class if attribute.kind == "class" else _warn_of_real
         warn(attribute, train.values(attribute.name), read_in, findings)
@@ -128,14 +132,18 @@ def _seen_of(groups: int) -> str:
     return f"differences below about {smallest:.0f} standard errors cannot be seen"
 
 
-def _warn_of_dependence(train: StoredSplit, attribute: Attribute, findings: Findings) -> None:
+def _warn_of_dependence(train: StoredSplit, attribute: Attribute, told: float, findings: Findings) -> None:
     dependence = dependence_on_population(attribute, train.values(attribute.name), train.is_target)
-    if dependence >= FORCED:
+    if dependence >= told:
         measure = "Cramér's V" if attribute.kind == "class" else "correlation"
         how, forced = ("", "is forced") if dependence >= WHOLE else ("partly ", "is partly forced")
+        follows = {
+            "nuisance": f"what a salient space holds of it {forced}",
+            "common": "a common space that holds it must tell targets",
+        }
         findings.warn(
-            f"{attribute.name} is {how}confounded with the population ({measure} {dependence:.1f}): what a salient "
-            f"space holds of it {forced}"
+            f"{attribute.name} is {how}confounded with the population ({measure} {dependence:.1f}): "
+            f"{follows[attribute.space]}"
         )
 
 

@@ -3,7 +3,7 @@
 Everything is learned from the training rows alone:
 
 - counts, for a method that takes real numbers: log(1 + count), standardised by mean and standard deviation;
-- missing values, for a method that does not take them: the mean of the feature's known values.
+- missing values, for a method that does not take them: the mean of the feature's known values, of counts rounded.
 
 A method that takes what the table holds is given it as it is stored.
 """
@@ -51,6 +51,8 @@ class Preparation(NamedTuple):
         log = info.are_counts and "counts" not in takes
         known, mean, variance = _moments(train, log)
         fill = torch.full_like(mean, torch.nan) if "missing" in takes else torch.where(known > 0, mean, 0)
+        if info.are_counts and not log:
+            fill = fill.round()
         scale = torch.where(variance > 0, variance.clamp(min=torch.finfo(torch.float64).tiny).rsqrt(), 0)
         unchanged = torch.zeros_like(mean), torch.ones_like(mean)
         return cls(fill, *((mean, scale) if log else unchanged), torch.tensor(log))

@@ -178,6 +178,13 @@ def test_a_nuisance_that_tells_the_populations_apart_is_said(said) -> None:
     ]
     assert said({("test", "target", "dose"): np.arange(ROWS) % 7 + 3}) == [], "methods learn from training rows"
     assert said({("train", "target", "age"): np.arange(ROWS) + 100.0}) == [], "what is common may differ"
+    ages = {
+        ("train", "background", "age"): np.arange(ROWS) / 100,
+        ("train", "target", "age"): 9 + np.arange(ROWS) / 100,
+    }
+    assert said(ages) == [
+        "age is confounded with the population (correlation 1.0): a common space that holds it must tell targets"
+    ]
 
 
 def test_nothing_is_said_of_a_broken_file(tmp_path: Path) -> None:

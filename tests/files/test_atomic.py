@@ -239,7 +239,8 @@ def test_a_file_without_a_name_takes_the_place_of_the_old_one_at_the_end(
             os.write(handle, b"third")
             raise KeyError
 
-    pytest.raises(KeyError, fail)
+    with pytest.raises(KeyError):
+        fail()
     assert path.read_bytes() == b"second"
     assert list(path.parent.iterdir()) == [path]
     assert path.stat().st_mode & 0o777 == 0o644

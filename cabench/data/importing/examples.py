@@ -114,7 +114,7 @@ def _check_features(population: str, part: Examples, features: Sequence[str], co
         )
         if counts:
             with np.errstate(invalid="ignore"):
-                wrong |= (rows < 0) | (rows > LARGEST_COUNT) | (np.floor(rows) != rows)
+                wrong |= (rows < 0) | (rows > LARGEST_COUNT) | ((np.floor(rows) != rows) & ~np.isnan(rows))
             wanted = f"counts are whole numbers from 0 to {LARGEST_COUNT:,}"
         if wrong.any():
             row, column = np.argwhere(wrong)[0]

@@ -19,7 +19,14 @@ from cabench.data.dataset import OWNERS, Attribute, Owner
 from cabench.data.importing.csv_files import names_in, require
 from cabench.data.importing.examples import Examples
 from cabench.data.importing.grouping import grouped_until, grouping
-from cabench.data.importing.values import NotANumberError, Reading, same_number, same_word, sentinels
+from cabench.data.importing.values import (
+    NotANumberError,
+    Reading,
+    missing_option,
+    said_of_sentinels,
+    same_identifier,
+    same_label,
+)
 from cabench.data.layout import VALIDATION, Split
 from cabench.errors import UserError
 
@@ -137,7 +144,10 @@ def _declared(owner: Owner, text: str) -> Attribute:
     name, found, kind = text.rpartition(":")
     name, kind = (name.strip(), kind.strip()) if found else (text, "class")
     if not name or kind not in ("class", "real"):
-        raise UserError(f"--{owner} {text!r} is not understood; write {name or 'NAME'}:class or {name or 'NAME'}:real.")
+        raise UserError(
+            f"--{owner} {text!r} is not understood; after a column's name stands :class or :real, such as "
+            f"{text.partition(':')[0] or 'NAME'}:real. A name that holds a colon needs one of them too."
+        )
     return Attribute(name, owner, cast("Literal['class', 'real']", kind))
 
 
@@ -225,8 +235,7 @@ class _Known(NamedTuple):
             )
         if not labels:
             raise UserError(f"{self.path}: the column {column!r} is empty; leave it out.")
-        self._refuse_alike(column, same_word(labels), "one class")
-        self._refuse_alike(column, same_number(labels), "one class")
+        self._refuse_alike(column, same_label(labels, self.reading.decimal), "one class")
         codes = cells.map({label: index for index, label in enumerate(labels)}).fillna(-1).astype("int64")
         return tuple(labels), codes.to_numpy()
 
@@ -236,8 +245,12 @@ class _Known(NamedTuple):
         self._ask(column, cells)
         self._refuse_first(column, cells == "", "fill it in for every row")
         if until:
+            if not cells.str.contains(until, regex=False).any():
+                raise UserError(
+                    f"{self.path}: no cell of {column!r} holds {until!r}; leave --group-until out or change it."
+                )
             cells = cells.map(lambda cell: cell.rpartition(until)[0] or cell)
-        self._refuse_alike(column, same_number(cells.unique()), "one group")
+        self._refuse_alike(column, same_identifier(cells.unique(), self.reading.decimal), "one group")
         return cells.to_numpy()
 
     def splits(self, column: str) -> np.ndarray:
@@ -248,11 +261,7 @@ class _Known(NamedTuple):
 
     def said_of_reals(self, column: str, values: np.ndarray) -> list[str]:
         """Whether numbers among the values (n,) seem to stand for unknown."""
-        return [
-            f"{column!r} is {number} in {count} rows, far outside the rest: if that stands for unknown, import again "
-            f"with --missing {number}."
-            for number, count in sentinels(values)
-        ]
+        return said_of_sentinels(column, values)
 
     def said_of_names(self, column: str) -> list[str]:
         """Whether several images are of one thing, as their names without suffixes say."""
@@ -280,11 +289,9 @@ class _Known(NamedTuple):
         doubtful = cells.map(self.reading.is_doubtful).astype(bool)
         if doubtful.any():
             row = int(doubtful.to_numpy().argmax())
-            cell = cells.iloc[row]
+            marks = missing_option(dict.fromkeys(cells[doubtful]))
             raise self._refused(
-                column,
-                row,
-                f'give --missing {quote(cell)} if that means unknown, or --missing "" if it is a value of its own',
+                column, row, f'give {marks} if that means unknown, or --missing "" if it is a value of its own'
             )
 
     def _refuse_alike(self, column: str, pair: tuple[str, str] | None, what: str) -> None:

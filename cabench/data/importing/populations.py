@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.importing.csv_files import names_in
-from cabench.data.importing.values import same_number, same_word
+from cabench.data.importing.values import same_label
 from cabench.errors import UserError, unknown
 
 MOST_SHOWN = 12  # values in one message
@@ -74,7 +74,7 @@ def chosen(path: object, cells: pd.Series, choice: Choice) -> Chosen:
             that may be meant as one value.
     """
     there = list(dict.fromkeys(cells[cells != ""]))
-    if alike := same_word(there) or same_number(there):
+    if alike := same_label(there):
         raise UserError(
             f"{path}: {choice.column} is {alike[0]!r} in some rows and {alike[1]!r} in others; write both alike if "
             "they are one value, or so that nobody takes them for it."

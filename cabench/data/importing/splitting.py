@@ -1,13 +1,14 @@
 """Which examples are trained on, which are kept for choosing settings, and which are tested on.
 
 A split is given, or drawn in whole groups and in proportion to populations and salient classes. A drawn split is then
-changed, where groups allow it, until both sides have every level of a salient class and of a nuisance that a population
-has: a level that one side lacks cannot be learned, or not be measured.
+changed, where groups allow it, until each population has every class that it holds on both sides, and for testing in
+two groups: a class that is not trained on cannot be learned, one that a single group has cannot be measured.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,8 +17,10 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from cabench.data.dataset import FEWEST_TESTED as FEWEST_GROUPS
 from cabench.data.dataset import Attribute
 from cabench.data.importing.examples import Examples, called
+from cabench.data.importing.values import same_identifier
 from cabench.data.layout import SPLITS, VALIDATION, Split, is_storable
 from cabench.data.split import held_out
 from cabench.errors import UserError
@@ -26,6 +29,12 @@ LARGEST_SEED = 2**32
 FEWEST_TESTED = 3  # test examples of a class that is split on its own: with fewer, rounding counts too much
 MISSED = 0.05  # of a population: a note says if the test split is off by more
 MOST_NAMED = 8  # levels in one sentence
+ENOUGH_GROUPS = 2 * FEWEST_GROUPS  # of a level that is to be tested in more than one
+MANY_CLASSES = 20  # of an attribute: they are not named and, of a common one such as age, not kept on both sides
+_CALLED = {"train": "training split", "test": "test split", VALIDATION: "validation split"}
+_MORE = "give more examples or groups, or another test fraction"
+_ADVICE = {"train": _MORE, "test": _MORE, VALIDATION: "a split has both populations: add some, or leave its rows out"}
+_CONTENT, _GROUP = "content ", "group "
 
 Rows = Mapping[Split, Mapping[str, np.ndarray]]
 """By split and population, the rows (m,) of its examples, in order."""
@@ -78,7 +87,7 @@ def divided(parts: Mapping[str, Examples], attributes: Sequence[Attribute], draw
     else:
         is_test = _drawn(parts, groups, attributes, drawn)
         sides = np.where(is_test, "test", "train")
-        said = [*said, *_said_of_levels(parts, is_test, attributes), *_said_of_sizes(parts, is_test, drawn)]
+        said = [*said, *_said_of_levels(parts, groups, is_test, attributes), *_said_of_sizes(parts, is_test, drawn)]
     rows: dict[Split, dict[str, np.ndarray]] = {}
     for split in (*SPLITS, VALIDATION):
         bounds = np.cumsum([len(part) for part in parts.values()])[:-1]
@@ -91,11 +100,7 @@ def divided(parts: Mapping[str, Examples], attributes: Sequence[Attribute], draw
     for split, populations in rows.items():
         for population, chosen in populations.items():
             if not len(chosen):
-                called = {"train": "training"}.get(split, split)
-                raise UserError(
-                    f"No {population} example is left for the {called} split; give more examples or groups, or "
-                    "another test fraction."
-                )
+                raise UserError(f"No {population} example is left for the {_CALLED[split]}; {_ADVICE[split]}.")
     return rows, said
 
 
@@ -103,19 +108,20 @@ def _groups(parts: Mapping[str, Examples]) -> tuple[np.ndarray, list[str]]:
     """Text (n_background + n_target,): equal where examples must stay on one side, because of their group or content.
 
     It is the group, or else the content, of the first example that it joins, so that a split depends neither on other
-    examples nor on the names of files. Rows of a table that have groups are not joined by their content: with few or
-    discrete features, rows of different subjects may well be equal.
+    examples nor on the names of files. Rows of a table are not joined by their content: with few or discrete features,
+    rows of different subjects may well be equal.
     """
-    digests = [[hashlib.sha256(row.tobytes()).hexdigest() for row in part.images] for part in parts.values()]
+    digests = [[hashlib.sha256(row.tobytes()).digest() for row in part.images] for part in parts.values()]
     said = _said_of_equal(parts, digests)
     given = [
         _named_groups(population, part, contents)
         for (population, part), contents in zip(parts.items(), digests, strict=True)
     ]
     named = np.concatenate(given)
+    _refuse_groups_alike(named)
     if next(iter(parts.values())).is_table:
         return named, said
-    content = pd.factorize(np.concatenate(digests))[0]
+    content = pd.factorize(np.array([*digests[0], *digests[1]], object))[0]
     groups = pd.factorize(named)[0]
     rows = np.arange(len(content))
     # A graph of examples, groups and contents: connected examples stay together.
@@ -127,7 +133,7 @@ def _groups(parts: Mapping[str, Examples]) -> tuple[np.ndarray, list[str]]:
     return named[first_rows][inverse], said
 
 
-def _said_of_equal(parts: Mapping[str, Examples], digests: Sequence[Sequence[str]]) -> list[str]:
+def _said_of_equal(parts: Mapping[str, Examples], digests: Sequence[Sequence[bytes]]) -> list[str]:
     """Examples that are in both populations: rows of a table may be, by chance; images may not.
 
     Raises:
@@ -147,10 +153,11 @@ def _said_of_equal(parts: Mapping[str, Examples], digests: Sequence[Sequence[str
     return [f"{len(both):,} of {len(target):,} target rows have the same features as a background row: {pair}."]
 
 
-def _named_groups(population: str, part: Examples, digests: Sequence[str]) -> np.ndarray:
+def _named_groups(population: str, part: Examples, digests: Sequence[bytes]) -> np.ndarray:
     """Each example's group as text; its content if no groups are given."""
     if part.groups is None:
-        return np.array([f"content {digest}" for digest in digests])
+        names = [f"{_CONTENT}{digest.hex()}" for digest in digests]
+        return np.array(_told_apart(names) if part.is_table else names, object)
     for row, group in enumerate(part.groups):
         # pandas makes floats of whole numbers if one is missing: 1.0 would be another group than 1.
         kept = isinstance(group, str | int | np.integer) and not isinstance(group, bool | np.bool_) and str(group)
@@ -159,7 +166,27 @@ def _named_groups(population: str, part: Examples, digests: Sequence[str]) -> np
                 f"The group of {called(part, population, row)} is {group!r:.60}; groups are whole numbers or short, "
                 "printable texts, and each example has one."
             )
-    return np.array([f"group {group}" for group in part.groups])
+    return np.array([f"{_GROUP}{group}" for group in part.groups], object)
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """The names, with a number after each but the first of equal ones."""
+    seen: Counter[str] = Counter()
+    apart = []
+    for name in names:
+        apart.append(f"{name} {seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return apart
+
+
+def _refuse_groups_alike(named: np.ndarray) -> None:
+    """Refuse groups that may well be one, in one population or in both."""
+    names = [name.removeprefix(_GROUP) for name in pd.unique(named) if name.startswith(_GROUP)]
+    if alike := same_identifier(names):
+        raise UserError(
+            f"The groups {alike[0]!r} and {alike[1]!r} may be one; write them alike if they are, or so that nobody "
+            "takes them for it."
+        )
 
 
 def _given(parts: Mapping[str, Examples], groups: np.ndarray) -> np.ndarray:
@@ -194,25 +221,20 @@ def _drawn(
     strata = np.concatenate(
         [_strata(population, part, attributes, drawn.test_fraction) for population, part in parts.items()]
     )
-    is_test = held_out(pd.Series(groups), pd.Series(strata), drawn.test_fraction, drawn.seed).copy()
-    populations = np.repeat(list(parts), [len(part) for part in parts.values()])
-    levels = list(_levels(parts, attributes))
-    kept = [*(level.rows for level in levels), *(populations == population for population in parts)]
-    order = _order(groups, drawn.seed)
-    for level in levels:
-        for side in (True, False):
-            if (level.rows & (is_test == side)).any():
-                continue
-            moved = _movable(level.rows, not side, is_test, groups, order, kept)
-            is_test[moved] = side
-            if moved.any():  # and back goes another group, where one can, so that the fraction stays
-                alike = (populations == populations[moved.argmax()]) & ~level.rows
-                is_test[_movable(alike, side, is_test, groups, order[::-1], kept)] = not side
-    return is_test
+    is_test = held_out(pd.Series(groups), pd.Series(strata), drawn.test_fraction, drawn.seed)
+    codes, names = pd.factorize(groups)
+    tested = np.zeros(len(names), np.bool_)
+    tested[codes] = is_test
+    by_hash = sorted(
+        range(len(names)), key=lambda code: hashlib.sha256(f"{drawn.seed}/{names[code]}".encode()).hexdigest()
+    )
+    sides = _Sides(tested, [np.unique(codes[level.rows]) for level in _levels(parts, attributes)], by_hash)
+    sides.complete()
+    return sides.tested[codes]
 
 
 class _Level(NamedTuple):
-    """A class of a salient attribute, or a level of a nuisance, in one population."""
+    """A class of an attribute in one population, or the population itself."""
 
     title: str
     rows: np.ndarray  # bool (n_background + n_target,)
@@ -220,58 +242,70 @@ class _Level(NamedTuple):
 
 def _levels(parts: Mapping[str, Examples], attributes: Sequence[Attribute]) -> Iterator[_Level]:
     """Every level that both sides of the split should have."""
-    for attribute in attributes:
-        if attribute.space == "common" or attribute.kind != "class":
-            continue
-        for population in parts:
-            codes = np.concatenate(
-                [
-                    np.asarray(part.values[attribute.name])
-                    if name == population and attribute.name in part.values
-                    else np.full(len(part), -1)
-                    for name, part in parts.items()
-                ]
-            )
+    populations = np.repeat(list(parts), [len(part) for part in parts.values()])
+    for population in parts:
+        yield _Level(population, populations == population)
+        for attribute in attributes:
+            is_scale = attribute.space == "common" and len(attribute.classes) > MANY_CLASSES
+            if attribute.kind != "class" or is_scale or attribute.name not in parts[population].values:
+                continue
+            codes = np.full(len(populations), -1)
+            codes[populations == population] = parts[population].values[attribute.name]
             for code in np.unique(codes[codes >= 0]):
                 label = attribute.classes[code]
                 yield _Level(f"{label!r} of {attribute.name!r} ({population})", codes == code)
 
 
-def _order(groups: np.ndarray, seed: int) -> list[str]:
-    """The groups in the order in which `held_out` chooses them."""
-    return sorted(set(groups.tolist()), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).hexdigest())
+def _wanted(side: bool, holders: int) -> int:
+    """How many of the groups that have a level should be on a side; True is the test split."""
+    return min(FEWEST_GROUPS if side and holders >= ENOUGH_GROUPS else 1, holders - 1)
 
 
-def _movable(
-    rows: np.ndarray,
-    side: bool,
-    is_test: np.ndarray,
-    groups: np.ndarray,
-    order: Sequence[str],
-    kept: Sequence[np.ndarray],
-) -> np.ndarray:
-    """Bool (n,): the first group with some of the rows that can leave its side without the side losing a level.
+class _Sides:
+    """Which groups are for testing, changed until every level has enough groups on both sides, where it can be.
 
-    Args:
-        rows: bool (n,), examples of which the group must hold one.
-        side: where the group stands; True is the test split.
-        is_test: bool (n,).
-        groups: (n,) of the examples.
-        order: the groups, those first that are moved rather.
-        kept: each bool (n,), the examples of one level or population; of what the group holds some must stay.
-
-    Returns:
-        False everywhere where there is no such group.
+    Attributes:
+        tested: bool (groups,).
     """
-    holding = set(groups[rows & (is_test == side)].tolist())
-    for group in order:
-        if group in holding:
-            moved = groups == group
-            left = (is_test == side) & ~moved
-            if all((part & left).any() for part in kept if (part & moved).any()):
-                chosen: np.ndarray = moved
-                return chosen
-    return np.zeros(len(groups), np.bool_)
+
+    def __init__(self, tested: np.ndarray, levels: Sequence[np.ndarray], order: Sequence[int]) -> None:
+        self.tested = tested
+        self._levels = levels  # of each level, the groups that have it
+        self._order = order  # groups, those first that are rather moved
+        self._levels_of: dict[int, list[int]] = {}
+        for level, holders in enumerate(levels):
+            for group in holders.tolist():
+                self._levels_of.setdefault(group, []).append(level)
+
+    def complete(self) -> None:
+        """Give each side groups of what it lacks, and other groups back, so that the test fraction stays."""
+        for level, holders in enumerate(self._levels):
+            for side in (False, True):
+                while self._count(level, side) < _wanted(side, len(holders)) and self._swap(level, side):
+                    pass
+
+    def _swap(self, level: int, side: bool) -> bool:
+        """Move one group with a level to a side, and one without it back. Returns whether there was one to move."""
+        holders = set(self._levels[level].tolist())
+        moved = next((group for group in self._order if group in holders and self._may_leave(group, not side)), None)
+        if moved is None:
+            return False
+        self.tested[moved] = side
+        alike = set(self._levels[self._levels_of[moved][0]].tolist()) - holders  # of the same population
+        back = (group for group in reversed(self._order) if group in alike and self._may_leave(group, side))
+        if (returned := next(back, None)) is not None:
+            self.tested[returned] = not side
+        return True
+
+    def _may_leave(self, group: int, side: bool) -> bool:
+        """Whether a group stands on a side, and that side keeps enough groups of all that the group has."""
+        return bool(self.tested[group] == side) and all(
+            self._count(level, side) > max(1, _wanted(side, len(self._levels[level])))
+            for level in self._levels_of[group]
+        )
+
+    def _count(self, level: int, side: bool) -> int:
+        return int((self.tested[self._levels[level]] == side).sum())
 
 
 def _strata(population: str, part: Examples, attributes: Sequence[Attribute], fraction: float) -> np.ndarray:
@@ -287,21 +321,28 @@ def _strata(population: str, part: Examples, attributes: Sequence[Attribute], fr
     return np.where(counts < FEWEST_TESTED / fraction, population, strata)
 
 
-def _said_of_levels(parts: Mapping[str, Examples], is_test: np.ndarray, attributes: Sequence[Attribute]) -> list[str]:
-    """Which levels the drawn split could not keep on both sides."""
-    lacking: dict[str, list[str]] = {"training": [], "test": []}
-    for level in _levels(parts, attributes):
-        for name, side in (("training", ~is_test), ("test", is_test)):
-            if not (level.rows & side).any():
-                lacking[name].append(level.title)
+def _said_of_levels(
+    parts: Mapping[str, Examples], groups: np.ndarray, is_test: np.ndarray, attributes: Sequence[Attribute]
+) -> list[str]:
+    """Which levels the drawn split has too few groups of on one side."""
+    few = [attribute for attribute in attributes if len(attribute.classes) <= MANY_CLASSES]
+    levels = [(level.title, groups[level.rows], is_test[level.rows]) for level in _levels(parts, few)]
+    untrained = [title for title, held, tested in levels if tested.all()]
+    untested = [title for title, held, tested in levels if len(pd.unique(held[tested])) < FEWEST_GROUPS]
     said = []
-    for name, titles in lacking.items():
-        if titles:
-            more = f" and {len(titles) - MOST_NAMED} more" if len(titles) > MOST_NAMED else ""
-            said.append(
-                f"The {name} split has no example of {', '.join(titles[:MOST_NAMED])}{more}: too few groups have it."
-            )
+    if untrained:
+        said.append(f"The training split has no group of {_listed(untrained)}: too few have it.")
+    if untested:
+        said.append(
+            f"The test split has one group or none of {_listed(untested)}: too few have it. --test-fraction says how "
+            "much is held out."
+        )
     return said
+
+
+def _listed(titles: Sequence[str]) -> str:
+    more = f" and {len(titles) - MOST_NAMED} more" if len(titles) > MOST_NAMED else ""
+    return f"{', '.join(titles[:MOST_NAMED])}{more}"
 
 
 def _said_of_sizes(parts: Mapping[str, Examples], is_test: np.ndarray, drawn: Drawn) -> list[str]:

@@ -32,7 +32,7 @@ class Standardisation(NamedTuple):
 
     @classmethod
     def of(cls, tables: Mapping[str, np.ndarray], training: Mapping[str, np.ndarray]) -> Standardisation:
-        """Learn it from the training rows, in two passes of a bounded size.
+        """Learn it from the training rows, in three passes, piece by piece.
 
         Args:
             tables: float32 or float64 (n, d) by population, or whatever their rows are divided by, NaN = missing.
@@ -48,12 +48,16 @@ class Standardisation(NamedTuple):
             total += np.nansum(rows - origin, axis=0)
             largest = np.fmax(largest, np.fmax.reduce(np.abs(rows), axis=0))
         mean = np.where(known > 0, origin, 0) + total / np.maximum(known, 1)
+        widest = np.zeros_like(mean)
+        for rows in _pieces(tables, training):
+            widest = np.fmax(widest, np.fmax.reduce(np.abs(rows - mean), axis=0))
+        unit = np.where(widest > 0, widest, 1)  # in which squares neither overflow nor vanish
         squares = np.zeros_like(mean)
         for rows in _pieces(tables, training):
-            squares += np.nansum((rows - mean) ** 2, axis=0)
-        deviation = np.sqrt(squares / np.maximum(known, 1))
-        # A constant column varies only by the rounding of its numbers.
-        varies = deviation > ROUNDING * np.finfo(first.dtype).eps * largest
+            squares += np.nansum(((rows - mean) / unit) ** 2, axis=0)
+        deviation = unit * np.sqrt(squares / np.maximum(known, 1))
+        # A constant column varies only by the rounding of sums of its numbers.
+        varies = deviation > ROUNDING * np.finfo(np.float64).eps * largest
         return cls(mean, np.divide(1, deviation, out=np.zeros_like(deviation), where=varies), known)
 
     def said(self, features: Sequence[str]) -> list[str]:

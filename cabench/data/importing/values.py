@@ -18,6 +18,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from decimal import Decimal
+from shlex import quote
 from typing import NamedTuple
 
 import numpy as np
@@ -30,13 +31,17 @@ PANDAS_MARKS = (
 )
 """What pandas takes for missing unless told otherwise (2.3 and 3.1 alike)."""
 SHEET_ERRORS = ("#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!")
-MARKS = frozenset(text.casefold() for text in (*PANDAS_MARKS, *SHEET_ERRORS, ".", "?", "-"))
+MARKS = frozenset(text.casefold() for text in (*PANDAS_MARKS, *SHEET_ERRORS, ".", "?", "-", "n.a.", "n.a"))
 """Texts that stand for a missing number, in lower case."""
 WORDS = frozenset({"missing", "unknown"})
 """Texts that are asked about in columns of labels and identifiers as well."""
 SENTINELS = (-9, -99, -999, -9999, 99, 999, 9999)
 """Numbers that often stand for a missing one."""
+NEGATIVE_SENTINELS = frozenset(number for number in SENTINELS if number < 0)
+"""Those of them that are asked about in columns of labels and identifiers, where 99 may well be a name."""
 BOOLEANS = {"true": 1.0, "false": 0.0}
+SHORT_FORMS = {"y": "yes", "n": "no", "m": "male", "f": "female"}
+"""Labels that, beside the longer one, are taken for it; so are 1 and 0 beside true and false."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _SHORT_NUMBER = re.compile(r"[+-]?(?:\d{1,300}\.?\d{0,300}|\.\d{1,300})(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -70,11 +75,13 @@ class Reading(NamedTuple):
 
     def is_unknown(self, label: str) -> bool:
         """Whether a label or identifier is not known."""
-        return not label or label in (self.missing or ())
+        return not label or self._is_mark(label)
 
     def is_doubtful(self, label: str) -> bool:
         """Whether a label or identifier may stand for unknown, and nobody said so."""
-        return self.missing is None and bool(label) and label.casefold() in MARKS | WORDS
+        if self.missing is not None or not label:
+            return False
+        return label.casefold() in MARKS | WORDS or _as_number(label, self.decimal) in NEGATIVE_SENTINELS
 
     def numbers(self, cells: Sequence[str]) -> np.ndarray:
         """Float64 (n,): the numbers that texts (n,) stand for, NaN = missing.
@@ -91,8 +98,17 @@ class Reading(NamedTuple):
                 pass
         return np.array([self._number(index, cell) for index, cell in enumerate(cells)], np.float64)
 
+    def _is_mark(self, cell: str) -> bool:
+        """Whether a cell is one of the texts that were declared as unknown, or the same number."""
+        if not self.missing:
+            return False
+        if cell in self.missing:
+            return True
+        number = _as_number(cell, self.decimal)
+        return number is not None and number in {_as_number(mark, self.decimal) for mark in self.missing}
+
     def _number(self, index: int, cell: str) -> float:
-        if not cell or (cell.casefold() in MARKS if self.missing is None else cell in self.missing):
+        if not cell or (cell.casefold() in MARKS if self.missing is None else self._is_mark(cell)):
             return np.nan
         text = cell if self.decimal == "." else cell.replace(".", "x").replace(",", ".")
         if _NUMBER.fullmatch(text):
@@ -115,18 +131,41 @@ class Reading(NamedTuple):
         if _GROUPED.fullmatch(cell):
             return "which has marks of thousands; write numbers without them"
         if cell.casefold() in MARKS | WORDS:
-            return f"which may stand for a missing value; add it to --missing, such as --missing {cell}"
+            marks = dict.fromkeys([*(self.missing or ()), cell])
+            return f"which may stand for a missing value; if it does, import again with {missing_option(marks)}"
         return ""
 
 
-def same_number(texts: Iterable[str]) -> tuple[str, str] | None:
-    """Two different texts that are the same decimal number, such as "3" and "03"; None where there are none."""
-    return _first_alike(texts, lambda text: Decimal(text) if _SHORT_NUMBER.fullmatch(text) else None)
+def missing_option(marks: Iterable[str]) -> str:
+    """The option that declares texts as unknown, as a shell takes it."""
+    return f"--missing {quote(','.join(marks))}"
 
 
-def same_word(texts: Iterable[str]) -> tuple[str, str] | None:
-    """Two different texts that differ in upper and lower case, in blanks or in how Unicode writes them; or None."""
-    return _first_alike(texts, lambda text: " ".join(unicodedata.normalize("NFKC", text).casefold().split()))
+def same_identifier(texts: Iterable[str], decimal: str = ".") -> tuple[str, str] | None:
+    """Two different texts that may well be one: the same number, such as "3" and "03", or alike but for upper and lower
+    case, blanks or how Unicode writes them. None where there are none.
+    """
+    texts = list(texts)
+    return _first_alike(texts, lambda text: _as_number(text, decimal)) or _first_alike(texts, _folded)
+
+
+def same_label(texts: Iterable[str], decimal: str = ".") -> tuple[str, str] | None:
+    """Likewise; labels may also be a short form and what it is short for, such as "y" and "yes", "1" and "true"."""
+    texts = list(texts)
+    known = {_folded(text) for text in texts}
+    longer = {short: word for short, word in SHORT_FORMS.items() if word in known}
+    longer |= {number: word for word, number in (("true", "1"), ("false", "0")) if word in known}
+    return same_identifier(texts, decimal) or _first_alike(texts, lambda text: longer.get(_folded(text), _folded(text)))
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _as_number(text: str, decimal: str = ".") -> Decimal | None:
+    """The number that a short text is, if it is one."""
+    text = text if decimal == "." else text.replace(".", "x").replace(",", ".")
+    return Decimal(text) if _SHORT_NUMBER.fullmatch(text) else None
 
 
 def _first_alike(texts: Iterable[str], key_of: Callable[[str], Hashable]) -> tuple[str, str] | None:
@@ -136,6 +175,15 @@ def _first_alike(texts: Iterable[str], key_of: Callable[[str], Hashable]) -> tup
         if key is not None and seen.setdefault(key, text) != text:
             return seen[key], text
     return None
+
+
+def said_of_sentinels(column: str, values: np.ndarray) -> list[str]:
+    """A sentence for each number of a column, float64 (n,), that seems to stand for a missing one."""
+    return [
+        f"{column!r} is {number} in {count} rows, far outside the rest: if that stands for unknown, import again with "
+        f"{missing_option([str(number)])}."
+        for number, count in sentinels(values)
+    ]
 
 
 def sentinels(values: np.ndarray) -> list[tuple[int, int]]:

@@ -130,7 +130,9 @@ def test_a_split_that_comes_out_otherwise_than_asked_is_noted(tmp_path: Path, dr
     target = Examples(draw(100, seed=1), {"lesion": kinds}, groups=["a"] * 50 + [f"b{n}" for n in range(50)])
     file = write_arrays(tmp_path / "mine.h5", Examples(draw(100)), target, [LESION])
     assert file.info.notes == (
-        "The training split has no example of 'round' of 'lesion' (target): too few groups have it.",
+        "The training split has no group of 'round' of 'lesion' (target): too few have it.",
+        "The test split has one group or none of 'round' of 'lesion' (target): too few have it. --test-fraction says "
+        "how much is held out.",
         "60 of 100 target examples are for testing, where 20% were asked for: groups are few or large.",
     )
 

@@ -40,14 +40,20 @@ def test_columns_are_declared_with_their_kind() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"common": "age:float"}, "--common 'age:float' is not understood; write age:class or age:real"),
-        ({"nuisance": "age:float"}, "--nuisance 'age:float' is not understood; write age:class or age:real"),
+        (
+            {"common": "age:float"},
+            "--common 'age:float' is not understood; after a column's name stands :class or :real, such as age:real",
+        ),
+        (
+            {"nuisance": "age:float"},
+            "--nuisance 'age:float' is not understood; after a column's name stands :class or :real, such as age:real",
+        ),
         ({"common": "age", "salient": "age"}, "'age' is named twice"),
         ({"salient": "age", "nuisance": "age"}, "'age' is named twice"),
         ({"common": "age", "split": "age"}, "'age' is named twice"),
         ({"group": "age", "split": "age"}, "'age' is named twice"),
         ({"common": '"age:real'}, "a name in double quotes ends with one too"),
-        ({"common": ":real"}, "write NAME:class or NAME:real"),
+        ({"common": ":real"}, "such as NAME:real"),
         ({"group_until": "_"}, "--group, which names no column"),
         ({"common": "file"}, "'file' names the images"),
     ],

@@ -61,7 +61,8 @@ def test_what_one_group_alone_has_is_said() -> None:
     }
     rows, said = divided(parts, (SITE,), Drawn())
     side = "test" if 39 in rows["train"]["target"] else "training"
-    assert f"The {side} split has no example of 'site3' of 'site' (target): too few groups have it." in said
+    words = {"test": "The test split has one group or none of", "training": "The training split has no group of"}
+    assert any(text.startswith(f"{words[side]} 'site3' of 'site' (target): too few have it.") for text in said)
 
 
 def test_equal_rows_of_both_populations_are_counted() -> None:
@@ -125,3 +126,55 @@ def test_a_validation_split_is_written_and_loaded_and_never_scored(tmp_path) -> 
     with h5py.File(results.records[0].folder(tmp_path / "runs") / "representations.h5") as kept:
         assert set(kept) == {"train", "test"}
         assert len(kept["train/target/salient"]) == 36
+
+
+def test_a_class_of_many_groups_is_tested_in_two_of_them() -> None:
+    sex = Attribute("sex", "common", "class", ("f", "m"))
+    for seed in range(6):
+        parts = {}
+        for number, name in enumerate(("background", "target")):
+            subjects = np.arange(60) // 3
+            values = {"sex": (subjects >= 16).astype(int), "site": (subjects < 5).astype(int)}
+            parts[name] = table(60, number, values=values, groups=[f"{name}{subject}" for subject in subjects])
+        rows, said = divided(parts, (sex, SITE), Drawn(0.2, seed))
+        assert not [text for text in said if "one group or none" in text]
+        for name, part in parts.items():
+            tested = rows["test"][name]
+            for attribute in ("sex", "site"):
+                for code in (0, 1):
+                    held = tested[part.values[attribute][tested] == code]
+                    assert len({part.groups[row] for row in held}) >= 2
+            assert len(tested) <= 18
+
+
+@pytest.mark.parametrize("pair", [("3", "3.0"), ("S1", "s1"), ("caf\u00e9", "cafe\u0301")])
+def test_groups_that_may_be_one_are_asked_about(pair: tuple[str, str], refusal) -> None:
+    parts = {
+        name: table(20, number, groups=[pair[number], *(f"{name}{row}" for row in range(19))])
+        for number, name in enumerate(("background", "target"))
+    }
+    said = refusal(lambda: divided(parts, (), Drawn()))
+    assert said.startswith(f"The groups {pair[0]!r} and {pair[1]!r} may be one; write them alike")
+
+
+def test_equal_rows_of_a_table_may_stand_on_both_sides_of_a_given_split() -> None:
+    rows = np.repeat(np.arange(6.0), 10)[:, None]
+    fold = np.arange(60) % 10 < 3
+    parts = {"background": Examples(rows, is_test=fold), "target": Examples(rows + 0.5, is_test=fold)}
+    divided_rows, said = divided(parts, (), Drawn())
+    assert said == []
+    assert len(divided_rows["test"]["target"]) == 18
+    drawn, _ = divided({name: Examples(part.images) for name, part in parts.items()}, (), Drawn())
+    assert len(drawn["test"]["target"]) == 12
+
+
+def test_a_validation_split_of_one_population_is_refused_with_what_to_do(refusal) -> None:
+    fold = np.arange(30) % 5
+    parts = {
+        name: table(30, number, is_test=fold == 0, is_validation=(fold == 1) & bool(number))
+        for number, name in enumerate(("background", "target"))
+    }
+    assert refusal(lambda: divided(parts, (), Drawn())) == (
+        "No background example is left for the validation split; a split has both populations: add some, or leave its "
+        "rows out."
+    )

@@ -7,6 +7,7 @@ import pytest
 
 from cabench import Examples, write_arrays
 from cabench.data.importing.standardising import Standardisation
+from cabench.data.preparation import Preparation
 
 TRAINING = {"background": np.arange(1500), "target": np.arange(0, 1200, 2)}
 
@@ -68,10 +69,35 @@ def test_counts_are_kept_as_they_are(tmp_path, refusal) -> None:
     read = np.concatenate([part.images for split in ("train", "test") for part in file.read(split)[1:]])
     given = np.concatenate([part.images for part in parts])
     np.testing.assert_array_equal(np.sort(read.sum(axis=1)), np.sort(given.sum(axis=1)))
-    for value, shown in ((0.5, "0.5"), (-1, "-1"), (np.nan, "nan"), (2.0**25, "3.35544e")):
+    for value, shown in ((0.5, "0.5"), (-1, "-1"), (np.inf, "inf"), (2.0**25, "3.35544e")):
         wrong = parts[0].images.copy()
         wrong[4, 1] = value
         said = refusal(lambda wrong=wrong: write_arrays(tmp_path / "x.h5", Examples(wrong), parts[1], counts=True))
         assert said.startswith(f"Feature 1 of background row 4 is {shown}")
         assert "counts are whole numbers from 0" in said
     assert not (tmp_path / "x.h5").exists()
+
+
+@pytest.mark.parametrize(("dtype", "offset"), [(np.float32, 1e6), (np.float64, 1.7e9), (np.float64, 1e-200)])
+def test_columns_of_few_values_near_a_large_one_are_not_taken_for_constant(dtype, offset: float) -> None:
+    step = {np.float32: 0.25, np.float64: 1e-3 if offset > 1 else 1e-200}[dtype]
+    given = {name: (offset + step * (np.arange(40) % 2))[:, None].astype(dtype) for name in ("background", "target")}
+    training = {name: np.arange(40) for name in given}
+    learned = Standardisation.of(given, training)
+    assert not learned.is_constant.any()
+    np.testing.assert_allclose(learned.rows(given["target"])[:2, 0], [-1, 1], rtol=1e-4)
+
+
+def test_counts_may_be_missing_and_become_rounded_means_for_methods_that_take_none(tmp_path) -> None:
+    generator = np.random.default_rng(0)
+    tables = generator.poisson(3, (2, 40, 4)).astype(float)
+    tables[0, 3, 1] = tables[1, 5, 2] = np.nan
+    file = write_arrays(tmp_path / "counts.h5", *map(Examples, tables), counts=True)
+    file.verify()
+    assert file.info.missing == 2 / tables.size
+    train = file.read("train")
+    prepared = Preparation.learned(train, ("counts",))
+    given = prepared.split(train)
+    values = np.concatenate([part.images.numpy() for part in given[1:]])
+    assert (values == np.floor(values)).all()
+    assert not np.isnan(values).any()

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cabench.data.importing.values import MARKS, NotANumberError, Reading, same_number, same_word, sentinels
+from cabench.data.importing.values import (
+    MARKS,
+    NotANumberError,
+    Reading,
+    same_identifier,
+    same_label,
+    sentinels,
+)
 
 
 def test_doubles_come_back_exactly() -> None:
@@ -49,18 +56,54 @@ def test_numbers_are_those_that_pandas_reads() -> None:
         (["9007199254740993", "9007199254740992"], None),
         (["0.1", "0.10000000000000001"], None),
         (["1e999", "1e9999999999", "9" * 400, "x", ""], None),
-        (["a", "A"], None),
+        (["a", "b"], None),
     ],
 )
 def test_numbers_that_are_the_same(texts: list[str], pair: tuple[str, str] | None) -> None:
-    assert same_number(texts) == pair
+    assert same_identifier(texts) == pair
 
 
 def test_words_that_look_the_same() -> None:
-    assert same_word(["Male", "female", "male"]) == ("Male", "male")
-    assert same_word(["caf\u00e9", "cafe\u0301"]) is not None
-    assert same_word(["a b", "a  b"]) is not None
-    assert same_word(["a", "b", "ab", "1", "1.0"]) is None
+    for same in (same_identifier, same_label):
+        assert same(["Male", "female", "male"]) == ("Male", "male")
+        assert same(["caf\u00e9", "cafe\u0301"]) is not None
+        assert same(["a b", "a  b"]) is not None
+        assert same(["a", "b", "ab", "1", "2.0"]) is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "pair"),
+    [
+        (["yes", "no", "Y"], ("yes", "Y")),
+        (["1", "0", "True"], ("1", "True")),
+        (["male", "f", "Female"], ("f", "Female")),
+        (["m", "f"], None),
+        (["1", "0"], None),
+        (["y", "n"], None),
+    ],
+)
+def test_a_short_form_beside_the_longer_one_is_asked_about(texts: list[str], pair: tuple[str, str] | None) -> None:
+    assert same_label(texts) == pair
+    assert same_identifier(texts) is None
+
+
+def test_a_decimal_comma_makes_the_same_number() -> None:
+    assert same_identifier(["3", "3,0"]) is None
+    assert same_identifier(["3", "3,0"], decimal=",") == ("3", "3,0")
+
+
+def test_declared_marks_are_compared_as_numbers_where_they_are_numbers() -> None:
+    reading = Reading(missing=("-999", "NA"))
+    np.testing.assert_array_equal(reading.numbers(["-999.0", "-999", "NA", "1", ""]), [np.nan] * 3 + [1, np.nan])
+    assert reading.is_unknown("-999.0")
+    assert not reading.is_unknown("-99")
+    np.testing.assert_array_equal(Reading(("-9",), ",").numbers(["-9,0", "9,5"]), [np.nan, 9.5])
+
+
+def test_negative_sentinels_and_marks_among_labels_are_doubtful_until_somebody_says_what_they_are() -> None:
+    assert all(Reading().is_doubtful(text) for text in ("-9", "-999.0", "n.a.", "NA", "Unknown"))
+    assert not any(Reading().is_doubtful(text) for text in ("999", "9", "-1", "a", ""))
+    assert not any(Reading(missing=()).is_doubtful(text) for text in ("-9", "NA"))
 
 
 def test_sentinels_are_said_where_they_stand_out() -> None:

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from cabench.data.dataset import Attribute
 from cabench.data.importing.examples import Examples
 from cabench.data.importing.tables.selecting import looks_like_date, looks_like_identifier
-from cabench.data.importing.values import sentinels
+from cabench.data.importing.values import said_of_sentinels
 from cabench.data.layout import listed
 
 CHANCE = 1e-3  # that any feature of pure noise tells an attribute by itself
@@ -83,11 +83,7 @@ def _said_of_names(features: Sequence[str]) -> list[str]:
 
 def _said_of_one(name: str, values: np.ndarray) -> list[str]:
     """What one feature (n,) seems to be beside a feature."""
-    said = [
-        f"The feature {name!r} is {number} in {count} rows, far outside the rest: if that means missing, import again "
-        f"with --missing {number}."
-        for number, count in sentinels(values)
-    ]
+    said = said_of_sentinels(name, values)
     known = values[~np.isnan(values)]
     is_whole = len(known) > 2 and bool((known == np.floor(known)).all())
     if is_whole and looks_like_identifier(name) and len(np.unique(known)) > 2:

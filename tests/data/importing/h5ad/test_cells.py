@@ -501,4 +501,4 @@ def test_memory_is_that_of_the_dense_array(path: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert made.shape == (CELLS, 5)
-    assert peak < 1.5 * matrix.PIECE
+    assert peak < 1.5 * stored_matrix.PIECE

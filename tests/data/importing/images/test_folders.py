@@ -119,7 +119,7 @@ def test_a_nuisance_and_groups_are_read_and_said(place: Path, cabench_here) -> N
         assert said.count("Warning: ") == len(check_file(place / "mine.h5").warnings)
     lines = dict(line.split("  ", 1) for line in info.stdout.splitlines() if "  " in line)
     assert lines["nuisance"].strip() == "site, dose"
-    assert lines["groups (train)"].strip() == "3 background (rows: 5), 4 target (rows: 5)"
+    assert lines["groups (train)"].strip() == "2 background (rows: 5), 4 target (rows: 5)"
 
 
 def test_subjects_stay_on_one_side(place: Path) -> None:
