@@ -39,7 +39,11 @@ class TrainingConfig(Settings):
     """Settings of the loop; the configuration of a gradient-trained method derives from it."""
 
     epochs: int = setting(100, at_least=1, help="passes over the training images")
-    batch_size: int = setting(128, at_least=SMALLEST_BATCH, help="images per step, half of them background")
+    batch_size: int = setting(
+        128,
+        at_least=SMALLEST_BATCH,
+        help="images or rows per step, half of them background; where there are fewer, all of them",
+    )
 
 
 class Batch(NamedTuple):
@@ -94,13 +98,12 @@ class GradientTrainedMethod(NetworkMethod):
     unmoved: ClassVar[Mapping[str, str]] = {}
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse a training split that is smaller than one batch."""
-        rows = sum(info.counts["train"].values())
-        if rows < self.config.batch_size:
-            advice = f"set {self.name}.batch_size to {rows} or less" if rows >= SMALLEST_BATCH else "use more images"
+        """Refuse a training split that is smaller than the smallest batch."""
+        rows, examples = sum(info.counts["train"].values()), "rows" if info.is_table else "images"
+        if rows < SMALLEST_BATCH:
             raise UserError(
-                f"{self.name}: a batch of {self.config.batch_size} images is more than the {rows} training images of "
-                f"{info.called}; {advice}."
+                f"{self.name} needs {SMALLEST_BATCH} training {examples}, but {info.called} has {rows}; use more "
+                f"{examples}."
             )
 
     @abstractmethod
@@ -115,7 +118,7 @@ class GradientTrainedMethod(NetworkMethod):
         """Update the network once: losses, gradients and the step of every optimizer.
 
         Args:
-            background: batch_size // 2 background images.
+            background: half a batch of background images.
             target: as many target images.
             context: gives `autocast()` and the random streams.
 
@@ -144,7 +147,7 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
     """Train `method` for `config.epochs` epochs, continuing from the context's checkpoint where there is one.
 
     An epoch has (background + target images) // batch_size steps, and draws both populations without replacement; a
-    population that is too small for its half is drawn again, in a new order.
+    population that is too small for its half is drawn again, in a new order. A batch has no more images than there are.
 
     Raises:
         NonFiniteLossError: at the end of the epoch in which a loss term was not finite.
@@ -154,23 +157,29 @@ def train(method: GradientTrainedMethod, data: ContrastiveDataset, context: FitC
     """
     progress = _begin(method, data.info, context)
     background, target = (_Rows.of(part, method.supervised, context.device) for part in (data.background, data.target))
+    batch_size = min(method.config.batch_size, len(background.images) + len(target.images))
     try:
         with context.stop.heeded():
-            _loop(method, background, target, context, progress)
+            _loop(method, background, target, batch_size, context, progress)
     except torch.OutOfMemoryError as error:
         context.cost.last_terms = progress.last_terms()
-        raise OutOfMemoryError(method.name, context.device, method.config.batch_size, error) from error
+        raise OutOfMemoryError(method.name, context.device, batch_size, error) from error
     except Exception:
         context.cost.last_terms = progress.last_terms()
         raise
 
 
 def _loop(
-    method: GradientTrainedMethod, background: _Rows, target: _Rows, context: FitContext, progress: Progress
+    method: GradientTrainedMethod,
+    background: _Rows,
+    target: _Rows,
+    batch_size: int,
+    context: FitContext,
+    progress: Progress,
 ) -> None:
     config, cost = method.config, context.cost
-    half = config.batch_size // 2
-    steps = (len(background.images) + len(target.images)) // config.batch_size
+    half = batch_size // 2
+    steps = (len(background.images) + len(target.images)) // batch_size
     saved = time.monotonic()
     started = saved - progress.elapsed_s
 

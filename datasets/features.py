@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import h5py
 import numpy as np
@@ -28,6 +28,7 @@ from cabench.data.builder import DatasetBuilder, DatasetProvider
 from cabench.data.dataset import Attribute
 from cabench.data.derived import DerivedConfig
 from cabench.data.file import DatasetFile
+from cabench.data.importing.standardising import Standardisation
 from cabench.data.layout import SPLITS, VALIDATION, Split, texts
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
@@ -74,7 +75,7 @@ class Features(DatasetBuilder):
     """Computes a table of features; see the module."""
 
     name = "features"
-    version = 1
+    version = 2
     Config = FeaturesConfig
     config: FeaturesConfig
 
@@ -113,11 +114,11 @@ class Features(DatasetBuilder):
             total = sum(len(split["is_target"]) for split in splits)
             columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             with shown("Computing", f"features of {info.name}", total, 0, columns) as advance:
-                train = list(_features(extractor, splits[0], advance))
-                scaling = _Scaling.of(train)
-                _write(writer, splits[0], info.attributes, scaling, train)
+                train = {str(number): part for number, part in enumerate(_features(extractor, splits[0], advance))}
+                learned = Standardisation.of(train, {number: np.arange(len(part)) for number, part in train.items()})
+                _write(writer, splits[0], info.attributes, learned, train.values())
                 for split in splits[1:]:
-                    _write(writer, split, info.attributes, scaling, _features(extractor, split, advance))
+                    _write(writer, split, info.attributes, learned, _features(extractor, split, advance))
 
     def _provider(self) -> DatasetProvider:
         """What gives the data set of images."""
@@ -138,32 +139,6 @@ class Features(DatasetBuilder):
     def _check_device(self) -> None:
         if self.config.device == "cuda" and not torch.cuda.is_available():
             raise UserError("Features are to be computed on cuda, but there is no CUDA device here; choose cpu.")
-
-
-class _Scaling(NamedTuple):
-    """What standardises columns.
-
-    Attributes:
-        mean: float64 (d,).
-        scale: float64 (d,), 1 by the standard deviation; 0 for a constant column.
-    """
-
-    mean: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def of(cls, parts: Sequence[np.ndarray]) -> _Scaling:
-        """That of a table in parts, float32 (n, d) each."""
-        rows = sum(map(len, parts))
-        mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / rows
-        deviation = np.sqrt(sum(np.square(part - mean).sum(axis=0) for part in parts) / rows)
-        varies = deviation > 1e-6 * np.abs(mean)  # a constant column varies only by rounding
-        return cls(mean, np.divide(1, deviation, out=np.zeros_like(deviation), where=varies))
-
-    def standardised(self, part: np.ndarray) -> np.ndarray:
-        """float32 (n, d)."""
-        scaled: np.ndarray = ((part - self.mean) * self.scale).astype(np.float32)
-        return scaled
 
 
 def _source(origin: DatasetFile) -> _Origin:
@@ -203,7 +178,7 @@ def _write(
     writer: DatasetWriter,
     split: h5py.Group,
     attributes: Sequence[Attribute],
-    scaling: _Scaling,
+    learned: Standardisation,
     parts: Iterable[np.ndarray],
 ) -> None:
     """One split: standardised features, and all else as the split of images has it."""
@@ -211,7 +186,8 @@ def _write(
     values = {name: column[:] for name, column in split["attributes"].items()}
     lines = [texts(split, kind, rows) for kind in TEXTS]
     name = cast("Split", split.name.removeprefix("/"))
-    with writer.split(name, rows, scaling.mean.shape, attributes) as out:
+    with writer.split(name, rows, learned.mean.shape, attributes) as out:
+        out.declare_scaling(learned.mean, learned.scale)
         for (is_target, chosen), part in zip(_batches(split), parts, strict=True):
             labels = {name: column[chosen] for name, column in values.items()}
-            out.append(scaling.standardised(part), is_target, labels, *(column[chosen] for column in lines))
+            out.append(learned.rows(part), is_target, labels, *(column[chosen] for column in lines))

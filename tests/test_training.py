@@ -228,20 +228,27 @@ def test_training_leaves_the_global_generators_alone() -> None:
     assert np.array_equal(np.random.get_state()[1], before_numpy)  # type: ignore[index]  # noqa: NPY002
 
 
-@pytest.mark.parametrize(("background", "target"), [(2, 3), (0, 5)])
-def test_fewer_images_than_a_batch_are_refused_with_what_to_set(background: int, target: int) -> None:
-    with pytest.raises(UserError, match=r"linear: a batch of 8 .* 5 training images .* set linear\.batch_size to 5"):
-        linear(batch_size=8).check(dataset(background, target).info)
+@pytest.mark.parametrize(("background", "target"), [(8, 8), (20, 15), (2, 3), (1, 3)])
+def test_a_batch_has_no_more_images_than_there_are(background: int, target: int) -> None:
+    """Of an odd number one is left out of each epoch, as halves are equal."""
+    half, surroundings = (background + target) // 2, context()
+    method = fitted(dataset(background, target), surroundings, batch_size=64, epochs=2)
+    assert [(len(b), len(t)) for b, t in method.seen] == 2 * [(half, half)]
+    assert surroundings.cost.images_seen == 4 * half
 
 
-def test_as_many_images_as_a_batch_are_enough() -> None:
-    linear(batch_size=8).check(dataset(4, 4).info)
+def test_more_than_there_are_images_is_as_good_as_all_of_them() -> None:
+    whole, larger = (fitted(dataset(9, 8), context(), batch_size=size) for size in (16, 1000))
+    assert whole.seen == larger.seen
+    assert_same_weights(whole, larger)
 
 
-def test_the_batch_size_advised_for_few_images_is_one_that_is_allowed() -> None:
-    with pytest.raises(UserError) as caught:
-        linear(batch_size=8).check(dataset(1, 2).info)
-    assert "batch_size to 3" not in str(caught.value)
+@pytest.mark.parametrize(("shape", "examples"), [((1, SIZE, SIZE), "images"), ((5,), "rows")])
+def test_fewer_than_the_smallest_batch_are_refused(shape: tuple[int, ...], examples: str) -> None:
+    info = dataclasses.replace(dataset(1, 2).info, image_shape=shape)
+    with pytest.raises(UserError, match=f"linear needs 4 training {examples}, but tiny has 3; use more {examples}"):
+        linear(batch_size=8).check(info)
+    linear(batch_size=8).check(dataset(2, 2).info)
 
 
 # What is reported
@@ -655,12 +662,19 @@ def test_a_log_that_cannot_be_written_is_no_fault_of_the_method(tmp_path: Path) 
         method.fit(dataset(), context(tmp_path))
 
 
-@pytest.mark.parametrize(("batch", "advice"), [(16, "set linear.batch_size to 8 or less"), (4, "use another device")])
-def test_a_device_without_room_for_a_step_is_told_with_a_batch_size(batch: int, advice: str) -> None:
+@pytest.mark.parametrize(
+    ("asked", "batch", "advice"),
+    [
+        (16, 16, "set linear.batch_size to 8 or less"),
+        (64, 16, "set linear.batch_size to 8 or less"),  # of 16 images
+        (4, 4, "use another device"),
+    ],
+)
+def test_a_device_without_room_for_a_step_is_told_with_a_batch_size(asked: int, batch: int, advice: str) -> None:
     def full(step: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has ...")
 
-    method, surroundings = linear(batch_size=batch), context()
+    method, surroundings = linear(batch_size=asked), context()
     method.after_step = full
     with pytest.raises(OutOfMemoryError, match=rf"cpu for a step on {batch} images \(CUDA .* MiB\); {advice}\.$"):
         method.fit(dataset(), surroundings)

@@ -44,7 +44,7 @@ class DatasetEntry(TypedDict):
     """The data set of a cell; `sources` are titles.
 
     Of a sample, `most_rows` says by split how many rows of each population were taken at most, and `content_sha256` is
-    of the sample: see `cabench.data.sample`.
+    of the sample: see `cabench.data.sample`. `is_table` is true for a table, and stands nowhere else.
     """
 
     name: str
@@ -54,6 +54,7 @@ class DatasetEntry(TypedDict):
     content_sha256: str
     sources: list[str]
     most_rows: NotRequired[dict[str, int]]
+    is_table: NotRequired[bool]
 
 
 @_and_more
@@ -183,4 +184,6 @@ def identify(
     }
     if dataset.most_rows:
         entry["most_rows"] = dict(dataset.most_rows)
+    if dataset.is_table:
+        entry["is_table"] = True
     return Identity("", method, entry, current_evaluation(), profile, seed, precision).renewed()

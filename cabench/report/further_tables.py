@@ -44,7 +44,11 @@ _LABELS: dict[str, str] = {
     "dci_disentanglement": "disentanglement",
     "dci_completeness": "completeness",
 }
-_PLAIN = "Accuracy of classes and R² of numbers, in percent; R² below 0 is shown as 0."
+_PLAIN = (
+    "Accuracy of classes and R² of numbers, in percent; R² below 0 is shown as 0. The row chance is the share of "
+    "the test split's most frequent class; a probe that reads nothing answers the most frequent class of training, "
+    "which may be rare in the test split."
+)
 _TABLES: tuple[tuple[str, tuple[str, ...], list[str]], ...] = (
     ("Plain accuracy and R²", PLAIN_METRICS, [_PLAIN]),
     ("Shape of the spaces", SHAPE_METRICS, []),
@@ -57,7 +61,7 @@ def further_tables(section: Section) -> list[Table]:
     """What is measured beside the main scores of linear probes."""
     found = []
     for title, metrics, said in _TABLES:
-        columns = _wanted_first(section.columns_of(*metrics))
+        columns = _wanted_first(section, section.columns_of(*metrics))
         if columns:
             filled = [part for column in columns for part in _filled(section, column)]
             found.append(filled_table(section, title, filled, said))
@@ -67,7 +71,7 @@ def further_tables(section: Section) -> list[Table]:
 def _filled(section: Section, column: Column) -> list[Filled]:
     in_percent = column.metric in (*PLAIN_METRICS, *NEIGHBOUR_METRICS)
     fraction = RATIO if column.metric == "norm_ratio" else FRACTION
-    found = [score_column(section, column, _header(column), PERCENT if in_percent else fraction)]
+    found = [score_column(section, column, _header(section, column), PERCENT if in_percent else fraction)]
     if column.metric == "hsic":
         entries = [_largest_p(row, column) for row in section.rows]
         found.append(Filled(Header("HSIC of the two spaces", "largest p"), entries))
@@ -81,13 +85,13 @@ def _largest_p(row: Row, column: Column) -> Entry:
     return Entry(number(max(p_values), 3), values=(max(p_values),)) if p_values else Entry(NO_SCORE)
 
 
-def _wanted_first(columns: list[Column]) -> list[Column]:
+def _wanted_first(section: Section, columns: list[Column]) -> list[Column]:
     """By metric and attribute, in their order, the space that it belongs to before the one that it may leak into."""
-    groups = list(dict.fromkeys(_header(column).group for column in columns))
-    return sorted(columns, key=lambda c: (groups.index(_header(c).group), c.space != c.attribute_space))
+    groups = list(dict.fromkeys(_header(section, column).group for column in columns))
+    return sorted(columns, key=lambda c: (groups.index(_header(section, c).group), c.space != c.attribute_space))
 
 
-def _header(column: Column) -> Header:
+def _header(section: Section, column: Column) -> Header:
     metric, attribute = column.metric, column.attribute
     group = _GROUPS.get(metric, attribute_title(attribute))
     label = _LABELS.get(metric, column.space)
@@ -98,5 +102,5 @@ def _header(column: Column) -> Header:
     elif attribute == OTHER_SPACE and metric == "space_r2":
         label = f"{column.attribute_space} from {column.space}"
     elif metric in (*PLAIN_METRICS, *NEIGHBOUR_METRICS) and column.population == "background":
-        group = f"{group} (background images)"
+        group = f"{group} (background {section.examples})"
     return Header(group, label, arrow_of(column))

@@ -200,6 +200,7 @@ def _section(section: Section, number: int, results: Path, published: Sequence[P
         "id": f"section-{number}",
         "title": section.dataset,
         "profile": section.profile,
+        "examples": section.examples,
         "origin": origin(section),
         "conclusion": conclusion(section),
         "warnings": warnings(section),

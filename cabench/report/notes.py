@@ -15,6 +15,7 @@ from cabench.report.tables import attribute_title
 
 LOW_FLOOR = 0.01  # of what leaks by chance
 FEW_GROUPS = 10  # that a correlation is read of
+MEANINGLESS = "smoke"  # the profile that shows that everything runs, in seconds
 CONFOUNDED = 0.65  # the AUC of target against background from the nuisances alone
 
 
@@ -61,6 +62,7 @@ def notes(section: Section) -> list[str]:
 def warnings(section: Section) -> list[str]:
     """What the data of a section do not allow to be read off its tables; empty where nothing is to be feared."""
     return [
+        *_meaningless(section),
         *_sample(section),
         *_improvised(section),
         *_prepared(section),
@@ -86,28 +88,28 @@ def _unmeasured(section: Section) -> list[str]:
     """What could not be measured, once for all rows that say the same."""
     found: dict[str, set[str]] = {}
     for row in section.rows:
-        for line in _unmeasured_of(row):
+        for line in _unmeasured_of(row, section.examples):
             found.setdefault(line, set()).add(row.name)
     names = {row.name for row in section.rows if row.records}
     return [f"{line} ({_who(rows, names)})" for line, rows in found.items()]
 
 
-def _unmeasured_of(row: Row) -> list[str]:
+def _unmeasured_of(row: Row, examples: str) -> list[str]:
     """One line for all metrics and spaces of an attribute that one reason leaves out."""
     items = [item for record in row.records for item in record.unmeasured]
     # A missing space leaves out dozens of scores for one and the same reason.
     general = dict.fromkeys(item.reason for item in items if item.reason in MISSING.values())
     special = [item for item in items if item.reason not in general]
     same = grouped(special, lambda item: (item.attribute, item.population, item.reason)).values()
-    return [*general, *map(_line, same)]
+    return [*general, *(_line(items, examples) for items in same)]
 
 
-def _line(items: Sequence[Unmeasured]) -> str:
+def _line(items: Sequence[Unmeasured], examples: str) -> str:
     first = items[0]
     metrics = dict.fromkeys(item.metric.replace("_", " ") for item in items)
     spaces = dict.fromkeys(item.space for item in items)
-    images = "" if first.population == "all" else f", {first.population} images"
-    what = f"{', '.join(metrics)}, {attribute_title(first.attribute)}{images}, {' and '.join(spaces)} space"
+    where = "" if first.population == "all" else f", {first.population} {examples}"
+    what = f"{', '.join(metrics)}, {attribute_title(first.attribute)}{where}, {' and '.join(spaces)} space"
     return f"{what}: {first.reason}"
 
 
@@ -154,6 +156,10 @@ def _prepared(section: Section) -> list[str]:
             told.setdefault(text, set()).add(row.name)
     everyone = {row.name for row in section.rows if row.records}
     return [f"Given to {_who(names, everyone)}: {text}." for text, names in told.items()]
+
+
+def _meaningless(section: Section) -> list[str]:
+    return [f"Profile {MEANINGLESS}: its numbers mean nothing."] if section.profile == MEANINGLESS else []
 
 
 def _sample(section: Section) -> list[str]:

@@ -23,7 +23,6 @@ from cabench.report.tables import (
     score_column,
 )
 
-COSTS = (("parameters", "parameters", 0), ("images seen", "images_seen", 0), ("training (s)", "train_s", 1))
 GAP = (
     "Wanted: how far the right space comes from chance to all there is to read, leaked: how far the wrong one does; "
     "means over attributes. Separation gap = (1 - wanted + leaked) / 2: 0 is perfect, vectors without information have "
@@ -48,7 +47,7 @@ def overview(section: Section) -> Table:
         for header, quantity, away, kind, chance, ideal in made
     ]
     columns += [score_column(section, column, probe_header(column)) for column in _about(section)]
-    for title, name, digits in COSTS:
+    for title, name, digits in _costs(section):
         columns.append(Filled(Header("", title), [_cost(row, name, digits) for row in section.rows]))
     columns.append(Filled(Header("", "seeds"), [_seeds(row) for row in section.rows]))
     return filled_table(section, "Overview", columns, [GAP])
@@ -71,6 +70,12 @@ def _tested(section: Section) -> str:
             sizes = [int(rows) for rows in table.rows]
             return counted(len(sizes) if section.is_grouped else sum(sizes), sizes, section.is_grouped)
     return NO_SCORE
+
+
+def _costs(section: Section) -> list[tuple[str, str, int]]:
+    """Titles of what methods cost, with the names in records and the digits after the point."""
+    seen = (f"{section.examples} seen", "images_seen", 0)
+    return [("parameters", "parameters", 0), seen, ("training (s)", "train_s", 1)]
 
 
 def _cost(row: Row, name: str, digits: int) -> Entry:

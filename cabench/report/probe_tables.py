@@ -35,14 +35,14 @@ _NUISANCES = (
 )
 _WITHOUT = (
     "AUC of classes, correlation of numbers, in percent. Adjusted: what the nuisances explain of the vectors is taken "
-    "out, and scores are taken within their levels. Unseen level: the probe has seen no image of the level that it is "
-    "scored on. From nuisances alone: what they tell of an attribute without any image, "
+    "out, and scores are taken within their levels. Unseen level: the probe has seen nothing of the level that it is "
+    "scored on. From nuisances alone: what they tell of an attribute without any vector, "
     "over all levels. Scores that are not adjusted and no higher may be read from them."
 )
 
 
 def probe_tables(section: Section) -> list[Table]:
-    """The linear probes: salient attributes of target images, common and nuisance ones of either population."""
+    """The linear probes: salient attributes of targets, common and nuisance ones of either population."""
     everywhere: tuple[PopulationName, ...] = ("target", "background")
     places: list[tuple[str, Owner, PopulationName]] = [("Salient", "salient", "target")]
     places += [("Common", "common", population) for population in everywhere]
@@ -51,7 +51,7 @@ def probe_tables(section: Section) -> list[Table]:
     for word, owner, population in places:
         columns = _columns(section, owner, population)
         if columns:
-            title = f"{word} attributes, read from {population} images"
+            title = f"{word} attributes, read from {population} {section.examples}"
             filled = [score_column(section, column, probe_header(column)) for column in columns]
             has_auc = any(column.metric == "auc" for column in columns)
             said = [_READ, *[_LEAKS] * has_auc, *[_NUISANCES] * (owner == "nuisance")]
@@ -92,7 +92,7 @@ def _adjusted_tables(section: Section) -> list[Table]:
     columns.sort(
         key=lambda c: (attributes.index((c.attribute, c.population)), _ADJUSTED[c.metric], c.space != c.attribute_space)
     )
-    filled = [_beside_nuisances(section, column, _adjusted_header(column)) for column in columns]
+    filled = [_beside_nuisances(section, column, _adjusted_header(section, column)) for column in columns]
     title = "Attributes with what nuisances tell taken out"
     return [filled_table(section, title, filled, [_WITHOUT, *predicted_by_nuisances(section)])]
 
@@ -121,7 +121,7 @@ def _beside_nuisances(section: Section, column: Column, header: Header) -> Fille
     return filled._replace(yardsticks={**filled.yardsticks, ALONE: text})
 
 
-def _adjusted_header(column: Column) -> Header:
-    where = f" ({column.population} images)" if column.attribute_space == "common" else ""
+def _adjusted_header(section: Section, column: Column) -> Header:
+    where = f" ({column.population} {section.examples})" if column.attribute_space == "common" else ""
     label = f"{column.space}, {_ADJUSTED[column.metric]}"
     return Header(attribute_title(column.attribute) + where, label, arrow_of(column))

@@ -115,9 +115,15 @@ class Section:
         return any(score.n_groups is not None and score.n_groups < score.n_test for score in scores)
 
     @property
+    def examples(self) -> str:
+        """What its data set holds: "images", or "rows" of a table."""
+        records = [record for row in self.rows for record in (*row.records, *row.failures)]
+        return "rows" if any(record.dataset.get("is_table") for record in records) else "images"
+
+    @property
     def unit(self) -> str:
         """What the test split is a sample of, in the plural."""
-        return "test groups" if self.is_grouped else "test images"
+        return "test groups" if self.is_grouped else f"test {self.examples}"
 
 
 def column_of(score: Score) -> Column:

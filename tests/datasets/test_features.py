@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal as signals
 import sys
@@ -138,6 +139,8 @@ def test_rows_are_standardised_features_background_first_with_all_else_copied(
             assert ours["features"].dtype == np.float32
             np.testing.assert_allclose(ours["features"][:], (raw[split] - mean) / deviation, atol=2e-3)
             assert (ours["features"][:, constant] == 0).all()
+            np.testing.assert_allclose(ours["mean"][:], mean, atol=1e-5)
+            np.testing.assert_allclose(ours["scale"][:], 1 / deviation, rtol=1e-3)
             assert ours["is_target"][:].tolist() == theirs["is_target"][:][order].tolist()
             for column in ("names", "groups"):
                 assert ours[column].asstr()[:].tolist() == theirs[column].asstr()[:][order].tolist()
@@ -360,26 +363,23 @@ def test_a_variant_of_a_profile_is_run_and_evaluated_from_its_record_alone(
 
 
 @pytest.mark.parametrize("signal", [signals.SIGTERM, signals.SIGKILL])
-def test_a_build_that_is_ended_leaves_nothing_or_what_the_next_one_removes(
+def test_a_build_that_is_ended_leaves_nothing(
     start_cabench, weights: Path, tmp_path: Path, signal: signals.Signals
 ) -> None:
-    def start(size: int):
-        asked = ("data", "features", "planted", "--output", "mine.h5", "--backbone", "squeezenet1_1")
-        asked += ("--weights", weights, "--set", "planted.repeats=1", "--size", size)
-        return start_cabench(tmp_path, *asked, CABENCH_CACHE=str(tmp_path / "cache"))
-
-    process = start(512)
-    while not list(tmp_path.glob(".mine.h5.*")):
+    asked = ("data", "features", "planted", "--output", "mine.h5", "--backbone", "squeezenet1_1")
+    asked += ("--weights", weights, "--set", "planted.repeats=1", "--size", 512)
+    process = start_cabench(tmp_path, *asked, CABENCH_CACHE=str(tmp_path / "cache"))
+    while not writes_in(tmp_path, process.pid):
         assert not process.ended(0.01)
     process.send_signal(signal)
     process.communicate()
     assert process.returncode != 0
-    assert not (tmp_path / "mine.h5").exists()
-    if signal == signals.SIGTERM:
-        assert not list(tmp_path.glob("*mine*"))
-        return
+    assert not list(tmp_path.glob("*mine*"))
 
-    process = start(32)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert [path.name for path in tmp_path.glob("*mine*")] == ["mine.h5"]
+
+def writes_in(folder: Path, pid: int) -> bool:
+    """Whether a process holds a file without a name open in a folder."""
+    with contextlib.suppress(OSError):  # files are closed meanwhile
+        links = [handle.readlink() for handle in Path(f"/proc/{pid}/fd").iterdir()]
+        return any(link.parent == folder and link.name.endswith("(deleted)") for link in links)
+    return False

@@ -366,6 +366,20 @@ class TestNothingToRead:
         assert plain.value == plain.chance == 0.75
         assert auc.value == auc.chance == 0.5
 
+    def test_who_reads_nothing_answers_the_most_frequent_class_of_training(self) -> None:
+        """Which may be rare in the test split: this is why the method `chance` may be far below chance."""
+
+        def constant(seed: int, counts: list[int]) -> EncodedSplit:
+            split = encoded(seed)
+            background = with_features(split.background, salient=np.zeros((400, 2)))
+            target = with_features(split.target, salient=np.zeros((600, 2)))
+            return EncodedSplit(background, with_values(target, kind=np.repeat([0, 1, 2], counts)))
+
+        scores = evaluate(constant(0, [400, 150, 50]), constant(1, [150, 350, 100]), [KIND])
+        plain = pick(scores, "kind", "salient", "accuracy")
+
+        assert (plain.value, plain.chance) == (150 / 600, 350 / 600)
+
 
 class TestPopulations:
     def test_salient_attribute_is_probed_on_targets_alone(self) -> None:

@@ -155,3 +155,10 @@ def test_vectors_differ_in_their_method_and_not_in_their_evaluation(monkeypatch:
     monkeypatch.setattr(identity, "VERSION", identity.VERSION + 1)
     assert one.renewed().key != one.key
     assert not one.is_same_but_for_its_method(one.renewed())
+
+
+def test_a_table_is_known_by_its_record_under_the_same_key() -> None:
+    table = cell(dataset=dataclasses.replace(INFO, image_shape=(5,)))
+    assert table.dataset.get("is_table") is True
+    assert "is_table" not in cell().dataset
+    assert table.key == cell().key  # the content hash says all that counts

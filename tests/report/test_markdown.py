@@ -12,7 +12,7 @@ from scipy import stats
 
 from cabench import discovery
 from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
-from cabench.evaluation.score import Score
+from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
 from cabench.report.markdown import markdown
 from cabench.report.quantities import gap_of, interval_of, score_of
@@ -183,6 +183,23 @@ class TestNumbers:
 
         assert salient(records)["pca"] == {"digit: salient ↑": "50.0"}
         assert table(markdown(records), "Plain accuracy and R²")["pca"] == {"digit: salient ↑": "98.7"}
+        below = [line for line in prose(markdown(records)) if line.startswith("Accuracy of classes")]
+        assert "The row chance is the share of the test split's most frequent class; a probe that" in below[0]
+
+    def test_what_is_read_of_a_table_are_rows(self, make_score: MakeScore, make_record: MakeRecord) -> None:
+        shades = [make_score(attribute="shade", metric="accuracy", population="background", attribute_space="common")]
+        shades.append(make_score(attribute="shade", population="background", attribute_space="common"))
+        unmeasured = (Unmeasured("salient", "digit", "target", "auc", "too few"),)
+        record = make_record(scores=(make_score(), *shades), unmeasured=unmeasured, dataset__is_table=True)
+
+        text = markdown([record])
+
+        assert table(text, "Overview")["pca"]["rows seen"] == "4,000"
+        assert list(table(text, "Salient attributes, read from target rows")) == ["pca", "chance", "ideal", "test rows"]
+        assert list(table(text, "Common attributes, read from background rows")["pca"]) == ["shade: salient ↓"]
+        assert list(table(text, "Plain accuracy and R²")["pca"]) == ["shade (background rows): salient ↓"]
+        assert "auc, digit, target rows, salient space: too few (all methods)" in prose(text)
+        assert "image" not in text
 
 
 class TestNotes:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
+from cabench.report.html import html_page, html_tables
+from cabench.report.latex import latex
+from cabench.report.markdown import markdown, markdown_summary
 from cabench.report.notes import notes, origin, problems, ranking_sentence, warnings
 from cabench.report.ranking import Ranking
 from cabench.report.summary import Section, sections
@@ -105,6 +109,15 @@ class TestNotes:
 
 
 class TestWarnings:
+    def test_numbers_of_the_smoke_profile_are_said_to_mean_nothing(self, make_record: MakeRecord) -> None:
+        records = [make_record(profile="smoke", leak_floor=0.02)]
+        said = "Profile smoke: its numbers mean nothing."
+        assert warnings(only_section(records))[0] == said
+        html = html_page(records, Path("absent"))
+        for text in (markdown(records), markdown_summary(records), latex(records), html, html_tables(records)):
+            assert text.count(said) == 1
+        assert said not in markdown([make_record()])
+
     def test_there_are_none_where_images_are_many(self, make_record: MakeRecord) -> None:
         assert warnings(only_section([make_record(leak_floor=0.004)])) == []
 

@@ -163,6 +163,7 @@ class TestSections:
         grouped = make_record(scores=(make_score(n_groups=12),))
 
         assert only_section([make_record()]).unit == "test images"
+        assert only_section([make_record(dataset__is_table=True)]).unit == "test rows"
         assert only_section([grouped]).unit == "test groups"
 
     def test_yardsticks_are_those_of_current_rows_where_there_are_some(

@@ -35,7 +35,7 @@ class Standardisation(NamedTuple):
         """Learn it from the training rows, in three passes, piece by piece.
 
         Args:
-            tables: float32 or float64 (n, d) by population, NaN = missing.
+            tables: float32 or float64 (n, d) by population, or whatever their rows are divided by, NaN = missing.
             training: the training rows (m,) of each.
         """
         first = next(iter(tables.values()))
