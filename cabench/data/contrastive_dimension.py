@@ -55,8 +55,8 @@ def estimated_dimension(file: DatasetFile) -> ContrastiveDimension | None:
     if min(map(len, populations)) < FEWEST or not all(part.any() for part in populations):
         return None
     # Coordinates in the span of all rows: distances and angles stay, and large images become short.
-    coordinates = np.linalg.qr(np.concatenate(populations).T, mode="r").T
-    background, target = np.split(coordinates, [len(populations[0])])
+    coordinates = torch.linalg.qr(torch.from_numpy(np.concatenate(populations).T), mode="r")[1].T
+    background, target = np.split(coordinates.numpy(), [len(populations[0])])
     sizes = intrinsic_dimension(target), intrinsic_dimension(background)
     return ContrastiveDimension(lacking_directions(target, background, *sizes), *sizes)
 
