@@ -126,6 +126,7 @@ def data_info(
     from tabulate import tabulate
 
     from cabench.data import overview as dataset_overview
+    from cabench.data.contrastive_dimension import described, estimated_dimension
     from cabench.data.dataset import OWNERS
     from cabench.data.importing.arrays import check_free
     from cabench.data.limits import limits_of
@@ -150,6 +151,7 @@ def data_info(
             ),
             *((f"groups ({split})", text) for split, text in dataset_overview.group_lines(file).items()),
             *((owner, ", ".join(a.name for a in info.attributes if a.space == owner) or "none") for owner in OWNERS),
+            ("estimated salient dimension", described(estimated_dimension(file))),
             *(("note", note) for note in info.notes),
             ("content_sha256", info.content_sha256),
         ]
