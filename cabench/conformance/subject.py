@@ -14,6 +14,7 @@ from cabench import discovery
 from cabench.config import Settings
 from cabench.context import FitContext, Randomness
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
+from cabench.data.preparation import Preparation
 from cabench.experiment.request import MethodLike, ResolvedProfile, check_given, check_method
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.training import TrainingConfig
@@ -80,6 +81,8 @@ class Subject:
 def load_subject(method: MethodLike, sets: Sequence[str] = ()) -> Subject:
     """A method in the smoke profile's configuration, with that profile's default data set.
 
+    A method that takes no images is given their pixels as a table of counts, prepared as a run prepares a table.
+
     Args:
         method: a name, a Python file ("mine.py", "mine.py:MyMethod"), a class, or an object with its configuration.
         sets: changes of its configuration, such as "mine.epochs=3".
@@ -95,9 +98,19 @@ def load_subject(method: MethodLike, sets: Sequence[str] = ()) -> Subject:
         resolved = dataclasses.replace(resolved, given={name: method})
     (dataset,) = resolved.profile.defaults["datasets"]
     configured = resolved.method(name, dataset)
-    file = resolved.dataset(dataset).obtain(None)
-    check_method(configured, file.info)
-    return Subject(type(configured), configured.config, file.read("train"))
+    data = resolved.dataset(dataset).obtain(None).read("train")
+    if not data.info.is_table and "images" not in configured.takes:
+        data = _as_counts(data)
+    check_method(configured, data.info)
+    preparation = Preparation.learned(data, configured.takes)
+    return Subject(type(configured), configured.config, preparation.split(data) if preparation else data)
+
+
+def _as_counts(data: ContrastiveDataset) -> ContrastiveDataset:
+    """Images as a table of their pixels, which are counts: for methods that take tables alone."""
+    parts = [Population(part.images.flatten(1).float(), part.attributes) for part in data[1:]]
+    info = dataclasses.replace(data.info, image_shape=tuple(parts[0].images.shape[1:]), are_counts=True)
+    return ContrastiveDataset(info, *parts)
 
 
 def context(**changes: object) -> FitContext:

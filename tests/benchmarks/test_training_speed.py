@@ -12,7 +12,11 @@ from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 from cabench.training import Batch, GradientTrainedMethod
 
-TRAINED = [name for name in plugins("methods") if issubclass(method_class(name), GradientTrainedMethod)]
+TRAINED = [
+    name
+    for name in plugins("methods")
+    if issubclass(method_class(name), GradientTrainedMethod) and "images" in method_class(name).takes
+]
 
 
 def batch(population: Population, rows: int) -> Batch:

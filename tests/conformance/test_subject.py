@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from cabench.conformance.subject import load_subject
 from cabench.methods.pca import PCA
@@ -73,6 +74,22 @@ def test_a_file_of_this_project_holds_the_method_of_its_name():
     import cabench.methods.pca as module
 
     assert load_subject(str(Path(module.__file__))).kind is PCA
+
+
+@pytest.mark.parametrize("taken", ["tables", "non-negative", "counts"])
+def test_a_method_that_takes_no_images_is_given_their_pixels(tmp_path, taken):
+    of_tables = MINE.replace("    version = 1\n", f"    version = 1\n    takes = ({taken!r},)\n")
+    (tmp_path / "mine.py").write_text(of_tables, encoding="utf-8")
+    (tmp_path / "of_images.py").write_text(MINE, encoding="utf-8")
+    data, images = (load_subject(str(tmp_path / name)).data for name in ("mine.py", "of_images.py"))
+    assert data.info.image_shape == (32 * 32,)
+    assert data.info.are_counts == (taken != "tables")
+    pixels = images.images.flatten(1).float()
+    logs = pixels.double().log1p()
+    varies = logs.std(0) > 0
+    standardised = ((logs - logs.mean(0)) / logs.std(0, correction=0))[:, varies].float()
+    expected = standardised if taken == "tables" else pixels[:, varies]
+    torch.testing.assert_close(data.images[:, varies], expected)
 
 
 @pytest.mark.parametrize(

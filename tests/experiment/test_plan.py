@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cabench.data.importing.arrays import Examples, write_arrays
-from cabench.discovery import loadable_methods, plugins
+from cabench.discovery import loadable_methods, method_class, plugins
 from cabench.errors import UserError
 from cabench.experiment.plan import resolve, survey
 from cabench.experiment.request import Request
@@ -119,11 +119,13 @@ def test_all_stands_for_every_method_that_takes_the_data_set(tmp_path: Path) -> 
     everything = request(methods="all", datasets="dsprites", profile="quick", seeds="0", sets=small)
     said: list[str] = []
     cells = [one.identity for one in resolve(everything, said.append).cells]
-    left_out = {"oracle"}
+    left_out = {name for name in plugins("methods") if name == "oracle" or "images" not in method_class(name).takes}
     assert [one.method["label"] for one in cells] == [name for name in plugins("methods") if name not in left_out]
-    assert said[1:] == [
+    reasons = {text.split()[4]: text for text in said[1:]}
+    assert reasons.keys() == left_out
+    assert reasons["oracle"] == (
         "Left out on dsprites: oracle (oracle reads planted attributes and runs on 'planted' alone, not on 'dsprites')"
-    ]
+    )
     lines = survey(everything, ResultsStore(tmp_path / "results")).lines
     assert [line[1] for line in lines if line[4].startswith("left out (oracle reads")] == ["oracle"]
 
@@ -143,7 +145,8 @@ def test_all_takes_variants_and_controls_beside_it_once() -> None:
             request(methods="sepclr,all", profile="smoke", seeds="0", controls=True), lambda _: None
         ).cells
     ]
-    assert labels == ["sepclr", *(name for name in plugins("methods") if name != "sepclr")]
+    of_images = [name for name in plugins("methods") if "images" in method_class(name).takes]
+    assert labels == ["sepclr", *(name for name in of_images if name != "sepclr")]
 
 
 def test_no_variant_may_be_called_all(tmp_path: Path) -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from cabench.config import Settings
 from cabench.conformance import Subject, load_subject
-from cabench.data.dataset import DataForm, Population
+from cabench.data.builder import DatasetBuilder
+from cabench.data.dataset import Attribute, DataForm, Population
+from cabench.data.file import DatasetFile
+from cabench.data.layout import SPLITS
+from cabench.data.sources import Source
 from cabench.training import Batch, GradientTrainedMethod
 
 Prepare = Callable[..., GradientTrainedMethod]
@@ -53,3 +60,46 @@ def batches() -> MakeBatches:
         return Batch(images[0], {}), Batch(images[1], {})
 
     return make
+
+
+COUNT_ATTRIBUTES = (
+    Attribute("common_class", "common", "class", ("first", "second", "third")),
+    Attribute("salient_class", "salient", "class", ("first", "second")),
+)
+
+
+class PlantedCounts(DatasetBuilder):
+    """Tables of counts of 40 genes, which are expressed to different degrees.
+
+    Each class of both populations raises eight genes, and each of targets alone eight others. Rows differ in their
+    library, by an order of magnitude; and a tenth of all counts are lost.
+    """
+
+    name = "planted_counts"
+    version = 1
+    Config = Settings
+    ROWS, GENES = 100, 40
+
+    def locate(self, root):
+        return [Source("planted counts")]
+
+    def build(self, sources, writer):
+        generator = np.random.default_rng(0)
+        level = generator.gamma(1, 4, self.GENES) + 0.5
+        raised = 1 + 6 * np.kron(np.eye(5), np.ones(8))[:, generator.permutation(self.GENES)]
+        for split in SPLITS:
+            with writer.split(split, 2 * self.ROWS, (self.GENES,), COUNT_ATTRIBUTES) as out:
+                out.declare_counts()
+                for is_target in (False, True):
+                    common, salient = (generator.integers(classes, size=self.ROWS) for classes in (3, 2))
+                    rates = level * raised[common] * (raised[3 + salient] if is_target else 1)
+                    library = generator.lognormal(0, 0.6, (self.ROWS, 1))
+                    counts = generator.poisson(library * rates) * (generator.random(rates.shape) > 0.1)
+                    values = {"common_class": common} | ({"salient_class": salient} if is_target else {})
+                    out.append(counts.astype(np.float32), is_target, values)
+
+
+@pytest.fixture(scope="session")
+def planted_counts(cache: Path) -> DatasetFile:
+    """A data set of counts: 100 rows of each population and split."""
+    return PlantedCounts().obtain(None)

@@ -16,7 +16,11 @@ from cabench.experiment.request import ResolvedProfile
 from cabench.profiles import load_profile
 from cabench.training import Batch, GradientTrainedMethod
 
-TRAINED = [name for name in plugins("methods") if issubclass(method_class(name), GradientTrainedMethod)]
+TRAINED = [
+    name
+    for name in plugins("methods")
+    if issubclass(method_class(name), GradientTrainedMethod) and "images" in method_class(name).takes
+]
 DIGITS = (Attribute("digit", "common", "class", ("zero", "one")), Attribute("scale", "salient", "real"))
 SETS = {"cifar_mnist": ((3, 32, 32), DIGITS), "dsprites": ((1, 64, 64), DIGITS), "file": ((1, 28, 28), DIGITS)}
 # Names of the paper profile alone.

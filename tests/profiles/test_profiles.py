@@ -508,7 +508,7 @@ def test_the_matched_profile_gives_all_methods_one_trunk_one_size_and_one_budget
     trunks, sizes, budgets = set(), set(), set()
     for name in discovery.plugins("methods"):
         method = ResolvedProfile(matched).method(name, dataset)
-        if not isinstance(method, GradientTrainedMethod):
+        if not isinstance(method, GradientTrainedMethod) or "images" not in method.takes:
             continue
         config = method.config.to_dict()
         budgets.add((config["epochs"], config["batch_size"]))
