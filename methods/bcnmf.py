@@ -2,7 +2,7 @@
 
 Paper: Li, Yang, Li. "Background contrastive nonnegative matrix factorization", arXiv 2602.22387, 2026. Reproduced: the
 updates of the released code (commit 9fcb053). With target rows X and background rows Y, and D the squared error or the
-Poisson divergence (`cabench.methods.losses.factorisation`), parts W are sought for
+Poisson divergence (`cabench.methods.shared.factorisation`), parts W are sought for
 
     min over W of  D(X, H_x W^T) - alpha D(Y, H_y W^T),   each H fitted to its own rows, all from 0 up.
 
@@ -27,8 +27,8 @@ background row too.
 
 It has no common space. Here the common vector is the row's projection on the leading principal directions V of the
 background, after subtracting the mean target row. Both are decoded together as V c + (I - V V^T) W s + what is left of
-the mean target row on average, which keeps c as it is, and which is exact on average over training targets. Values are
-at least 0, and at most 1 in images.
+the mean target row on average. This keeps c as it is and is exact on average over training targets; but what of the
+salient part lies within V, c holds too, and removing s leaves it. Values are at least 0, and at most 1 in images.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.method import Generative, Representation
-from cabench.methods.losses.factorisation import Divergence, Poisson, SquaredError, Terms, multiplied
+from cabench.methods.shared.factorisation import Divergence, Poisson, SquaredError, Terms, multiplied
 from cabench.methods.shared.moments import check_values, principal_components
 from cabench.methods.shared.non_negative import check_non_negative, row_batches
 

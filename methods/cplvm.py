@@ -43,7 +43,7 @@ from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset
 from cabench.errors import UserError
 from cabench.method import ContrastiveAnalysisMethod, Representation
-from cabench.methods.losses.factorisation import Poisson, rate_ratios
+from cabench.methods.shared.factorisation import Poisson, rate_ratios
 from cabench.methods.shared.non_negative import check_non_negative, row_batches
 
 
