@@ -6,19 +6,19 @@ Poisson divergence (`cabench.methods.shared.factorisation`), parts W are sought 
 
     min over W of  D(X, H_x W^T) - alpha D(Y, H_y W^T),   each H fitted to its own rows, all from 0 up.
 
-One round takes a multiplicative step of H_x and of H_y, then one of W, whose background terms change sides:
+One round takes a multiplicative step of H_x and of H_y, then one of W. With up / down the factor of W's step in plain
+NMF of one population, those of the background change sides:
 
     W <- W (up_x + alpha down_y) / (down_x + alpha up_y)
 
 With alpha = 0 this is plain NMF of the target. For alpha > 1 the objective may rise in single rounds.
 
-Deviations: alpha counts per background value, not as a sum, so that it does not grow with the number of background rows
-or their scale: it is multiplied by ||X||^2 / ||Y||^2 for the squared error, by n / m for Poisson (the release: 1). The
-start, uniform in (0, 1), is drawn from the seed, and scaled to sqrt(mean(X) / K) times that (the release: unscaled and
-unseeded). Of `restarts` starts and the second half of their rounds, the parts of lowest objective are kept (the
-release: the last of one). Negative values are refused, missing ones filled by means (the release: unchecked, and by 0).
-The mini-batch and the two-modality form are left out. There are at most as many parts as target rows and values of a
-row.
+Deviations: the weight of the background does not grow with its number of rows or, for the squared error, its scale:
+alpha is multiplied by ||X||^2 / ||Y||^2, for Poisson by n / m (the release: by 1). The start, uniform in (0, 1), is
+drawn from the seed, and scaled to sqrt(mean(X) / K) times that (the release: unscaled and unseeded). Of `restarts`
+starts and the second half of their rounds, the parts of lowest objective are kept (the release: the last of one).
+Negative values are refused, missing ones filled by means (the release: unchecked, and by 0). The mini-batch and the
+two-modality form are left out. There are at most as many parts as target rows and values of a row.
 
 The release represents the rows that it is fitted on, by their H_x, of which it shows two rows. Here any row x is
 encoded by all K coefficients of argmin_{h >= 0} D(x, W h), the columns of W scaled to length 1: by active sets for the
@@ -57,10 +57,10 @@ DIVERGENCES: Mapping[str, Divergence] = {"squared-error": SquaredError(), "poiss
 
 @dataclass(frozen=True)
 class BCNMFConfig(Settings):
-    """Defaults: the released code's (card F7)."""
+    """Parts and rounds as the release has them for its mice, alpha as its README (card F7)."""
 
     components: int = setting(5, at_least=1, help="parts, the largest size of both vectors")
-    alpha: float = setting(1.0, at_least=0, help="weight of the background, in units of the target's divergence")
+    alpha: float = setting(1.0, at_least=0, help="weight of the background; see the module for its unit")
     divergence: Literal["squared-error", "poisson"] = setting("squared-error", help="poisson: for counts")
     rounds: int = setting(100, at_least=1, help="multiplicative steps of codes and parts")
     restarts: int = setting(5, at_least=1, help="random starts, of which the best is kept")
