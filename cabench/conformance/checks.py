@@ -330,16 +330,13 @@ def _rows(population: Population, images: Tensor, rows: slice | np.ndarray) -> P
 def _upside_down(population: Population) -> Population:
     """Inverted, and upside down as well: a method may rest on covariances alone, which inverting leaves as they are.
 
-    Rows of a table have their features in the opposite order, with the opposite sign unless they are all 0 or more.
+    Rows of a table have their features in the opposite order, with the opposite sign unless none is negative.
     """
     images = population.images
-    if images.ndim > 2:
-        changed = 255 - images.flip(-2)
-    elif (images < 0).any():
-        changed = -images.flip(1)
-    else:
-        changed = images.flip(1)
-    return Population(changed, population.attributes)
+    if images.ndim == 2:
+        sign = -1 if (images < 0).any() else 1
+        return Population(sign * images.flip(1), population.attributes)
+    return Population(255 - images.flip(-2), population.attributes)
 
 
 def _assert_influence(
