@@ -91,11 +91,14 @@ class GradientTrainedMethod(NetworkMethod):
         config: derives from `TrainingConfig`.
         optimizers: by name, as `make_optimizers` gave them.
         unmoved: parameters that training does not change, with the reason.
+        loss_may_rise: why "total" need not fall while the method learns, as where an adversary learns too; empty where
+            it does.
     """
 
     config: TrainingConfig
     optimizers: dict[str, Optimizer]
     unmoved: ClassVar[Mapping[str, str]] = {}
+    loss_may_rise: ClassVar[str] = ""
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse a training split that is smaller than the smallest batch."""

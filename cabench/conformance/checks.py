@@ -181,8 +181,13 @@ def check_every_parameter_moves(subject: Subject) -> None:
 
 
 def check_training_lowers_the_loss(subject: Subject) -> None:
-    """A small batch seen again and again is learned: the loss falls by a tenth of its size or more."""
+    """A small batch seen again and again is learned: the loss falls by a tenth of its size or more.
+
+    A method may say why it need not, in `loss_may_rise`.
+    """
     method = _gradient_trained(subject)
+    if method.loss_may_rise:
+        raise NotApplicable(f"the method says that its loss may rise: {method.loss_may_rise}")
     half = 16
     few = _both(subject.data, lambda part: _rows(part, part.images[:half], slice(half)))
     config = dataclasses.replace(method.config, batch_size=2 * half, epochs=60)

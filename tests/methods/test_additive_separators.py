@@ -1,0 +1,311 @@
+"""The three separators of rows into parts that add up: their terms against NumPy, what they represent and decode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cabench.config import ConfigError
+from cabench.conformance import context
+from cabench.errors import UserError
+from cabench.experiment.request import check_method
+from cabench.method import Representation
+from cabench.methods.additive_separator import AdditiveSeparator, AdditiveSeparatorConfig
+from cabench.methods.diffca_separator import Controller, DiffCASeparator, DiffCASeparatorConfig
+from cabench.methods.losses.additive import absence, cross_entropy, hinge, length, squared_length
+from cabench.methods.networks.separators import HardSum, Parts, SoftSum
+from cabench.methods.sage_separator import SAGESeparator, SAGESeparatorConfig, real_and_fake
+from cabench.methods.shared.additive_separation import follow, shuffled_order, slow_copy
+
+FEATURES, HALF = 7, 6
+SIZES = {"hidden": 12, "critic_hidden": 10, "d_common": 4, "d_salient": 3, "batch_size": 2 * HALF}
+STILL = {"learning_rate": 1e-12}  # a step changes nothing that float32 shows
+KINDS = (AdditiveSeparator, DiffCASeparator, SAGESeparator)
+
+
+def rows(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def softplus(x: np.ndarray) -> np.ndarray:
+    return np.log1p(np.exp(x))
+
+
+def numbers(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().double().numpy()
+
+
+# Terms
+
+
+def test_lengths_are_their_formulas():
+    x = rows(5, 3)
+    assert squared_length(x).item() == pytest.approx((numbers(x) ** 2).sum(1).mean(), rel=1e-12)
+    assert length(x).item() == pytest.approx(np.abs(numbers(x)).sum(1).mean(), rel=1e-12)
+    assert absence(x).item() == pytest.approx(np.exp(-(numbers(x) ** 2).sum(1)).mean(), rel=1e-12)
+
+
+def test_absence_neither_starts_a_salient_part_nor_shapes_a_long_one():
+    at_zero = torch.zeros(4, 3, dtype=torch.float64, requires_grad=True)
+    absence(at_zero).backward()
+    assert absence(at_zero).item() == 1
+    assert (at_zero.grad == 0).all()
+    long = torch.full((4, 3), 2.0, dtype=torch.float64, requires_grad=True)
+    absence(long).backward()
+    assert long.grad.abs().max() < 1e-4
+
+
+def test_losses_of_discriminators_are_their_formulas():
+    b, t = 3 * rows(5, 1), 3 * rows(4, 1, seed=1)
+    expected = (softplus(-numbers(t)).mean() + softplus(numbers(b)).mean()) / 2
+    assert cross_entropy(b, t).item() == pytest.approx(expected, rel=1e-12)
+    expected = np.maximum(0, 1 - numbers(t)).mean() + np.maximum(0, 1 + numbers(b)).mean()
+    assert hinge(t, b).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_reversed_gradient_dies_where_the_adversary_is_sure_and_the_other_does_not():
+    logits = torch.tensor([[12.0]], dtype=torch.float64, requires_grad=True)
+    (-cross_entropy(torch.zeros(1, 1, dtype=torch.float64), logits)).backward()
+    assert abs(logits.grad.item()) < 1e-5
+    assert torch.sigmoid(logits).item() > 0.99  # the gradient of softplus, which additive_separator minimises
+
+
+def test_half_precision_is_computed_in_float32():
+    x = rows(3, 4).bfloat16()
+    for term in (squared_length, length, absence):
+        assert term(x).dtype == torch.float32
+
+
+# Networks
+
+
+def test_parts_add_up_exactly_or_by_training():
+    torch.manual_seed(0)
+    x = torch.randn(5, FEATURES)
+    hard, soft = HardSum(FEATURES, 3, 12)(x), SoftSum(FEATURES, 3, 12)(x)
+    torch.testing.assert_close(hard.common + hard.salient, x)
+    assert (soft.common + soft.salient - x).abs().max() > 0.1
+    assert torch.linalg.matrix_rank(hard.salient) == 3
+
+
+def test_a_swap_keeps_common_parts_and_moves_salient_ones():
+    parts = Parts(torch.arange(3.0)[:, None], 10 * torch.arange(3.0)[:, None])
+    swapped = parts.swapped(torch.tensor([2, 0, 1]))
+    assert (swapped.common + swapped.salient)[:, 0].tolist() == [20, 1, 12]
+
+
+def test_fakes_are_made_of_the_background():
+    parts = Parts(torch.tensor([[1.0], [2.0]]), torch.tensor([[30.0], [40.0]]))
+    pairs = {name: [rows.item() for rows in pair] for name, pair in real_and_fake(parts, 1).items()}
+    assert pairs == {"of_background": [1, 2], "of_target": [42, 41]}
+
+
+def test_averaged_weights_follow_and_learn_nothing_themselves():
+    fast = torch.nn.Linear(2, 1)
+    slow = slow_copy(fast)
+    start = fast.weight.detach().clone()
+    with torch.no_grad():
+        fast.weight += 1
+    follow(slow, fast, 0.9)
+    torch.testing.assert_close(slow.weight, start + 0.1)
+    assert not slow.weight.requires_grad
+
+
+def test_orders_are_permutations_from_the_streams_of_the_context():
+    order = shuffled_order(50, context())
+    assert sorted(order.tolist()) == list(range(50))
+    assert torch.equal(order, shuffled_order(50, context()))
+
+
+# Diff-CA's controller
+
+
+def test_an_adversary_that_wins_gets_more_weight_and_one_that_loses_less():
+    wins, loses = Controller(0.05, 0.75), Controller(0.05, 0.75)
+    b, t = torch.full((4, 1), -3.0), torch.full((4, 1), 3.0)
+    wins.update(b, t)
+    loses.update(t, b)
+    assert wins.accuracy.item() == pytest.approx(0.95 * 0.75 + 0.05)
+    assert wins.weight.item() == pytest.approx(0.05 / 0.999)
+    assert loses.accuracy.item() == pytest.approx(0.95 * 0.75)
+    assert loses.weight.item() == pytest.approx(0.05 * 0.999)
+
+
+@pytest.mark.parametrize(("start", "sign"), [(5.0, 1), (1e-3, -1)])
+def test_the_weight_stays_within_its_bounds(start, sign):
+    controller = Controller(start, 0.75)
+    for _ in range(20):
+        controller.update(torch.full((4, 1), -3.0 * sign), torch.full((4, 1), 3.0 * sign))
+    assert controller.weight.item() == pytest.approx(start)
+
+
+# Training steps
+
+
+def judged(network: torch.nn.Module, x: torch.Tensor) -> np.ndarray:
+    return numbers(network(x.float()))
+
+
+def stepped(method, prepared, batches):
+    """A method, its parts before a step that hardly moves it, those of recombined rows, the rows, and the terms."""
+    method = prepared(method, shape=(FEATURES,))
+    with torch.no_grad():
+        method.separator.loadings.weight.normal_(generator=torch.Generator().manual_seed(3))
+    if "average" in method.network:
+        method.network["average"].load_state_dict(method.separator.state_dict())
+    b, t = batches(shape=(FEATURES,), half=HALF)
+    x = torch.cat([b.images, t.images])
+    parts = method.separator(x)
+    mixed = parts.swapped(shuffled_order(2 * HALF, context()))
+    found = method.separator(mixed.common + mixed.salient)
+    errors = [((numbers(one) - numbers(other)) ** 2).sum(1).mean() for one, other in zip(found, mixed, strict=True)]
+    terms = {name: term.item() for name, term in method.training_step(b, t, context()).items()}
+    return method, Parts(*map(numbers, parts)), sum(errors), numbers(x), terms
+
+
+def test_a_step_of_the_additive_separator_is_its_formula(prepared, batches):
+    config = AdditiveSeparatorConfig(**SIZES, **STILL, pin_weight=2, cycle_weight=3, adversary_weight=4)
+    method, parts, cycle, _, terms = stepped(AdditiveSeparator(config), prepared, batches)
+    logits = judged(method.network["adversary"], torch.from_numpy(parts.common))
+    expected = {
+        "pin": (parts.salient[:HALF] ** 2).mean(),
+        "cycle": cycle / FEATURES,
+        "adversary": softplus(logits[HALF:]).mean(),
+        "discriminator": (softplus(-logits[HALF:]).mean() + softplus(logits[:HALF]).mean()) / 2,
+    }
+    expected["total"] = 2 * expected["pin"] + 3 * expected["cycle"] + 4 * expected["adversary"]
+    assert terms == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_step_of_diffca_is_its_formula(prepared, batches):
+    config = DiffCASeparatorConfig(**SIZES, **STILL)
+    method, parts, cycle, x, terms = stepped(DiffCASeparator(config), prepared, batches)
+    logits = judged(method.network["adversary"], torch.from_numpy(parts.common))
+    wrong = (softplus(-logits[HALF:]).mean() + softplus(logits[:HALF]).mean()) / 2
+    expected = {
+        "reconstruction": ((x - parts.common - parts.salient) ** 2).sum(1).mean(),
+        "pin": (parts.salient[:HALF] ** 2).sum(1).mean(),
+        "absence": np.exp(-(parts.salient[HALF:] ** 2).sum(1)).mean(),
+        "cycle": cycle,
+        "discriminator": wrong,
+        "weight": method.network["controller"].weight.item(),
+    }
+    errors = expected["reconstruction"] + expected["pin"] + 0.1 * expected["absence"] + expected["cycle"]
+    assert terms == pytest.approx({**expected, "total": errors - expected["weight"] * wrong}, rel=1e-5)
+    assert expected["weight"] in (pytest.approx(0.05 / 0.999), pytest.approx(0.05 * 0.999))
+
+
+def test_a_step_of_sage_is_its_formula(prepared, batches):
+    config = SAGESeparatorConfig(**SIZES, **STILL, sparsity_weight=0.5)
+    method, parts, swap, x, terms = stepped(SAGESeparator(config), prepared, batches)
+    (b, t), s = (parts.common[:HALF], parts.common[HALF:]), parts.salient[HALF:]
+    pairs = {"of_background": (b, t), "of_target": (t + s, b + s)}
+    logits = {
+        name: [judged(method.network[name], torch.from_numpy(part)) for part in pair] for name, pair in pairs.items()
+    }
+    expected = {
+        "reconstruction": ((b - x[:HALF]) ** 2).sum(1).mean() + ((t + s - x[HALF:]) ** 2).sum(1).mean(),
+        "pin": (parts.salient[:HALF] ** 2).sum(1).mean(),
+        "sparsity": np.abs(s).sum(1).mean(),
+        "swap": swap,
+        "adversary": sum(softplus(-fake).mean() for _, fake in logits.values()),
+        **{
+            name: np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean()
+            for name, (real, fake) in logits.items()
+        },
+    }
+    weights = {"reconstruction": 1, "pin": 1, "sparsity": 0.5, "swap": 1, "adversary": 1}
+    total = sum(weight * expected[name] for name, weight in weights.items())
+    assert terms == pytest.approx({**expected, "total": total}, rel=1e-5)
+
+
+def test_sage_starts_without_a_salient_part(prepared):
+    method = prepared(SAGESeparator(SAGESeparatorConfig(**SIZES)), shape=(FEATURES,))
+    assert (method.separator(torch.randn(4, FEATURES)).salient == 0).all()
+
+
+# Representation
+
+
+@pytest.fixture(scope="module")
+def data(planted_table):
+    return planted_table.read("train")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_centred_by_the_background_and_scaled_by_one_number(kind, data):
+    method = kind(kind.Config(**SIZES, epochs=1))
+    method.fit(data, context())
+    background = numbers(data.background.images)
+    scale = np.sqrt(numbers(data.images).var(0).mean())
+    expected = (background - background.mean(0)) / scale
+    np.testing.assert_allclose(numbers(method.frame(data.background.images)), expected, atol=1e-5)
+    values, vectors = np.linalg.eigh(np.cov(background.T))
+    found = numbers(method.frame.directions)
+    np.testing.assert_allclose(np.abs((vectors[:, ::-1][:, :4] * found).sum(0)), 1, atol=1e-4)
+    assert values[-1] > values[-5]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_are_the_projected_common_part_and_the_code(kind, data):
+    method = kind(kind.Config(**SIZES, epochs=1))
+    method.fit(data, context())
+    images = data.target.images[:5]
+    encoded = method.encode(images)
+    with torch.no_grad():
+        x = method.frame(images)
+        parts = method.separator(x)
+        torch.testing.assert_close(encoded.common, parts.common @ method.frame.directions)
+        torch.testing.assert_close(encoded.salient @ method.separator.loadings.weight.T, parts.salient)
+    assert [part.shape[1] for part in encoded] == [4, 3]
+
+
+def test_parts_that_add_up_are_decoded_exactly_where_all_directions_are_kept(data):
+    method = AdditiveSeparator(AdditiveSeparatorConfig(**{**SIZES, "d_common": 40}, epochs=1))
+    method.fit(data, context())
+    rows_of_both = data.images[80:120]
+    encoded = method.encode(rows_of_both)
+    torch.testing.assert_close(method.decode(encoded), rows_of_both, rtol=1e-4, atol=1e-4)
+    without = method.decode(Representation(encoded.common, torch.zeros_like(encoded.salient)))
+    taken = rows_of_both - without
+    assert torch.linalg.matrix_rank(taken, rtol=1e-3) == 3
+
+
+def test_vectors_are_no_larger_than_the_rows(data):
+    method = AdditiveSeparator(AdditiveSeparatorConfig(**{**SIZES, "d_common": 100, "d_salient": 100}, epochs=1))
+    method.fit(data, context())
+    assert [part.shape[1] for part in method.encode(data.images[:3])] == [40, 40]
+
+
+def test_averaged_weights_are_not_counted(prepared):
+    method = prepared(AdditiveSeparator(AdditiveSeparatorConfig(**SIZES)), shape=(FEATURES,))
+    parts = [method.separator, method.network["adversary"]]
+    assert method.parameter_count() == sum(p.numel() for part in parts for p in part.parameters())
+
+
+# Wrong settings and data
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "value", "allowed"),
+    [
+        (AdditiveSeparatorConfig, "d_salient", 0, "at least 1"),
+        (AdditiveSeparatorConfig, "decay", 1.5, "at most 1"),
+        (DiffCASeparatorConfig, "adversary_weight", 0.0, "at least 0.001"),
+        (DiffCASeparatorConfig, "accuracy", 2.0, "at most 1"),
+        (SAGESeparatorConfig, "sparsity_weight", -1.0, "at least 0"),
+        (SAGESeparatorConfig, "learning_rate", 0.0, "above 0"),
+    ],
+)
+def test_wrong_values_are_refused_with_field_value_and_range(config, field, value, allowed):
+    with pytest.raises(ConfigError, match=rf"\w+\.{field} = {value!r} is not allowed; .*{allowed}"):
+        config(**{field: value})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_and_tables_smaller_than_a_batch_are_refused(kind, planted_info, planted_table):
+    with pytest.raises(UserError, match=rf"{kind.name} takes tables, but planted holds images"):
+        check_method(kind(), planted_info)
+    with pytest.raises(UserError, match="a batch of 256 images is more than the 200 training images"):
+        check_method(kind(kind.Config(batch_size=256)), planted_table.info)
