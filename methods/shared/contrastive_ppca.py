@@ -37,6 +37,8 @@ from cabench.methods.shared.moments import (
 
 STEPS = 500
 """The most steps of L-BFGS."""
+PRECISION = 1e-10
+"""Of the bound of gamma."""
 FARTHEST = 100.0
 """How many times W may grow, and the noise's deviation grow or shrink: where there is no maximum, they end here."""
 
@@ -83,13 +85,17 @@ def most_components(target: Tensor, count: int) -> int:
 
 
 def gamma_bound(joint: JointCovariances, count: int) -> float:
-    """The largest gamma, at most 1, below which the likelihood with `count` columns of W has a maximum."""
-    from scipy.optimize import brentq  # Late: importing it takes a quarter of a second.
+    """The largest gamma, at most 1, below which the likelihood with `count` columns of W has a maximum.
 
-    def left(gamma: float) -> float:
-        return _eigen(joint, count, gamma)[2].item()
-
-    return 1.0 if left(1.0) > 0 else float(brentq(left, 0.0, 1.0, xtol=1e-10))
+    What is left for the noise is concave in gamma, so Newton's steps from 1 come down to the bound and never pass it.
+    """
+    gamma, step = 1.0, 1.0
+    while step > PRECISION:
+        directions, strengths, left = _eigen(joint, count, gamma)
+        slope = joint.background.trace() - _along(directions, joint.background)[strengths > 0].sum()
+        step = max(-left.item(), 0.0) / max(slope.item(), torch.finfo(torch.float64).tiny)
+        gamma -= step
+    return gamma
 
 
 def closed_form(joint: JointCovariances, count: int, gamma: float) -> LowRankGaussian:
@@ -158,9 +164,14 @@ def _eigen(joint: JointCovariances, count: int, gamma: float) -> tuple[Tensor, T
     """The leading directions (reduced, k) of C_t - gamma C_b, their eigenvalues (k,), and the sum of all others."""
     difference = joint.target - gamma * joint.background
     directions = leading_directions(difference, count)
-    strengths = (directions * (difference @ directions)).sum(0)
+    strengths = _along(directions, difference)
     # Directions in which nothing varies are no part of the basis: their eigenvalue 0 comes before a negative one.
     return directions, strengths, difference.trace() - strengths.clamp(min=0).sum()
+
+
+def _along(directions: Tensor, symmetric: Tensor) -> Tensor:
+    """The products u' M u, (k,), of the columns u of directions (size, k) and a symmetric M (size, size)."""
+    return (directions * (symmetric @ directions)).sum(0)
 
 
 def _with_gradient(function: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
