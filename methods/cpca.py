@@ -31,127 +31,49 @@ Where the images vary in fewer directions than `components`, vectors have only a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cabench.config import ConfigError, Settings, setting
-from cabench.context import FitContext
-from cabench.data.dataset import ContrastiveDataset, DatasetInfo
-from cabench.method import ContrastiveAnalysisMethod, Representation
-from cabench.methods.shared.moments import (
-    NO_VARIANCE,
-    Moments,
-    check_values,
-    deviations,
-    few_rows,
-    leading_directions,
-    moments,
-    principal_directions,
-    principal_directions_of_rows,
-)
+from cabench.config import ConfigError, setting
+from cabench.data.dataset import ContrastiveDataset
+from cabench.methods.shared.linear_contrast import ContrastConfig, LinearContrast, Reduced
+from cabench.methods.shared.moments import NO_VARIANCE, leading_directions
 
 CLUSTERS = 4
 
 
 @dataclass(frozen=True)
-class CPCAConfig(Settings):
+class CPCAConfig(ContrastConfig):
     """Defaults: the released library (card A9)."""
 
-    components: int = setting(2, at_least=2, help="largest size of both vectors")
-    standardize: bool = setting(True, help="divide every value by its standard deviation in its own population")
-    preprocess_components: int = setting(1000, at_least=2, help="larger images are first reduced to this many values")
     alpha: float = setting(0.0, at_least=0, help="weight of the background's covariance; 0 chooses it automatically")
     alpha_count: int = setting(40, at_least=4, help="candidates for alpha besides 0, evenly spaced in their logarithm")
     alpha_range: tuple[float, float] = setting((0.1, 1000.0), above=0, help="smallest and largest candidate besides 0")
 
     def __post_init__(self) -> None:
-        """Refuse a range that ends before it starts, and fewer preprocessed values than components."""
+        """Refuse a range that ends before it starts."""
         super().__post_init__()
         if self.alpha_range[0] >= self.alpha_range[1]:
             raise ConfigError(f"cpca.alpha_range = {list(self.alpha_range)} is not allowed; the smaller comes first.")
-        if self.preprocess_components < self.components:
-            raise ConfigError(
-                f"cpca.preprocess_components = {self.preprocess_components} is not allowed; "
-                f"it must be at least cpca.components = {self.components}."
-            )
 
 
-class _Reduced(NamedTuple):
-    """Both populations in the leading principal components, of both together, that vary at all.
-
-    Attributes:
-        mean: float64 (values,), of the target.
-        scale: float64 (values,), the factors of the target's values.
-        basis: float64 (values, reduced), orthonormal.
-        background: float64 (reduced, reduced), the covariance of scaled background images in this basis.
-        target: likewise.
-    """
-
-    mean: Tensor
-    scale: Tensor
-    basis: Tensor
-    background: Tensor
-    target: Tensor
-
-
-class CPCA(ContrastiveAnalysisMethod):
-    """Contrastive principal component analysis of pixels; see the module.
-
-    Attributes:
-        alpha: weight of the background's covariance, given or chosen; set by `fit`.
-    """
+class CPCA(LinearContrast):
+    """Contrastive principal component analysis of pixels; see the module."""
 
     name = "cpca"
     version = 1
     Config = CPCAConfig
     config: CPCAConfig
-    takes = ("images", "tables")
-    improvised_common = True
-    alpha: float
 
-    def check(self, info: DatasetInfo) -> None:
-        """Refuse images of which there are too many for their size."""
-        check_values(info, self.name)
-
-    def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
-        """Choose alpha if it is not given, and find both sets of directions."""
-        config = self.config
-        few = few_rows([data.background.images, data.target.images])
-        reduced = (_reduced_from_images if few else _reduced_from_covariances)(data, config)
-        self.alpha = config.alpha or self._choose_alpha(reduced.target, reduced.background)
-        directions = {
-            "salient": leading_directions(reduced.target - self.alpha * reduced.background, config.components),
-            "common": leading_directions(reduced.background, config.components),
-        }
-        self.mean = reduced.mean.float()
-        # The scaling of the images goes into the directions, so that encoding is one product.
-        self.salient, self.common = (
-            (reduced.scale[:, None] * (reduced.basis @ directions[space])).float() for space in ("salient", "common")
-        )
-
-    def encode(self, images: Tensor) -> Representation:
-        """The projections (n, at most `components`) on background directions and on salient directions."""
-        centred = images.flatten(1).cpu() - self.mean
-        return Representation(centred @ self.common, centred @ self.salient)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The mean target image (values,), the scaled directions (values, k) and alpha."""
-        alpha = torch.tensor(self.alpha, dtype=torch.float64)
-        return {"mean": self.mean, "common": self.common, "salient": self.salient, "alpha": alpha}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over mean, directions and alpha."""
-        self.mean, self.common, self.salient = state["mean"], state["common"], state["salient"]
-        self.alpha = float(state["alpha"])
-
-    def parameter_count(self) -> int:
-        """The number of values of the mean and of both sets of directions."""
-        return self.mean.numel() + self.common.numel() + self.salient.numel()
+    def choose(self, reduced: Reduced, data: ContrastiveDataset) -> tuple[float, Tensor]:
+        """The given alpha, or that of `_choose_alpha`, and the leading directions of the difference."""
+        alpha = self.config.alpha or self._choose_alpha(reduced.target, reduced.background)
+        directions = leading_directions(reduced.target - alpha * reduced.background, self.config.components)
+        return alpha, reduced.basis @ directions
 
     def _choose_alpha(self, c_target: Tensor, c_background: Tensor) -> float:
         """The middle one of the medoids that the library would offer beside 0."""
@@ -189,41 +111,6 @@ def medoids_without_first(similarities: np.ndarray) -> list[int]:
         members = np.flatnonzero(clusters == cluster)
         medoids.append(int(members[symmetric[np.ix_(members, members)].sum(1).argmax()]))
     return medoids
-
-
-def _reduced_from_covariances(data: ContrastiveDataset, config: CPCAConfig) -> _Reduced:
-    background, target = (moments([part.images]) for part in (data.background, data.target))
-    scales = [_scale(part.covariance.diagonal(), config.standardize) for part in (background, target)]
-    c_background, c_target = (_scaled(part, scale) for part, scale in zip((background, target), scales, strict=True))
-    pooled = (background.rows * c_background + target.rows * c_target) / (background.rows + target.rows)
-    basis = principal_directions(pooled, config.preprocess_components)
-    return _Reduced(target.mean, scales[1], basis, *(basis.T @ c @ basis for c in (c_background, c_target)))
-
-
-def _reduced_from_images(data: ContrastiveDataset, config: CPCAConfig) -> _Reduced:
-    """The same where the scaled images themselves are smaller than covariances, which are their products."""
-    parts = [deviations([part.images]) for part in (data.background, data.target)]
-    scales = [_scale(part.rows.square().mean(0), config.standardize) for part in parts]
-    counts = [len(part.rows) for part in parts]
-    factors = [part.rows * (scale / max(n - 1, 1) ** 0.5) for part, scale, n in zip(parts, scales, counts, strict=True)]
-    pooled = torch.cat([factor * (n / sum(counts)) ** 0.5 for factor, n in zip(factors, counts, strict=True)])
-    basis = principal_directions_of_rows(pooled, config.preprocess_components)
-    projected = (factor @ basis for factor in factors)
-    return _Reduced(parts[1].mean, scales[1], basis, *(rows.T @ rows for rows in projected))
-
-
-def _scale(variance: Tensor, standardize: bool) -> Tensor:
-    """The factor of every value: 1, or one over its standard deviation (0 where it is constant)."""
-    if not standardize:
-        return torch.ones_like(variance)
-    # Below this the variance of values in [0, 1] is rounding: one grey level in one of a million images gives more.
-    varies = variance > 1e-12
-    return torch.where(varies, 1 / torch.where(varies, variance, 1).sqrt(), 0)
-
-
-def _scaled(part: Moments, scale: Tensor) -> Tensor:
-    """The unbiased covariance of scaled values."""
-    return part.covariance * scale[:, None] * scale * (part.rows / max(part.rows - 1, 1))
 
 
 def _orthonormal(directions: Tensor, covariance: Tensor) -> Tensor:

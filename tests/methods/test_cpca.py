@@ -180,7 +180,7 @@ def test_few_images_give_what_covariances_give(fields, monkeypatch):
     data = ContrastiveDataset(load_subject("cpca").data.info, *parts)
     fields = {"components": 3, "preprocess_components": 30, **fields}
     from_images = fitted(data, **fields)
-    monkeypatch.setattr("cabench.methods.cpca.few_rows", lambda populations: False)
+    monkeypatch.setattr("cabench.methods.shared.linear_contrast.few_rows", lambda populations: False)
     from_covariances = fitted(data, **fields)
     assert from_images.alpha == pytest.approx(from_covariances.alpha)
     for name in ("mean", "common", "salient"):

@@ -1,0 +1,198 @@
+"""The maximum of a contrastive likelihood: of target rows minus gamma times that of background rows.
+
+Both populations are rows of the one model N(mean, W W' + noise I), each about its own mean. With the covariances C_t
+and C_b about these means, q columns of W, p values of a row, and gamma per row (the paper's gamma is n / m of it),
+
+    L / n = -1/2 [(1 - gamma) log det(W W' + noise I) + tr((W W' + noise I)^-1 (C_t - gamma C_b))].
+
+Its maximum follows from the eigenvalues d_1 >= d_2 >= ... of C_t - gamma C_b, with eigenvectors u_j:
+
+    noise = (d_{q+1} + ... + d_p) / ((p - q) (1 - gamma)),   W = [u_j (d_j / (1 - gamma) - noise)^(1/2)] for j <= q.
+
+It exists where gamma < 1 and noise > 0. The sum d_{q+1} + ... + d_p is concave in gamma and not negative at 0, so there
+is one bound below which it is positive. Beyond it L grows without limit as the noise goes to 0.
+
+Where values are unknown there is no closed form, and L of the known values is climbed by L-BFGS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cabench.methods.shared.low_rank_gaussian import LowRankGaussian, log_likelihood
+from cabench.methods.shared.moments import (
+    NO_VARIANCE,
+    deviations,
+    few_rows,
+    leading_directions,
+    moments,
+    principal_directions,
+    principal_directions_of_rows,
+)
+
+STEPS = 500
+"""The most steps of L-BFGS."""
+PRECISION = 1e-10
+"""Of the bound of gamma."""
+FARTHEST = 100.0
+"""How many times W may grow, and the noise's deviation grow or shrink: where there is no maximum, they end here."""
+
+
+class JointCovariances(NamedTuple):
+    """Covariances of two populations in a basis that holds all that varies in either.
+
+    Attributes:
+        mean: float64 (size,), of the target.
+        basis: float64 (size, reduced), orthonormal.
+        background: float64 (reduced, reduced), with divisor the number of rows.
+        target: likewise.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    background: Tensor
+    target: Tensor
+
+
+def joint_covariances(background: Tensor, target: Tensor) -> JointCovariances:
+    """The covariances of two populations of images or rows, about their own means.
+
+    Where all rows together are fewer than a row has values, no (size, size) matrix is formed.
+
+    Args:
+        background: uint8 (m, channels, height, width), or float32 or float64 (m, size) without unknown values.
+        target: likewise.
+    """
+    if few_rows([background, target]):
+        parts = [deviations([images]) for images in (background, target)]
+        rows = [part.rows for part in parts]
+        basis = principal_directions_of_rows(torch.cat(rows), sum(map(len, rows)))
+        projected = [part @ basis for part in rows]
+        return JointCovariances(parts[1].mean, basis, *(part.T @ part / len(part) for part in projected))
+    own = [moments([images]) for images in (background, target)]
+    size = len(own[1].mean)
+    return JointCovariances(own[1].mean, torch.eye(size, dtype=torch.float64), *(part.covariance for part in own))
+
+
+def most_components(target: Tensor, count: int) -> int:
+    """The most columns of W, up to `count`, that leave the target (reduced, reduced) a variance to call noise."""
+    return principal_directions(target, count + 1).shape[1] - 1 if len(target) > 1 else 0
+
+
+def gamma_bound(joint: JointCovariances, count: int) -> float:
+    """The largest gamma, at most 1, below which the likelihood with `count` columns of W has a maximum.
+
+    What is left for the noise is concave in gamma, so Newton's steps from 1 come down to the bound and never pass it.
+    """
+    gamma, step = 1.0, 1.0
+    while step > PRECISION:
+        directions, strengths, left = _eigen(joint, count, gamma)
+        slope = joint.background.trace() - _along(directions, joint.background)[strengths > 0].sum()
+        step = max(-left.item(), 0.0) / max(slope.item(), torch.finfo(torch.float64).tiny)
+        gamma -= step
+    return gamma
+
+
+def closed_form(joint: JointCovariances, count: int, gamma: float) -> LowRankGaussian:
+    """The maximum of the likelihood of complete rows.
+
+    Args:
+        joint: of both populations.
+        count: columns of W, fewer than a row has values.
+        gamma: weight of a background row; at least 0 and below `gamma_bound`.
+    """
+    directions, strengths, left = _eigen(joint, count, gamma)
+    noise = left / ((len(joint.mean) - count) * (1 - gamma))
+    # Where the rows vary in `count` directions alone, the noise is rounding, and might be negative.
+    noise = noise.clamp(min=max(NO_VARIANCE * float(strengths.max()), torch.finfo(torch.float64).tiny))
+    lengths = (strengths / (1 - gamma) - noise).clamp(min=0).sqrt()
+    return LowRankGaussian(joint.mean, _signed(joint.basis @ directions), lengths, noise)
+
+
+def of_known_values(
+    background: Tensor, target: Tensor, gamma: float, start: LowRankGaussian, background_mean: Tensor
+) -> LowRankGaussian | None:
+    """A maximum of the likelihood of known values over the target's mean, W and the noise, by L-BFGS.
+
+    The background's mean is held: L falls in the background's likelihood, so it would drive that mean away.
+
+    Args:
+        background: float64 (m, size), NaN = unknown.
+        target: float64 (n, size), likewise.
+        gamma: weight of a background row.
+        start: where to climb from.
+        background_mean: float64 (size,).
+
+    Returns:
+        The maximum; None where W or the noise runs as far as it may, as there is none.
+    """
+    from scipy.optimize import minimize  # Late: importing it takes a quarter of a second.
+
+    size, count = start.directions.shape
+
+    def parts(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, loadings, log_noise = torch.split(flat, [size, size * count, 1])
+        return mean, loadings.reshape(size, count), log_noise[0].exp()
+
+    def minus_likelihood(flat: Tensor) -> Tensor:
+        mean, loadings, noise = parts(flat)
+        of_target = log_likelihood(target - mean, loadings, noise).sum()
+        of_background = log_likelihood(background - background_mean, loadings, noise).sum() if gamma else 0.0
+        return (gamma * len(target) / max(len(background), 1) * of_background - of_target) / target.numel()
+
+    longest = float(FARTHEST * start.lengths.max())
+    noises = [float((start.noise * factor).log()) for factor in (FARTHEST**-2, FARTHEST**2)]
+    found = minimize(
+        _with_gradient(minus_likelihood),
+        torch.cat([start.mean, start.loadings.flatten(), start.noise.log()[None]]).numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(None, None)] * size + [(-longest, longest)] * (size * count) + [tuple(noises)],
+        options={"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": 1e-12, "gtol": 1e-8},
+    )
+    mean, loadings, noise = parts(torch.from_numpy(found.x))
+    ran_away = loadings.abs().max() >= longest > 0 or found.x[-1] in noises
+    return None if ran_away else LowRankGaussian(mean, *_canonical(loadings), noise)
+
+
+def _eigen(joint: JointCovariances, count: int, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The leading directions (reduced, k) of C_t - gamma C_b, their eigenvalues (k,), and the sum of all others."""
+    difference = joint.target - gamma * joint.background
+    directions = leading_directions(difference, count)
+    strengths = _along(directions, difference)
+    # Directions in which nothing varies are no part of the basis: their eigenvalue 0 comes before a negative one.
+    return directions, strengths, difference.trace() - strengths.clamp(min=0).sum()
+
+
+def _along(directions: Tensor, symmetric: Tensor) -> Tensor:
+    """The products u' M u, (k,), of the columns u of directions (size, k) and a symmetric M (size, size)."""
+    return (directions * (symmetric @ directions)).sum(0)
+
+
+def _with_gradient(function: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """The value and the gradient of a function of a float64 vector, as SciPy asks for them."""
+
+    def both(vector: np.ndarray) -> tuple[float, np.ndarray]:
+        flat = torch.from_numpy(vector.copy()).requires_grad_()
+        value = function(flat)
+        (gradient,) = torch.autograd.grad(value, flat)
+        return value.item(), gradient.numpy()
+
+    return both
+
+
+def _canonical(loadings: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal directions (size, k) and lengths (k,), longest first, of a W with the same W W'."""
+    directions, lengths, _ = torch.linalg.svd(loadings, full_matrices=False)
+    return _signed(directions), lengths
+
+
+def _signed(directions: Tensor) -> Tensor:
+    """Columns (size, k) whose entry of largest magnitude is positive."""
+    signed: Tensor = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
+    return signed

@@ -1,0 +1,314 @@
+"""Probabilistic contrastive PCA: its identities, its bound, and unknown values, against NumPy in float64."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import subspace_angles
+from scipy.stats import multivariate_normal
+
+from cabench.config import ConfigError
+from cabench.conformance import Subject, context, load_subject
+from cabench.conformance.checks import findings
+from cabench.data.dataset import ContrastiveDataset, Population
+from cabench.errors import UserError
+from cabench.method import Representation
+from cabench.methods.cpca import CPCA, CPCAConfig
+from cabench.methods.pcpca import PCPCA, PCPCAConfig
+from cabench.pictures.generation import reconstruct, remove_salient
+
+SIZE, SHARED = 12, 2
+
+
+def table(background: np.ndarray, target: np.ndarray) -> ContrastiveDataset:
+    parts = (Population(torch.from_numpy(rows.astype(np.float32)), {}) for rows in (background, target))
+    info = load_subject("pca").data.info
+    return ContrastiveDataset(dataclasses.replace(info, image_shape=background.shape[1:]), *parts)
+
+
+def fitted(data: ContrastiveDataset, **fields: object) -> PCPCA:
+    method = PCPCA(PCPCAConfig(**fields))
+    method.fit(data, context())
+    return method
+
+
+def rows(part: Population) -> np.ndarray:
+    return part.images.double().numpy()
+
+
+def covariance(part: Population) -> np.ndarray:
+    return np.cov(rows(part).T, bias=True)
+
+
+def model_covariance(method: PCPCA) -> np.ndarray:
+    loadings = method.target.loadings.numpy()
+    return loadings @ loadings.T + method.target.noise.item() * np.eye(len(loadings))
+
+
+def contrastive_likelihood(loadings: np.ndarray, noise: float, c_target, c_background, gamma: float) -> float:
+    """The card's L divided by the number of targets."""
+    model = loadings @ loadings.T + noise * np.eye(len(loadings))
+    difference = c_target - gamma * c_background
+    return -((1 - gamma) * np.linalg.slogdet(model)[1] + np.trace(np.linalg.solve(model, difference))) / 2
+
+
+@pytest.fixture(scope="module")
+def data() -> ContrastiveDataset:
+    """Two strong directions in both populations, two more in the target alone, about different means."""
+    generator = np.random.default_rng(0)
+    directions = np.linalg.qr(generator.normal(size=(SIZE, 4)))[0].T
+    background = generator.normal(0, [4, 3], (300, 2)) @ directions[:2] - 1
+    target = generator.normal(0, [4, 3, 3, 2.5], (400, 4)) @ directions + 2
+    return table(*(part + 0.5 * generator.normal(size=part.shape) for part in (background, target)))
+
+
+@pytest.fixture(scope="module")
+def holey(data) -> ContrastiveDataset:
+    """The same with a tenth of the values unknown."""
+    generator = np.random.default_rng(1)
+    parts = (np.where(generator.random(part.images.shape) < 0.1, np.nan, rows(part)) for part in data[1:])
+    return table(*parts)
+
+
+def test_the_maximum_is_that_of_the_formula(data):
+    method = fitted(data, components=3, gamma=0.6)
+    values, vectors = np.linalg.eigh(covariance(data.target) - 0.6 * covariance(data.background))
+    noise = values[:-3].mean() / 0.4
+    loadings = vectors[:, ::-1][:, :3] * np.sqrt(values[::-1][:3] / 0.4 - noise)
+    assert method.target.noise.item() == pytest.approx(noise, rel=1e-6)
+    np.testing.assert_allclose(
+        model_covariance(method), loadings @ loadings.T + noise * np.eye(SIZE), rtol=1e-6, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("gamma", [0.3, 0.6])
+def test_it_is_stationary_and_no_neighbour_is_more_likely(data, gamma):
+    method = fitted(data, gamma=gamma)
+    generator = np.random.default_rng(0)
+    known = covariance(data.target), covariance(data.background), gamma
+    loadings, noise = method.target.loadings.numpy(), method.target.noise.item()
+    best = contrastive_likelihood(loadings, noise, *known)
+    for _ in range(20):
+        step, change = generator.normal(size=loadings.shape), generator.normal()
+        ends = [contrastive_likelihood(loadings + e * step, noise + e * change, *known) for e in (1e-4, -1e-4)]
+        assert abs(ends[0] - ends[1]) / 2e-4 < 1e-3
+        assert max(ends) < best + 1e-9
+
+
+def test_without_background_it_is_probabilistic_pca(data):
+    """gamma = 0: scikit-learn's maximum of the likelihood, whose covariances have the divisor n - 1."""
+    from sklearn.decomposition import PCA
+
+    method = fitted(data, components=3, bound_share=0.0)
+    assert method.gamma == 0
+    theirs = PCA(3).fit(rows(data.target)).get_covariance()
+    n = len(data.target)
+    np.testing.assert_allclose(model_covariance(method), theirs * (n - 1) / n, atol=1e-6)
+
+
+def test_salient_directions_are_those_of_contrastive_pca(data):
+    """The card's subspace identity, through both methods as they are."""
+    method = fitted(data, gamma=0.7)
+    # Contrastive PCA takes covariances of divisor n - 1.
+    alpha = 0.7 * (1 - 1 / len(data.background)) / (1 - 1 / len(data.target))
+    contrastive = CPCA(CPCAConfig(alpha=alpha, standardize=False))
+    contrastive.fit(data, context())
+    assert subspace_angles(method.target.directions.numpy(), contrastive.salient.double().numpy()).max() < 1e-5
+    ours, theirs = (one.encode(data.target.images).salient for one in (method, contrastive))
+    ratios = ours / theirs
+    torch.testing.assert_close(ratios, ratios[:1].expand_as(ratios), rtol=1e-2, atol=1e-3)
+
+
+def test_what_the_target_alone_has_is_found(data):
+    directions = np.linalg.qr(np.random.default_rng(0).normal(size=(SIZE, 4)))[0]
+    method = fitted(data)
+    assert np.cos(subspace_angles(method.target.directions.numpy(), directions[:, 2:])).min() > 0.97
+    assert np.cos(subspace_angles(method.background.directions.numpy(), directions[:, :2])).min() > 0.99
+
+
+def test_the_bound_is_where_the_noise_ends():
+    """The card's example: C_t = diag(10, .4, .4, .4), C_b = I, one component. The released bound says 3.73."""
+    signs = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=float)
+    signs = np.concatenate([signs, -signs])
+    data = table(signs, signs * np.sqrt([10, 0.4, 0.4, 0.4]))
+    with pytest.raises(UserError, match=r"pcpca.gamma = 0.8 is not allowed .* with 1 components it must be below 0.4,"):
+        fitted(data, components=1, gamma=0.8)
+    method = fitted(data, components=1)
+    assert method.gamma == pytest.approx(0.9 * 0.4)
+    assert method.target.noise.item() == pytest.approx((0.4 - 0.36) / (1 - 0.36))
+
+
+def test_just_below_its_bound_the_noise_is_almost_nothing(data):
+    method = fitted(data, components=3, bound_share=0.999)
+    tail = np.linalg.eigvalsh(covariance(data.target) - method.gamma / 0.999 * covariance(data.background))[:-3].sum()
+    assert abs(tail) < 1e-6
+    assert 0 < method.target.noise < 0.01
+
+
+def test_where_the_targets_vary_most_everywhere_the_bound_is_one(data):
+    method = fitted(table(0.1 * rows(data.background), rows(data.target)))
+    assert method.gamma == pytest.approx(0.9)
+
+
+def test_new_rows_of_either_population_are_centred_by_the_target(data):
+    method = fitted(data, gamma=0.5)
+    at_mean = method.encode(data.target.images.mean(0, keepdim=True))
+    assert max(vectors.abs().max() for vectors in at_mean) < 1e-5
+    loadings = method.target.loadings.numpy()
+    inner = loadings.T @ loadings + method.target.noise.item() * np.eye(2)
+    expected = np.linalg.solve(inner, loadings.T @ (rows(data.background) - rows(data.target).mean(0)).T).T
+    np.testing.assert_allclose(method.encode(data.background.images).salient.numpy(), expected, atol=1e-5)
+
+
+def test_codes_and_likelihood_of_known_values_are_those_of_dense_formulas(data, holey):
+    method = fitted(data, gamma=0.6)
+    few = holey.target.images[:40].clone()
+    few[0] = torch.nan
+    dense, mean = model_covariance(method), method.target.mean.numpy()
+    loadings = method.target.loadings.numpy()
+    imputed, codes = method.impute(few).numpy(), method.encode(few).salient.numpy()
+    likelihoods = method.log_likelihood(few).numpy()
+    for i, row in enumerate(few.double().numpy()):
+        known = ~np.isnan(row)
+        weights = np.linalg.solve(dense[np.ix_(known, known)], (row - mean)[known])
+        np.testing.assert_allclose(codes[i], loadings[known].T @ weights, atol=1e-5)
+        np.testing.assert_allclose(imputed[i, known], row[known])
+        np.testing.assert_allclose(imputed[i, ~known], (mean + dense[:, known] @ weights)[~known], atol=1e-5)
+        if known.any():
+            density = multivariate_normal(mean[known], dense[np.ix_(known, known)]).logpdf(row[known])
+            assert likelihoods[i] == pytest.approx(density, rel=1e-6)
+    assert abs(likelihoods[0]) < 1e-12
+
+
+def test_a_row_is_encoded_alike_whether_others_have_unknown_values(data, holey):
+    method = fitted(data, gamma=0.6)
+    alone = method.encode(data.target.images[:5])
+    beside = method.encode(torch.cat([data.target.images[:5], holey.target.images[:5]]))
+    for one, other in zip(alone, beside, strict=True):
+        torch.testing.assert_close(one, other[:5])
+
+
+def test_climbing_from_afar_reaches_the_closed_form(data):
+    """The likelihood of known values, where all are known: the closed form is its maximum."""
+    from cabench.methods.shared.contrastive_ppca import closed_form, joint_covariances, of_known_values
+
+    background, target = data.background.images.double(), data.target.images.double()
+    joint = joint_covariances(background, target)
+    afar = closed_form(joint, 2, 0.0)
+    found = of_known_values(background, target, 0.6, afar, background.mean(0))
+    expected = closed_form(joint, 2, 0.6)
+    torch.testing.assert_close(found.mean, expected.mean, rtol=0, atol=1e-3)
+    torch.testing.assert_close(found.noise, expected.noise, rtol=1e-3, atol=0)
+    torch.testing.assert_close(found.loadings, expected.loadings, rtol=1e-3, atol=5e-3)
+
+
+def test_beyond_the_bound_climbing_runs_away_and_says_so(data):
+    """The card's trap: the likelihood grows without limit as the noise goes to 0."""
+    from cabench.methods.shared.contrastive_ppca import closed_form, gamma_bound, joint_covariances, of_known_values
+
+    background, target = data.background.images.double(), data.target.images.double()
+    joint = joint_covariances(background, target)
+    beyond = (1 + gamma_bound(joint, 4)) / 2
+    assert gamma_bound(joint, 4) < 1
+    assert of_known_values(background, target, beyond, closed_form(joint, 4, 0.3), background.mean(0)) is None
+
+
+def test_unknown_values_are_imputed_better_than_by_means(data, holey):
+    method = fitted(holey, components=4, gamma=0.3)
+    unknown = holey.target.images.isnan()
+    truth = data.target.images[unknown]
+    error = (method.impute(holey.target.images)[unknown] - truth).square().mean().sqrt()
+    means = holey.target.images.nanmean(0).expand_as(unknown)[unknown]
+    assert error < 0.6 * (means - truth).square().mean().sqrt()
+
+
+def test_with_unknown_values_the_same_directions_are_found(data, holey):
+    complete, method = fitted(data, gamma=0.6), fitted(holey, gamma=0.6)
+    for space in ("target", "background"):
+        found, expected = (getattr(one, space).directions.numpy() for one in (method, complete))
+        assert np.cos(subspace_angles(found, expected)).min() > 0.95
+    torch.testing.assert_close(method.target.mean, complete.target.mean, rtol=0, atol=0.3)
+
+
+def test_a_chosen_gamma_is_lowered_until_known_values_have_a_maximum(data):
+    """Where targets have fewer known values than backgrounds, the bound of filled rows is too high."""
+    generator = np.random.default_rng(0)
+    sparse = np.where(generator.random(data.target.images.shape) < 0.5, np.nan, rows(data.target))
+    some = table(rows(data.background), sparse)
+    chosen = fitted(some)
+    assert 0.1 < chosen.gamma < 0.4
+    assert chosen.encode(some.target.images).salient.isfinite().all()
+    with pytest.raises(UserError, match=r"pcpca.gamma = 0.45 is not allowed .* likelihood of the known values grows"):
+        fitted(some, gamma=0.45)
+
+
+def test_conformance_with_unknown_values(holey):
+    subject = Subject(PCPCA, PCPCAConfig(gamma=0.5), holey)
+    found = list(findings(subject))
+    assert not [str(finding) for finding in found if finding.outcome == "FAILED"]
+    assert sum(finding.outcome == "passed" for finding in found) > 8
+
+
+def test_rows_are_decoded_as_the_sum_of_both_parts(data):
+    method = fitted(data, gamma=0.6)
+    images = data.target.images
+    own = method.target.directions.numpy()
+    removed = remove_salient(method, images).double().numpy() - method.target.mean.numpy()
+    np.testing.assert_allclose(removed @ own, 0, atol=1e-5)
+    assert not method.encode(torch.from_numpy(removed).float() + method.target.mean.float()).salient.abs().max() > 1e-5
+    assert (reconstruct(method, images) - images).square().mean() < 0.3 * images.var(0).mean()
+    nothing = Representation(*(torch.zeros(1, 2) for _ in range(2)))
+    torch.testing.assert_close(method.decode(nothing)[0].double(), method.target.mean, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("fields", [{}, {"gamma": 0.2}, {"components": 6}], ids=str)
+def test_few_rows_give_what_covariances_give(fields, monkeypatch):
+    generator = np.random.default_rng(3)
+    background, target = generator.normal(size=(2, 25, 90)) * np.geomspace(5, 0.5, 90)
+    target[:, :3] += generator.normal(0, 9, (25, 3))
+    background[:, 80:] = 4
+    data = table(background, target)
+    from_rows = fitted(data, **fields)
+    monkeypatch.setattr("cabench.methods.shared.contrastive_ppca.few_rows", lambda populations: False)
+    from_covariances = fitted(data, **fields)
+    assert from_rows.gamma == pytest.approx(from_covariances.gamma, rel=1e-6)
+    for part in ("target", "background"):
+        for ours, theirs in zip(getattr(from_rows, part), getattr(from_covariances, part), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_table_of_two_features_has_one_component():
+    generator = np.random.default_rng(0)
+    rows_of_two = generator.normal(size=(60, 2))
+    data = table(*np.split(rows_of_two, 2))
+    common, salient = fitted(data, components=10).encode(data.images)
+    assert common.shape == salient.shape == (60, 1)
+
+
+def test_targets_that_vary_in_one_direction_are_refused():
+    data = table(np.random.default_rng(0).normal(size=(9, 3)), np.outer(np.arange(9), [1, 2, 3]))
+    with pytest.raises(UserError, match=r"the target's training rows vary in fewer than two directions"):
+        fitted(data)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"components": 0}, r"pcpca.components = 0 is not allowed; it must be at least 1"),
+        ({"gamma": -0.1}, r"pcpca.gamma = -0.1 is not allowed; it must be at least 0"),
+        ({"gamma": 1.0}, r"pcpca.gamma = 1.0 is not allowed; it must be below 1"),
+        ({"bound_share": 1.0}, r"pcpca.bound_share = 1.0 is not allowed; it must be .* at most 0.999"),
+    ],
+)
+def test_wrong_values_are_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        PCPCAConfig(**fields)
+
+
+def test_images_that_are_too_many_and_large_are_refused(planted_info):
+    info = dataclasses.replace(planted_info, image_shape=(3, 128, 128), counts={"train": {"target": 10_000}})
+    with pytest.raises(UserError, match=r"pcpca needs a covariance .* has 49152"):
+        PCPCA().check(info)
