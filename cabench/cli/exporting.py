@@ -14,7 +14,9 @@ from cabench.files.names import printable
 def export(
     file: Annotated[Path, typer.Argument(help="The .h5ad file that the cell's data were imported from.")],
     cell: Annotated[Path, typer.Option(help="Folder of a finished cell, such as results/runs/mine/pca/seed0-…")],
-    output: Annotated[Path | None, typer.Option(help="The .h5ad file to write. Default: FILE.scored.h5ad.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The .h5ad file to write. Default: cells.scored.h5ad beside cells.h5ad.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the output, and vectors of this method that the file holds.")
     ] = False,

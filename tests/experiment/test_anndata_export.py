@@ -67,6 +67,13 @@ def test_a_cell_is_exported_by_the_command(cells: Path, cabench_here) -> None:
             rows = [int(name.partition("-")[2]) for name in vectors.rows["name"]]
             np.testing.assert_array_equal(found[:][rows], wanted)
             assert np.isnan(found[2::3]).all()
+    said("run", "--methods", "cpca", "--datasets", "cells.h5", "--results", "results", "--seeds", "0", "--no-controls")
+    (other,) = (cells.parent / "results").glob("*/cpca/*/record.json")
+    collect = ("--output", "cells.scored.h5ad", "--force")
+    said("export", "cells.scored.h5ad", "--cell", str(other.parent), *collect)
+    with h5py.File(cells.parent / "cells.scored.h5ad") as file:
+        assert set(file["obsm"]) == {f"X_{name}_{space}" for name in ("pca", "cpca") for space in vectors.spaces}
+    assert "cells.scored.h5ad beside cells.h5ad" in " ".join(said("export", "--help").replace("│", " ").split())
     refused = cabench_here("export", "cells.h5ad", "--cell", str(record.parent))
     assert (refused.returncode, "exists already; give --force" in refused.stderr) == (2, True)
     for words in (("--output", "x.h5"), ("--cell", "absent")):
@@ -115,7 +122,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(cells: Path, monkeypatch: 
     def full(*paths: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     with pytest.raises(UserError, match="cannot be written to"):
         export_anndata(cells, encoded("obs-1"), "pca", cells.with_name("new.h5ad"), replace=False)
     assert [path.name for path in cells.parent.iterdir()] == ["cells.h5ad"]

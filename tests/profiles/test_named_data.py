@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -42,6 +43,16 @@ def test_each_construction_has_a_name() -> None:
     assert [resolved.dataset(name).config.construction for name in MICE] == list(mouse_protein.CONSTRUCTIONS)
     subsets = [resolved.dataset(f"medmnist{suffix}").config.subset for suffix in ("", "_retina", "_derma", "_chest")]
     assert subsets == ["oct", "retina", "derma", "chest"]
+
+
+@pytest.mark.parametrize("suffix", ["", "_retina", "_derma", "_pneumonia", "_chest"])
+def test_the_features_of_each_medical_set_have_a_name(suffix) -> None:
+    quick = ResolvedProfile(load_profile("quick"))
+    config = quick.dataset(f"medmnist{suffix}_features").config
+    assert (config.of, json.loads(config.of_config)) == (
+        "medmnist",
+        quick.dataset(f"medmnist{suffix}").config.to_dict(),
+    )
 
 
 @pytest.mark.parametrize("profile", profile_names())
