@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from cabench.data.dataset import Attribute
 from cabench.data.importing.examples import Examples, called
-from cabench.data.layout import SPLITS, VALIDATION, Split, is_storable
+from cabench.data.layout import SPLITS, VALIDATION, Split, counted, is_storable
 from cabench.data.split import held_out
 from cabench.errors import UserError
 
@@ -143,7 +143,10 @@ def _said_of_equal(parts: Mapping[str, Examples], digests: Sequence[Sequence[str
         "equal"
     )
     if not target.is_table:
-        raise UserError(f"{pair}; an example is background or target, not both.")
+        raise UserError(
+            f"{pair}; an example is background or target, not both. Labels disagree on {counted(len(both), 'image')}: "
+            "remove one of each pair."
+        )
     return [f"{len(both):,} of {len(target):,} target rows have the same features as a background row: {pair}."]
 
 
