@@ -30,7 +30,7 @@ import numpy as np
 from cabench.config import ConfigError, Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
-from cabench.data.importing.images.medmnist import LABEL, Part, read_splits
+from cabench.data.importing.images.medmnist import LABEL, Part, read_splits, without_copies
 from cabench.data.importing.images.npz import UNKNOWN_PATIENTS
 from cabench.data.layout import Split
 from cabench.data.sources import Source
@@ -304,20 +304,15 @@ def _pieces(part: Part, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.nda
 
 def _without_copies(parts: Mapping[str, Part], codes: Mapping[str, np.ndarray]) -> list[str]:
     """Leave out, in `codes`, images that an earlier split of `SPLITS` has, and say how many."""
-    seen: set[bytes] = set()
+    wanted = {name: codes[name] != LEFT_OUT for name in SPLITS}
+    copies = {name: chosen.copy() for name, chosen in wanted.items()}
+    for name, row, _ in without_copies({name: parts[name] for name in SPLITS}, wanted):
+        copies[name][row] = False
     said = []
-    for name in SPLITS:
-        # 16 bytes an image; copies inside one split stay.
-        found = [
-            (row, hashlib.blake2b(image.tobytes(), digest_size=16).digest())
-            for images, rows in _pieces(parts[name], codes[name] != LEFT_OUT)
-            for row, image in zip(rows, images, strict=True)
-        ]
-        copies = [row for row, content in found if content in seen]
-        codes[name][copies] = LEFT_OUT
-        seen |= {content for _, content in found}
-        if copies:
-            said.append(f"Copies of images of another split are left out of {name}: {len(copies):,}.")
+    for name, found in copies.items():
+        codes[name][found] = LEFT_OUT
+        if found.any():
+            said.append(f"Copies of images of another split are left out of {name}: {found.sum():,}.")
     return said
 
 

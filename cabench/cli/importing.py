@@ -38,13 +38,19 @@ USES = {
     "ignore": (TABLES,),
     "features": (TABLES,),
     "counts": (TABLES, H5AD),
-    "delimiter": (TABLES,),
-    "decimal": (TABLES,),
+    "delimiter": (TABLES, IMAGES),
+    "decimal": (TABLES, IMAGES),
     "layer": (H5AD,),
     "genes": (H5AD,),
     "max_gb": (H5AD,),
 }
 """The sources that an option is for."""
+NEEDS = {"population": "source", "fit": "size"}
+"""The option without which another is of no use."""
+OF_LABELS = ("file_column", "missing", "delimiter", "decimal")
+"""What is of no use with images that have no --labels."""
+FLAGS = {"source": "--input", "value_range": "--range"}
+"""What options are called whose parameter is called otherwise."""
 
 
 def data_import(
@@ -82,9 +88,10 @@ def data_import(
     features: Annotated[str, typer.Option(help="Columns of a table that are features. Default: all others.")] = "",
     counts: Annotated[bool, typer.Option("--counts", help="Features are counts, for methods that model them.")] = False,
     delimiter: Annotated[
-        str, typer.Option(help="Between columns: , ; or tab. Default: tab in .tsv files, else ,")
+        str,
+        typer.Option(help="Between columns of a table, or of --labels: , ; or tab. Default: tab in .tsv files, else ,"),
     ] = "",
-    decimal: Annotated[str, typer.Option(help="Decimal mark of a table: . or ,")] = ".",
+    decimal: Annotated[str, typer.Option(help="Decimal mark of a table, or of --labels: . or ,")] = ".",
     layer: Annotated[str, typer.Option(help="Layer of an .h5ad file; raw for its raw matrix. Default: X.")] = "",
     genes: Annotated[str, typer.Option(help="Column of var that says which genes to keep.")] = "",
     max_gb: Annotated[float, typer.Option(help="Largest dense matrix of an .h5ad file, in GB.")] = 8.0,
@@ -96,7 +103,7 @@ def data_import(
     from cabench.data.importing.csv_files import names_in
     from cabench.data.importing.h5ad.cells import Selection, import_h5ad
     from cabench.data.importing.images.fitting import parse_size
-    from cabench.data.importing.images.folders import import_folder, import_folders
+    from cabench.data.importing.images.folders import LabelFile, import_folder, import_folders
     from cabench.data.importing.images.npz import import_npz
     from cabench.data.importing.images.reading import ImageForm
     from cabench.data.importing.labels import parse_columns
@@ -109,6 +116,7 @@ def data_import(
         check_free(output)
     kind = TABLES if table else _kind([source] if source else [Path(background), Path(target)])
     _refuse_options_of_others(context, kind)
+    _refuse_options_without(context, kind)
     columns = parse_columns(
         common=common,
         salient=salient,
@@ -124,16 +132,17 @@ def data_import(
         parse_size(size) if size else None, fit.value, channels.value if channels else None, value_range
     )
     table_form = TableForm(names_in(ignore), names_in(features), counts, delimiter, decimal)
+    label_file = LabelFile(labels, delimiter, decimal) if labels else None
     if source is None:
         both = Path(background), Path(target)
         if kind == IMAGES:
-            file = import_folders(*both, output, image_form, labels, columns, drawn)
+            file = import_folders(*both, output, image_form, label_file, columns, drawn)
         else:
             file = import_tables(*both, output, table_form, columns, drawn)
     else:
         choice = Choice.parsed(population, background, target)
         if kind == IMAGES:
-            file = import_folder(source, output, image_form, labels, columns, choice, drawn)
+            file = import_folder(source, output, image_form, label_file, columns, choice, drawn)
         elif kind == ARRAYS:
             file = import_npz(source, choice, output, image_form, columns, drawn)
         elif kind == H5AD:
@@ -161,7 +170,8 @@ def _kind(paths: Sequence[Path]) -> str:
     kinds = []
     for path in paths:
         if not path.exists():
-            raise UserError(f"There is no file or folder {path}; check the path, or name one source with --input.")
+            advice = "check the path" if len(paths) == 1 else "check the path, or name one source with --input"
+            raise UserError(f"There is no file or folder {path}; {advice}.")
         kind = IMAGES if path.is_dir() else KINDS.get(path.suffix.lower())
         if kind is None:
             raise UserError(
@@ -182,9 +192,27 @@ def _refuse_options_of_others(context: typer.Context, kind: str) -> None:
     from cabench.errors import UserError
 
     for option, kinds in USES.items():
-        source = context.get_parameter_source(option)
-        if kind not in kinds and source is not None and source.name == "COMMANDLINE":
-            named = "--range" if option == "value_range" else f"--{option.replace('_', '-')}"
+        if kind not in kinds and _is_given(context, option):
             raise UserError(
-                f"{named} is for {' and '.join(WORDS[item] for item in kinds)}; leave it out with {WORDS[kind]}."
+                f"{_flag(option)} is for {' and '.join(WORDS[item] for item in kinds)}; leave it out with "
+                f"{WORDS[kind]}."
             )
+
+
+def _refuse_options_without(context: typer.Context, kind: str) -> None:
+    """Refuse options that would be ignored because another is not given."""
+    from cabench.errors import UserError
+
+    needs = NEEDS | (dict.fromkeys(OF_LABELS, "labels") if kind == IMAGES else {})
+    for option, needed in needs.items():
+        if _is_given(context, option) and not _is_given(context, needed):
+            raise UserError(f"{_flag(option)} is of no use without {_flag(needed)}; give both or neither.")
+
+
+def _is_given(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _flag(option: str) -> str:
+    return FLAGS.get(option, f"--{option.replace('_', '-')}")

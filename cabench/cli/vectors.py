@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Device, Fit, ProfileName, Results, Sets, ValueRange
+from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Device, Fit, ProfileName, Results, Sets, ValueRange, say_all
 from cabench.files.names import printable
 
 
@@ -94,6 +94,7 @@ def encode(
             )
         else:
             encoded = encode_folder(fitted, shape, images, fit.value, value_range, where)
+    say_all(encoded.said, "Note: ")
     write_encoded(encoded, output)
     sizes = " and ".join(f"{vectors.shape[1]} {space}" for space, vectors in encoded.spaces.items())
     typer.echo(printable(f"{output}: {len(encoded.rows['name']):,} rows with {sizes} columns"))

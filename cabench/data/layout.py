@@ -210,6 +210,11 @@ def listed(items: Sequence[object]) -> str:
     return names if len(items) <= MOST_NAMED else f"{names} and {len(items) - MOST_NAMED} more"
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things, such as "1 image" and "2,000 images"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 # The header
 
 

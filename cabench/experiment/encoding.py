@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from cabench.data.dataset import SPACES, Space, float_batches
 from cabench.data.file import DatasetFile
 from cabench.data.importing.images.fitting import Fit, Size
+from cabench.data.importing.images.notes import said_of_cut_off
 from cabench.data.importing.images.reading import ImageForm, open_folder, read_folders
 from cabench.data.layout import SPLITS, texts
 from cabench.errors import UserError
@@ -33,10 +34,12 @@ class EncodedImages(NamedTuple):
     Attributes:
         rows: (n,) text by column: `name`, and of a data set also `split`, `population` and `group`.
         spaces: float32 (n, d) by space.
+        said: sentences on what was made of the images.
     """
 
     rows: Mapping[str, np.ndarray]
     spaces: Mapping[Space, np.ndarray]
+    said: Sequence[str] = ()
 
 
 def encode_images(method: ContrastiveAnalysisMethod, images: Tensor, device: torch.device) -> dict[Space, np.ndarray]:
@@ -90,7 +93,10 @@ def encode_folder(
     form = ImageForm(Size(*shape[1:]), fit, "grey" if shape[0] == 1 else "colour", value_range)
     pixels = read_folders({"images": found}, form)["images"]
     spaces = encode_images(_on(method, device), torch.from_numpy(pixels.images), device)
-    return EncodedImages({"name": np.array(found.names, object)}, spaces)
+    sizes = [(header.width, header.height) for header in pixels.headers]
+    said = [found.said()] if found.unread else []
+    said += said_of_cut_off(sizes, form, "choose --fit as for the images that the method was fitted on")
+    return EncodedImages({"name": np.array(found.names, object)}, spaces, said)
 
 
 def encode_file(

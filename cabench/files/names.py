@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 
 LONGEST_NAME = 100  # file systems allow 255 bytes
 
@@ -32,6 +33,14 @@ def printable(text: str) -> str:
 def inert(text: str) -> str:
     """The text made safe for a spreadsheet: an apostrophe before what it would take for a formula."""
     return f"'{printable(text)}" if text.lstrip().startswith(("=", "+", "-", "@")) else printable(text)
+
+
+def told_apart(first: Path, second: Path) -> tuple[str, str]:
+    """The ends of two different paths, with as many folders as it takes to tell them apart, and forward slashes."""
+    parts = [path.absolute().parts[1:] for path in (first, second)]
+    length = next(length for length in range(1, max(map(len, parts)) + 1) if parts[0][-length:] != parts[1][-length:])
+    one, other = ("/".join(part[-length:]) for part in parts)
+    return one, other
 
 
 def _is_seen(character: str) -> bool:

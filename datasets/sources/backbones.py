@@ -246,9 +246,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged file; which, depends on where the damage is
-        detail = str(error).split("\n", 1)[0]
+        # What torch says is not shown: it advises to load the file in a way that executes code in it.
         raise UserError(
-            f"{path} cannot be read as weights ({detail}); give a file that torch.save made of a model's state_dict()."
+            f"{path} cannot be read as weights: it is damaged, or holds more than tensors. Give a file that torch.save "
+            "made of a model's state_dict()."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path} holds no state dict, which is tensors by name alone; save model.state_dict().")

@@ -39,14 +39,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cabench.data.importing.images.fitting import Size
-    from cabench.data.importing.images.folders import import_folders
+    from cabench.data.importing.images.folders import LabelFile, import_folders
     from cabench.data.importing.images.reading import ImageForm
     from cabench.data.importing.labels import parse_columns
     from cabench.data.importing.splitting import Drawn
 
     path = tmp_path_factory.mktemp("data") / "patients.h5"
     columns = parse_columns(group="patient")
-    labels = pictures / "labels.csv"
+    labels = LabelFile(pictures / "labels.csv")
     import_folders(pictures / "healthy", pictures / "ill", path, ImageForm(Size(16, 16)), labels, columns, Drawn(0.3))
     return path
 
@@ -160,6 +160,24 @@ def test_a_method_that_cannot_be_saved_loses_nothing_else(data, tmp_path, monkey
     assert record.status == "ok"
     assert "model.safetensors could not be made (ZeroDivisionError: division by zero)" in capsys.readouterr().err
     assert ResultsStore(tmp_path).records() == [record]
+
+
+def test_what_is_cut_off_or_not_read_is_said(cell: Path, tmp_path: Path, cabench_here) -> None:
+    """The cell is of 16 x 16: of 40 x 16 the crop keeps two fifths."""
+    (tmp_path / "new").mkdir()
+    pixels = np.random.default_rng(5).integers(0, 256, (3, 16, 40), np.uint8)
+    for row, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "new" / f"{row}.png")
+    (tmp_path / "new" / "list.txt").write_text("")
+    told = (str(cell), "--images", "new", "--output")
+    done = cabench_here("encode", *told, "x.csv")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
+        "Note: Not read in new: 1 .txt file.",
+        "Note: More than a tenth of the area, up to 60%, is cut off 3 of 3 images, and findings at the edge with it: "
+        "choose --fit as for the images that the method was fitted on.",
+    ]
+    assert "cut off" not in cabench_here("encode", *told, "y.csv", "--fit", "squash").stderr
 
 
 @pytest.mark.parametrize(

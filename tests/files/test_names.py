@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from cabench.files.names import is_name, printable
+from cabench.files.names import is_name, printable, told_apart
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ends"),
+    [
+        ("/data/a", "/data/b", ("a", "b")),
+        ("/data/a/images", "/data/b/images", ("a/images", "b/images")),
+        ("/images", "/a/images", ("images", "a/images")),
+        ("/x/a/b", "/y/a/b", ("x/a/b", "y/a/b")),
+        ("/x/../data/./a", "/data/b", ("a", "b")),
+    ],
+)
+def test_two_paths_are_told_apart_by_their_ends(first: str, second: str, ends: tuple[str, str]) -> None:
+    assert told_apart(Path(first), Path(second)) == ends
 
 
 @pytest.mark.parametrize("name", ["sepclr", "a-b.c_1", "_x", "7", "é", "x" * 100])

@@ -18,7 +18,7 @@ from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
 from cabench.data.importing.csv_files import names_in
 from cabench.data.importing.images.fitting import Size
-from cabench.data.importing.images.folders import import_folders
+from cabench.data.importing.images.folders import LabelFile, import_folders
 from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import Columns, parse_columns
 from cabench.data.importing.populations import Choice
@@ -139,7 +139,7 @@ def test_labels_of_images(attempt: Attempt, damage: Damage, folder: Path, data: 
 
     def read(output: Path) -> DatasetFile:
         own = (folder / "background", folder / "target")
-        return import_folders(*own, output, ImageForm(), labels, declared(), Drawn(0.3, 0))
+        return import_folders(*own, output, ImageForm(), LabelFile(labels), declared(), Drawn(0.3, 0))
 
     attempt("labels", folder, lambda: imported(read, folder / "made.h5"))
 

@@ -84,7 +84,8 @@ def write_arrays(
             writer = DatasetWriter(file)
             writer.note(*notes, *said)
             _write(writer, parts, rows, attributes, form)
-            writer.finish(NAME, VERSION, drawn._asdict(), [{"title": title}])
+            config = drawn._asdict() if background.is_test is None else {"split": "given"}
+            writer.finish(NAME, VERSION, config, [{"title": title}])
     except OSError as error:
         raise UserError(f"{path} could not be written ({error}); choose another --output or make room.") from error
     return DatasetFile.open(path)

@@ -1,9 +1,9 @@
-"""Whether names of rows say that several belong together, such as the mice of mouse_1 and mouse_2."""
+"""Whether what is known of rows says that several belong together, such as the mice of mouse_1 and mouse_2."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from shlex import quote
 
 SEPARATORS = ("_", "-", ".", " ")
@@ -41,3 +41,33 @@ def grouping(column: str, texts: Iterable[str]) -> str:
         return f"--group {quote(column)}"
     until = grouped_until(given)
     return f"--group {quote(column)} --group-until {quote(until)}" if until else ""
+
+
+def said_of_identifiers(columns: Mapping[str, Iterable[str]]) -> list[str]:
+    """Which columns seem to say what was sampled, as their texts name groups.
+
+    Args:
+        columns: of those called like identifiers, the texts of all rows; "" = not known.
+    """
+    found = {name: grouping(name, filter(None, texts)) for name, texts in columns.items()}
+    return [
+        f"Rows seem to belong together, as {name!r} says: if that is what was sampled, import again with {options}."
+        for name, options in found.items()
+        if options
+    ]
+
+
+def said_of_folders(paths: Iterable[str], options: str) -> list[str]:
+    """Whether images seem to lie in a folder for each subject: in several folders, most of them with several images.
+
+    Args:
+        paths: of images, with forward slashes.
+        options: those that make groups of the paths up to the last slash.
+    """
+    folders = [path.rpartition("/")[0] for path in paths]
+    if not repeats(folders):
+        return []
+    return [
+        f"Images seem to belong together, as they lie in folders such as {max(folders)!r}: if each is of one subject, "
+        f"import again with {options}."
+    ]

@@ -21,7 +21,7 @@ from cabench.data.dataset import FEWEST_TESTED as FEWEST_GROUPS
 from cabench.data.dataset import Attribute
 from cabench.data.importing.examples import Examples, called
 from cabench.data.importing.values import same_identifier
-from cabench.data.layout import SPLITS, VALIDATION, Split, is_storable
+from cabench.data.layout import SPLITS, VALIDATION, Split, counted, is_storable
 from cabench.data.split import held_out
 from cabench.errors import UserError
 
@@ -149,7 +149,10 @@ def _said_of_equal(parts: Mapping[str, Examples], digests: Sequence[Sequence[byt
         "equal"
     )
     if not target.is_table:
-        raise UserError(f"{pair}; an example is background or target, not both.")
+        raise UserError(
+            f"{pair}; an example is background or target, not both. Labels disagree on {counted(len(both), 'image')}: "
+            "remove one of each pair."
+        )
     return [f"{len(both):,} of {len(target):,} target rows have the same features as a background row: {pair}."]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,16 @@ import pandas as pd
 
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
-from cabench.data.importing.h5ad.elements import column, reading_anndata, row_names
+from cabench.data.importing.grouping import said_of_identifiers
+from cabench.data.importing.h5ad.elements import column, column_names, reading_anndata, row_names
 from cabench.data.importing.h5ad.matrix import Matrix, open_matrix
 from cabench.data.importing.labels import Columns, labels_of
 from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.splitting import Drawn
+from cabench.data.importing.tables.notes import notes_on_measurements
+from cabench.data.importing.tables.selecting import looks_like_identifier
 from cabench.errors import UserError, unknown
+from cabench.files.hdf5 import UNREADABLE
 
 RAW = "raw"  # the name that stands for the matrix of this group
 TRUE, FALSE = ("True", "1"), ("False", "0", "")
@@ -79,6 +84,7 @@ def import_h5ad(
             {name: column(path, file["obs"], name) for name in wanted}, range(len(names)), dtype=object
         )
         picked = chosen(path, table[choice.column], choice)
+        identifiers = {} if columns.group else _identifiers(path, file["obs"], choice.column)
         matrix, genes = _matrix(path, file, len(names), selection)
         kept = _kept_genes(path, file[selection.var], selection.genes) if selection.genes else np.arange(len(genes))
         rows = np.concatenate(picked[:2])
@@ -87,21 +93,38 @@ def import_h5ad(
     is_background = np.arange(len(rows)) < len(picked.background)
     labels = labels_of(path, table.iloc[rows].reset_index(drop=True), columns, names[rows].tolist(), is_background)
     said = _look_at(path, matrix.place, features, names[rows], genes[kept], selection)
+    said += said_of_identifiers({name: cells[rows] for name, cells in identifiers.items()})
     if repeated:
         said.append(f"{repeated:,} cells share their names with others; these are told apart by their rows.")
     background = len(picked.background)
+    parts = {
+        "background": labels.examples(is_background, features[:background], names[rows[:background]].tolist()),
+        "target": labels.examples(~is_background, features[background:], names[rows[background:]].tolist()),
+    }
+    called = genes[kept].tolist()
+    said += notes_on_measurements(called, parts, labels.attributes, "--genes")
     return write_arrays(
         output,
-        labels.examples(is_background, features[:background], names[rows[:background]].tolist()),
-        labels.examples(~is_background, features[background:], names[rows[background:]].tolist()),
+        parts["background"],
+        parts["target"],
         attributes=labels.attributes,
         test_fraction=drawn.test_fraction,
         seed=drawn.seed,
         title=f"own cells {path.name}",
         notes=[*picked.said, *labels.said, *said],
-        features=genes[kept].tolist(),
+        features=called,
         counts=selection.counts,
     )
+
+
+def _identifiers(path: Path, obs: h5py.Group, population: str) -> dict[str, np.ndarray]:
+    """Text (n,) by name: the columns of obs that are called like identifiers, but the one that tells populations."""
+    cells = {}
+    for name in column_names(obs):
+        if name != population and looks_like_identifier(name):
+            with suppress(UserError, *UNREADABLE):  # nobody named this column; it may be unreadable
+                cells[name] = column(path, obs, name)
+    return cells
 
 
 def _matrix(path: Path, file: h5py.File, rows: int, selection: Selection) -> tuple[Matrix, np.ndarray]:

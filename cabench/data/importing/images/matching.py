@@ -6,8 +6,10 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from cabench.data.importing.images.reading import Folder
+from cabench.data.layout import counted, listed
 from cabench.errors import UserError
 
 
@@ -42,19 +44,17 @@ class ImageNames:
         """The shortest of the image's names that can mean no other."""
         return min((name for name in self._names[image] if self._meant(name) == {image}), key=len)
 
-    def find(self, given: str) -> int:
-        """The index of the image that is meant, through all folders in order.
+    def find(self, given: str) -> int | None:
+        """The index of the image that is meant, through all folders in order; None for a name that no image has.
 
         Raises:
-            UserError: for a name that no image has, and for one that may mean several.
+            UserError: for a name that may mean several images.
         """
         meant = self._meant(given) or self._meant(str(PurePosixPath(given.replace("\\", "/"))))
-        if len(meant) == 1:
-            return next(iter(meant))
-        if meant:
+        if len(meant) > 1:
             first, second = sorted(meant)[:2]
             raise UserError(f"{given!r} may be {self.name(first)} or {self.name(second)}; write one of these names.")
-        raise UserError(f"{given!r} is none of the images; name them by their paths, such as {self.name(0)!r}.")
+        return next(iter(meant), None)
 
     def _meant(self, given: str) -> set[int]:
         """The images that a name can mean: those that some way of naming gives to one image alone, else all."""
@@ -71,8 +71,20 @@ class ImageNames:
         return f"{self._real[folder]}/{name}"
 
 
-def match(table: Path, named: Sequence[str], folders: Sequence[Folder]) -> list[int]:
-    """The row of each image's label, through all folders in order.
+class Matched(NamedTuple):
+    """Which rows of a table are of which images.
+
+    Attributes:
+        rows: the row of each image, through all folders in order.
+        said: sentences on rows that are of none.
+    """
+
+    rows: list[int]
+    said: list[str]
+
+
+def match(table: Path, named: Sequence[str], folders: Sequence[Folder]) -> Matched:
+    """Find the row of each image. A table may be of more images than there are; its other rows are left out.
 
     Args:
         table: the file that names images, for messages and for paths from there.
@@ -80,22 +92,33 @@ def match(table: Path, named: Sequence[str], folders: Sequence[Folder]) -> list[
         folders: of images.
 
     Raises:
-        UserError: for a name that is not understood, two rows of one image, and an image without a row.
+        UserError: for a name that may mean several images, two rows of one image, images without a row, and where no
+            row names an image.
     """
     names = ImageNames(folders, table)
     rows: dict[int, int] = {}
+    others: list[str] = []
     for row, given in enumerate(named):
         try:
             image = names.find(given)
         except UserError as error:
             raise UserError(f"{table}: {error}") from error
-        if image in rows:
+        if image is None:
+            others.append(f"{given!r:.60}")
+        elif image in rows:
             raise UserError(f"{table} has two rows for {names.name(image)}; remove one.")
-        rows[image] = row
-    missing = [image for image in range(len(names)) if image not in rows]
+        else:
+            rows[image] = row
+    if not rows:
+        raise UserError(
+            f"{table}: no row names an image ({listed(others)}); name them by their paths, such as {names.name(0)!r}."
+        )
+    said = [f"Left out, as they name no image: {counted(len(others), 'row')} of {table.name} ({listed(others)})."]
+    said = said if others else []
+    missing = [names.name(image) for image in range(len(names)) if image not in rows]
     if missing:
         raise UserError(
-            f"{names.name(missing[0])} has no label in {table} ({len(missing):,} such images); add its row, or move "
-            "the image elsewhere."
+            f"{table} has no label for {counted(len(missing), 'image')} ({listed(missing)}); add a row for "
+            f"each, or move it elsewhere. {' '.join(said)}".strip()
         )
-    return [rows[image] for image in range(len(names))]
+    return Matched([rows[image] for image in range(len(names))], said)

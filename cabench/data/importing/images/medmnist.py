@@ -8,7 +8,8 @@ has no split.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +56,34 @@ class Part(NamedTuple):
             yield start, rows[:, None] if rows.ndim == 3 else rows.transpose(0, 3, 1, 2)
 
 
+def without_copies(
+    parts: Mapping[str, Part],
+    wanted: Mapping[str, np.ndarray],
+    formed: Callable[[np.ndarray], np.ndarray] = lambda images: images,
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """The images of some rows, but those that an earlier part has too. Copies inside one part stay.
+
+    Args:
+        parts: by name, in order.
+        wanted: bool (n,) by part.
+        formed: makes images (m, c, h, w) into those that are compared and given.
+
+    Yields:
+        The part's name, the row there, and the image, uint8 (c, h, w).
+    """
+    before: set[bytes] = set()
+    for name, part in parts.items():
+        here = set()
+        for start, images in part.pieces():
+            rows = np.flatnonzero(wanted[name][start : start + len(images)])
+            for row, image in zip(rows, formed(images[rows]), strict=True):
+                content = hashlib.blake2b(image.tobytes(), digest_size=16).digest()  # 16 bytes an image
+                here.add(content)
+                if content not in before:
+                    yield name, start + int(row), image
+        before |= here
+
+
 class Splits(NamedTuple):
     """What a file holds.
 
@@ -92,7 +121,7 @@ def read_splits(path: Path) -> Splits:
 
 def _by_part(path: Path) -> tuple[dict[str, dict[str, StoredArray]], dict[str, str]]:
     """The arrays of each part by their names without the part's, and why others are not read."""
-    arrays = stored_arrays(path)
+    arrays = _without_empty_validation(stored_arrays(path))
     if IMAGES in arrays:
         return {WHOLE: arrays}, {}
     parts: dict[str, dict[str, StoredArray]] = {part: {} for part in PARTS if f"{part}_{IMAGES}" in arrays}
@@ -111,6 +140,14 @@ def _by_part(path: Path) -> tuple[dict[str, dict[str, StoredArray]], dict[str, s
     return parts, unread
 
 
+def _without_empty_validation(arrays: dict[str, StoredArray]) -> dict[str, StoredArray]:
+    """All arrays but the empty ones of an empty validation split, which is none."""
+    images = arrays.get(f"val_{IMAGES}")
+    if images is None or images.shape[:1] != (0,):
+        return arrays
+    return {name: array for name, array in arrays.items() if not (name.startswith("val_") and array.shape[:1] == (0,))}
+
+
 def _check_images(images: StoredArray) -> None:
     """Refuse what is not images of 8 bits, channels last."""
     named = f"{images.name} of {images.path}"
@@ -125,6 +162,8 @@ def _check_images(images: StoredArray) -> None:
             f"{named} is {images.dtype} of shape {images.shape}; wanted is uint8 (n, height, width) or (n, height, "
             "width, 3), the channels last."
         )
+    if images.by_columns:
+        raise UserError(f"{named} is stored in Fortran's order, not row by row; save numpy.ascontiguousarray of it.")
 
 
 def _why_unread(name: str, parts: Mapping[str, Mapping[str, StoredArray]]) -> str:

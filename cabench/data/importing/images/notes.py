@@ -9,6 +9,7 @@ import numpy as np
 from cabench.data.importing.images.fitting import share_cut_off
 from cabench.data.importing.images.pixels import Header
 from cabench.data.importing.images.reading import ImageForm, Pixels
+from cabench.data.layout import counted
 from cabench.data.shortcuts import Measures, shortcuts
 
 DIM = 4  # 16-bit images below a quarter of the range are nearly black once they have 8 bits
@@ -27,9 +28,9 @@ def notes_on(pixels: Mapping[str, Pixels], form: ImageForm, groups: np.ndarray |
     turned, profiled = sum(header.turned for header in headers), sum(header.profiled for header in headers)
     inked = sum(header.kind.startswith("CMYK") for header in headers)
     notes = [
-        *_counted(turned, "images were turned, as their orientation tag says"),
-        *_counted(profiled, "images have a colour profile or gamma other than sRGB, which was not applied"),
-        *_counted(inked, "CMYK images were converted to RGB without a colour profile"),
+        *_counted("Turned, as the orientation tag says", turned),
+        *_counted("With a colour profile or gamma other than sRGB, which was not applied", profiled),
+        *_counted("Converted from CMYK to RGB without a colour profile", inked),
         *said_of_cut_off([(header.width, header.height) for header in headers], form),
         *_on_range(headers[0].bits, max(part.brightest for part in pixels.values()), form),
     ]
@@ -38,20 +39,24 @@ def notes_on(pixels: Mapping[str, Pixels], form: ImageForm, groups: np.ndarray |
     return [*notes, f"{said[0].upper()}{said[1:]}."] if said else notes
 
 
-def _counted(count: int, what: str) -> list[str]:
-    return [f"{count:,} {what}."] if count else []
+def _counted(what: str, count: int) -> list[str]:
+    return [f"{what}: {counted(count, 'image')}."] if count else []
 
 
-def said_of_cut_off(sizes: Sequence[tuple[int, int]], form: ImageForm) -> list[str]:
+def said_of_cut_off(
+    sizes: Sequence[tuple[int, int]], form: ImageForm, advice: str = "import them with --fit pad to keep them"
+) -> list[str]:
     """Whether cropping images of some sizes (width, height) removes more than a tenth of them, and what else to do."""
     if form.size is None or form.fit != "crop":
         return []
     shares = [share_cut_off(width, height, form.size) for width, height in sizes]
-    return _counted(
-        sum(share > MUCH for share in shares),
-        f"of {len(sizes):,} images lose more than a tenth of their area, up to {max(shares):.0%}: findings at the "
-        "edge are cut off. Import them with --fit pad to keep them",
-    )
+    much = sum(share > MUCH for share in shares)
+    if not much:
+        return []
+    return [
+        f"More than a tenth of the area, up to {max(shares):.0%}, is cut off {much:,} of {len(sizes):,} images, and "
+        f"findings at the edge with it: {advice}."
+    ]
 
 
 def _on_range(bits: int, brightest: int, form: ImageForm) -> list[str]:

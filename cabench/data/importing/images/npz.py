@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +16,16 @@ from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
 from cabench.data.importing.as_text import cells_of
 from cabench.data.importing.csv_files import require
+from cabench.data.importing.grouping import said_of_identifiers
 from cabench.data.importing.images.fitting import LARGEST_SIZE, SMALLEST_SIZE, fit_arrays
-from cabench.data.importing.images.medmnist import LABEL, LABELS, WHOLE, Part, Splits, read_splits
+from cabench.data.importing.images.medmnist import LABEL, LABELS, WHOLE, Part, Splits, read_splits, without_copies
 from cabench.data.importing.images.notes import said_of_cut_off
 from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import Columns, labels_of
 from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.splitting import Drawn
+from cabench.data.importing.tables.selecting import looks_like_identifier
+from cabench.data.layout import counted
 from cabench.errors import UserError
 
 UNKNOWN_PATIENTS = "Patients are not identified; images of one patient may be in both train and test."
@@ -75,7 +79,8 @@ def import_npz(
             *picked.said,
             *labels.said,
             *said_of_cut_off(_sizes(splits.parts), form),
-            *_notes(splits, dropped, columns),
+            *_notes(splits, dropped),
+            *([] if columns.group else _said_of_groups(path, splits, rows, choice)),
         ],
     )
 
@@ -114,22 +119,15 @@ class _Taken(NamedTuple):
 def _take(parts: Mapping[str, Part], rows: np.ndarray, form: ImageForm) -> _Taken:
     """Read the images of some rows (ascending), without those that an earlier part has too."""
     images = np.empty((len(rows), *_shape(next(iter(parts.values())), form)), np.uint8)
+    ends = np.cumsum([len(part) for part in parts.values()])
+    is_wanted = np.zeros(ends[-1], np.bool_)
+    is_wanted[rows] = True
+    wanted = dict(zip(parts, np.split(is_wanted, ends[:-1]), strict=True))
+    first = dict(zip(parts, [0, *ends[:-1]], strict=True))
     kept: list[int] = []
-    wanted = np.zeros(sum(map(len, parts.values())), np.bool_)
-    wanted[rows] = True
-    before, first = set[bytes](), 0
-    for part in parts.values():
-        here = set()
-        for start, piece in part.pieces():
-            there = np.flatnonzero(wanted[first + start : first + start + len(piece)])
-            for row, image in zip(there + first + start, _formed(piece[there], form), strict=True):
-                content = hashlib.sha256(image.tobytes()).digest()
-                here.add(content)
-                if content not in before:
-                    images[len(kept)] = image
-                    kept.append(int(row))
-        before |= here
-        first += len(part)
+    for name, row, image in without_copies(parts, wanted, partial(_formed, form=form)):
+        images[len(kept)] = image
+        kept.append(first[name] + row)
     return _Taken(images[: len(kept)], np.array(kept, np.int64))
 
 
@@ -159,10 +157,18 @@ def _formed(images: np.ndarray, form: ImageForm) -> np.ndarray:
     return images if form.size is None else fit_arrays(images, form.size, form.fit)
 
 
-def _notes(splits: Splits, dropped: int, columns: Columns) -> list[str]:
+def _notes(splits: Splits, dropped: int) -> list[str]:
     notes = [f"The array {name!r} is not read: {reason}." for name, reason in splits.unread.items()]
     if dropped:
-        notes.append(f"{dropped:,} images are left out, as the same image is for testing or validation too.")
-    if not columns.group:
-        notes.append(UNKNOWN_PATIENTS)
+        notes.append(f"Left out, as the same image is for testing or validation too: {counted(dropped, 'image')}.")
     return notes
+
+
+def _said_of_groups(path: Path, splits: Splits, rows: np.ndarray, choice: Choice) -> list[str]:
+    """What may say what was sampled, or that nothing does."""
+    cells = {}
+    for name in next(iter(splits.parts.values())).columns:
+        if name != choice.column and looks_like_identifier(name):
+            with suppress(UserError):  # nobody named this column; it may be unreadable
+                cells[name] = _table(path, splits, [name])[name].iloc[rows]
+    return said_of_identifiers(cells) or [UNKNOWN_PATIENTS]

@@ -16,6 +16,7 @@ from PIL import Image
 from cabench.data.decoding import in_threads
 from cabench.data.importing.images.fitting import LARGEST_SIZE, SMALLEST_SIZE, Fit, Size, fit_image
 from cabench.data.importing.images.pixels import FORMATS, Channels, Header, UnusableImageError, read_header, read_pixels
+from cabench.data.layout import counted
 from cabench.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -70,7 +71,7 @@ class Folder(NamedTuple):
         """A sentence about what is not read; "" if all is."""
         if not self.unread:
             return ""
-        counts = [f"{count:,} {what}{'s' if count > 1 else ''}" for what, count in sorted(self.unread.items())]
+        counts = [counted(count, what) for what, count in sorted(self.unread.items())]
         return f"Not read in {self.path.name}: {', '.join(counts)}."
 
 
@@ -89,7 +90,7 @@ class Pixels(NamedTuple):
 
 
 def open_folder(path: Path) -> Folder:
-    """The images below a folder. What is hidden, by a name that starts with a dot, does not count.
+    """The images below a folder. What is hidden, by a name that starts with a dot, is not read.
 
     Raises:
         UserError: for a path that is not a folder or holds no image.
@@ -99,11 +100,14 @@ def open_folder(path: Path) -> Folder:
     names: list[str] = []
     unread: Counter[str] = Counter()
     for place, folders, files in os.walk(path, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
         # Links are not followed: they may lead back, or to the images of the other population.
-        unread["linked folder"] += sum((Path(place) / name).is_symlink() for name in folders)
+        linked = {name for name in folders if (Path(place) / name).is_symlink()}
+        hidden = {name for name in folders if name.startswith(".")}
+        unread["linked folder"] += len(linked)
+        unread["hidden image"] += sum(_count_images(Path(place) / name) for name in hidden - linked)
+        folders[:] = [name for name in folders if name not in hidden]
         for name in files:
-            is_image, is_hidden = name.lower().endswith(SUFFIXES), name.startswith(".")
+            is_image, is_hidden = _is_image(name), name.startswith(".")
             if is_image and not is_hidden:
                 names.append((Path(place) / name).relative_to(path).as_posix())
             elif is_image:
@@ -162,6 +166,15 @@ def read_folders(folders: Mapping[str, Folder], form: ImageForm) -> dict[str, Pi
         parts[population] = Pixels(images[rows], brightest, found[rows])
         start += len(part)
     return parts
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _count_images(folder: Path) -> int:
+    """How many images lie below a folder, as far as it can be read."""
+    return sum(_is_image(name) for _, _, names in os.walk(folder) for name in names)
 
 
 def _raise(error: OSError) -> None:

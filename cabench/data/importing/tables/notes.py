@@ -33,10 +33,29 @@ def notes_on(features: Sequence[str], parts: Mapping[str, Examples], attributes:
         attributes: what is known of the rows.
     """
     tables = [part.images for part in parts.values()]
-    said = [*_said_of_missing(features, tables), *_said_of_equal(features, tables), *_said_of_names(features)]
+    said = _said_of_missing(features, tables)
     for name, values in _columns(features, tables):
         said += _said_of_one(name, values)
-    return [*said, *_said_of_telling(features, parts, attributes)]
+    return [*said, *notes_on_measurements(features, parts, attributes, "--ignore")]
+
+
+def notes_on_measurements(
+    features: Sequence[str], parts: Mapping[str, Examples], attributes: Sequence[Attribute], option: str
+) -> list[str]:
+    """The sentences that also hold of features that are known to be measurements, such as genes.
+
+    Args:
+        features: as of `notes_on`.
+        parts: likewise.
+        attributes: likewise.
+        option: that leaves features out.
+    """
+    tables = [part.images for part in parts.values()]
+    return [
+        *_said_of_equal(features, tables),
+        *_said_of_names(features),
+        *_said_of_telling(features, parts, attributes, option),
+    ]
 
 
 def _columns(features: Sequence[str], tables: Sequence[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
@@ -99,7 +118,7 @@ def _said_of_one(name: str, values: np.ndarray) -> list[str]:
 
 
 def _said_of_telling(
-    features: Sequence[str], parts: Mapping[str, Examples], attributes: Sequence[Attribute]
+    features: Sequence[str], parts: Mapping[str, Examples], attributes: Sequence[Attribute], option: str
 ) -> list[str]:
     """Features that tell background from target, or an attribute, in every row by themselves."""
     said = []
@@ -115,7 +134,7 @@ def _said_of_telling(
             title = "background from target" if attribute is None else repr(attribute.name)
             said.append(
                 f"Features that by themselves tell {title} in every row: {listed(telling)}; leave them out with "
-                "--ignore if they are not measurements."
+                f"{option} if they are not measurements."
             )
     return said
 

@@ -197,7 +197,8 @@ def test_features_are_standardised_unless_they_are_counts(path: Path) -> None:
     assert not file.info.are_counts
     train = [data.images.numpy() for data in file.read("train")[1:]]
     np.testing.assert_allclose(np.concatenate(train).mean(axis=0), 0, atol=1e-6)
-    first, second = file.info.notes[1:]
+    _, first, second, hint = file.info.notes
+    assert hint.endswith("as 'donor' says: if that is what was sampled, import again with --group donor.")
     chosen = counts()[conditions() < 2]
     assert first == (
         f"X of own.h5ad was used: 40 cells x 7 genes, from 0 to {chosen.max()}, {(chosen == 0).mean():.0%} zeros, all "
@@ -465,6 +466,33 @@ def test_an_identifier_is_no_class(path: Path, refusal) -> None:
     assert "'barcode' are 40 different ones, too many for classes" in refusal(
         lambda: imported(changed(path, change), common="barcode")
     )
+
+
+def test_an_identifier_that_cannot_be_read_stops_nothing(path: Path) -> None:
+    def change(file: h5py.File) -> None:
+        file["obs"].create_group("sample")
+        put_categories(file["obs"], "patient", np.full(CELLS, 7), ["a", "b"])  # codes of no category
+        declare(file["obs"], "condition", "donor", "sample", "patient", "subject")  # the last is not there
+
+    assert [note for note in imported(changed(path, change)).info.notes if "--group" in note] == [
+        "Rows seem to belong together, as 'donor' says: if that is what was sampled, import again with --group donor."
+    ]
+
+
+def test_genes_that_tell_by_themselves_or_are_equal_are_said(path: Path) -> None:
+    def change(file: h5py.File) -> None:
+        values = counts().astype(np.float32)
+        values[:, 2] = values[:, 1]
+        values[:, 4] = 5 * conditions()
+        del file["X"]
+        put_matrix(file, "X", values, "csr")
+
+    said = imported(changed(path, change), group="donor").info.notes
+    assert "Features that are equal in every row count twice: gene-1 and gene-2." in said
+    assert (
+        "Features that by themselves tell background from target in every row: gene-4; leave them out with --genes if "
+        "they are not measurements."
+    ) in said
 
 
 def test_the_command_says_what_was_used(path: Path, cabench_here) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cabench.data.checks import check_file
 from cabench.data.file import DatasetFile
-from cabench.data.importing.images.folders import import_folders
+from cabench.data.importing.images.folders import LabelFile, import_folders
 from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.splitting import Drawn
@@ -39,9 +39,9 @@ def every_row() -> list[tuple[object, ...]]:
 
 
 def imported(place: Path, labels: Path | None = None, drawn: Drawn | None = None, **given: str) -> DatasetFile:
-    columns = parse_columns(**given)
+    columns, label_file = parse_columns(**given), LabelFile(labels) if labels else None
     paths = place / "healthy", place / "ill", place / "mine.h5"
-    return import_folders(*paths, ImageForm(), labels, columns, drawn or Drawn())
+    return import_folders(*paths, ImageForm(), label_file, columns, drawn or Drawn())
 
 
 def test_folders_alone_are_enough(place: Path) -> None:
@@ -149,12 +149,16 @@ def test_what_is_passed_over_or_nearly_black_is_noted(place: Path) -> None:
     ("change", "words"),
     [
         (
-            lambda rows: [*rows, ("99.png", "m", "")],
-            "'99.png' is none of the images; name them by their paths, such as",
+            lambda rows: [(f"a{name}", *rest) for name, *rest in rows],
+            "no row names an image ('a00.png', 'a01.png', 'a02.png', 'a03.png', 'a04.png', 'a05.png', 'a06.png', "
+            "'a07.png' and 42 more); name them by their paths, such as '00.png'.",
         ),
-        (lambda rows: rows[:-1], "scan/29.png has no label"),
+        (
+            lambda rows: [*rows[:-2], ("scan/29.pgn", "m", "")],
+            "labels.csv has no label for 2 images (scan/28.png, scan/29.png); add a row for each, or move it "
+            "elsewhere. Left out, as they name no image: 1 row of labels.csv ('scan/29.pgn').",
+        ),
         (lambda rows: [*rows, rows[3]], "has two rows for 03.png"),
-        (lambda rows: [("../ill/scan/00.png", "m", ""), *rows], "'../ill/scan/00.png' is none of the images"),
         (lambda rows: [*rows[:-1], (ILL[-1], "", "")], None),
     ],
 )
@@ -165,6 +169,83 @@ def test_labels_and_images_must_match(place: Path, refusal, change, words: str |
         return
     assert words in refusal(lambda: imported(place, labels, common="sex", salient="lesion"))
     assert not (place / "mine.h5").exists()
+
+
+def test_rows_of_other_images_are_left_out_and_said(place: Path) -> None:
+    """A table of a whole study, of which some images are here."""
+    rows = every_row()
+    alone = imported(place, label(place, rows), common="sex", salient="lesion").info
+    more = [("copy.jpg", "x", "flat"), *rows, ("../ill/scan/00.png", "m", ""), ("", "y", "")]
+    info = imported(place, label(place, more), common="sex", salient="lesion").info
+    assert (info.content_sha256, info.attributes) == (alone.content_sha256, alone.attributes)
+    assert info.notes == (
+        "Left out, as they name no image: 3 rows of labels.csv ('copy.jpg', '../ill/scan/00.png', '').",
+    )
+
+
+def test_labels_of_a_spreadsheet_with_decimal_commas(place: Path, cabench_here) -> None:
+    """Semicolons, decimal commas and a byte-order mark, as Excel writes them where the comma is the decimal mark."""
+    names = [f"{folder}/{name}" for folder, images in (("healthy", HEALTHY), ("ill", ILL)) for name in images]
+    lines = ["file;age", *(f"{name};{20 + n},{n % 10}" for n, name in enumerate(names))]
+    (place / "labels.csv").write_text("\r\n".join(lines), encoding="utf-8-sig")
+    own = ("--background", str(place / "healthy"), "--target", str(place / "ill"), "--output", str(place / "mine.h5"))
+    told = ("data", "import", *own, "--labels", str(place / "labels.csv"), "--common", "age:real")
+    advised = cabench_here(*told)
+    assert (advised.returncode, "--delimiter ';', and --decimal ," in advised.stderr) == (2, True)
+    done = cabench_here(*told, "--delimiter", ";", "--decimal", ",")
+    assert done.returncode == 0, done.stderr
+    file = DatasetFile.open(place / "mine.h5")
+    ages = {
+        f"{folder}/{name}": age
+        for split in file.info.counts
+        for folder, told_of, values in zip(
+            ("healthy", "ill"), file.read_rows(split), file.read_attributes(split), strict=True
+        )
+        for name, age in zip(told_of.names, values["age"], strict=True)
+    }
+    assert ages == pytest.approx({name: 20 + n + n % 10 / 10 for n, name in enumerate(names)})
+
+
+def test_folders_of_one_name_are_told_apart_in_the_title(tmp_path: Path, fill) -> None:
+    for population, names in (("healthy", HEALTHY), ("patients", ILL)):
+        fill(tmp_path / population, [f"images/{name}" for name in names])
+    paths = tmp_path / "healthy" / "images", tmp_path / "patients" / "images", tmp_path / "mine.h5"
+    file = import_folders(*paths, ImageForm(), None, parse_columns(), Drawn())
+    assert file.info.sources == ("own images healthy/images, patients/images",)
+
+
+def test_an_identifier_that_nobody_declared_is_hinted_at(place: Path) -> None:
+    rows = [(name, "mf"[n % 2], f"p{n // 2}", n) for n, name in enumerate([*HEALTHY, *ILL])]
+    labels = label(place, rows, ("file", "sex", "patient", "scan_id"))
+    hint = (
+        "Rows seem to belong together, as 'patient' says: if that is what was sampled, import again with --group "
+        "patient."
+    )
+    assert imported(place, labels, common="sex").info.notes == (hint,)
+    assert imported(place, labels, group="patient").info.notes == ()
+
+
+def test_folders_of_subjects_are_hinted_at_and_the_advice_works(tmp_path: Path, fill) -> None:
+    fill(tmp_path / "healthy", [f"H{n // 3:02}/{n % 3}.png" for n in range(30)])
+    fill(tmp_path / "ill", [f"P{n // 3:02}/{n % 3}.png" for n in range(36)])
+    (said,) = imported(tmp_path).info.notes
+    assert said == (
+        "Images seem to belong together, as they lie in folders such as 'P11': if each is of one subject, import "
+        "again with --labels and --group file --group-until /."
+    )
+    every = [("healthy", f"H{n // 3:02}/{n % 3}.png") for n in range(30)]
+    every += [("ill", f"P{n // 3:02}/{n % 3}.png") for n in range(36)]
+    labels = label(
+        tmp_path, [(f"{folder}/{name}", "mf"[n % 2]) for n, (folder, name) in enumerate(every)], ("file", "sex")
+    )
+    (said,) = imported(tmp_path, labels, common="sex").info.notes
+    assert said.endswith(
+        "such as 'ill/P11': if each is of one subject, import again with --group file --group-until /."
+    )
+    file = imported(tmp_path, labels, common="sex", group="file", group_until="/")
+    assert file.info.notes == ()
+    groups = [group for split in file.info.counts for part in file.read_rows(split) for group in part.groups]
+    assert sorted(groups) == sorted(f"{folder}/{name[:3]}" for folder, name in every)
 
 
 def test_a_name_in_both_folders_must_be_told_apart(place: Path, fill, refusal) -> None:
@@ -202,6 +283,37 @@ def test_an_image_in_both_populations_is_named(place: Path, refusal) -> None:
     shutil.copy(place / "healthy" / "05.png", place / "ill" / "copy.png")
     said = refusal(lambda: imported(place))
     assert "background image '05.png' and target image 'copy.png' are equal" in said
+    assert "Labels disagree on 1 image: remove one of each pair." in said
+    shutil.copy(place / "healthy" / "06.png", place / "ill" / "more.png")
+    assert "Labels disagree on 2 images" in refusal(lambda: imported(place))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--population", "sex"), "--population is of no use without --input; give both or neither."),
+        (("--fit", "pad"), "--fit is of no use without --size; give both or neither."),
+        (("--file-column", "picture"), "--file-column is of no use without --labels; give both or neither."),
+        (("--missing", "NA"), "--missing is of no use without --labels; give both or neither."),
+        (("--delimiter", ";"), "--delimiter is of no use without --labels; give both or neither."),
+        (("--decimal", ","), "--decimal is of no use without --labels; give both or neither."),
+        (("--common", "sex"), "The column 'sex' was named without a table; name its file with --labels."),
+        (("--genes", "x"), "--genes is for .h5ad files; leave it out with folders of images."),
+    ],
+)
+def test_options_that_would_be_of_no_use_are_refused(place: Path, cabench_here, options, words: str) -> None:
+    own = ("--background", str(place / "healthy"), "--target", str(place / "ill"), "--output", str(place / "mine.h5"))
+    done = cabench_here("data", "import", *own, *options)
+    assert (done.returncode, words in done.stderr, done.stderr.count("\n")) == (2, True, 1), done.stderr
+    assert not (place / "mine.h5").exists()
+
+
+def test_a_source_that_is_not_there_is_said(place: Path, cabench_here) -> None:
+    both = ("--background", "a", "--target", "b", "--output", str(place / "mine.h5"))
+    one = cabench_here("data", "import", "--input", "absent.csv", "--population", "x", *both)
+    assert one.stderr.endswith("There is no file or folder absent.csv; check the path.\n")
+    two = cabench_here("data", "import", *both)
+    assert two.stderr.endswith("There is no file or folder a; check the path, or name one source with --input.\n")
 
 
 @pytest.mark.parametrize("drawn", [Drawn(0.0), Drawn(1.0), Drawn(float("nan")), Drawn(0.2, -1)])

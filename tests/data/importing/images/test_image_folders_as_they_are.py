@@ -11,7 +11,7 @@ from PIL import Image
 
 from cabench.data.file import DatasetFile
 from cabench.data.importing.images.fitting import Size, fit_image
-from cabench.data.importing.images.folders import import_folder, import_folders
+from cabench.data.importing.images.folders import LabelFile, import_folder, import_folders
 from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import Columns, parse_columns
 from cabench.data.importing.populations import Choice
@@ -100,14 +100,15 @@ def test_one_folder_is_told_apart_by_a_column(one_folder: Path, cabench_here) ->
 
 def test_what_one_folder_needs_is_said(one_folder: Path, refusal) -> None:
     def given(choice: Choice, labels: Path | None = one_folder / "labels.csv") -> str:
-        own = one_folder / "all", one_folder / "mine.h5", ImageForm(), labels, parse_columns(salient="finding")
+        label_file = LabelFile(labels) if labels else None
+        own = one_folder / "all", one_folder / "mine.h5", ImageForm(), label_file, parse_columns(salient="finding")
         return refusal(lambda: import_folder(*own, choice, Drawn()))
 
     assert "name its file with --labels" in given(Choice("diagnosis", ("healthy",), ("ill",)), None)
     assert "did you mean 'diagnosis'" in given(Choice("diagnoses", ("healthy",), ("ill",)))
     assert "did you mean 'ill'" in given(Choice("diagnosis", ("healthy",), ("illl",)))
     save(one_folder / "all" / "more.png", 999)
-    assert "more.png has no label" in given(Choice("diagnosis", ("healthy",), ("ill",)))
+    assert "has no label for 1 image (more.png)" in given(Choice("diagnosis", ("healthy",), ("ill",)))
     assert not (one_folder / "mine.h5").exists()
 
 
@@ -126,12 +127,12 @@ def test_a_crop_that_removes_much_is_said(tmp_path: Path, cabench_here) -> None:
     done = cabench_here("data", "import", *own, "--size", "12x16", "--output", str(tmp_path / "mine.h5"))
     assert done.returncode == 0, done.stderr
     assert (
-        "24 of 48 images lose more than a tenth of their area, up to 50%: findings at the edge are cut" in done.stderr
-    )
-    assert "Import them with --fit pad to keep them" in done.stderr
+        "More than a tenth of the area, up to 50%, is cut off 24 of 48 images, and findings at the edge with it: "
+        "import them with --fit pad to keep them."
+    ) in done.stderr
     kept = cabench_here("data", "import", *own, "--size", "12x16", "--fit", "pad", "--output", str(tmp_path / "all.h5"))
     assert kept.returncode == 0, kept.stderr
-    assert "are cut off" not in kept.stderr
+    assert "is cut off" not in kept.stderr
     assert "is not understood" in cabench_here("data", "import", *own, "--size", "big", "--output", "x.h5").stderr
 
 
@@ -157,8 +158,8 @@ def test_turned_images_and_profiles_are_counted(tmp_path: Path) -> None:
     save(tmp_path / "ill" / "01.png", 501, icc_profile=b"Adobe RGB (1998)")
     file = imported(tmp_path)
     assert file.info.notes == (
-        "1 images were turned, as their orientation tag says.",
-        "1 images have a colour profile or gamma other than sRGB, which was not applied.",
+        "Turned, as the orientation tag says: 1 image.",
+        "With a colour profile or gamma other than sRGB, which was not applied: 1 image.",
     )
     np.testing.assert_array_equal(stored(file)["target", "00.png"][0], np.rot90(pixels, 2))
 

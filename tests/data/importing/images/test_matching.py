@@ -70,23 +70,27 @@ def test_every_image_has_a_name_that_works_even_where_folders_are_called_like_ot
 
 
 @pytest.mark.parametrize("given", ["", ".", "..", "/", "\0", "a\0/b", "x" * 5000, "healthy", "003.png", "more"])
-def test_other_names_are_refused_with_one_that_works(place: Path, refusal, given: str) -> None:
-    found = names(place)
-    said = refusal(lambda: found.find(given))
-    assert "is none of the images" in said
-    assert found.find(said.split("such as '")[1].removesuffix("'.")) == 0
+def test_other_names_are_of_no_image(place: Path, refusal, given: str) -> None:
+    assert names(place).find(given) is None
+    folders = [open_folder(place / p / "images") for p in ("healthy", "patients")]
+    said = refusal(lambda: match(place / "labels.csv", [given], folders))
+    assert names(place).find(said.split("such as '")[1].removesuffix("'.")) == 0
 
 
 def test_rows_are_in_the_order_of_the_images(place: Path, refusal) -> None:
     folders = [open_folder(place / p / "images") for p in ("healthy", "patients")]
     every = [f"{p}/images/{name}" for p in ("healthy", "patients") for name in NAMES] + ["only.png"]
     order = [3, 0, 6, 2, 5, 1, 4]
-    assert match(place / "l.csv", [every[image] for image in order], folders) == [order.index(i) for i in range(7)]
+    found = match(place / "l.csv", [every[image] for image in order], folders)
+    assert found == ([order.index(image) for image in range(7)], [])
+    assert match(place / "l.csv", ["x.png", *every], folders).rows == list(range(1, 8))
     said = refusal(lambda: match(place / "l.csv", [*every, "images/only.png"], folders))
     assert "l.csv has two rows for only.png" in said
     said = refusal(lambda: match(place / "l.csv", every[1:5], folders))
-    assert "healthy/images/001.png has no label in " in said
-    assert "(3 such images)" in said
+    assert (
+        "l.csv has no label for 3 images (healthy/images/001.png, patients/images/more/001.png, only.png); add a row"
+        in said
+    )
 
 
 def test_a_single_folder_is_its_own_root(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,8 +118,33 @@ def test_repeats_of_tested_images_are_left_out_of_the_others(imported) -> None:
     assert "train 5" not in names["train"][1]
     assert "val 6" not in names["validation"][1]
     assert {"test 12", "test 16"} <= set(names["test"][0])
-    assert "4 images are left out, as the same image is for testing or validation too." in file.info.notes
+    assert "Left out, as the same image is for testing or validation too: 4 images." in file.info.notes
     assert sum(sum(part.values()) for part in file.info.counts.values()) == 72 // 4 * 3 - 4
+
+
+def test_an_empty_validation_split_is_none(imported) -> None:
+    arrays = medmnist()
+    arrays |= {name: array[:0] for name, array in arrays.items() if name.startswith("val")}
+    file = imported(arrays, common="age:real")
+    assert set(file.info.counts) == {"train", "test"}
+    assert not [note for note in file.info.notes if "not read" in note]
+
+
+def test_an_identifier_that_nobody_declared_is_hinted_at(imported) -> None:
+    patients = {f"{part}_patient_id": np.arange(count) // 8 for part, count in SIZES.items()}
+    unreadable = {f"{part}_sample": np.full(count, b"\xff") for part, count in SIZES.items()}
+    notes = imported(medmnist() | patients | unreadable).info.notes
+    assert notes[1:] == (
+        "Rows seem to belong together, as 'patient_id' says: if that is what was sampled, import again with --group "
+        "patient_id.",
+    )
+
+
+def test_a_split_of_its_own_has_no_fraction(imported) -> None:
+    assert imported(medmnist()).info.config == {"split": "given"}
+    known = medmnist()
+    whole = {"images": known["train_images"], "labels": known["train_labels"]}
+    assert imported(whole).info.config == {"test_fraction": 0.2, "seed": 0}
 
 
 def test_an_image_of_both_populations_is_refused(imported, refusal) -> None:
@@ -164,7 +189,11 @@ def put(name: str, make: Callable[[Arrays], np.ndarray]) -> Callable[[Arrays], o
         (put("test_images", lambda a: a["test_images"][:, None].repeat(3, 1)), {}, "the channels last"),
         (put("test_images", lambda a: a["test_images"][:, :20]), {}, "images of the shapes (20, 28) and (28, 28)"),
         (put("test_images", lambda a: a["test_images"][:0]), {}, "test_images of"),
-        (put("train_images", lambda a: np.asfortranarray(a["train_images"])), {}, "numpy.ascontiguousarray"),
+        (
+            put("train_images", lambda a: np.asfortranarray(a["train_images"])),
+            {},
+            "; save numpy.ascontiguousarray of it.",
+        ),
         (put("train_labels", lambda a: a["train_labels"][1:]), {}, "where there are 40 images"),
         (put("train_labels", lambda a: a["train_labels"].astype(object)), {}, "Python objects, which are never loaded"),
         (put("val_labels", lambda a: np.eye(12)), {}, "another number of columns in each split"),
@@ -221,5 +250,5 @@ def test_chest_x_rays_of_medmnist(tmp_path: Path, cabench_here) -> None:
         "validation": {"background": 135, "target": 389},
         "test": {"background": 234, "target": 390},
     }
-    assert f"{388 + 3494 - len(labels)} images are left out" in done.stderr
+    assert f"for testing or validation too: {388 + 3494 - len(labels)} images." in done.stderr
     assert UNKNOWN_PATIENTS in done.stderr

@@ -112,7 +112,8 @@ def test_channels_can_be_made_alike(tmp_path: Path) -> None:
 
 
 def test_what_is_hidden_or_no_image_is_passed_over(tmp_path: Path, fill) -> None:
-    fill(tmp_path, ["b.png", "sub/a.png", "sub/.c.png", ".hidden/d.png"])
+    fill(tmp_path, ["b.png", "sub/a.png", "sub/.c.png", ".hidden/d.png", "sub/.more/e/f.png"])
+    (tmp_path / ".hidden" / "notes.txt").write_text("")
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "more.txt").write_text("")
     (tmp_path / "a.WEBP").write_text("")
@@ -123,7 +124,7 @@ def test_what_is_hidden_or_no_image_is_passed_over(tmp_path: Path, fill) -> None
     folder = open_folder(tmp_path)
     assert folder.names == ["b.png", "sub/a.png"]
     assert folder.said() == (
-        f"Not read in {tmp_path.name}: 2 .txt files, 1 .webp file, 1 hidden image, 1 linked folder, 2 other files."
+        f"Not read in {tmp_path.name}: 2 .txt files, 1 .webp file, 3 hidden images, 1 linked folder, 2 other files."
     )
 
 

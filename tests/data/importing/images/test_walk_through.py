@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cabench.data.importing.images.fitting import Size
-from cabench.data.importing.images.folders import import_folders
+from cabench.data.importing.images.folders import LabelFile, import_folders
 from cabench.data.importing.images.reading import ImageForm
 from cabench.data.importing.labels import parse_columns
 from cabench.data.importing.splitting import Drawn
@@ -32,6 +32,6 @@ def test_it_makes_folders_that_can_be_imported(tmp_path: Path) -> None:
     place = tmp_path / "garments"
     paths = place / "plain", place / "with_digit", tmp_path / "garments.h5"
     columns = parse_columns(common="garment", salient="digit")
-    info = import_folders(*paths, ImageForm(Size(32, 32)), place / "labels.csv", columns, Drawn()).info
+    info = import_folders(*paths, ImageForm(Size(32, 32)), LabelFile(place / "labels.csv"), columns, Drawn()).info
     assert {a.name: len(a.classes) for a in info.attributes} == {"garment": 3, "digit": 10}
     assert sum(part["target"] for part in info.counts.values()) == 2000
