@@ -16,9 +16,10 @@ from cabench.discovery import method_class, plugins
 from cabench.experiment.request import ResolvedProfile, check_method
 from cabench.profiles import load_profile, profile_names
 
+TAKING = {"images": {"images"}, "tables": {"tables", "non-negative"}}  # the table below has no negative value
 ON = {
-    kind: [name for name in plugins("methods") if kind in method_class(name).takes and name != "oracle"]
-    for kind in ("images", "tables")
+    kind: [name for name in plugins("methods") if taken & set(method_class(name).takes) and name != "oracle"]
+    for kind, taken in TAKING.items()
 }
 SHAPES = {"images": (1, 28, 28), "tables": (5,)}
 CASES = [(kind, name) for kind, names in ON.items() for name in names]
