@@ -140,11 +140,16 @@ class MouseProtein(DatasetBuilder):
         populations = [np.isin(measured.classes, classes) for classes in (chosen.background, chosen.target)]
         is_test = folds(measured.mice, measured.classes, self.config.seed) == self.config.fold
         training = np.flatnonzero((populations[0] | populations[1]) & ~is_test)
-        features = Standardisation.of({"": measured.values}, {"": training}).rows(measured.values)
+        learned = Standardisation.of({"": measured.values}, {"": training})
+        features = learned.rows(measured.values)
+        non_negative = not (measured.values[populations[0] | populations[1]] < 0).any()
         splits: tuple[tuple[Split, np.ndarray], ...] = (("train", ~is_test), ("test", is_test))
         for split, in_split in splits:
             rows = [np.flatnonzero(population & in_split) for population in populations]
             with writer.split(split, sum(map(len, rows)), (features.shape[1],), chosen.attributes) as out:
+                out.declare_scaling(learned.mean, learned.scale)
+                if non_negative:
+                    out.declare_non_negative()
                 for is_target, of in zip((False, True), rows, strict=True):
                     values = _values(measured, chosen.attributes, of, is_target)
                     out.append(features[of], is_target, values, measured.names[of].tolist(), measured.mice[of].tolist())
