@@ -304,8 +304,6 @@ def test_wrong_values_are_refused_with_field_value_and_range(config, field, valu
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_images_and_tables_smaller_than_a_batch_are_refused(kind, planted_info, planted_table):
+def test_images_are_refused(kind, planted_info):
     with pytest.raises(UserError, match=rf"{kind.name} takes tables, but planted holds images"):
         check_method(kind(), planted_info)
-    with pytest.raises(UserError, match="a batch of 256 images is more than the 200 training images"):
-        check_method(kind(kind.Config(batch_size=256)), planted_table.info)

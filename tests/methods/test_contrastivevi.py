@@ -244,8 +244,8 @@ def test_too_few_rows_with_counts_are_refused(planted_counts):
     train, nothing = planted_counts.read("train"), torch.zeros(40, GENES)
     with pytest.raises(UserError, match="No target row of planted_counts holds a count"):
         small().fit(with_rows(train, counts_of(40), nothing), context())
-    with pytest.raises(UserError, match="a batch of 32 images is more than the 20 training images"):
-        small().fit(with_rows(train, *2 * [torch.cat([counts_of(10), nothing])]), context())
+    with pytest.raises(UserError, match="contrastivevi needs 4 training rows, but planted_counts has 2"):
+        small().fit(with_rows(train, *2 * [torch.cat([counts_of(1), nothing])]), context())
 
 
 # Settings and data that do not fit
