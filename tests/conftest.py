@@ -227,28 +227,6 @@ def planted_table(cache: Path) -> DatasetFile:
     return PlantedTable().obtain(None)
 
 
-class PlantedCounts(PlantedTable):
-    """Tables of 40 counts whose logarithmic rates are planted likewise, along with an effect of each row's size."""
-
-    name = "planted_counts"
-
-    def build(self, sources, writer):
-        directions = np.linalg.qr(np.random.default_rng(0).normal(size=(self.FEATURES, 4)))[0].T
-        for seed, split in enumerate(SPLITS):
-            generator = np.random.default_rng([seed, 1])
-            with writer.split(split, 2 * self.ROWS, (self.FEATURES,), TABLE_ATTRIBUTES) as out:
-                out.declare_counts()
-                for is_target, (logs, values) in enumerate(self._draw(seed, directions)):
-                    rates = np.exp(1 + logs / 2 + 0.3 * generator.normal(size=(self.ROWS, 1)))
-                    out.append(generator.poisson(rates).astype(np.float32), bool(is_target), values)
-
-
-@pytest.fixture(scope="session")
-def planted_counts(cache: Path) -> DatasetFile:
-    """A data set of tables of counts: 100 rows of each population and split."""
-    return PlantedCounts().obtain(None)
-
-
 @pytest.fixture
 def planted_table_by_name(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name under which the command line knows that data set during a test."""

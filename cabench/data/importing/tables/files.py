@@ -18,7 +18,7 @@ import pandas as pd
 from cabench.data.file import DatasetFile
 from cabench.data.importing.arrays import check_output, write_arrays
 from cabench.data.importing.csv_files import TextTable, open_table, require
-from cabench.data.importing.grouping import grouping
+from cabench.data.importing.grouping import said_of_identifiers
 from cabench.data.importing.labels import Columns, Labels, labels_of
 from cabench.data.importing.populations import Choice, chosen
 from cabench.data.importing.splitting import Drawn
@@ -273,11 +273,8 @@ def _said_of_columns(parts: Sequence[_Part], of_columns: _ChosenColumns, columns
     said = [f"The column without a name ({name!r}) names the rows." for name in naming]
     if of_columns.left_out:
         said.append(f"Left out as features: {listed(of_columns.left_out)}.")
-    for name in [] if columns.group else (*naming, *filter(looks_like_identifier, of_columns.left_out)):
-        options = grouping(name, [cell for part in texts if name in part for cell in part[name]])
-        if options:
-            said.append(
-                f"Rows seem to belong together, as {name!r} says: if that is what was sampled, import again with "
-                f"{options}."
-            )
-    return said
+    if columns.group:
+        return said
+    identifiers = (*naming, *filter(looks_like_identifier, of_columns.left_out))
+    cells = {name: [cell for part in texts if name in part for cell in part[name]] for name in identifiers}
+    return [*said, *said_of_identifiers(cells)]
