@@ -209,6 +209,8 @@ def _choose(tables: Sequence[TextTable], declared: Collection[str], form: TableF
     ignored = named("--ignore", form.ignore, every)
     if both := [name for name in form.ignore if name in declared and name in every]:
         raise UserError(f"The column {both[0]!r} is declared, and named with --ignore too; choose one.")
+    if both := [name for name in form.features if name in ignored]:
+        raise UserError(f"The column {both[0]!r} is named with --features and with --ignore; choose one.")
     nameless = {name for table in tables for name in table.nameless}
     features = [name for name in selected(every, declared, form.features, ignored) if name not in nameless]
     if not features:

@@ -114,3 +114,15 @@ def test_tables_that_do_not_fit_are_refused(healthy: Path, ill: Path, refusal, c
 
 def test_the_same_table_twice_is_refused(healthy: Path, refusal) -> None:
     assert "as background and as target" in refusal(lambda: imported(healthy, healthy, salient=""))
+
+
+def test_a_column_has_one_meaning(healthy: Path, ill: Path, refusal) -> None:
+    def asked(ignore: tuple[str, ...], features: tuple[str, ...]) -> str:
+        form, columns = TableForm(ignore, features), parse_columns(common="sex", salient="stage")
+        return refusal(lambda: import_tables(healthy, ill, healthy.parent / "mine.h5", form, columns, Drawn()))
+
+    both = "is named with --features and with --ignore; choose one."
+    assert asked(("gene3",), ("gene3", "gene4")) == f"The column 'gene3' {both}"
+    assert asked(("gene*",), ("gene1",)) == f"The column 'gene1' {both}"
+    assert asked(("sex",), ()) == "The column 'sex' is declared, and named with --ignore too; choose one."
+    assert not (healthy.parent / "mine.h5").exists()
