@@ -31,24 +31,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch import Tensor
 
 from cabench.config import setting
 from cabench.context import FitContext
-from cabench.data.dataset import DataForm
-from cabench.methods.losses.additive import cross_entropy, squared_length
+from cabench.methods.losses.additive import squared_length
 from cabench.methods.losses.infogan import denied
-from cabench.methods.networks.separators import HardSum, Separator, row_discriminator
+from cabench.methods.networks.separators import HardSum, Separator
 from cabench.methods.shared.additive_separation import (
-    AdditiveSeparation,
     AdditiveSeparationConfig,
+    AdversarialSeparation,
     follow,
     logits_of,
     parts_error,
     parts_of,
     shuffled_order,
-    slow_copy,
 )
 from cabench.training import Batch, descend, weighted_sum
 
@@ -65,7 +62,7 @@ class AdditiveSeparatorConfig(AdditiveSeparationConfig):
     decay: float = setting(0.99, at_least=0, at_most=1, help="of the averaged weights, per step")
 
 
-class AdditiveSeparator(AdditiveSeparation):
+class AdditiveSeparator(AdversarialSeparation):
     """An exact sum with a small code, and an adversary; see the module."""
 
     name = "additive_separator"
@@ -78,27 +75,12 @@ class AdditiveSeparator(AdditiveSeparation):
         """Parts that add up exactly."""
         return HardSum(features, size, self.config.hidden)
 
-    def build(self, form: DataForm) -> nn.ModuleDict:
-        """The frame, the separator, its average and the adversary."""
-        modules = super().build(form)
-        modules["average"] = slow_copy(modules["separator"])
-        modules["adversary"] = row_discriminator(form.image_shape[0], self.config.critic_hidden)
-        return modules
-
-    def make_optimizers(self) -> dict[str, Optimizer]:
-        """AdamW "separator" and AdamW "adversary"."""
-        rate = self.config.learning_rate
-        names = ("separator", "adversary")
-        return {name: AdamW(self.network[name].parameters(), lr=rate, fused=True) for name in names}
-
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """A step of the adversary, then one of the separator. "total" is what the separator minimises."""
         rows, halves = self.prepared_rows(background, target), len(background.images)
         features = rows.shape[1]
         parts = parts_of(self.separator, rows, context)
-        judged = logits_of(self.network["adversary"], parts.common.detach(), context)
-        wrong = cross_entropy(judged[:halves], judged[halves:])
-        descend(self.optimizers["adversary"], wrong)
+        _, wrong = self.train_adversary(parts, halves, context)
         mixed = parts.swapped(shuffled_order(len(rows), context))
         found = parts_of(self.network["average"], mixed.common + mixed.salient, context)
         terms = {

@@ -33,22 +33,20 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
 from cabench.data.dataset import DataForm
 from cabench.methods.losses.additive import absence, cross_entropy, squared_length
-from cabench.methods.networks.separators import Separator, SoftSum, row_discriminator
+from cabench.methods.networks.separators import Separator, SoftSum
 from cabench.methods.shared.additive_separation import (
-    AdditiveSeparation,
     AdditiveSeparationConfig,
+    AdversarialSeparation,
     follow,
     logits_of,
     parts_error,
     parts_of,
     shuffled_order,
-    slow_copy,
 )
 from cabench.training import Batch, descend, weighted_sum
 
@@ -98,7 +96,7 @@ class Controller(nn.Module):
         self.weight.mul_(factor).clamp_(*WEIGHTS)
 
 
-class DiffCASeparator(AdditiveSeparation):
+class DiffCASeparator(AdversarialSeparation):
     """Two networks whose outputs add up by a loss, and an adversary under control; see the module."""
 
     name = "diffca_separator"
@@ -112,26 +110,16 @@ class DiffCASeparator(AdditiveSeparation):
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """The frame, the separator, its average, the adversary and its controller."""
-        config, modules = self.config, super().build(form)
-        modules["average"] = slow_copy(modules["separator"])
-        modules["adversary"] = row_discriminator(form.image_shape[0], config.critic_hidden)
-        modules["controller"] = Controller(config.adversary_weight, config.accuracy)
+        modules = super().build(form)
+        modules["controller"] = Controller(self.config.adversary_weight, self.config.accuracy)
         return modules
-
-    def make_optimizers(self) -> dict[str, Optimizer]:
-        """AdamW "separator" and AdamW "adversary"."""
-        rate = self.config.learning_rate
-        names = ("separator", "adversary")
-        return {name: AdamW(self.network[name].parameters(), lr=rate, fused=True) for name in names}
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """A step of the adversary, then one of the separator. "total" is what the separator minimises."""
         rows, halves = self.prepared_rows(background, target), len(background.images)
         controller, adversary = cast("Controller", self.network["controller"]), self.network["adversary"]
         parts = parts_of(self.separator, rows, context)
-        judged = logits_of(adversary, parts.common.detach(), context)
-        wrong = cross_entropy(judged[:halves], judged[halves:])
-        descend(self.optimizers["adversary"], wrong)
+        judged, wrong = self.train_adversary(parts, halves, context)
         controller.update(judged[:halves], judged[halves:])
         mixed = parts.swapped(shuffled_order(len(rows), context))
         found = parts_of(self.network["average"], mixed.common + mixed.salient, context)

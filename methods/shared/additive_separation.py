@@ -15,15 +15,16 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
 
 from cabench.config import setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo
 from cabench.method import Generative, Representation
-from cabench.methods.losses.additive import squared_length
-from cabench.methods.networks.separators import Parts, Separator
+from cabench.methods.losses.additive import cross_entropy, squared_length
+from cabench.methods.networks.separators import Parts, Separator, row_discriminator
 from cabench.methods.shared.moments import check_values, principal_components
-from cabench.training import Batch, GradientTrainedMethod, TrainingConfig
+from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 FRAME = "network.frame."
 
@@ -94,7 +95,7 @@ class AdditiveSeparation(GradientTrainedMethod, Generative):
         """A separator of rows, with a code of `size` numbers and freshly drawn weights."""
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse tables of which there are too many rows for their size, and those smaller than a batch."""
+        """Refuse tables of which there are too many rows for their size, and those of too few rows to train on."""
         super().check(info)
         check_values(info, self.name)
 
@@ -147,6 +148,34 @@ class AdditiveSeparation(GradientTrainedMethod, Generative):
     def separator(self) -> Separator:
         """The network that splits rows."""
         return cast("Separator", self.network["separator"])
+
+
+class AdversarialSeparation(AdditiveSeparation):
+    """A separator with one adversary, which tells target rows by their common part, and a slow average of itself."""
+
+    def build(self, form: DataForm) -> nn.ModuleDict:
+        """The frame, the separator, its average and the adversary."""
+        modules = super().build(form)
+        modules["average"] = slow_copy(modules["separator"])
+        modules["adversary"] = row_discriminator(form.image_shape[0], self.config.critic_hidden)
+        return modules
+
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """AdamW "separator" and AdamW "adversary"."""
+        rate = self.config.learning_rate
+        names = ("separator", "adversary")
+        return {name: AdamW(self.network[name].parameters(), lr=rate, fused=True) for name in names}
+
+    def train_adversary(self, parts: Parts, halves: int, context: FitContext) -> tuple[Tensor, Tensor]:
+        """One step of the adversary on common parts without gradients, the first `halves` of them of background rows.
+
+        Returns:
+            Its logits of being a target row before the step, one a row, and its 0-d loss.
+        """
+        judged = logits_of(self.network["adversary"], parts.common.detach(), context)
+        wrong = cross_entropy(judged[:halves], judged[halves:])
+        descend(self.optimizers["adversary"], wrong)
+        return judged, wrong
 
 
 def shuffled_order(rows: int, context: FitContext) -> Tensor:
