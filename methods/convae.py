@@ -54,7 +54,7 @@ class ConVAE(AdversarialVAE):
     """Two encoders, one decoder and a discriminator; see the module."""
 
     name = "convae"
-    version = 2
+    version = 3
     Config = ConVAEConfig
     config: ConVAEConfig
 

@@ -24,7 +24,8 @@ although the decoder sees zeros for them; the background prior's constant terms 
 
 Deviations: the log-ratio is D's logit, which cannot become infinite; each step sees equal halves of background and
 target, which are not mixed, so that the other row is not the next one (see `shuffled`); the classifiers that the
-release trains only for display are left out; networks may run in bf16, losses in float32.
+release trains only for display are left out; h takes the salient size where the release builds it by the common one,
+which is the same there; networks may run in bf16, losses in float32.
 
 The representation is the posterior means, computed without knowing the population. The salient vector of a background
 image is the salient encoder's mean for it: its prior pulls it to zero, but nothing forces it there.
@@ -44,11 +45,10 @@ from cabench.context import FitContext
 from cabench.data.dataset import DataForm
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
+from cabench.methods.networks.critics import latent_classifier
 from cabench.methods.networks.variational import Posterior
 from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
 from cabench.training import Batch, descend
-
-CLASSIFIER_WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,14 @@ class SepVAE(AdversarialVAE):
     """Two encoders, one decoder, a discriminator and a classifier; see the module."""
 
     name = "sepvae"
-    version = 2
+    version = 3
     Config = SepVAEConfig
     config: SepVAEConfig
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """A common encoder, a salient encoder, a decoder, a discriminator and a classifier of salient latents."""
         modules = super().build(form)
-        size = self.config.d_salient
-        modules["classifier"] = nn.Sequential(
-            nn.Linear(size, CLASSIFIER_WIDTH), nn.ReLU(), nn.Linear(CLASSIFIER_WIDTH, 1)
-        )
+        modules["classifier"] = latent_classifier(self.config.d_salient)
         return modules
 
     def begin_epoch(self) -> None:

@@ -1,4 +1,4 @@
-"""Networks that learn how far common and salient vectors depend on each other."""
+"""Small networks on latent vectors: how far common and salient ones depend on each other, and whose they are."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from torch import Tensor, nn
 HIDDEN = 128
 
 
-def latent_discriminator(size: int) -> nn.Module:
-    """SepVAE's network that tells joint (n, size) latents from shuffled ones (card A7). Output: (n, 1) logits.
+def latent_discriminator(size: int, width: int) -> nn.Module:
+    """A network that tells joint (n, size) latents from shuffled ones. Output: (n, 1) logits.
 
-    Two hidden layers of 128 with ReLU, 33,153 parameters for size 128.
+    Two hidden layers of `width` with ReLU. SepVAE's are as wide as the latents (card A7): 33,153 parameters for 128.
     """
-    return nn.Sequential(nn.Linear(size, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
+    return nn.Sequential(nn.Linear(size, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+
+
+def latent_classifier(size: int) -> nn.Module:
+    """SepVAE's network that tells targets from background images by (n, size) latents. Output: (n, 1) logits.
+
+    One hidden layer, as wide as the latents, with ReLU: 4,225 parameters for size 64 (card A7).
+    """
+    return nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 1))
 
 
 class ConditionalGaussian(nn.Module):

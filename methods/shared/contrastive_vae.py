@@ -91,7 +91,8 @@ class AdversarialVAE(ContrastiveVAE):
 
     def make_discriminator(self) -> nn.Module:
         """A network from (n, d_common + d_salient) latents to (n, 1) logits of being joint rather than shuffled."""
-        return latent_discriminator(self.config.d_common + self.config.d_salient)
+        size = self.config.d_common + self.config.d_salient
+        return latent_discriminator(size, size)
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """A common encoder, a salient encoder, a decoder and a discriminator."""

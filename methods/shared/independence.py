@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cabench.methods.losses.kernels import hsic, joint_entropy
 from cabench.methods.losses.total_correlation import density_ratio, discriminator_loss, shuffled
 from cabench.methods.losses.variational_bounds import log_likelihood, vclub, vl1out, vub
-from cabench.methods.networks.critics import ConditionalGaussian, latent_discriminator
+from cabench.methods.networks.critics import HIDDEN, ConditionalGaussian, latent_discriminator
 
 IndependenceName = Literal["k-jem", "none", "mmd", "total-correlation", "vclub", "vub", "vl1out"]
 
@@ -63,7 +63,7 @@ class TotalCorrelation(Critic):
 
     def __init__(self, d_common: int, d_salient: int) -> None:
         super().__init__()
-        self.discriminator = latent_discriminator(d_common + d_salient)
+        self.discriminator = latent_discriminator(d_common + d_salient, HIDDEN)
 
     def forward(self, common: Tensor, salient: Tensor) -> Tensor:
         """The mean of log D / (1 - D) over joint pairs."""

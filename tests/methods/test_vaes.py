@@ -56,6 +56,21 @@ def test_sepvae_has_the_published_sizes(prepared):
     assert [count(network[name]) for name in ("decoder", "classifier", "discriminator")] == [264_291, 4_225, 33_153]
 
 
+@pytest.mark.parametrize(("common", "salient"), [(16, 16), (128, 128), (32, 16)])
+def test_hidden_layers_of_sepvae_and_convae_are_as_wide_as_what_they_read(prepared, common, salient):
+    def widths(network: nn.Module) -> list[tuple[int, int]]:
+        return [(layer.in_features, layer.out_features) for layer in network if isinstance(layer, nn.Linear)]
+
+    sizes, both = {"d_common": common, "d_salient": salient}, common + salient
+    for method in (SepVAE(SepVAEConfig(**sizes)), ConVAE(ConVAEConfig(**sizes))):
+        network = prepared(method, (3, 32, 32)).network
+        assert widths(network["discriminator"]) == [(both, both), (both, both), (both, 1)]
+    assert widths(prepared(SepVAE(SepVAEConfig(**sizes)), (3, 32, 32)).network["classifier"]) == [
+        (salient, salient),
+        (salient, 1),
+    ]
+
+
 @pytest.mark.parametrize(("size", "encoders", "decoder"), [(16, 1_431_680, 714_755), (128, 1_676_288, 772_099)])
 def test_sepvae_networks_for_larger_images_have_the_published_sizes(size, encoders, decoder):
     assert 2 * count(sepvae_encoder_64((3, 64, 64), size)) == encoders
