@@ -11,7 +11,8 @@ examples of a method's authors or of the reference notes of this project:
   offset by 0 or 6 in the second third and by 0 or 3 in the last. The group is salient; the ten features of the first
   third are what is common.
 - `additive`: S z + W t without any noise, on directions that are not at right angles. 20 features, 4 + 2 factors.
-- `nested`: as `gaussian`, with 20 features, 3 + 2 factors of standard deviation 3, noise of 0.3.
+- `nested`: the same with little noise, for the contrastive dimension (Hawke et al., NeurIPS 2024). 20 features, 3 + 2
+  factors of standard deviation 3, noise of 0.3.
 - `counts`: counts of the contrastive Poisson model (Jones et al., 2022) without its factors of features: Poisson with
   rates l (S z + W t), where all entries of S, W, z and t are Gamma(1, 1), and l differs between rows by a log-normal
   factor. 40 features, 3 + 2 factors.
