@@ -152,7 +152,7 @@ def test_the_additive_projector_finds_the_salient_part() -> None:
 
 
 def test_two_directions_are_missing_from_the_background_of_nested_tables() -> None:
-    """Two with the planted dimensions, as in the notes; of 300 rows both are estimated too low, and one or two remain."""
+    """Two with the planted dimensions, as in the notes; of 300 rows both are estimated too low: one or two remain."""
     _, file = table("nested", rows=300)
     train = file.read("train")
     target, background = (part.images.double().numpy() for part in (train.target, train.background))
