@@ -14,7 +14,8 @@ from cabench.data.dataset import Population
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS
 from cabench.datasets.planted_tables import GROUPS, MODELS, PlantedTables, PlantedTablesConfig
-from cabench.experiment.request import ResolvedProfile
+from cabench.discovery import method_class, plugins
+from cabench.experiment.request import ResolvedProfile, check_method
 from cabench.profiles import load_profile, profile_names
 
 KINDS = list(MODELS)
@@ -175,7 +176,18 @@ def test_values_out_of_range_are_refused(field: str, value: object) -> None:
 
 @pytest.mark.parametrize("profile", profile_names())
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_has_a_name_in_every_profile(profile: str, kind: str) -> None:
-    provider = ResolvedProfile(load_profile(profile)).dataset(f"planted_{kind}")
+def test_every_kind_has_a_name_and_settings_in_every_profile(built: Built, profile: str, kind: str) -> None:
+    resolved, label = ResolvedProfile(load_profile(profile)), f"planted_{kind}"
+    provider = resolved.dataset(label)
     assert isinstance(provider, PlantedTables)
     assert provider.config.kind == kind
+    info = built(kind).info
+    wanted = (
+        {"tables"} | ({"non-negative"} if info.non_negative else set()) | ({"counts"} if info.are_counts else set())
+    )
+    able = [name for name in plugins("methods") if wanted & set(method_class(name).takes)]
+    assert len(able) >= 20
+    for name in able:
+        method = resolved.method(name, label)
+        check_method(method, info)
+        assert getattr(method.config, "batch_size", 0) <= sum(info.counts["train"].values())
