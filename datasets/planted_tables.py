@@ -34,7 +34,7 @@ import numpy as np
 
 from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
-from cabench.data.dataset import SPACES, Attribute, Space
+from cabench.data.dataset import SPACES, Attribute
 from cabench.data.layout import SPLITS, Split
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter, SplitWriter
@@ -103,11 +103,10 @@ class Model(ABC):
 
     def attributes(self, loadings: Loadings) -> tuple[Attribute, ...]:
         """Every factor as a number: common_1, ..., salient_1, ..."""
-        sizes: tuple[tuple[Space, int], ...] = tuple(
-            (space, directions.shape[1]) for space, directions in zip(SPACES, loadings, strict=True)
-        )
         return tuple(
-            Attribute(f"{space}_{number + 1}", space, "real") for space, count in sizes for number in range(count)
+            Attribute(f"{space}_{number + 1}", space, "real")
+            for space, directions in zip(SPACES, loadings, strict=True)
+            for number in range(directions.shape[1])
         )
 
     def values(self, drawn: Drawn, is_target: bool) -> dict[str, np.ndarray]:
