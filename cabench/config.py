@@ -109,7 +109,7 @@ class Settings:
         return found
 
     def to_dict(self) -> dict[str, object]:
-        """The fields as plain JSON values (tuples become lists), without those `added_later` that have their default."""
+        """Fields as plain JSON values (tuples become lists): all but those `added_later` that have their default."""
         return {
             item.name: _plain(value)
             for item in fields(self)

@@ -30,11 +30,11 @@ from cabench.data.derived import DerivedConfig
 from cabench.data.file import DatasetFile
 from cabench.data.importing.standardising import Standardisation
 from cabench.data.layout import SPLITS, VALIDATION, Split, texts
+from cabench.data.progress import shown
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources.backbones import find_backbone, find_weights, load_network, locate_weights
 from cabench.datasets.sources.extraction import BATCH, Extractor
-from cabench.datasets.sources.progress import shown
 from cabench.errors import UserError
 from cabench.files.hdf5 import TEXTS
 from cabench.files.json import parse_json

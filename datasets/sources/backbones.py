@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from cabench.data.cache import download_folder
 from cabench.data.dataset import as_float
+from cabench.data.download import FetchError, fetch
 from cabench.data.sources import Source
-from cabench.datasets.sources.download import FetchError, fetch
 from cabench.errors import UserError, unknown
 
 LITE0 = "efficientnet_lite0"
