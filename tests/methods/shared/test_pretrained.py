@@ -301,6 +301,8 @@ def test_a_file_that_is_missing_or_does_not_carry_its_hash_is_refused_before_any
             configured("sepclr", path).check(images().info)
     with pytest.raises(UserError, match="damaged or has another content"):
         configured("sepclr", wrong[2]).check(images().info)
+    with pytest.raises(UserError, match="damaged or has another content"):
+        configured("random_encoder", wrong[2]).fit(images(), context())  # damaged since it was checked
     with pytest.raises(UserError, match=r"absent\.pth cannot be read"):
         configured("sepclr", tmp_path / "absent.pth").check(images().info)
 
