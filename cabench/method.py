@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from cabench.config import Settings
 from cabench.context import FitContext, drawing_from
 from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo
+from cabench.errors import UserError
 
 Taken = Literal["images", "tables", "non-negative", "counts", "missing"]
 
@@ -45,7 +47,8 @@ class ContrastiveAnalysisMethod(ABC):
             "non-negative", tables of numbers from 0 up, which are divided by their standard deviation but not centred;
             "counts", tables of whole numbers from 0; "missing", tables where values are NaN. What a table holds and a
             method does not take is made into what it takes by `cabench.data.preparation`, where that can be; a method
-            that takes none of what a data set holds is refused on it before its `check` is called.
+            that takes none of what a data set holds is refused on it before its `check` is called. Missing values
+            that reach `fit` or `encode` of a method that does not take them are refused there, whoever calls.
         improvised_common: True for methods without a common space, whose common vectors are projections on the
             background's leading principal directions; tables of results say so.
     """
@@ -58,6 +61,13 @@ class ContrastiveAnalysisMethod(ABC):
     takes: ClassVar[tuple[Taken, ...]] = ("images",)
     improvised_common: ClassVar[bool] = False
     config: Settings
+
+    def __init_subclass__(cls) -> None:
+        """Have `fit` and `encode` refuse missing values that the method does not take: most would give NaN vectors."""
+        super().__init_subclass__()
+        for name, guard in (("fit", _fitting_complete_rows), ("encode", _encoding_complete_rows)):
+            if name in vars(cls):
+                setattr(cls, name, guard(vars(cls)[name]))
 
     def __init__(self, config: Settings | None = None) -> None:
         self.config = config if config is not None else self.Config()
@@ -97,6 +107,37 @@ class ContrastiveAnalysisMethod(ABC):
     def parameter_count(self) -> int:
         """The number of learned values, without buffers such as running statistics. 0 if nothing is learned."""
         return sum(tensor.numel() for tensor in self.state_dict().values())
+
+
+def _fitting_complete_rows(fit: Callable[..., None]) -> Callable[..., None]:
+    @wraps(fit)
+    def guarded(method: ContrastiveAnalysisMethod, data: ContrastiveDataset, context: FitContext) -> None:
+        for population in (data.background, data.target):
+            _refuse_missing(method, population.images)
+        fit(method, data, context)
+
+    return guarded
+
+
+def _encoding_complete_rows(encode: Callable[..., Representation]) -> Callable[..., Representation]:
+    @wraps(encode)
+    def guarded(method: ContrastiveAnalysisMethod, images: Tensor) -> Representation:
+        _refuse_missing(method, images)
+        return encode(method, images)
+
+    return guarded
+
+
+def _refuse_missing(method: ContrastiveAnalysisMethod, rows: Tensor) -> None:
+    """Raise UserError for float (n, features) rows that lack values, where the method does not take them."""
+    if rows.ndim != 2 or "missing" in method.takes:
+        return
+    lacking = int(rows.isnan().any(1).sum())
+    if lacking:
+        raise UserError(
+            f"{method.name} takes no missing values, but there are some (NaN) in {lacking:,} of {len(rows):,} rows; "
+            "fill them with means of the training rows, as a run does, or choose a method that takes missing values."
+        )
 
 
 class Generative(ContrastiveAnalysisMethod):

@@ -25,7 +25,10 @@ def check_method(
     ],
     sets: Sets = None,
 ) -> None:
-    """Run the conformance suite on one method, with the configuration of the smoke profile."""
+    """Run the conformance suite on one method, with the configuration and the images of the smoke profile.
+
+    A method that takes no images is given their pixels as a table.
+    """
     from cabench.conformance import findings, load_subject
 
     failed = False

@@ -1,8 +1,7 @@
-"""The conformance suite: what every method must do, whoever wrote it.
+"""What every method must do, whoever wrote it.
 
 Each check is a function of a `Subject`; it raises AssertionError with what went wrong, or `NotApplicable` with the
-reason. `CHECKS` lists them, with the checks that each rests on. The project's own tests run every check on every
-method; `cabench check-method` and `check` run the same on one.
+reason. `CHECKS` lists them, with the checks that each rests on.
 """
 
 from __future__ import annotations
@@ -10,23 +9,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-import site
-import sys
 import tempfile
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-import cabench
-from cabench.conformance.subject import CPU, IMAGES, Subject, context, load_subject
+from cabench.conformance.subject import CPU, IMAGES, Subject, context
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.errors import StopRequested, UserError
-from cabench.experiment.request import MethodLike
 from cabench.hardening.stopping import StopFlag
 from cabench.method import ContrastiveAnalysisMethod, Generative, NetworkMethod, Representation
 from cabench.saving import load_method, save_method
@@ -38,70 +31,6 @@ MID_EPOCH = 0.7  # of the training: within an epoch, whether there are one, two 
 
 class NotApplicable(Exception):  # noqa: N818 - an answer, not an error
     """The check does not concern this kind of method."""
-
-
-class Finding(NamedTuple):
-    """What one check says of a method. `str()` gives it as one line.
-
-    Attributes:
-        title: what must hold, in words.
-        outcome: "skipped" where the check does not concern the method, or rests on one that failed.
-        reason: why it was skipped, or what went wrong; empty where the check passed.
-    """
-
-    title: str
-    outcome: Literal["passed", "skipped", "FAILED"]
-    reason: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.outcome:<8} {self.title}" + (f": {self.reason}" if self.reason else "")
-
-
-def check(method: MethodLike, sets: Sequence[str] = ()) -> list[Finding]:
-    """What all checks say of a method.
-
-    Args:
-        method: as of `load_subject`.
-        sets: as of `load_subject`.
-
-    Raises:
-        UserError: as `load_subject` does.
-    """
-    return list(findings(load_subject(method, sets)))
-
-
-def findings(subject: Subject) -> Iterator[Finding]:
-    """The finding of each check in turn. A check that rests on a failed one is skipped, as it would blame another."""
-    faults: dict[Check, str] = {}  # of checks that failed or were skipped for it: the title of the one that failed
-    for check, grounds in CHECKS.items():
-        fault = next((faults[ground] for ground in grounds if ground in faults), None)
-        if fault is not None:
-            faults[check] = fault
-            yield Finding(title(check), "skipped", f"rests on {fault!r}, which failed")
-            continue
-        try:
-            check(subject)
-            yield Finding(title(check), "passed")
-        except NotApplicable as reason:
-            yield Finding(title(check), "skipped", str(reason))
-        except Exception as error:  # whatever a method raises is a finding
-            faults[check] = title(check)
-            said = (
-                str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}{_place(error)}"
-            )
-            yield Finding(title(check), "FAILED", said)
-
-
-def _place(error: Exception) -> str:
-    """The last line outside of cabench and the libraries that the error passed through, such as " (mine.py:23)"."""
-    installed = (str(Path(cabench.__file__).parent / "conformance"), *map(str, site.getsitepackages()), sys.base_prefix)
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(installed)]
-    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
-
-
-def title(check: Check) -> str:
-    """What a check asks for, in words."""
-    return check.__name__.removeprefix("check_").replace("_", " ")
 
 
 def check_fitting_works(subject: Subject) -> None:
@@ -285,7 +214,37 @@ def check_images_of_other_sizes_are_taken(subject: Subject) -> None:
             check_decoding_gives_images(other)
 
 
+def check_missing_values_are_taken(subject: Subject) -> None:
+    """A method that takes missing values learns from rows of a table that lack some, and keeps its word on them."""
+    if "missing" not in subject.kind.takes:
+        raise NotApplicable("the method takes no missing values; a run fills them with means of the training rows")
+    incomplete = subject.on_incomplete_rows()
+    try:
+        incomplete.new().check(incomplete.data.info)
+    except UserError as refusal:
+        raise NotApplicable(str(refusal)) from refusal
+    for each in _OF_ROWS:
+        try:
+            each(incomplete)
+        except NotApplicable:
+            continue
+    rows = incomplete.images()
+    rows[0] = torch.nan
+    alone = incomplete.usual.encode(rows[:1])
+    assert all(vectors.isfinite().all() for vectors in alone), "a row without any value has vectors that are not finite"
+
+
 Check = Callable[[Subject], None]
+_OF_ROWS: tuple[Check, ...] = (
+    check_representation_has_the_right_form,
+    check_encoding_is_deterministic,
+    check_encoding_is_in_eval_mode,
+    check_fitting_is_deterministic,
+    check_saving_and_loading,
+    check_resuming_continues_exactly,
+    check_decoding_gives_images,
+)
+"""What must hold where values are missing too."""
 CHECKS: dict[Check, tuple[Check, ...]] = {
     check_fitting_works: (),
     check_representation_has_the_right_form: (check_fitting_works,),
@@ -302,6 +261,12 @@ CHECKS: dict[Check, tuple[Check, ...]] = {
     check_resuming_continues_exactly: (check_fitting_is_deterministic,),
     check_decoding_gives_images: (check_representation_has_the_right_form,),
     check_images_of_other_sizes_are_taken: (check_decoding_gives_images,),
+    check_missing_values_are_taken: (
+        check_images_of_other_sizes_are_taken,
+        check_resuming_continues_exactly,
+        check_saving_and_loading,
+        check_encoding_is_in_eval_mode,
+    ),
 }
 """All checks in order, each with what it rests on: where that fails, directly or further down, it is skipped."""
 

@@ -21,6 +21,8 @@ from cabench.training import TrainingConfig
 
 IMAGES = 24  # of each population, encoded by most checks
 FEW = 8  # of each population, where images of another shape are tried
+ROWS, FEATURES = 40, 12  # of each population, where values are missing
+MISSING = 0.1  # of these
 CPU = torch.device("cpu")
 
 
@@ -71,6 +73,34 @@ class Subject:
         config = self.config
         if isinstance(config, TrainingConfig):
             config = dataclasses.replace(config, epochs=1, batch_size=FEW)
+        return Subject(self.kind, config, ContrastiveDataset(info, *parts))
+
+    def on_incomplete_rows(self) -> Subject:
+        """The method on a small table that lacks a tenth of its values, with attributes of the subject's own.
+
+        Rows have two directions in common, and targets one of their own. They are real numbers or, for a method that
+        takes counts or numbers from 0 up alone, counts. If it is trained by gradient steps, it takes three epochs.
+        """
+        generator = torch.Generator().manual_seed(0)
+        own = torch.tensor([0.0, 1.0])[:, None, None] * torch.randn(2, ROWS, 1, generator=generator)
+        factors = torch.cat([torch.randn(2, ROWS, 2, generator=generator), 2 * own], dim=2)
+        values = factors @ torch.randn(3, FEATURES, generator=generator)
+        values += 0.3 * torch.randn(values.shape, generator=generator)
+        are_counts = "tables" not in self.kind.takes
+        if are_counts:
+            values = values.exp().clamp(max=100).round()
+        values[torch.rand(values.shape, generator=generator) < MISSING] = torch.nan
+        parts = [
+            Population(rows, {name: column[:ROWS] for name, column in part.attributes.items()})
+            for rows, part in zip(values, (self.data.background, self.data.target), strict=True)
+        ]
+        counts = {split: {"background": ROWS, "target": ROWS} for split in self.data.info.counts}
+        info = dataclasses.replace(
+            self.data.info, image_shape=(FEATURES,), counts=counts, are_counts=are_counts, missing=MISSING
+        )
+        config = self.config
+        if isinstance(config, TrainingConfig):
+            config = dataclasses.replace(config, epochs=3, batch_size=ROWS)
         return Subject(self.kind, config, ContrastiveDataset(info, *parts))
 
     def images(self) -> Tensor:

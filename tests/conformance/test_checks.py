@@ -31,6 +31,10 @@ class Linear(GradientTrainedMethod, Generative):
     name = "linear"
     version = 1
     Config = LinearConfig
+    takes = ("images", "tables", "missing")
+
+    def means(self, images):
+        return images.flatten(1).nanmean(1, keepdim=True).nan_to_num(0.0)
 
     def build(self, form):
         return nn.ModuleDict({"encoder": nn.Linear(1, 2), "decoder": nn.Linear(2, 1)})
@@ -39,7 +43,7 @@ class Linear(GradientTrainedMethod, Generative):
         return {"all": torch.optim.Adam(self.network.parameters(), lr=0.05)}
 
     def loss(self, background, target, context):
-        means = torch.cat([background.images, target.images]).mean((1, 2, 3))[:, None]
+        means = self.means(torch.cat([background.images, target.images]))
         return (self.network["decoder"](self.network["encoder"](means)) - means).square().mean()
 
     def training_step(self, background, target, context):
@@ -48,13 +52,13 @@ class Linear(GradientTrainedMethod, Generative):
         return {"total": loss}
 
     def represent(self, images):
-        encoded = self.network["encoder"](images.mean((1, 2, 3))[:, None])
+        encoded = self.network["encoder"](self.means(images))
         return Representation(encoded[:, :1], encoded[:, 1:])
 
     def decode(self, representation):
         with self.evaluating():
             means = self.network["decoder"](torch.cat(list(representation), 1)).clamp(0, 1)
-        return means[:, :, None, None].expand(-1, *self.form.image_shape)
+        return means.reshape(-1, *[1] * len(self.form.image_shape)).expand(-1, *self.form.image_shape)
 
 
 class FailsToFit(Linear):
@@ -246,6 +250,17 @@ class DecodesToOneSize(Linear):
         return super().decode(representation)[:, :, :1, :1].expand(-1, -1, 32, 32)
 
 
+class LetsMissingValuesThrough(Linear):
+    def represent(self, images):
+        encoded = super().represent(images)
+        return Representation(encoded.common + 0 * images.flatten(1).sum(1, keepdim=True), encoded.salient)
+
+
+class NeedsOneValue(Linear):
+    def means(self, images):
+        return images.flatten(1).nanmean(1, keepdim=True)
+
+
 class RefusesOtherSizes(Linear):
     def check(self, info):
         if info.image_shape[1:] != (32, 32):
@@ -284,6 +299,8 @@ FAULTY = {
     NoisyDecoding: conformance.check_decoding_gives_images,
     DecodesByTheBatch: conformance.check_decoding_gives_images,
     DecodingLeavesEvalMode: conformance.check_decoding_gives_images,
+    LetsMissingValuesThrough: conformance.check_missing_values_are_taken,
+    NeedsOneValue: conformance.check_missing_values_are_taken,
 }
 
 
@@ -319,8 +336,18 @@ def test_checks_come_after_those_that_they_rest_on():
 
 def test_a_method_may_refuse_other_sizes(data):
     found = list(findings(Subject(RefusesOtherSizes, LinearConfig(), data)))
-    assert found[-1] == Finding("images of other sizes are taken", "skipped", "linear takes images of 32 x 32.")
-    assert {finding.outcome for finding in found[:-1]} == {"passed"}
+    refused = ("images of other sizes are taken", "missing values are taken")
+    assert found[-2:] == [Finding(name, "skipped", "linear takes images of 32 x 32.") for name in refused]
+    assert {finding.outcome for finding in found[:-2]} == {"passed"}
+
+
+def test_a_method_that_takes_no_missing_values_is_not_asked_about_them(data):
+    class TakesAll(Linear):
+        takes = ("images", "tables")
+
+    found = list(findings(Subject(TakesAll, LinearConfig(), data)))
+    assert found[-1].outcome == "skipped"
+    assert found[-1].reason.startswith("the method takes no missing values")
 
 
 def test_a_method_that_says_wrongly_that_it_does_not_learn_fails_where_it_does(data):

@@ -11,8 +11,7 @@ from scipy.linalg import subspace_angles
 from scipy.stats import multivariate_normal
 
 from cabench.config import ConfigError
-from cabench.conformance import Subject, context, load_subject
-from cabench.conformance.checks import findings
+from cabench.conformance import Subject, context, findings, load_subject
 from cabench.data.dataset import ContrastiveDataset, Population
 from cabench.errors import UserError
 from cabench.method import Representation
