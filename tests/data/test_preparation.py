@@ -156,7 +156,7 @@ def test_a_method_that_takes_what_a_table_holds_is_given_it(tmp_path, kind, coun
 
 def test_a_method_of_counts_is_refused_on_other_data(tmp_path) -> None:
     file = written(tmp_path / "mine.h5")
-    with pytest.raises(UserError, match=r"seeing takes counts and missing, but .* holds a table of 5 features; choose"):
+    with pytest.raises(UserError, match=r"seeing takes counts, but .* holds a table of 5 features; choose"):
         cabench.run(Seeing, file.path, 1, results=tmp_path / "runs", controls=False)
 
 
@@ -183,7 +183,7 @@ def test_numbers_from_0_up_are_divided_by_their_deviation_but_not_centred(tmp_pa
     counts = written(tmp_path / "counts.h5", counts=True)
     assert said_of(counts.info, SeeingPositive.takes) == ()
     negative = cabench.write_arrays(tmp_path / "mine.h5", *(Examples(table - 1) for table in tables))
-    with pytest.raises(UserError, match="seeing_positive takes images and non-negative, but mine holds a table"):
+    with pytest.raises(UserError, match="seeing_positive takes images and tables without negative values, but mine"):
         cabench.run(SeeingPositive, negative.path, 1, results=tmp_path / "runs", controls=False)
 
 
