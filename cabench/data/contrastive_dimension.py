@@ -70,9 +70,7 @@ def described(dimension: ContrastiveDimension | None) -> str:
     if dimension is None:
         return "not estimated: too few training rows, or rows that do not vary"
     salient, target, background = dimension
-    return (
-        f"about {salient}, a rough estimate from intrinsic dimensions of target, {target}, and background, {background}"
-    )
+    return f"about {salient}, a rough estimate; intrinsic dimensions: target {target}, background {background}"
 
 
 def intrinsic_dimension(rows: np.ndarray) -> int:

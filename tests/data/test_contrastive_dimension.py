@@ -101,7 +101,7 @@ def test_equal_rows_give_none(monkeypatch):
 
 def test_it_is_told_with_what_it_rests_on():
     told = described(ContrastiveDimension(2, 5, 3))
-    assert told == "about 2, a rough estimate from intrinsic dimensions of target, 5, and background, 3"
+    assert told == "about 2, a rough estimate; intrinsic dimensions: target 5, background 3"
 
 
 def test_data_info_tells_it(cabench_here):
