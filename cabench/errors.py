@@ -38,7 +38,7 @@ def unknown(kind: str, given: str, allowed: Iterable[str], shown_by: str = "") -
     if len(names) <= LISTED:
         known = f"Known: {', '.join(names) or 'none'}."
     elif shown_by:
-        known = f"{shown_by} shows all {len(names):,} names."
+        known = f"{shown_by} shows all names."
     else:
         known = f"Known: {', '.join(names[:LISTED])} and {len(names) - LISTED:,} more."
     return UserError(f"Unknown {kind} {given!r}{hint} {known}")

@@ -391,5 +391,5 @@ def _blaming(label: str) -> Iterator[None]:
 
 def _check_label(kind: str, label: str, name: str, variants: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     if name not in known:
-        shown_by = f"`cabench list {kind.replace(' ', '')}s`"
+        shown_by = f"`cabench list {kind.replace(' ', '')}s` with the same --profile"
         raise unknown(kind, name, [*known, *variants] if label == name else known, shown_by)
