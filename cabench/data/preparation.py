@@ -22,6 +22,7 @@ from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population
 from cabench.data.scaling import Scale
 
 ROWS = 1000  # prepared at a time
+ROUNDING = 1e-11  # of the mean of equal numbers, relative; logarithms that differ, of counts below 10^9, differ by more
 
 
 class Preparation(NamedTuple):
@@ -60,7 +61,7 @@ class Preparation(NamedTuple):
         fill = torch.full_like(mean, torch.nan) if "missing" in takes else torch.where(known > 0, mean, 0)
         if info.are_counts and not log:
             fill = fill.round()
-        scale = torch.where(variance > 0, variance.clamp(min=torch.finfo(torch.float64).tiny).rsqrt(), 0)
+        scale = torch.where(variance > (ROUNDING * mean).square(), variance.rsqrt(), 0)
         lowest = torch.tensor(-torch.inf, dtype=torch.float64)
         if _needs_no_centre(info, takes):
             if stored is None:

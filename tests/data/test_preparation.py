@@ -62,6 +62,17 @@ def test_counts_become_standardised_logarithms(tmp_path) -> None:
     assert Preparation.learned(train, ("counts",)) is None
 
 
+@pytest.mark.parametrize("count", range(8))
+def test_a_count_that_never_varies_becomes_0_whatever_other_rows_hold(tmp_path, count: int) -> None:
+    tables = np.random.default_rng(0).poisson(4, (2, 101, 3)).astype(float)
+    tables[:, :, 1] = count  # the mean of equal logarithms is another number, by rounding
+    file = cabench.write_arrays(tmp_path / "counts.h5", *map(Examples, tables), counts=True)
+    prepared = Preparation.learned(file.read("train"), ("tables",))
+    rows = prepared.rows(torch.tensor([[4.0, 9.0, 4.0]]))
+    assert rows[0, 1] == 0
+    assert (rows[0, ::2].abs() < 3).all()
+
+
 def test_images_and_whole_tables_are_given_as_they_are(planted_table) -> None:
     assert Preparation.learned(planted_table.read("train"), ("tables",)) is None
 
