@@ -26,19 +26,19 @@ def bilinear_resized(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def area_resized(image: np.ndarray, size: int) -> np.ndarray:
-    """Scale a grey image, each side on its own; each new pixel is the mean over the area that it covers.
+    """Scale an image, each side on its own; each new pixel is the mean over the area that it covers.
 
-    That is OpenCV's INTER_AREA.
+    That is OpenCV's INTER_AREA, as it scales down.
 
     Args:
-        image: uint8 (height, width), not empty.
+        image: uint8 (..., height, width), not empty, such as a grey image or one with its channels first.
         size: height and width wanted.
 
     Returns:
-        uint8 (size, size), means rounded to the nearest. Sums are exact in float64, so that the pixels are the same on
-        every machine.
+        uint8 (..., size, size), means rounded to the nearest. Sums are exact in float64, so that the pixels are the
+        same on every machine.
     """
-    height, width = image.shape
+    height, width = image.shape[-2:]
     sums = _overlaps(height, size) @ image.astype(np.float64) @ _overlaps(width, size).T
     return np.asarray(np.rint(sums / (height * width)), dtype=np.uint8)
 
