@@ -15,7 +15,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from cabench.data.cache import content_digest, download_folder
-from cabench.data.download import FetchError, fetch
+from cabench.data.download import fetch
 from cabench.errors import UserError
 
 
@@ -37,7 +37,7 @@ def obtain_published(name: str, url: str, advice: str) -> Path:
         advice: what to do with a file that the user got elsewhere, as the end of a sentence.
 
     Raises:
-        UserError: when the download fails.
+        UserError: when the download fails, or its folder cannot be written to.
     """
     path = published_path(url)
     if not path.is_file():
@@ -47,7 +47,7 @@ def obtain_published(name: str, url: str, advice: str) -> Path:
             with FileLock(path.with_suffix(".lock")):
                 if not path.is_file():
                     fetch([url], path, checksum, "sha256")
-        except FetchError as error:
+        except OSError as error:  # as a FetchError is
             raise UserError(
                 f"The weights of {name} could not be downloaded ({error}). Try again with network access, or get {url} "
                 f"elsewhere and {advice}."

@@ -80,6 +80,13 @@ def test_a_published_file_that_is_there_is_not_asked_for(
     assert len(server.asked) == 1
 
 
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CABENCH_CACHE", str(tmp_path))
+    (tmp_path / "sources").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"net could not be downloaded .*sources.* elsewhere and put it there"):
+        obtain_published("net", f"http://127.0.0.1:1/net-{DIGITS}.pth", "put it there")
+
+
 # Contents
 
 
