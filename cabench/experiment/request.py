@@ -311,6 +311,7 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
         *first, last = (_IN_WORDS[kind] for kind in method.takes if kind != "missing")
         taken = " and ".join([*([", ".join(first)] if first else []), last])
         held = f"a table of {info.image_shape[0]} {'counts' if info.are_counts else 'features'}"
+        held += " that may be negative" if "non-negative" in method.takes else ""
         raise UserError(
             f"{method.name} takes {taken}, but {info.called} holds {held if info.is_table else 'images'}"
             f"{CHOOSE_OTHERS}."

@@ -194,7 +194,8 @@ def test_numbers_from_0_up_are_divided_by_their_deviation_but_not_centred(tmp_pa
     counts = written(tmp_path / "counts.h5", counts=True)
     assert said_of(counts.info, SeeingPositive.takes) == ()
     negative = cabench.write_arrays(tmp_path / "mine.h5", *(Examples(table - 1) for table in tables))
-    with pytest.raises(UserError, match="seeing_positive takes images and tables without negative values, but mine"):
+    said = "takes images and tables without negative values, but mine holds a table of . features that may be negative;"
+    with pytest.raises(UserError, match=said):
         cabench.run(SeeingPositive, negative.path, 1, results=tmp_path / "runs", controls=False)
 
 
