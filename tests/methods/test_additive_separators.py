@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from cabench.config import ConfigError
 from cabench.conformance import context
@@ -395,6 +397,30 @@ def test_hard_data_are_framed_as_in_numpy_and_split(name):
         method.fit(data, context())
         assert method.encode(data.images).salient.shape[1] == min(3, b.shape[1])
         assert reconstruct(method, data.images).isfinite().all()
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the number of values of the largest tensor made."""
+
+    values = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        sizes = [part.numel() for part in tree_leaves(made) if isinstance(part, torch.Tensor)]
+        self.values = max([self.values, *sizes])
+        return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_matrix_of_all_pairs_of_features_is_made_where_rows_are_fewer(kind):
+    features = 1000
+    draw = np.random.default_rng(0).normal
+    data = split(draw(size=(15, features)), draw(size=(20, features)))
+    method = kind(kind.Config(**SIZES, epochs=1))
+    with Largest() as largest:
+        method.fit(data, context())
+        method.decode(method.encode(data.images))
+    assert 35 * features <= largest.values < 50 * features
 
 
 @pytest.mark.parametrize("kind", KINDS)
