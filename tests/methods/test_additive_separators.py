@@ -143,6 +143,10 @@ def test_an_adversary_that_wins_gets_more_weight_and_one_that_loses_less():
     assert loses.weight.item() == pytest.approx(0.05 * 0.999)
 
 
+def test_checkpoints_hold_the_controller():
+    assert set(Controller(0.05, 0.75).state_dict()) == {"weight", "accuracy"}
+
+
 @pytest.mark.parametrize(("start", "sign"), [(5.0, 1), (1e-3, -1)])
 def test_the_weight_stays_within_its_bounds(start, sign):
     controller = Controller(start, 0.75)
