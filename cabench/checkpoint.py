@@ -38,6 +38,11 @@ class Progress:
     sums: Tensor = field(default_factory=lambda: torch.zeros(0))
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no step was done."""
+        return self.epoch == self.step == 0
+
     def add(self, terms: Mapping[str, Tensor]) -> None:
         """Add a step's terms to the sums, detached from their graphs."""
         values = torch.stack([term.detach().to(torch.float32) for term in terms.values()])

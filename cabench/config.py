@@ -13,7 +13,6 @@ configuration is checked when it is constructed, so an object that exists is val
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import tomllib
 import types
@@ -36,6 +35,7 @@ def setting(
     above: float | None = None,
     at_most: float | None = None,
     help: str = "",
+    added_later: bool = False,
 ) -> Any:
     """A dataclass field with a default, an allowed range and a line of help.
 
@@ -45,9 +45,11 @@ def setting(
         above: smallest allowed value, itself excluded.
         at_most: largest allowed value, itself included.
         help: what the field means, its unit and where its default comes from.
+        added_later: whether records were made before the field existed. `to_dict` leaves it out where it has its
+            default, so that they keep their key; the default must stand for what was done before.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(default=default, metadata={"bounds": bounds, "help": help})
+    return field(default=default, metadata={"bounds": bounds, "help": help, "added_later": added_later})
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,12 @@ class Settings:
         return found
 
     def to_dict(self) -> dict[str, object]:
-        """All fields as plain JSON values (tuples become lists)."""
-        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+        """Fields as plain JSON values (tuples become lists): all but those `added_later` that have their default."""
+        return {
+            item.name: _plain(value)
+            for item in fields(self)
+            if (value := getattr(self, item.name)) != item.default or not item.metadata.get("added_later")
+        }
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from cabench.config import Settings
 from cabench.errors import UserError, unknown
@@ -150,7 +150,7 @@ def dataset_class(name: str) -> type[DatasetProvider]:
 def _load(kind: Kind, name: str, base: type) -> type:
     known = plugins(kind)
     if name not in known:
-        raise unknown(_SINGULAR[kind], name, known)
+        raise unknown(_SINGULAR[kind], name, known, f"`cabench list {kind}`")
     plugin = known[name]
     try:
         module = importlib.import_module(plugin.module)
@@ -179,6 +179,17 @@ def check_class(kind: Kind, found: Any) -> None:
         raise UserError(f"{called} lacks {', '.join(lacking)}; add what is missing to the class.")
     if not (isinstance(found.version, int) and isinstance(found.Config, type) and issubclass(found.Config, Settings)):
         raise UserError(f"{called} needs a whole number as version and a Settings class as Config.")
+    if kind == "methods":
+        _check_taken(called, found.takes)
+
+
+def _check_taken(called: str, takes: Any) -> None:
+    """Refuse what a method says to take where it names no kind of examples, or an unknown one."""
+    from cabench.method import Taken
+
+    known = get_args(Taken)
+    if not (isinstance(takes, tuple) and set(takes) <= set(known) and set(takes) - {"missing"}):
+        raise UserError(f"{called} takes {takes!r}; write a tuple of some of {', '.join(known)}, not of missing alone.")
 
 
 def _summary(module: str) -> str:

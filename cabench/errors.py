@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LISTED = 12  # names that fit into a sentence
+
 
 class UserError(Exception):
     """What was given, what is allowed, and what to do next, in one or two sentences."""
@@ -21,15 +23,22 @@ class StopRequested(BaseException):
     """
 
 
-def unknown(kind: str, given: str, allowed: Iterable[str]) -> UserError:
-    """The error for a name outside a known set, with the closest match.
+def unknown(kind: str, given: str, allowed: Iterable[str], shown_by: str = "") -> UserError:
+    """The error for a name outside a known set, with the closest match, and with all names where they are few.
 
     Args:
         kind: what is named, in the singular ("method", "data set", "field of sepclr").
         given: the name as it was written.
         allowed: every known name.
+        shown_by: the command that shows all names, where there is one.
     """
     names = sorted(allowed)
     close = difflib.get_close_matches(given, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
-    return UserError(f"Unknown {kind} {given!r}{hint} Known: {', '.join(names) or 'none'}.")
+    if len(names) <= LISTED:
+        known = f"Known: {', '.join(names) or 'none'}."
+    elif shown_by:
+        known = f"{shown_by} shows all names."
+    else:
+        known = f"Known: {', '.join(names[:LISTED])} and {len(names) - LISTED:,} more."
+    return UserError(f"Unknown {kind} {given!r}{hint} {known}")

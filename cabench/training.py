@@ -113,6 +113,9 @@ class GradientTrainedMethod(NetworkMethod):
     def make_optimizers(self) -> dict[str, Optimizer]:
         """Optimizers over the parameters of `network`, by name."""
 
+    def warm_start(self) -> None:
+        """Called where a run begins, once weights are drawn, but not where it goes on; for weights from elsewhere."""
+
     def begin_epoch(self) -> None:
         """Called before the first step of every epoch; for what is made anew in each epoch."""
 
@@ -275,6 +278,8 @@ def _begin(method: GradientTrainedMethod, info: DatasetInfo, context: FitContext
         warnings.warn(f"{error} Training starts again.", stacklevel=2)
         _build(method, info, context)
         progress = Progress()
+    if progress.is_new:
+        method.warm_start()
     if context.folder is not None:
         lines = [json.dumps(entry) + "\n" for entry in progress.history]
         # Drops what was logged after the checkpoint, and a line that a kill cut short.

@@ -4,8 +4,9 @@ The construction is that of SepCLR's experiment (card B2a), from the aligned and
 Background faces have neither accessory, target faces one of the two; faces with both are left out. Of each sex the
 first 6,000 without, 3,000 with glasses and 3,000 with a hat are taken, in the order of the attribute file. Where CelebA
 has fewer of a kind, all are taken, and the data set's notes tell how many were found. The middle 176 x 176 of 178 x 218
-pixels is scaled to 128 x 128. `crop=108, size=64` frames faces as MM-cVAE, SepVAE and Double InfoGAN do (card B2c),
-which cuts off much of a hat.
+pixels is scaled to 128 x 128. `crop=108, size=64` frames faces as MM-cVAE, SepVAE and Double InfoGAN do (cards B2b
+and B2c), which cuts off much of a hat. Which faces are taken stays SepCLR's choice: those papers take the first ones of
+each kind, 10,000 to 12,001 without and half as many with each accessory, whatever their sex.
 
 The published split was drawn without a seed and is not known. Here a fifth of each accessory and sex is held out, in
 the order of a hash of seed and file name. Deviation: the released split was not stratified. As there, a person can have
@@ -26,10 +27,10 @@ from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.cache import download_folder
 from cabench.data.dataset import Attribute
+from cabench.data.download import not_found
 from cabench.data.sources import Source
 from cabench.data.split import held_out
 from cabench.data.writing import DatasetWriter
-from cabench.datasets.sources.download import not_found
 from cabench.datasets.sources.image_files import open_images, write_rows
 from cabench.datasets.sources.label_tables import check, check_files, numbers, read_csv, require_columns, unreadable
 

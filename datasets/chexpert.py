@@ -27,10 +27,10 @@ from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.cache import download_folder
 from cabench.data.dataset import Attribute
+from cabench.data.download import not_found
 from cabench.data.sources import Source
 from cabench.data.split import held_out
 from cabench.data.writing import DatasetWriter
-from cabench.datasets.sources.download import not_found
 from cabench.datasets.sources.image_files import open_images, write_rows
 from cabench.datasets.sources.label_tables import check, check_files, numbers, read_csv, require_columns
 from cabench.datasets.sources.resampling import area_resized

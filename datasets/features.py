@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import h5py
 import numpy as np
@@ -30,11 +30,11 @@ from cabench.data.derived import DerivedConfig
 from cabench.data.file import DatasetFile
 from cabench.data.importing.standardising import Standardisation
 from cabench.data.layout import SPLITS, VALIDATION, Split, texts
+from cabench.data.progress import shown
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources.backbones import find_backbone, find_weights, load_network, locate_weights
 from cabench.datasets.sources.extraction import BATCH, Extractor
-from cabench.datasets.sources.progress import shown
 from cabench.errors import UserError
 from cabench.files.hdf5 import TEXTS
 from cabench.files.json import parse_json
@@ -71,11 +71,25 @@ class _Origin(Source):
         return [{"title": self.title, "content_sha256": info.content_sha256, **known}]
 
 
+class _Form(NamedTuple):
+    """What all splits of a table of features have alike.
+
+    Attributes:
+        attributes: those of the images.
+        learned: how features are standardised.
+        non_negative: whether no training row had a feature below 0, as of networks that end in a ReLU.
+    """
+
+    attributes: Sequence[Attribute]
+    learned: Standardisation
+    non_negative: bool
+
+
 class Features(DatasetBuilder):
     """Computes a table of features; see the module."""
 
     name = "features"
-    version = 2
+    version = 3
     Config = FeaturesConfig
     config: FeaturesConfig
 
@@ -116,9 +130,10 @@ class Features(DatasetBuilder):
             with shown("Computing", f"features of {info.name}", total, 0, columns) as advance:
                 train = {str(number): part for number, part in enumerate(_features(extractor, splits[0], advance))}
                 learned = Standardisation.of(train, {number: np.arange(len(part)) for number, part in train.items()})
-                _write(writer, splits[0], info.attributes, learned, train.values())
+                form = _Form(info.attributes, learned, all((part >= 0).all() for part in train.values()))
+                _write(writer, splits[0], form, train.values())
                 for split in splits[1:]:
-                    _write(writer, split, info.attributes, learned, _features(extractor, split, advance))
+                    _write(writer, split, form, _features(extractor, split, advance))
 
     def _provider(self) -> DatasetProvider:
         """What gives the data set of images."""
@@ -177,8 +192,7 @@ def _features(extractor: Extractor, split: h5py.Group, advance: Callable[[int], 
 def _write(
     writer: DatasetWriter,
     split: h5py.Group,
-    attributes: Sequence[Attribute],
-    learned: Standardisation,
+    form: _Form,
     parts: Iterable[np.ndarray],
 ) -> None:
     """One split: standardised features, and all else as the split of images has it."""
@@ -186,8 +200,10 @@ def _write(
     values = {name: column[:] for name, column in split["attributes"].items()}
     lines = [texts(split, kind, rows) for kind in TEXTS]
     name = cast("Split", split.name.removeprefix("/"))
-    with writer.split(name, rows, learned.mean.shape, attributes) as out:
-        out.declare_scaling(learned.mean, learned.scale)
+    with writer.split(name, rows, form.learned.mean.shape, form.attributes) as out:
+        out.declare_scaling(form.learned.mean, form.learned.scale)
+        if form.non_negative:
+            out.declare_non_negative()
         for (is_target, chosen), part in zip(_batches(split), parts, strict=True):
             labels = {name: column[chosen] for name, column in values.items()}
-            out.append(learned.rows(part), is_target, labels, *(column[chosen] for column in lines))
+            out.append(form.learned.rows(part), is_target, labels, *(column[chosen] for column in lines))

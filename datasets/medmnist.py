@@ -30,12 +30,12 @@ import numpy as np
 from cabench.config import ConfigError, Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.dataset import Attribute
+from cabench.data.download import fetch, from_cache, not_found
 from cabench.data.importing.images.medmnist import LABEL, Part, read_splits, without_copies
 from cabench.data.importing.images.npz import UNKNOWN_PATIENTS
 from cabench.data.layout import Split
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
-from cabench.datasets.sources.download import fetch, from_cache, not_found
 from cabench.errors import UserError
 
 ADDRESS = "https://zenodo.org/records/10519652/files/{name}.npz?download=1"

@@ -37,11 +37,11 @@ from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.cache import content_digest
 from cabench.data.dataset import Attribute
+from cabench.data.download import fetch, from_cache, not_found
 from cabench.data.importing.standardising import Standardisation
 from cabench.data.layout import Split
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
-from cabench.datasets.sources.download import fetch, from_cache, not_found
 from cabench.errors import UserError
 
 TITLE = "Mice Protein Expression"

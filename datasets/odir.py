@@ -4,15 +4,14 @@ The construction is that of SepCLR's experiment (card B5), from ODIR-5K (Peking 
 Recognition, 2019) as preprocessed images of 512 x 512. Labels are the patient's and count for both eyes. Patients with
 exactly one of "normal" and the five diseases are kept; hypertension and "other" are ignored. In the order of the table,
 left eye before right, the first 2,300 normal eyes, 400 with diabetes and 350 with each other disease are taken. Images
-are scaled to 224 x 224, in colour. Eyes without a published preprocessed image are skipped.
+are scaled to 224 x 224, in colour, by averaging over areas. Eyes without a published preprocessed image are skipped.
 
 `split = "patient-disjoint"`, the default, holds out a tenth of each kind by patient. `split = "leaky-as-released"` is
 drawn like the released split, over eyes, the first three left out: a patient's eyes can be in different splits, so
 scores on it are too high. The released split itself has no seed and is not known. Rows of one patient are one group.
 
 Other deviations: an unknown age, which the table gives as 1, is undefined, while the released code takes the mean of
-the split; colours are stored as they are, without the released normalisation, which scales each channel by constants;
-scaling down averages pixels.
+the split; colours are stored as they are, without the released normalisation, which scales each channel by constants.
 """
 
 from __future__ import annotations
@@ -30,12 +29,13 @@ from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
 from cabench.data.cache import download_folder
 from cabench.data.dataset import Attribute
+from cabench.data.download import not_found
 from cabench.data.sources import Source
 from cabench.data.split import held_out
 from cabench.data.writing import DatasetWriter
-from cabench.datasets.sources.download import not_found
 from cabench.datasets.sources.image_files import open_images, write_rows
 from cabench.datasets.sources.label_tables import check, check_files, numbers, read_csv, read_excel, require_columns
+from cabench.datasets.sources.resampling import area_resized
 from cabench.errors import UserError
 
 TITLE = "ODIR-5K (preprocessed images)"
@@ -76,7 +76,7 @@ class Odir(DatasetBuilder):
     """Selects and scales photographs; see the module."""
 
     name = "odir"
-    version = 2
+    version = 3
     Config = OdirConfig
     config: OdirConfig
 
@@ -173,5 +173,4 @@ def _select(eyes: pd.DataFrame) -> pd.DataFrame:
 
 def _prepare(image: Image.Image) -> np.ndarray:
     """A photograph as uint8 (3, 224, 224)."""
-    scaled = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR).convert("RGB")
-    return np.asarray(scaled).transpose(2, 0, 1)
+    return area_resized(np.asarray(image.convert("RGB")).transpose(2, 0, 1), SIZE)

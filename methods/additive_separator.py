@@ -8,23 +8,27 @@ target from background by z_c; ||.||^2 are means over features. The separator mi
 
     pin_weight mean ||z_s of background||^2 + cycle_weight cycle + adversary_weight mean softplus(D(z_c of target))
 
-where cycle is the error of E'(z_c of a + z_s of b) against (z_c of a, z_s of b), for a random order b of the batch's
-rows a, and E' is the separator with weights averaged over the steps before. D minimises its binary cross-entropy.
+where cycle is the error of E'(z_c of a + z_s of b) against (z_c of a, z_s of b), which are taken as fixed, for a random
+order b of the batch's rows a, and E' is the separator with weights averaged over the steps before. D minimises its
+binary cross-entropy.
 
-If common and salient part are independent and background rows have no salient part, then parts that add up, vanish on
-the background and leave a common part of one distribution in both populations are the true ones. So a shift of
-features between the populations, such as of site or age, is taken for salient.
+The paper's theorem: where common and salient part are independent and background rows have no salient part, parts that
+add up, vanish on the background and are independent are the true ones. D asks for less, a common part of one
+distribution in both populations; the cycle is to supply the rest. A shift of features between the populations, such as
+of site or age, is taken for salient.
 
 Deviations, each for a reason that card F8 gives: the parts add up exactly, where the paper has a loss; the code is
 small, where with as many numbers as features nothing keeps the common part out; targets' rows are pushed towards the
 background with a loss that does not saturate, where reversed gradients let z_s collapse to zero; no term rewards a
 long z_s; norms are divided by the number of features, so that weights mean the same on any table; perceptrons on one
 row, where the paper has a Transformer on 32 tokens; the adversary's weight is constant. How features are scaled, and
-the decay of E', were not published. The error of the cycle has gradients on both of its sides. Each step sees equal
-halves of background and target.
+the decay of E', were not published. Each step sees equal halves of background and target.
+
+The log has the mean ||z_s||^2 of both populations: `pin` of the background, `energy` of the target. Vectors do not show
+it: a linear probe reads a salient part of almost no length as well as any other.
 
 The common vector is z_c along the background's leading principal directions, and the salient vector is the code. The
-salient vector of a background row is its code, which training pulls to zero, but nothing forces it there.
+salient vector of a background row is its code. Training pulls W times it to zero, but nothing forces it there.
 """
 
 from __future__ import annotations
@@ -45,7 +49,7 @@ from cabench.methods.shared.additive_separation import (
     logits_of,
     parts_error,
     parts_of,
-    shuffled_order,
+    recombined,
 )
 from cabench.training import Batch, descend, weighted_sum
 
@@ -66,7 +70,7 @@ class AdditiveSeparator(AdversarialSeparation):
     """An exact sum with a small code, and an adversary; see the module."""
 
     name = "additive_separator"
-    version = 1
+    version = 2
     Config = AdditiveSeparatorConfig
     config: AdditiveSeparatorConfig
     loss_may_rise = "it starts near z_s = 0, where all terms are small until the adversary has learned"
@@ -81,14 +85,14 @@ class AdditiveSeparator(AdversarialSeparation):
         features = rows.shape[1]
         parts = parts_of(self.separator, rows, context)
         _, wrong = self.train_adversary(parts, halves, context)
-        mixed = parts.swapped(shuffled_order(len(rows), context))
-        found = parts_of(self.network["average"], mixed.common + mixed.salient, context)
+        mixed, found = recombined(parts, self.network["average"], context)
         terms = {
             "pin": squared_length(parts.salient[:halves]) / features,
-            "cycle": parts_error(found, mixed) / features,
+            "cycle": parts_error(found, mixed.detached()) / features,
             "adversary": denied(logits_of(self.network["adversary"], parts.common[halves:], context)),
         }
         total = weighted_sum(terms, self.config)
+        energy = squared_length(parts.salient[halves:]) / features
         descend(self.optimizers["separator"], total)
         follow(self.network["average"], self.separator, self.config.decay)
-        return {"total": total, **terms, "discriminator": wrong}
+        return {"total": total, **terms, "discriminator": wrong, "energy": energy}

@@ -14,16 +14,23 @@ rows a, and E' is E with weights averaged over the steps before. D minimises BCE
 of `adversary_weight`, by a factor of 0.999 a step within [0.001, 5], so that D's accuracy, averaged over steps with a
 decay of 0.95, comes to `accuracy`.
 
-Deviations: the printed controller weakens an adversary that wins and strengthens one that loses, which drives w to a
-bound; here it does the opposite, and w starts above zero, from which no factor leads away. The printed total adds the
+Deviations: the printed controller lowers w while D is too accurate. D's accuracy falls as w grows, so that drives w to
+a bound; here it does the opposite, and w starts above zero, from which no factor leads away. The printed total adds the
 adversary's loss a second time, with the other sign; here it counts once, as the text means it. Perceptrons on one row,
 where the paper has a Transformer on 32 tokens; z_s = W code(z), where the paper repeats one token of the size of a
 thirty-second of a row. Norms are sums over features, and features are scaled by one number: how the paper takes them
-was not published, nor the decay of E'. The error of the cycle has gradients on both of its sides: with fixed targets
-z_s grows to many times the length of the row. Each step sees equal halves of background and target.
+was not published, nor the decay of E'. The error of the cycle has gradients on both of its sides, which the paper
+leaves open: with fixed targets, the salient part of planted features grew to almost three times its true length (R^2
+-6, against 0.89). Each step sees equal halves of background and target.
+
+A small code loses: what the common part can keep, no loss moves into the salient one. Of 20 planted features with two
+salient factors it found R^2 0.00 of the salient part with a code of 2, 0.4 with 8, 0.5 with 16, 0.9 with 20.
+
+The log has the mean ||z_s||^2 of both populations: `pin` of the background, `energy` of the target. Vectors do not show
+it: a linear probe reads a salient part of almost no length as well as any other.
 
 The common vector is z_c along the background's leading principal directions, and the salient vector is the code. The
-salient vector of a background row is its code, which training pulls to zero, but nothing forces it there.
+salient vector of a background row is its code. Training pulls W times it to zero, but nothing forces it there.
 """
 
 from __future__ import annotations
@@ -46,7 +53,7 @@ from cabench.methods.shared.additive_separation import (
     logits_of,
     parts_error,
     parts_of,
-    shuffled_order,
+    recombined,
 )
 from cabench.training import Batch, descend, weighted_sum
 
@@ -57,7 +64,7 @@ MEMORY = 0.95
 
 @dataclass(frozen=True)
 class DiffCASeparatorConfig(AdditiveSeparationConfig):
-    """Defaults: the paper's, where it states them (card F8)."""
+    """Defaults: the paper's, where it states them (card F8); of two batch sizes, that of its text."""
 
     epochs: int = 1000
     batch_size: int = 1024
@@ -100,7 +107,7 @@ class DiffCASeparator(AdversarialSeparation):
     """Two networks whose outputs add up by a loss, and an adversary under control; see the module."""
 
     name = "diffca_separator"
-    version = 1
+    version = 2
     Config = DiffCASeparatorConfig
     config: DiffCASeparatorConfig
 
@@ -121,8 +128,7 @@ class DiffCASeparator(AdversarialSeparation):
         parts = parts_of(self.separator, rows, context)
         judged, wrong = self.train_adversary(parts, halves, context)
         controller.update(judged[:halves], judged[halves:])
-        mixed = parts.swapped(shuffled_order(len(rows), context))
-        found = parts_of(self.network["average"], mixed.common + mixed.salient, context)
+        mixed, found = recombined(parts, self.network["average"], context)
         judged = logits_of(adversary, parts.common, context)
         terms = {
             "reconstruction": squared_length(rows - parts.common - parts.salient),
@@ -134,4 +140,5 @@ class DiffCASeparator(AdversarialSeparation):
         total = weighted_sum(terms, self.config) - controller.weight * confusion
         descend(self.optimizers["separator"], total)
         follow(self.network["average"], self.separator, self.config.decay)
-        return {"total": total, **terms, "discriminator": wrong, "weight": controller.weight.clone()}
+        watched = {"energy": squared_length(parts.salient[halves:]), "weight": controller.weight.clone()}
+        return {"total": total, **terms, "discriminator": wrong, **watched}

@@ -25,11 +25,12 @@ Kept as released: the class head never sees fakes in D's step, although G is tra
 term trains both G and the encoder in their turns.
 
 Deviations: representations are taken in eval mode and without noise, while the released evaluation keeps both batch
-statistics and noise; logarithms are computed from logits instead of with 1e-8 added; images are resized inside the
-method (the release trains on files of 64 x 64): the longer side gets `resolution` pixels, the other one as many as keep
-the proportions, but at least 8, and `decode` gives images of the data's own size; each step sees equal halves of
-background and target, and images that do not fill a batch wait for the next epoch; networks may run in bf16, losses in
-float32.
+statistics and noise; in its own step D sees reals before fakes, in the release after them: losses are the same, but the
+running statistics that eval mode uses weigh most what came last; logarithms are computed from logits instead of with
+1e-8 added; images are resized inside the method (the release trains on files of 64 x 64): the longer side gets
+`resolution` pixels, the other one as many as keep the proportions, but at least 8, and `decode` gives images of the
+data's own size; each step sees equal halves of background and target, and images that do not fill a batch wait for the
+next epoch; networks may run in bf16, losses in float32.
 
 The representation is the output of the heads z^ and s^. The salient vector of a background image is the output of s^:
 training pulls it to zero, but nothing forces it there.

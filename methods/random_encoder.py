@@ -1,7 +1,8 @@
 """Control: two encoders that were never trained.
 
-Whatever can be read from their vectors is due to the architecture alone. The salient vector of a background image is
-the salient encoder's output.
+Whatever can be read from their vectors is due to the architecture alone or, where `weights` are set, to what encoders
+start from: only their last layers are drawn then. The salient vector of a background image is the salient encoder's
+output.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from cabench.config import Settings, setting
+from cabench.config import setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DataForm, DatasetInfo
 from cabench.method import NetworkMethod, Representation
-from cabench.methods.networks.choices import EncoderName, check_encoder, make_encoder
+from cabench.methods.networks.choices import make_encoder
+from cabench.methods.shared.pretrained import EncoderConfig, check_start, start_pretrained
 
 
 @dataclass(frozen=True)
-class RandomEncoderConfig(Settings):
+class RandomEncoderConfig(EncoderConfig):
     """Defaults: SepCLR's encoders."""
 
-    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
 
@@ -38,7 +39,7 @@ class RandomEncoder(NetworkMethod):
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse examples that the encoder does not take."""
-        check_encoder(self.config.encoder, info, self.name)
+        check_start(self.config, info, self.name)
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """A common and a salient encoder."""
@@ -48,8 +49,9 @@ class RandomEncoder(NetworkMethod):
         )
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
-        """Draw the weights."""
+        """Draw the weights, and load those that the encoders start from."""
         self.prepare(data.info.form, context.device, context.randomness.initialisation())
+        start_pretrained(self.network, self.config)
 
     def represent(self, images: Tensor) -> Representation:
         """The outputs of both encoders."""

@@ -15,7 +15,9 @@ for a random order b of the batch's rows a. Two discriminators learn by the hing
 as real and z_c of target rows as fake, the other one z_c + z_s of a target row as real and z_c of a background row with
 z_s of a target row as fake. They judge rows, where the paper's judge images.
 
-Without the discriminators nothing asks for a salient part, and z_s stays zero (card F8).
+Without the discriminators nothing asks for a salient part, and z_s stays zero (card F8). The log has the mean ||z_s||^2
+of both populations: `pin` of the background, `energy` of the target. Vectors do not show it: a linear probe reads a
+salient part of almost no length as well as any other.
 
 Deviations: no contrastive term on re-encoded parts, of which the temperature was not published; perceptrons on one row,
 where the paper has encoders of tokens; z_s = W code(z), where the paper's salient part is as large as the row; rows are
@@ -47,7 +49,7 @@ from cabench.methods.shared.additive_separation import (
     logits_of,
     parts_error,
     parts_of,
-    shuffled_order,
+    recombined,
 )
 from cabench.training import Batch, weighted_sum
 
@@ -71,7 +73,7 @@ class SAGESeparator(AdditiveSeparation):
     """Two encoders and two discriminators; see the module."""
 
     name = "sage_separator"
-    version = 1
+    version = 2
     Config = SAGESeparatorConfig
     config: SAGESeparatorConfig
 
@@ -100,8 +102,7 @@ class SAGESeparator(AdditiveSeparation):
         parts = parts_of(self.separator, rows, context)
         pairs = real_and_fake(parts, halves)
         wrong = {name: self._discriminator_step(name, *pair, context) for name, pair in pairs.items()}
-        mixed = parts.swapped(shuffled_order(len(rows), context))
-        found = parts_of(self.separator, mixed.common + mixed.salient, context)
+        mixed, found = recombined(parts, self.separator, context)
         fooled = [affirmed(logits_of(self.network[name], fake, context)) for name, (_, fake) in pairs.items()]
         b_error = squared_length(parts.common[:halves] - rows[:halves])
         t_error = squared_length((parts.common + parts.salient - rows)[halves:])
@@ -114,7 +115,7 @@ class SAGESeparator(AdditiveSeparation):
         }
         total = weighted_sum(terms, self.config)
         self._descend("separator", total)
-        return {"total": total, **terms, **wrong}
+        return {"total": total, **terms, **wrong, "energy": squared_length(parts.salient[halves:])}
 
     def _discriminator_step(self, name: str, real: Tensor, fake: Tensor, context: FitContext) -> Tensor:
         """One step of a discriminator on rows that carry no gradient; its 0-d loss."""

@@ -17,6 +17,8 @@ The independence term is k-JEM, `joint_entropy`, as released. `independence` cho
 discusses and the release does not contain. A term with a critic updates the critic first in each step, on vectors that
 carry no gradient and with an Adam of its own at the same learning rate.
 
+The scripts for CheXpert and ODIR start from ImageNet's weights: see `weights` and `shared/pretrained.py`.
+
 Kept as released: uniformity over the whole batch with zeroed background rows (it cannot fall below about -1.39 at
 equal halves), self-pairs in k-JEM, colour jitter for a whole batch or not at all, training on smaller crops.
 

@@ -26,20 +26,20 @@ from cabench.context import FitContext
 from cabench.data.dataset import SPACES, Attribute, DataForm, DatasetInfo
 from cabench.method import Representation
 from cabench.methods.losses.labels import class_error, real_error
-from cabench.methods.networks.choices import EncoderName, check_encoder, make_encoder
+from cabench.methods.networks.choices import make_encoder
+from cabench.methods.shared.pretrained import EncoderConfig, check_start, start_pretrained
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 IS_TARGET = Attribute("is_target", "salient", "class", ("background", "target"))
 
 
 @dataclass(frozen=True)
-class SupervisedConfig(TrainingConfig):
+class SupervisedConfig(EncoderConfig, TrainingConfig):
     """Defaults: SepCLR's encoders; the budget is this project's choice."""
 
     epochs: int = 30
     batch_size: int = 128
     learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
-    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
 
@@ -57,7 +57,7 @@ class Supervised(GradientTrainedMethod):
     def check(self, info: DatasetInfo) -> None:
         """Refuse examples that the encoder does not take."""
         super().check(info)
-        check_encoder(self.config.encoder, info, self.name)
+        check_start(self.config, info, self.name)
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """A common and a salient encoder, and the heads."""
@@ -72,6 +72,10 @@ class Supervised(GradientTrainedMethod):
     def make_optimizers(self) -> dict[str, Optimizer]:
         """Adam over everything."""
         return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
+
+    def warm_start(self) -> None:
+        """Load the weights that the encoders start from."""
+        start_pretrained(self.network, self.config)
 
     def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
         """One step on all attributes but nuisances; the salient ones of background images are ignored."""

@@ -141,9 +141,19 @@ class Plain(Mean):
     Config = dict
 
 
+class Taking(Mean):
+    takes = "images"
+
+
+class TakingNothing(Mean):
+    takes = ("missing",)
+
+
 @pytest.mark.parametrize(
     ("methods", "words"),
     [
+        ([Taking], "The method Taking takes 'images'; write a tuple of some of images, tables"),
+        ([TakingNothing], r"TakingNothing takes \('missing',\); write a tuple"),
         ([Variant], "'sepclr_mmd' is a variant of profile 'smoke'; rename the class"),
         ([Worded], "needs a whole number as version and a Settings class"),
         ([Plain], "needs a whole number as version and a Settings class"),

@@ -324,6 +324,42 @@ def test_a_derived_configuration_checks_inherited_fields() -> None:
         Derived(epochs=0)
 
 
+@dataclass(frozen=True)
+class Grown(EveryKind):
+    """A configuration that got two fields after records were made with it."""
+
+    start: str = setting("", help="text", added_later=True)
+    range: tuple[float, float] = setting((0, 1), help="two numbers", added_later=True)
+
+
+@dataclass(frozen=True)
+class GrownWithItsOwnDefault(Grown):
+    """What is left out is a class's own default."""
+
+    start: str = "warm"
+
+
+def test_a_field_that_was_added_later_leaves_the_text_of_older_configurations_as_it_was() -> None:
+    assert canonical_json(Grown().to_dict()) == canonical_json(EveryKind().to_dict())
+    assert Grown.from_mapping(EveryKind.from_mapping(ANOTHER).to_dict()) == Grown.from_mapping(ANOTHER)
+    assert Grown.field_names() == (*EveryKind.field_names(), "start", "range")
+
+
+@pytest.mark.parametrize("fields", [{"start": "warm"}, {"range": [0, 2]}, {"start": "x", "range": [0.5, 1]}])
+def test_a_field_that_was_added_later_is_told_where_it_says_something(fields: dict[str, object]) -> None:
+    config = Grown.from_mapping(fields)
+    assert config.to_dict() == {**EveryKind().to_dict(), **fields}
+    assert Grown.from_mapping(config.to_dict()) == config
+
+
+def test_a_field_that_was_added_later_is_left_out_at_the_default_of_its_own_class() -> None:
+    own = GrownWithItsOwnDefault
+    assert own().to_dict() == EveryKind().to_dict()
+    assert own(start="").to_dict() == {**EveryKind().to_dict(), "start": ""}
+    for config in (own(), own(start="")):
+        assert own.from_mapping(config.to_dict()) == config
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),

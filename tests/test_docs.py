@@ -180,7 +180,7 @@ def test_the_data_set_of_the_page_is_installed_checked_and_run(cabench, tmp_path
 
 
 def test_the_profiles_of_the_pages_work_as_they_stand(tmp_path):
-    text, own, frozen = (block.text for name in RUN for block in blocks(page(name)) if block.language == "toml")
+    text, own, warm, frozen = (block.text for name in RUN for block in blocks(page(name)) if block.language == "toml")
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
     methods = "sepclr,sepclr_without_independence"
     request = Request(methods, "", "0", str(tmp_path / "mine.toml"), [], "cpu", "auto", None, True)
@@ -191,6 +191,9 @@ def test_the_profiles_of_the_pages_work_as_they_stand(tmp_path):
     (tmp_path / "own.toml").write_text(own, encoding="utf-8")
     check_profile(profile := load_profile(str(tmp_path / "own.toml")))
     assert profile.method_fields("sepclr", "garments")[1]["epochs"] == 50
+    (tmp_path / "warm.toml").write_text(warm, encoding="utf-8")
+    method = ResolvedProfile(load_profile(str(tmp_path / "warm.toml"))).method("sepclr", "file")
+    assert method.config.to_dict()["weights"] == "imagenet-f37072fd"
     (tmp_path / "frozen.toml").write_text(frozen, encoding="utf-8")
     assert ResolvedProfile(load_profile(str(tmp_path / "frozen.toml"))).dataset("my_features").config.of == "dsprites"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -391,6 +392,39 @@ def test_an_epoch_begins_once_even_if_it_is_continued(tmp_path: Path) -> None:
         with pytest.raises(StopRequested):
             first.fit(dataset(), context(folder, stop=stop_after(first, stopped_at)))
         assert fitted(dataset(), context(folder), epochs=3).begun == begun, "counted in steps since it was continued"
+
+
+class Warm(Linear):
+    """Starts from weights that are not drawn."""
+
+    starts: ClassVar[list[str]] = []
+
+    def warm_start(self) -> None:
+        assert self.optimizers
+        self.starts.append(self.name)
+        self.network.load_state_dict({"layer.weight": torch.full((1, SIZE**2), 3.0), "layer.bias": torch.zeros(1)})
+
+
+def test_a_run_starts_warm_where_it_begins_but_not_where_it_goes_on_or_is_loaded(tmp_path: Path) -> None:
+    def fit(folder: Path, step: int = 0, identity: str = "k") -> Warm:
+        method = Warm(LinearConfig())
+        with contextlib.suppress(StopRequested):
+            method.fit(dataset(), context(folder, stop=stop_after(method, step), identity=identity))
+        return method
+
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    whole = fit(tmp_path / "whole")
+    assert len(Warm.starts) == 1
+    assert (whole.network["layer"].weight > 2).all(), "three epochs move weights by less than 0.2"
+    fit(tmp_path / "parts", step=1)
+    assert len(Warm.starts) == 2
+    assert_same_weights(fit(tmp_path / "parts"), whole)
+    Warm().load_state_dict(whole.state_dict())
+    assert len(Warm.starts) == 2
+    with pytest.warns(match="Training starts again"):
+        fit(tmp_path / "parts", identity="another")
+    assert len(Warm.starts) == 3
 
 
 class Labelled(Linear):

@@ -7,9 +7,12 @@ below 1 - 0.1), and of those that the target has more.
 
 Limits. It depends wholly on both intrinsic dimensions, which noise raises and few rows lower; where rows repeat one
 subject, neighbours are too near and dimensions too low. Directions in which both populations vary, but the target more,
-count for nothing, although methods such as ratio PCA find them. It is no measure of a method and chooses none. The
-authors' test of dimension 0 by bootstrap is not here: where the two dimensions differ it sees nothing, and rows of one
-subject break it.
+count for nothing, although methods such as ratio PCA find them. It is no measure of a method and chooses none.
+
+The authors' test of dimension 0 by bootstrap is not here. Where the two dimensions differ it sees nothing. Where both
+are the larger one it depends on that number: of 30 draws with 3 common and 2 salient directions and 300 + 300 rows, it
+found p below 0.05 in all with the true dimension of 5, but in 11 with the estimated one of 4. Rows of one subject break
+it too.
 
 Deviations: at most 500 evenly spaced training rows of each population are looked at. Missing values and counts are
 prepared as for a method that takes neither.
@@ -51,9 +54,10 @@ class ContrastiveDimension(NamedTuple):
 
 def estimated_dimension(file: DatasetFile) -> ContrastiveDimension | None:
     """The estimate for the training rows of a data set; None where they are too few or do not vary."""
-    populations = [part - part.mean(0) for part in _rows(file)]
-    if min(map(len, populations)) < FEWEST or not all(part.any() for part in populations):
+    rows = _rows(file)
+    if min(map(len, rows)) < FEWEST or not all((part != part[0]).any() for part in rows):
         return None
+    populations = [part - part.mean(0) for part in rows]
     # Coordinates in the span of all rows: distances and angles stay, and large images become short.
     coordinates = torch.linalg.qr(torch.from_numpy(np.concatenate(populations).T), mode="r")[1].T
     background, target = np.split(coordinates.numpy(), [len(populations[0])])
@@ -66,7 +70,7 @@ def described(dimension: ContrastiveDimension | None) -> str:
     if dimension is None:
         return "not estimated: too few training rows, or rows that do not vary"
     salient, target, background = dimension
-    return f"about {salient}, a rough estimate from {target} dimensions of targets and {background} of backgrounds"
+    return f"about {salient}, a rough estimate; intrinsic dimensions: target {target}, background {background}"
 
 
 def intrinsic_dimension(rows: np.ndarray) -> int:

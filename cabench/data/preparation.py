@@ -22,6 +22,7 @@ from cabench.data.dataset import ContrastiveDataset, DatasetInfo, Population
 from cabench.data.scaling import Scale
 
 ROWS = 1000  # prepared at a time
+ROUNDING = 1e-11  # of the mean of equal numbers, relative; logarithms that differ, of counts below 10^9, differ by more
 
 
 class Preparation(NamedTuple):
@@ -55,12 +56,12 @@ class Preparation(NamedTuple):
         info = train.info
         if not said_of(info, takes):
             return None
-        log = _needs_logarithms(info, takes)
+        log = needs_logarithms(info, takes)
         known, mean, variance = _moments(train, log)
         fill = torch.full_like(mean, torch.nan) if "missing" in takes else torch.where(known > 0, mean, 0)
         if info.are_counts and not log:
             fill = fill.round()
-        scale = torch.where(variance > 0, variance.clamp(min=torch.finfo(torch.float64).tiny).rsqrt(), 0)
+        scale = torch.where(variance > (ROUNDING * mean).square(), variance.rsqrt(), 0)
         lowest = torch.tensor(-torch.inf, dtype=torch.float64)
         if _needs_no_centre(info, takes):
             if stored is None:
@@ -96,7 +97,7 @@ class Preparation(NamedTuple):
 def said_of(info: DatasetInfo, takes: Collection[str]) -> tuple[str, ...]:
     """What tables of results say of the preparation that a method needs on a data set; nothing where it needs none."""
     said = []
-    if _needs_logarithms(info, takes):
+    if needs_logarithms(info, takes):
         said.append("counts as log(1 + count), standardised over the training rows")
     if _needs_no_centre(info, takes):
         said.append("features divided by their standard deviation over the training rows, not centred")
@@ -105,7 +106,8 @@ def said_of(info: DatasetInfo, takes: Collection[str]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _needs_logarithms(info: DatasetInfo, takes: Collection[str]) -> bool:
+def needs_logarithms(info: DatasetInfo, takes: Collection[str]) -> bool:
+    """Whether a data set holds counts and a method does not take them, nor other numbers from 0 up."""
     return info.are_counts and not {"counts", "non-negative"} & set(takes)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from cabench.data.dataset import ContrastiveDataset, Population
 from cabench.data.file import DatasetFile
 from cabench.data.layout import Split
-from cabench.data.preparation import Preparation
+from cabench.data.preparation import Preparation, needs_logarithms
 from cabench.data.scaling import Scale
 from cabench.errors import UserError
 from cabench.method import ContrastiveAnalysisMethod
@@ -84,7 +84,7 @@ class FittedRows:
 
     def _check(self, data: DatasetFile, method: ContrastiveAnalysisMethod) -> None:
         made_of_counts = self.preparation is not None and bool(self.preparation.takes_log)
-        if made_of_counts != (data.info.are_counts and not {"counts", "non-negative"} & set(method.takes)):
+        if made_of_counts != needs_logarithms(data.info, method.takes):
             held, other = ("counts", "real numbers") if data.info.are_counts else ("real numbers", "counts")
         elif data.info.missing and "missing" not in method.takes and self.preparation is None:
             held, other = "missing values", "a table without"

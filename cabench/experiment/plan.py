@@ -19,6 +19,7 @@ from cabench.experiment.cell import Cell
 from cabench.experiment.device import resolve_device, resolve_precision
 from cabench.experiment.identity import identify, method_entry
 from cabench.experiment.request import (
+    CHOOSE_OTHERS,
     Request,
     ResolvedProfile,
     check_given,
@@ -183,7 +184,7 @@ class _Outline:
             except UserError as error:
                 if method_label not in self.optional:
                     raise
-                left_out[method_label] = str(error).rstrip(".")
+                left_out[method_label] = str(error).rstrip(".").removesuffix(CHOOSE_OTHERS)
                 continue
             entry = method_entry(method, method_label)
             for seed in self.seeds:

@@ -32,6 +32,15 @@ MOST_SEEDS = 10_000
 MethodLike = str | type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod
 Overrides = Mapping[str, Mapping[str, Any]]
 
+CHOOSE_OTHERS = f"; choose other methods, or {ALL!r} for every one that takes it"
+"""How the refusal of a method ends that takes no row of a data set."""
+_IN_WORDS = {
+    "images": "images",
+    "tables": "tables",
+    "non-negative": "tables without negative values",
+    "counts": "counts",
+}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -299,11 +308,13 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
     """
     wanted = _wanted(info)
     if not wanted & set(method.takes):
-        able = [able.name for able in discovery.loadable_methods() if wanted & set(able.takes)]
+        *first, last = (_IN_WORDS[kind] for kind in method.takes if kind != "missing")
+        taken = " and ".join([*([", ".join(first)] if first else []), last])
         held = f"a table of {info.image_shape[0]} {'counts' if info.are_counts else 'features'}"
+        held += " that may be negative" if "non-negative" in method.takes else ""
         raise UserError(
-            f"{method.name} takes {' and '.join(method.takes)}, but {info.called} holds "
-            f"{held if info.is_table else 'images'}; choose one of {', '.join(able)}."
+            f"{method.name} takes {taken}, but {info.called} holds {held if info.is_table else 'images'}"
+            f"{CHOOSE_OTHERS}."
         )
     with _blaming(method.name):
         method.check(info)
@@ -381,4 +392,5 @@ def _blaming(label: str) -> Iterator[None]:
 
 def _check_label(kind: str, label: str, name: str, variants: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     if name not in known:
-        raise unknown(kind, name, [*known, *variants] if label == name else known)
+        shown_by = f"`cabench list {kind.replace(' ', '')}s` with the same --profile"
+        raise unknown(kind, name, [*known, *variants] if label == name else known, shown_by)

@@ -43,6 +43,8 @@ PATH = "path"
 """What a field that holds a path is called, or how its name ends: "path", "weights_path"."""
 OWN_SUFFIX = ".h5"
 """How the paths of users' own data sets end, which stand among names."""
+WEIGHTS_SUFFIX = ".pth"
+"""How the paths of users' own weights end, which stand where "imagenet" may."""
 _TABLES = ("defaults", "datasets", "every_method", "at_most", "rows", "methods", "on", "like", "variants")
 _FLAT = ("defaults", "every_method", "at_most", "rows", "like")
 _SPLITS = ("train", "validation", "test")
@@ -177,7 +179,7 @@ def _located(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _located_text(key: str, value: str, folder: Path) -> str:
-    is_path = value.endswith(OWN_SUFFIX) or (value and (key == PATH or key.endswith(f"_{PATH}")))
+    is_path = value.endswith((OWN_SUFFIX, WEIGHTS_SUFFIX)) or (value and (key == PATH or key.endswith(f"_{PATH}")))
     return str((folder / value).resolve()) if is_path else value
 
 

@@ -134,7 +134,12 @@ def _unmade(section: Section) -> list[str]:
 
 
 def _who(rows: set[str], everyone: set[str]) -> str:
-    return "all methods" if rows == everyone else ", ".join(sorted(rows))
+    """The methods of some rows by name, or those that are not among them where these are fewer."""
+    others = everyone - rows
+    if not others:
+        return "all methods"
+    few = len(others) + 1 < len(rows)
+    return f"all methods but {', '.join(sorted(others))}" if few else ", ".join(sorted(rows))
 
 
 def _improvised(section: Section) -> list[str]:

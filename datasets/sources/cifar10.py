@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from cabench.data.decoding import UNDECODABLE
+from cabench.data.download import fetch, from_cache, not_found
 from cabench.data.sources import LabelledImages, Source
-from cabench.datasets.sources.download import fetch, from_cache, not_found
 from cabench.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cabench.data.download import fetch, from_cache, not_found
 from cabench.data.sources import LabelledImages, Source
-from cabench.datasets.sources.download import fetch, from_cache, not_found
 from cabench.errors import UserError
 
 _TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")

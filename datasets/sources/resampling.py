@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from PIL import Image
 
@@ -26,26 +24,28 @@ def bilinear_resized(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def area_resized(image: np.ndarray, size: int) -> np.ndarray:
-    """Scale a grey image, each side on its own; each new pixel is the mean over the area that it covers.
+    """Scale an image, each side on its own; each new pixel is the mean over the area that it covers.
 
-    That is OpenCV's INTER_AREA.
+    That is OpenCV's INTER_AREA, as it scales down.
 
     Args:
-        image: uint8 (height, width), not empty.
+        image: uint8 (..., height, width), not empty, such as a grey image or one with its channels first.
         size: height and width wanted.
 
     Returns:
-        uint8 (size, size), means rounded to the nearest. Sums are exact in float64, so that the pixels are the same on
-        every machine.
+        uint8 (..., size, size), means rounded to the nearest. Sums are whole numbers: the pixels are the same on every
+        machine.
     """
-    height, width = image.shape
-    sums = _overlaps(height, size) @ image.astype(np.float64) @ _overlaps(width, size).T
+    height, width = image.shape[-2:]
+    sums = _sums(_sums(image, size).swapaxes(-1, -2), size).swapaxes(-1, -2)
     return np.asarray(np.rint(sums / (height * width)), dtype=np.uint8)
 
 
-@cache
-def _overlaps(given: int, wanted: int) -> np.ndarray:
-    """float64 (wanted, given): how far new pixels and old ones overlap, in whole units of 1 / (given * wanted)."""
-    new, old = np.arange(wanted)[:, None] * given, np.arange(given) * wanted
-    overlaps = np.minimum(new + given, old + wanted) - np.maximum(new, old)
-    return np.asarray(overlaps.clip(min=0), dtype=np.float64)
+def _sums(values: np.ndarray, wanted: int) -> np.ndarray:
+    """Of whole numbers (..., given) the sums over new pixels, int64 (..., wanted), in units of 1 / wanted."""
+    given = values.shape[-1]
+    whole, part = np.divmod(np.arange(wanted + 1) * given, wanted)  # where new pixels end, in old ones
+    ends = [(0, 0)] * (values.ndim - 1)
+    up_to = np.pad(np.cumsum(values, axis=-1, dtype=np.int64), [*ends, (1, 0)])
+    torn = np.pad(values, [*ends, (0, 1)])  # the old pixels in which new ones end
+    return np.diff(up_to[..., whole] * wanted + torn[..., whole] * part)

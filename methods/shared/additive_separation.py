@@ -46,7 +46,7 @@ class Frame(nn.Module):
     Attributes:
         origin: float32 (features,), the mean background row.
         scale: float32 0-d, what centred rows are divided by.
-        directions: float32 (features, k), orthonormal.
+        directions: float32 (features, k), orthonormal; zero where backgrounds do not vary.
     """
 
     origin: Tensor
@@ -68,9 +68,9 @@ class Frame(nn.Module):
     def of(cls, data: ContrastiveDataset, count: int) -> Frame:
         """The frame of a training split, with at most `count` principal directions of the background."""
         origin, directions = principal_components([data.background.images], count)
-        deviation = data.images.double().var(0, correction=0).mean().sqrt()
+        deviation = data.images.var(0, correction=0).mean().sqrt()
         scale = torch.where(deviation > 0, deviation, 1)
-        return cls(origin.float(), scale.float(), directions.float().contiguous())
+        return cls(origin.float(), scale, directions.float().contiguous())
 
     def forward(self, rows: Tensor) -> Tensor:
         """Centred and scaled rows (n, features)."""
@@ -95,7 +95,7 @@ class AdditiveSeparation(GradientTrainedMethod, Generative):
         """A separator of rows, with a code of `size` numbers and freshly drawn weights."""
 
     def check(self, info: DatasetInfo) -> None:
-        """Refuse tables of which there are too many rows for their size, and those of too few rows to train on."""
+        """Refuse tables too large for the background's principal directions, and those of too few rows to train on."""
         super().check(info)
         check_values(info, self.name)
 
@@ -124,8 +124,9 @@ class AdditiveSeparation(GradientTrainedMethod, Generative):
     def represent(self, images: Tensor) -> Representation:
         """The common part along the frame's directions (n, at most d_common), and the code (n, d_salient)."""
         rows = self.frame(images)
-        parts = self.separator(rows)
-        return Representation(parts.common @ self.frame.directions, self.separator.code(rows))
+        code = self.separator.code(rows)
+        common = self.separator.remainder(rows, self.separator.loadings(code))
+        return Representation(common @ self.frame.directions, code)
 
     def decode(self, representation: Representation) -> Tensor:
         """See `Generative`: the sum of both parts. What the common vector leaves out of the common part is lost."""
@@ -201,6 +202,12 @@ def parts_of(network: nn.Module, rows: Tensor, context: FitContext) -> Parts:
     with context.autocast():
         parts = cast("Parts", network(rows))
     return parts.float()
+
+
+def recombined(parts: Parts, network: nn.Module, context: FitContext) -> tuple[Parts, Parts]:
+    """Each row's common part with the salient part of a random row, and what a separator makes of their sums."""
+    mixed = parts.swapped(shuffled_order(len(parts.common), context))
+    return mixed, parts_of(network, mixed.common + mixed.salient, context)
 
 
 def parts_error(found: Parts, wanted: Parts) -> Tensor:

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from kornia.augmentation import ColorJitter, RandomGrayscale, RandomHorizontalFlip, RandomResizedCrop, RandomRotation
+from kornia.augmentation import (
+    ColorJitter,
+    RandomGrayscale,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomRotation,
+    RandomVerticalFlip,
+)
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -17,7 +24,8 @@ from cabench.config import ConfigError, Settings, config_title, setting
 from cabench.context import drawing_from
 from cabench.data.dataset import DatasetInfo
 from cabench.errors import UserError
-from cabench.methods.networks.choices import ENCODERS, EncoderName, check_encoder
+from cabench.methods.networks.choices import ENCODERS
+from cabench.methods.shared.pretrained import EncoderConfig, check_start, start_pretrained
 from cabench.training import GradientTrainedMethod, TrainingConfig
 
 
@@ -35,6 +43,9 @@ class ViewConfig(Settings):
     crop_scale: tuple[float, float] = setting((0.2, 1.0), above=0, at_most=1, help="range of the cropped part's area")
     rotation: float = setting(0.0, at_least=0, at_most=180, help="largest rotation in degrees, on half of the images")
     flip: float = setting(0.5, at_least=0, at_most=1, help="probability of a horizontal flip, per image")
+    vertical_flip: float = setting(
+        0.0, at_least=0, at_most=1, added_later=True, help="probability of a vertical flip, per image"
+    )
     jitter: float = setting(
         0.8,
         at_least=0,
@@ -70,6 +81,7 @@ class RandomViews(nn.Module):
         self.crops: dict[tuple[int, int], RandomResizedCrop] = {}
         self.rotation = RandomRotation(config.rotation, p=0.5)
         self.flip = RandomHorizontalFlip(p=config.flip)
+        self.vertical_flip = RandomVerticalFlip(p=config.vertical_flip)
         self.colour = ColorJitter(config.brightness, config.contrast, config.saturation, config.hue, p=1.0)
         self.grey = RandomGrayscale(p=config.grey)
         self.config = config
@@ -90,6 +102,8 @@ class RandomViews(nn.Module):
             if self.config.rotation:
                 views = self.rotation(views)
             views = self.flip(views)
+            if self.config.vertical_flip:
+                views = self.vertical_flip(views)
             if torch.rand(()) < self.config.jitter:
                 views = self.colour(views)
             if self.config.grey:
@@ -128,11 +142,10 @@ def feature_noise(rows: Tensor, deviation: float, probability: float, generator:
 
 
 @dataclass(frozen=True)
-class ViewLearnerConfig(ViewConfig, TrainingConfig):
+class ViewLearnerConfig(ViewConfig, EncoderConfig, TrainingConfig):
     """Views, optimizer and encoder; each method gives its own defaults."""
 
     learning_rate: float = setting(3e-4, above=0, help="Adam's learning rate, constant")
-    encoder: EncoderName = setting("small_image_resnet18", help="architecture of both encoders; mlp for tables")
 
 
 class ViewLearner(GradientTrainedMethod):
@@ -152,7 +165,7 @@ class ViewLearner(GradientTrainedMethod):
     def check(self, info: DatasetInfo) -> None:
         """Refuse an encoder, a size of views or colour augmentation that does not fit the images."""
         super().check(info)
-        check_encoder(self.config.encoder, info, self.name)
+        check_start(self.config, info, self.name)
         if not info.is_table:
             self._check_size(info)
             self._check_colours(info)
@@ -160,6 +173,10 @@ class ViewLearner(GradientTrainedMethod):
     def make_optimizers(self) -> dict[str, Optimizer]:
         """Adam over everything."""
         return {"all": Adam(self.network.parameters(), lr=self.config.learning_rate, fused=True)}
+
+    def warm_start(self) -> None:
+        """Load the weights that the encoders start from."""
+        start_pretrained(self.network, self.config)
 
     def _check_size(self, info: DatasetInfo) -> None:
         """Refuse views that differ in size from the images, where the encoder is built for one size."""

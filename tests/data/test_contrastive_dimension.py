@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cabench import Examples, write_arrays
+from cabench.data import contrastive_dimension
 from cabench.data.contrastive_dimension import (
     ContrastiveDimension,
     described,
@@ -32,6 +33,14 @@ def test_planted_directions_are_counted(seed):
     assert lacking_directions(target, background, 5, 5) == 2
     same, other = planted(3, 0, seed=seed)
     assert lacking_directions(same, other, 3, 3) == 0
+
+
+@pytest.mark.parametrize(("cosine", "lacking"), [(0.89, 1), (0.91, 0)])
+def test_directions_are_apart_where_the_cosine_is_a_tenth_short_of_1(cosine, lacking):
+    lines = np.array([[1.0, 0.0], [cosine, np.sqrt(1 - cosine**2)]])
+    background, target = (np.array([[-1.0], [1.0]]) * line for line in lines)
+    assert lacking_directions(target, background, 1, 1) == lacking
+    assert lacking_directions(target, background, 1, 0) == 1
 
 
 def test_directions_in_which_the_target_varies_more_do_not_count():
@@ -77,15 +86,22 @@ def test_a_table_is_estimated_with_gaps_filled(tmp_path):
     assert 4 <= found.target <= 6
 
 
-def test_too_few_rows_or_constant_ones_give_none(tmp_path):
+def test_too_few_rows_give_none(tmp_path):
     target, background = planted(2, 1, rows=24)
     assert estimated_dimension(file_of(tmp_path, target, background)) is None
     assert "not estimated" in described(None)
 
 
+def test_equal_rows_give_none(monkeypatch):
+    rows = np.full((300, 3), 0.1)  # their mean is another number, by rounding
+    assert (rows - rows.mean(0)).any()
+    monkeypatch.setattr(contrastive_dimension, "_rows", lambda file: [rows, rows])
+    assert estimated_dimension(None) is None
+
+
 def test_it_is_told_with_what_it_rests_on():
     told = described(ContrastiveDimension(2, 5, 3))
-    assert told == "about 2, a rough estimate from 5 dimensions of targets and 3 of backgrounds"
+    assert told == "about 2, a rough estimate; intrinsic dimensions: target 5, background 3"
 
 
 def test_data_info_tells_it(cabench_here):

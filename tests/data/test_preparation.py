@@ -62,6 +62,17 @@ def test_counts_become_standardised_logarithms(tmp_path) -> None:
     assert Preparation.learned(train, ("counts",)) is None
 
 
+@pytest.mark.parametrize("count", range(8))
+def test_a_count_that_never_varies_becomes_0_whatever_other_rows_hold(tmp_path, count: int) -> None:
+    tables = np.random.default_rng(0).poisson(4, (2, 101, 3)).astype(float)
+    tables[:, :, 1] = count  # the mean of equal logarithms is another number, by rounding
+    file = cabench.write_arrays(tmp_path / "counts.h5", *map(Examples, tables), counts=True)
+    prepared = Preparation.learned(file.read("train"), ("tables",))
+    rows = prepared.rows(torch.tensor([[4.0, 9.0, 4.0]]))
+    assert rows[0, 1] == 0
+    assert (rows[0, ::2].abs() < 3).all()
+
+
 def test_images_and_whole_tables_are_given_as_they_are(planted_table) -> None:
     assert Preparation.learned(planted_table.read("train"), ("tables",)) is None
 
@@ -156,7 +167,7 @@ def test_a_method_that_takes_what_a_table_holds_is_given_it(tmp_path, kind, coun
 
 def test_a_method_of_counts_is_refused_on_other_data(tmp_path) -> None:
     file = written(tmp_path / "mine.h5")
-    with pytest.raises(UserError, match=r"seeing takes counts and missing, but .* holds a table of 5 features; choose"):
+    with pytest.raises(UserError, match=r"seeing takes counts, but .* holds a table of 5 features; choose"):
         cabench.run(Seeing, file.path, 1, results=tmp_path / "runs", controls=False)
 
 
@@ -183,7 +194,8 @@ def test_numbers_from_0_up_are_divided_by_their_deviation_but_not_centred(tmp_pa
     counts = written(tmp_path / "counts.h5", counts=True)
     assert said_of(counts.info, SeeingPositive.takes) == ()
     negative = cabench.write_arrays(tmp_path / "mine.h5", *(Examples(table - 1) for table in tables))
-    with pytest.raises(UserError, match="seeing_positive takes images and non-negative, but mine holds a table"):
+    said = "takes images and tables without negative values, but mine holds a table of . features that may be negative;"
+    with pytest.raises(UserError, match=said):
         cabench.run(SeeingPositive, negative.path, 1, results=tmp_path / "runs", controls=False)
 
 

@@ -123,6 +123,7 @@ def test_rows_are_standardised_features_background_first_with_all_else_copied(
 
     file.verify()
     assert file.info.is_table
+    assert file.info.non_negative, "the network ends in a ReLU"
     assert file.info.attributes == ATTRIBUTES
     with h5py.File(photographs.path) as images, h5py.File(file.path) as table:
         assert set(table) == set(COUNTS)
@@ -158,6 +159,18 @@ def test_grey_images_are_taken_too(network: nn.Module, weights: Path) -> None:
         deviation = raw.std(0)
         deviation[deviation <= 1e-6 * raw.mean(0)] = np.inf
         np.testing.assert_allclose(table["train"]["features"][:], (raw - raw.mean(0)) / deviation, atol=5e-3)
+
+
+def test_features_below_0_are_not_called_non_negative(tmp_path: Path) -> None:
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    path = tmp_path / "mobilenet.pth"
+    torch.save(get_model("mobilenet_v3_small", weights=None).state_dict(), path)  # ends in a hard swish
+    file = features(path, backbone="mobilenet_v3_small").obtain(None)
+    scale = file.read_scale()
+    assert ((file.read("train").target.images.double() / scale.scale.clamp(min=1e-9) + scale.mean) < 0).any()
+    assert not file.info.non_negative
 
 
 def Planted(**fields: int) -> DatasetFile:  # noqa: N802
@@ -263,10 +276,11 @@ def test_every_method_that_takes_tables_has_settings_for_features(
     profile: str, weights: Path, planted_table: DatasetFile
 ) -> None:
     resolved = ResolvedProfile(load_profile(profile))
-    able = [method.name for method in loadable_methods() if "tables" in method.takes and method.name != "oracle"]
-    assert len(able) > 9
+    taken = {"tables", "non-negative"}
+    able = [method.name for method in loadable_methods() if taken & set(method.takes) and method.name != "oracle"]
+    assert len(able) > 20
     counts = {split: {"background": 1000, "target": 1000} for split in ("train", "test")}
-    info = replace(planted_table.info, image_shape=(1280,), counts=counts)
+    info = replace(planted_table.info, image_shape=(1280,), counts=counts, non_negative=True)
     for name in able:
         check_method(resolved.method(name, "cifar_mnist_features"), info)
 

@@ -278,7 +278,9 @@ def test_negative_and_missing_values_are_refused(planted):
 
 
 def test_standardised_tables_and_large_images_are_refused(planted_info, planted_table):
-    with pytest.raises(UserError, match="bcnmf takes images and non-negative and counts, but planted_table holds"):
+    with pytest.raises(
+        UserError, match="bcnmf takes images, tables without negative values and counts, but planted_table"
+    ):
         check_method(BCNMF(), planted_table.info)
     large = replace(planted_info, image_shape=(3, 512, 512), counts={"train": {"background": 9000, "target": 9000}})
     with pytest.raises(UserError, match="use a size with at most"):

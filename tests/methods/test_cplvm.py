@@ -215,7 +215,9 @@ def test_negative_values_and_nothing_at_all_are_refused(planted, planted_table):
     nothing = np.zeros((10, 4))
     with pytest.raises(UserError, match="cplvm learns from what is above 0, but all training rows are 0"):
         fitted(table(nothing, nothing))
-    with pytest.raises(UserError, match="cplvm takes images and non-negative and counts, but planted_table holds"):
+    with pytest.raises(
+        UserError, match="cplvm takes images, tables without negative values and counts, but planted_table"
+    ):
         check_method(CPLVM(), planted_table.info)
 
 

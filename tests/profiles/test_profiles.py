@@ -392,6 +392,8 @@ def test_every_path_in_a_profile_is_relative_to_its_file(tmp_path, monkeypatch):
     path = "default.h5"
     some_path = "x/y.pt"
     warmpath = "no path"
+    weights = "mine-0123abcd.pth"
+    published = "imagenet"
     [variants.garments]
     dataset = "file"
     path = "../garments.h5"
@@ -406,6 +408,8 @@ def test_every_path_in_a_profile_is_relative_to_its_file(tmp_path, monkeypatch):
         "path": str(below / "default.h5"),
         "some_path": str(below / "x" / "y.pt"),
         "warmpath": "no path",
+        "weights": str(below / "mine-0123abcd.pth"),
+        "published": "imagenet",
     }
     assert mine.dataset_variants["garments"].fields == {"path": str(tmp_path / "garments.h5")}
     assert mine.dataset_variants["hats"].fields == {"path": str(tmp_path / "hats.h5")}
@@ -523,7 +527,7 @@ def test_the_matched_profile_gives_all_methods_one_trunk_one_size_and_one_budget
 # Cards A1, A5 and A7: what the released scripts say for each data set.
 RELEASED = {
     ("sepclr", "celeba"): {
-        "encoder": "standard_resnet18",
+        **{"encoder": "standard_resnet18", "weights": ""},
         **{"d_common": 16, "d_salient": 16, "batch_size": 256, "epochs": 250, "learning_rate": 3e-4},
         **{"salient_weight": 1000, "information_less_weight": 1000, "independence_weight": 10, "temperature": 0.5},
         **{"crop_size": 128, "crop_scale": (0.2, 1.0), "rotation": 0, "flip": 0.5, "jitter": 0.8, "grey": 0.2},
@@ -533,12 +537,14 @@ RELEASED = {
         **{"d_common": 32, "d_salient": 32, "batch_size": 256, "epochs": 200, "learning_rate": 3e-4},
         **{"salient_weight": 1, "information_less_weight": 10, "independence_weight": 10, "temperature": 0.5},
         **{"crop_size": 224, "crop_scale": (0.2, 1.0), "rotation": 45, "flip": 0.5, "brightness": 0.4, "contrast": 0.4},
+        "weights": "imagenet-f37072fd",
     },
     ("sepclr", "odir"): {
         "encoder": "standard_resnet18",
         **{"d_common": 32, "d_salient": 32, "batch_size": 256, "epochs": 200, "learning_rate": 3e-4},
         **{"salient_weight": 1, "information_less_weight": 100, "independence_weight": 10, "temperature": 0.5},
         **{"crop_size": 224, "crop_scale": (0.75, 1.0), "rotation": 45, "jitter": 0.8, "saturation": 0.4, "hue": 0.1},
+        **{"flip": 0, "vertical_flip": 0.5, "weights": "imagenet-f37072fd"},
     },
     ("sepvae", "celeba_64"): {
         "architecture": "sepvae_64",

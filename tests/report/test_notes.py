@@ -93,6 +93,11 @@ class TestProblems:
             "knn balanced accuracy, digit, target images, salient space: two (b)",
         ]
 
+    def test_what_most_methods_lack_names_those_that_do_not(self, make_records: MakeRecords) -> None:
+        lacking = make_records({name: [0.1] for name in "abcd"}, unmeasured=(no_digit("one"),))
+        (line,) = problems_of([*lacking, *make_records({"e": [0.3]})])["Not measured:"]
+        assert line.endswith("salient space: one (all methods but e)")
+
 
 class TestNotes:
     def test_who_is_compared_and_how_is_said_for_this_data_set(

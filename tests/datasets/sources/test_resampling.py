@@ -41,6 +41,13 @@ def test_shared_pixels_count_by_the_part_that_is_covered():
     np.testing.assert_array_equal(area_resized(row, 2), [[30, 190], [30, 190]])
 
 
+def test_each_channel_is_scaled_on_its_own():
+    image = np.random.default_rng(0).integers(0, 256, (3, 128, 128), np.uint8)
+    pieces = image.repeat(7, axis=1).repeat(7, axis=2)  # 16 x 16 of them make a pixel: 128 * 7 = 56 * 16
+    means = pieces.reshape(3, 56, 16, 56, 16).mean(axis=(2, 4))
+    np.testing.assert_array_equal(area_resized(image, 56), np.rint(means))
+
+
 def test_a_constant_image_stays_constant():
     for value in (0, 255):
         assert (area_resized(np.full((311, 377), value, np.uint8), 224) == value).all()

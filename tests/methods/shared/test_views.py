@@ -56,10 +56,13 @@ def test_jitter_is_decided_once_a_batch():
     assert 0.64 < sum(fractions) / 100 < 0.96
 
 
-def test_flips_are_decided_for_each_image():
-    flipped = RandomViews(dataclasses.replace(PLAIN, flip=0.5))(images(1000), torch.Generator().manual_seed(0))
-    # 1000 coins of 0.5: four standard deviations are 0.063.
-    assert 0.43 < changed(images(1000), flipped).float().mean() < 0.57
+@pytest.mark.parametrize(("flip", "side"), [("flip", -1), ("vertical_flip", -2)])
+def test_half_of_the_images_are_mirrored_along_the_side_that_is_asked_for(flip: str, side: int):
+    views = RandomViews(dataclasses.replace(PLAIN, **{flip: 0.5}))(images(400), torch.Generator().manual_seed(0))
+    mirrored = changed(images(400), views)
+    # 400 coins of 0.5: four standard deviations are 0.1.
+    assert 0.4 < mirrored.float().mean() < 0.6
+    torch.testing.assert_close(views[mirrored], images(400)[mirrored].flip(side), rtol=0, atol=1e-5)
 
 
 def test_crops_differ_between_images_of_a_batch():

@@ -19,8 +19,8 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cabench.data.cache import download_folder
+from cabench.data.progress import shown
 from cabench.data.sources import Source
-from cabench.datasets.sources.progress import shown
 from cabench.errors import UserError
 
 TIMEOUT_S = 30.0  # without a byte

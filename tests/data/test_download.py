@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cabench.data import progress
+from cabench.data.download import FetchError, fetch, from_cache
 from cabench.data.sources import Source
-from cabench.datasets.sources import progress
-from cabench.datasets.sources.download import FetchError, fetch, from_cache
 from cabench.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
@@ -181,7 +181,7 @@ def test_piped_there_are_lines_between_when_it_takes_long(
 
 
 def test_on_a_terminal_there_is_a_bar(url: str, place: Path) -> None:
-    code = "import sys; from pathlib import Path; from cabench.datasets.sources.download import fetch; "
+    code = "import sys; from pathlib import Path; from cabench.data.download import fetch; "
     code += "fetch([sys.argv[1]], Path(sys.argv[2]), sys.argv[3])"
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
@@ -210,7 +210,7 @@ def test_a_killed_download_goes_on(server, url: str, place: Path) -> None:
     content = CONTENT * 40  # more than the connection and the file hold back
     server.files["file.gz"] = content
     code = (
-        "import sys, time; from pathlib import Path; from cabench.datasets.sources import download; "
+        "import sys, time; from pathlib import Path; from cabench.data import download; "
         "download.transfer = __import__('contextlib').contextmanager(lambda *a: (yield lambda n: time.sleep(0.02))); "
         "download.fetch([sys.argv[1]], Path(sys.argv[2]), sys.argv[3])"
     )
