@@ -43,26 +43,21 @@ from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.errors import UserError
 from cabench.method import Generative, Representation
-from cabench.methods.shared.contrastive_factors import (
-    Factors,
-    Spread,
-    canonical,
-    maximise,
-    posterior_means,
-    spectral_start,
-)
+from cabench.methods.shared.contrastive_factors import Factors, Spread, maximise, spectral_start
+from cabench.methods.shared.implicit_covariance import Covariance, ImplicitCovariance
 from cabench.methods.shared.incomplete_factors import Model, expectation_maximisation, known_means
+from cabench.methods.shared.low_rank_gaussian import orthogonal, posterior
 from cabench.methods.shared.moments import (
+    NO_VARIANCE,
     check_values,
     deviations,
-    few_rows,
     moments,
     principal_directions,
     principal_directions_of_rows,
 )
 
-CONSTANT = 1e-12
-"""Of a value's variance relative to the largest; what is below is rounding."""
+CONSTANT = 1e-24
+"""Of a value's variance, relative to its mean square: what is below is rounding of its mean."""
 FEWEST = {"background": 3, "target": 4}
 """Training rows, with which one factor of each kind can be told from noise."""
 
@@ -98,14 +93,16 @@ class _Reduced(NamedTuple):
     Attributes:
         mean: float64 (2, values), of background and target before scaling.
         scale: float64 (values,), as in `Fitted`.
-        basis: float64 (values, d), orthonormal.
+        basis: float64 (values, d), orthonormal; None stands for the values themselves.
+        rank: in how many directions rows vary; where there is no basis, at most one more than factors are asked for.
         background: its moments in that basis.
         target: likewise.
     """
 
     mean: Tensor
     scale: Tensor
-    basis: Tensor
+    basis: Tensor | None
+    rank: int
     background: Spread
     target: Spread
 
@@ -121,7 +118,7 @@ class CLVM(Generative):
     """
 
     name = "clvm"
-    version = 1
+    version = 2
     Config = CLVMConfig
     config: CLVMConfig
     takes = ("images", "tables", "missing")
@@ -133,30 +130,30 @@ class CLVM(Generative):
     def check(self, info: DatasetInfo) -> None:
         """Refuse rows of which there are too many for their size, too few of them, and fewer than three values."""
         check_values(info, self.name)
-        counts, values = info.counts["train"], math.prod(info.image_shape)
-        if values >= 3 and all(counts[population] >= fewest for population, fewest in FEWEST.items()):
-            return
-        raise UserError(
-            f"clvm needs rows of at least 3 values, and to learn from {FEWEST['background']} background and "
-            f"{FEWEST['target']} target rows, but {info.called} has {values} values, {counts['background']} background "
-            f"and {counts['target']} target rows; choose a larger data set, or pca."
-        )
+        _check_sizes(info, info.counts["train"])
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
-        """Find means, loadings and noise."""
+        """Find means, loadings and noise.
+
+        Raises:
+            UserError: where nothing varies, and where too few rows have a value that is known.
+        """
         self.image_shape = tuple(data.info.image_shape)
-        background, target = data.background.images, data.target.images
+        # A row of which nothing is known tells nothing, but would count as one more to find factors with.
+        background, target = (part.images[~part.images.flatten(1).isnan().all(1)] for part in data[1:])
+        _check_sizes(data.info, {"background": len(background), "target": len(target)})
         incomplete = bool(background.isnan().any() or target.isnan().any())
         mean, self.scale, factors = (fitted_to_known if incomplete else fitted)(background, target, self.config)
         # Saved tensors are contiguous.
         self.mean = mean.contiguous()
-        common, salient = (canonical(loadings).contiguous() for loadings in (factors.common, factors.salient))
+        common, salient = (_canonical(loadings) for loadings in (factors.common, factors.salient))
         self.factors = Factors(common, salient, factors.noise)
 
     def encode(self, images: Tensor) -> Representation:
         """The posterior means (n, k) of z and (n, q) of t; of rows with missing values, given those that are known."""
         rows = (images.flatten(1).cpu().double() - self.mean[1]) / self.scale
-        means = posterior_means(rows, self.factors.both, self.factors.noise).float()
+        noise = torch.tensor(self.factors.noise, dtype=torch.float64)
+        means = posterior(rows, self.factors.both, noise).means.float()
         common = self.factors.common.shape[1]
         return Representation(means[:, :common], means[:, common:])
 
@@ -199,12 +196,13 @@ def fitted(background: Tensor, target: Tensor, config: CLVMConfig) -> Fitted:
         target: likewise, n of them.
         config: sizes and scaling.
     """
-    few = few_rows([background, target])
+    few = math.prod(background.shape[1:]) > max(len(background), len(target))
     reduced = (_reduced_from_rows if few else _reduced_from_moments)(background, target, config)
     start = spectral_start(reduced.background, reduced.target, *_sizes(config, reduced))
     found = maximise(reduced.background, reduced.target, start, config.iterations)
-    factors = Factors(reduced.basis @ found.common, reduced.basis @ found.salient, found.noise)
-    return Fitted(reduced.mean, reduced.scale, factors)
+    if reduced.basis is not None:
+        found = Factors(reduced.basis @ found.common, reduced.basis @ found.salient, found.noise)
+    return Fitted(reduced.mean, reduced.scale, found)
 
 
 def fitted_to_known(background: Tensor, target: Tensor, config: CLVMConfig) -> Fitted:
@@ -218,7 +216,7 @@ def fitted_to_known(background: Tensor, target: Tensor, config: CLVMConfig) -> F
     background, target = background.double(), target.double()
     mean = torch.stack([known_means(background, target), known_means(target, background)])
     centred = [background - mean[0], target - mean[1]]
-    scale, varies = _scale(torch.cat(centred).square().nanmean(0).nan_to_num(0.0), config)
+    scale, varies = _scale(torch.cat(centred).square().nanmean(0).nan_to_num(0.0), mean, config)
     scaled = [rows[:, varies] / scale[varies] for rows in centred]
     without, having = (rows.nan_to_num(0.0) for rows in scaled)
     at_zero = torch.zeros(without.shape[1], dtype=torch.float64)
@@ -231,8 +229,8 @@ def fitted_to_known(background: Tensor, target: Tensor, config: CLVMConfig) -> F
 
 def _reduced_from_moments(background: Tensor, target: Tensor, config: CLVMConfig) -> _Reduced:
     parts = [moments([images]) for images in (background, target)]
-    rows = [part.rows for part in parts]
-    scale, varies = _scale(_mean([part.covariance.diagonal() for part in parts], rows), config)
+    rows, mean = [part.rows for part in parts], torch.stack([part.mean for part in parts])
+    scale, varies = _scale(_mean([part.covariance.diagonal() for part in parts], rows), mean, config)
     factor = varies / scale
     covariances = [part.covariance * factor[:, None] * factor for part in parts]
     basis = principal_directions(_mean(covariances, rows), config.preprocess_components)
@@ -240,20 +238,32 @@ def _reduced_from_moments(background: Tensor, target: Tensor, config: CLVMConfig
         Spread(count, int(varies.sum()), float(covariance.trace()), basis.T @ covariance @ basis)
         for count, covariance in zip(rows, covariances, strict=True)
     )
-    return _Reduced(torch.stack([part.mean for part in parts]), scale, basis, *spreads)
+    return _Reduced(mean, scale, basis, basis.shape[1], *spreads)
 
 
 def _reduced_from_rows(background: Tensor, target: Tensor, config: CLVMConfig) -> _Reduced:
-    """The same where rows are fewer than values, without a covariance of all values."""
+    """The same where the rows of each population are fewer than values, without a covariance of all values."""
     parts = [deviations([images]) for images in (background, target)]
-    scale, varies = _scale(torch.cat([part.rows for part in parts]).square().mean(0), config)
+    mean = torch.stack([part.mean for part in parts])
+    scale, varies = _scale(torch.cat([part.rows for part in parts]).square().mean(0), mean, config)
     scaled = [part.rows * (varies / scale) for part in parts]
-    basis = principal_directions_of_rows(torch.cat(scaled), config.preprocess_components)
+    together, most = torch.cat(scaled), config.d_common + config.d_salient + 1
+    basis, rank = None, _rank(together, most)
+    covariances: list[Covariance] = [ImplicitCovariance.of(rows) for rows in scaled]
+    if len(varies) > min(len(together), config.preprocess_components):
+        basis = principal_directions_of_rows(together, config.preprocess_components)
+        rank, covariances = basis.shape[1], [_covariance(rows @ basis) for rows in scaled]
     spreads = (
-        Spread(len(rows), int(varies.sum()), float(rows.square().sum(1).mean()), _covariance(rows @ basis))
-        for rows in scaled
+        Spread(len(rows), int(varies.sum()), float(rows.square().sum(1).mean()), covariance)
+        for rows, covariance in zip(scaled, covariances, strict=True)
     )
-    return _Reduced(torch.stack([part.mean for part in parts]), scale, basis, *spreads)
+    return _Reduced(mean, scale, basis, rank, *spreads)
+
+
+def _rank(rows: Tensor, most: int) -> int:
+    """The rank of rows (n, values), up to `most`: that of their products with so many random vectors."""
+    vectors = torch.randn(rows.shape[1], most, dtype=rows.dtype, generator=torch.Generator().manual_seed(0))
+    return int(torch.linalg.matrix_rank(rows @ vectors, rtol=NO_VARIANCE**0.5))
 
 
 def _mean(values: list[Tensor], counts: list[int]) -> Tensor:
@@ -266,13 +276,18 @@ def _covariance(centred: Tensor) -> Tensor:
     return centred.T @ centred / len(centred)
 
 
-def _scale(variance: Tensor, config: CLVMConfig) -> tuple[Tensor, Tensor]:
+def _scale(variance: Tensor, mean: Tensor, config: CLVMConfig) -> tuple[Tensor, Tensor]:
     """By what every value is divided, (values,), and which values vary at all, bool (values,).
 
+    Args:
+        variance: (values,), around the mean of each population.
+        mean: (2, values).
+        config: whether to scale.
+
     Raises:
-        UserError: when none does.
+        UserError: when no value varies.
     """
-    varies = variance > CONSTANT * variance.max()
+    varies = variance > CONSTANT * mean.square().amax(0)
     if not varies.any():
         raise UserError("clvm has nothing to learn from: each training row equals the mean of its population.")
     return torch.where(varies & (config.scaling == "pooled"), variance, 1).sqrt(), varies
@@ -281,9 +296,27 @@ def _scale(variance: Tensor, config: CLVMConfig) -> tuple[Tensor, Tensor]:
 def _sizes(config: CLVMConfig, reduced: _Reduced) -> tuple[int, int]:
     """How many common and salient factors the data allow, at least one of each."""
     asked = config.d_common + config.d_salient
-    allowed = min(asked, reduced.basis.shape[1] - 1, reduced.target.rows - 2)
+    allowed = min(asked, reduced.rank - 1, reduced.target.rows - 2)
     salient = max(1, allowed * config.d_salient // asked)
     return max(1, min(allowed - salient, reduced.background.rows - 2)), salient
+
+
+def _check_sizes(info: DatasetInfo, rows: Mapping[str, int]) -> None:
+    """Refuse too few rows of a population, and rows of fewer than three values."""
+    values = math.prod(info.image_shape)
+    if values >= 3 and all(rows[population] >= fewest for population, fewest in FEWEST.items()):
+        return
+    raise UserError(
+        f"clvm needs rows of at least 3 values, and to learn from {FEWEST['background']} background and "
+        f"{FEWEST['target']} target rows of which something is known, but {info.called} has {values} values, "
+        f"{rows['background']} such background and {rows['target']} such target rows; choose a larger data set, or pca."
+    )
+
+
+def _canonical(loadings: Tensor) -> Tensor:
+    """The same loadings (values, r), up to a rotation of the factors, with orthogonal columns, the longest first."""
+    directions, lengths = orthogonal(loadings)
+    return (directions * lengths).contiguous()
 
 
 def _at(loadings: Tensor, places: Tensor) -> Tensor:

@@ -58,6 +58,7 @@ from cabench.methods.shared.contrastive_ppca import (
     most_components,
     of_known_values,
 )
+from cabench.methods.shared.implicit_covariance import Covariance
 from cabench.methods.shared.low_rank_gaussian import LowRankGaussian
 from cabench.methods.shared.moments import check_values
 
@@ -109,7 +110,7 @@ class PCPCA(Generative):
     """
 
     name = "pcpca"
-    version = 1
+    version = 2
     Config = PCPCAConfig
     config: PCPCAConfig
     takes = ("images", "tables", "missing")
@@ -230,7 +231,7 @@ class PCPCA(Generative):
         return count, gamma
 
 
-def _own(covariance: Tensor, joint: JointCovariances, count: int) -> LowRankGaussian:
+def _own(covariance: Covariance, joint: JointCovariances, count: int) -> LowRankGaussian:
     """Probabilistic PCA of one population, of which there is the covariance (reduced, reduced) in the joint basis."""
     alone = joint._replace(target=covariance)
     return closed_form(alone, min(count, max(most_components(covariance, count), 1)), 0.0)

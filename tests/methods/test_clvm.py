@@ -16,6 +16,7 @@ from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.clvm import CLVM, CLVMConfig
+from cabench.methods.shared.low_rank_gaussian import log_likelihood
 from cabench.pictures.generation import remove_salient
 
 
@@ -170,19 +171,40 @@ def test_constant_values_change_nothing(gaussian):
     assert torch.equal(method.encode(changed).salient, method.encode(widened.target.images).salient)
 
 
-def test_few_rows_of_many_values_need_no_covariance_of_all_values(info, monkeypatch):
-    """The same likelihood from rows as from moments; 100,000 values would need 80 GB for a covariance."""
+@pytest.mark.parametrize("values", [20, 40, 60, 80])
+def test_the_likelihood_is_as_large_whatever_is_formed(info, values):
+    """Of 20 and 40 values a covariance is formed, of 60 its products alone, of 80 one in the span of all rows."""
     generator = np.random.default_rng(2)
-    shared, own = generator.normal(size=(60, 2)), generator.normal(size=(60, 1))
-    y = generator.normal(size=(25, 2)) @ shared.T + 0.5 * generator.normal(size=(25, 60))
-    x = generator.normal(size=(30, 2)) @ shared.T + generator.normal(size=(30, 1)) @ own.T
+    shared, own = generator.normal(size=(values, 2)), generator.normal(size=(values, 1))
+    y = generator.normal(size=(35, 2)) @ shared.T + 0.5 * generator.normal(size=(35, values))
+    x = generator.normal(size=(40, 2)) @ shared.T + generator.normal(size=(40, 1)) @ own.T
     data = dataset(info, y, x + 0.5 * generator.normal(size=x.shape))
-    from_rows = fitted(data, d_common=2, d_salient=1)
-    monkeypatch.setattr("cabench.methods.clvm.few_rows", lambda _: False)
-    from_moments = fitted(data, d_common=2, d_salient=1)
-    for one, other in zip(from_rows.encode(data.target.images), from_moments.encode(data.target.images), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
-    monkeypatch.undo()
+    method = fitted(data, d_common=2, d_salient=1, scaling="none")
+    centred = [part.images.double() - part.images.double().mean(0) for part in data[1:]]
+
+    def likelihood(common, salient, log_noise):
+        loadings = [common, torch.cat([common, salient], 1)]
+        return sum(log_likelihood(*each, log_noise.exp()).sum() for each in zip(centred, loadings, strict=True))
+
+    factors = method.factors
+    parameters = [factors.common, factors.salient, torch.tensor(factors.noise, dtype=torch.float64).log()]
+    parameters = [each.clone().requires_grad_() for each in parameters]
+    gradients = torch.autograd.grad(likelihood(*parameters), parameters)
+    assert max(each.abs().max() for each in gradients) < 0.05  # of a likelihood of thousands, in rows of deviation 2
+    assert smallest_cosine(factors.salient.numpy(), own) > 0.9
+
+
+def test_where_values_exceed_both_populations_rows_no_pairs_of_values_are_formed(info, square_matrices):
+    generator = np.random.default_rng(2)
+    data = dataset(info, generator.normal(size=(120, 200)), generator.normal(size=(130, 200)))
+    with square_matrices(200) as seen:
+        fitted(data, d_common=3, d_salient=2)
+    assert not seen.made
+
+
+def test_few_rows_of_many_values_need_little_memory(info):
+    """100,000 values would need 80 GB for a covariance."""
+    generator = np.random.default_rng(2)
     wide = dataset(info, generator.normal(size=(8, 100_000)), generator.normal(size=(9, 100_000)))
     assert fitted(wide, d_common=2, d_salient=1).factors.common.shape == (100_000, 2)
 
@@ -208,7 +230,7 @@ def test_vectors_are_as_long_as_the_data_allow(info, shape, asked, given):
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"), [((50, 50, 2), "has 2 values"), ((2, 50, 9), "2 background"), ((9, 3, 9), "3 target")]
+    ("shape", "said"), [((50, 50, 2), "has 2 values"), ((2, 50, 9), "2 such background"), ((9, 3, 9), "3 such target")]
 )
 def test_what_is_too_small_is_refused(info, shape, said):
     background, target, values = shape

@@ -265,19 +265,40 @@ def test_rows_are_decoded_as_the_sum_of_both_parts(data):
 
 
 @pytest.mark.parametrize("fields", [{}, {"gamma": 0.2}, {"components": 6}], ids=str)
-def test_few_rows_give_what_covariances_give(fields, monkeypatch):
+@pytest.mark.parametrize("values", [15, 30, 90])
+def test_few_rows_give_what_covariances_give(fields, values):
+    """Of 15 values a covariance is formed, of 30 its products alone, of 90 one in the span of all rows."""
     generator = np.random.default_rng(3)
-    background, target = generator.normal(size=(2, 25, 90)) * np.geomspace(5, 0.5, 90)
+    background, target = generator.normal(size=(2, 25, values)) * np.geomspace(5, 0.5, values)
     target[:, :3] += generator.normal(0, 9, (25, 3))
-    background[:, 80:] = 4
+    background[:, -3:] = 4
     data = table(background, target)
-    from_rows = fitted(data, **fields)
-    monkeypatch.setattr("cabench.methods.shared.contrastive_ppca.few_rows", lambda populations: False)
-    from_covariances = fitted(data, **fields)
-    assert from_rows.gamma == pytest.approx(from_covariances.gamma, rel=1e-6)
-    for part in ("target", "background"):
-        for ours, theirs in zip(getattr(from_rows, part), getattr(from_covariances, part), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    method = fitted(data, **fields)
+    count = method.target.lengths.numel()
+
+    def eigen(gamma):
+        return np.linalg.eigh(covariance(data.target) - gamma * covariance(data.background))
+
+    if not method.config.gamma:
+        bound = method.gamma / 0.9
+        assert eigen(bound * (1 - 1e-6))[0][:-count].sum() > 0
+        assert bound == 1 or eigen(bound * (1 + 1e-6))[0][:-count].sum() < 0
+    strengths, vectors = eigen(method.gamma)
+    noise = strengths[:-count].mean() / (1 - method.gamma)
+    assert method.target.noise.item() == pytest.approx(noise, rel=1e-6)
+    expected = np.sqrt(strengths[::-1][:count] / (1 - method.gamma) - noise)
+    np.testing.assert_allclose(method.target.lengths, expected, rtol=1e-6)
+    assert subspace_angles(method.target.directions.numpy(), vectors[:, -count:]).max() < 1e-6
+    own = np.linalg.eigh(covariance(data.background))[1][:, -count:]
+    assert subspace_angles(method.background.directions.numpy(), own).max() < 1e-6
+
+
+def test_where_values_exceed_both_populations_rows_no_pairs_of_values_are_formed(square_matrices):
+    generator = np.random.default_rng(3)
+    data = table(generator.normal(size=(120, 200)), generator.normal(size=(130, 200)))
+    with square_matrices(200) as seen:
+        fitted(data)
+    assert not seen.made
 
 
 def test_a_table_of_two_features_has_one_component():
