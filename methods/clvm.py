@@ -24,8 +24,8 @@ both means shows in it. S and W have orthogonal columns, the longest first, whos
 
 Decoding gives mean_t + S z + W t. A salient vector of exactly 0 stands for a background row: mean_b + S z.
 
-Where the data allow fewer factors than asked for (k + q has to be less than the directions in which rows vary, and than
-the target's rows less one; k less than the background's rows less one), both vectors are shortened in proportion.
+Where the data allow fewer factors than asked for (k + q has to be less than the values that vary, and than the target's
+rows less one; k less than the background's rows less one), both vectors are shortened in proportion.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ from cabench.methods.shared.implicit_covariance import Covariance, ImplicitCovar
 from cabench.methods.shared.incomplete_factors import Model, expectation_maximisation, known_means
 from cabench.methods.shared.low_rank_gaussian import orthogonal, posterior
 from cabench.methods.shared.moments import (
-    NO_VARIANCE,
     check_values,
     deviations,
     moments,
@@ -94,7 +93,6 @@ class _Reduced(NamedTuple):
         mean: float64 (2, values), of background and target before scaling.
         scale: float64 (values,), as in `Fitted`.
         basis: float64 (values, d), orthonormal; None stands for the values themselves.
-        rank: in how many directions rows vary; where there is no basis, at most one more than factors are asked for.
         background: its moments in that basis.
         target: likewise.
     """
@@ -102,7 +100,6 @@ class _Reduced(NamedTuple):
     mean: Tensor
     scale: Tensor
     basis: Tensor | None
-    rank: int
     background: Spread
     target: Spread
 
@@ -238,7 +235,7 @@ def _reduced_from_moments(background: Tensor, target: Tensor, config: CLVMConfig
         Spread(count, int(varies.sum()), float(covariance.trace()), basis.T @ covariance @ basis)
         for count, covariance in zip(rows, covariances, strict=True)
     )
-    return _Reduced(mean, scale, basis, basis.shape[1], *spreads)
+    return _Reduced(mean, scale, basis, *spreads)
 
 
 def _reduced_from_rows(background: Tensor, target: Tensor, config: CLVMConfig) -> _Reduced:
@@ -247,23 +244,18 @@ def _reduced_from_rows(background: Tensor, target: Tensor, config: CLVMConfig) -
     mean = torch.stack([part.mean for part in parts])
     scale, varies = _scale(torch.cat([part.rows for part in parts]).square().mean(0), mean, config)
     scaled = [part.rows * (varies / scale) for part in parts]
-    together, most = torch.cat(scaled), config.d_common + config.d_salient + 1
-    basis, rank = None, _rank(together, most)
-    covariances: list[Covariance] = [ImplicitCovariance.of(rows) for rows in scaled]
-    if len(varies) > min(len(together), config.preprocess_components):
-        basis = principal_directions_of_rows(together, config.preprocess_components)
-        rank, covariances = basis.shape[1], [_covariance(rows @ basis) for rows in scaled]
+    basis: Tensor | None
+    covariances: list[Covariance]
+    if len(varies) <= min(sum(map(len, scaled)), config.preprocess_components):
+        basis, covariances = None, [ImplicitCovariance.of(rows) for rows in scaled]
+    else:
+        basis = principal_directions_of_rows(torch.cat(scaled), config.preprocess_components)
+        covariances = [_covariance(rows @ basis) for rows in scaled]
     spreads = (
         Spread(len(rows), int(varies.sum()), float(rows.square().sum(1).mean()), covariance)
         for rows, covariance in zip(scaled, covariances, strict=True)
     )
-    return _Reduced(mean, scale, basis, rank, *spreads)
-
-
-def _rank(rows: Tensor, most: int) -> int:
-    """The rank of rows (n, values), up to `most`: that of their products with so many random vectors."""
-    vectors = torch.randn(rows.shape[1], most, dtype=rows.dtype, generator=torch.Generator().manual_seed(0))
-    return int(torch.linalg.matrix_rank(rows @ vectors, rtol=NO_VARIANCE**0.5))
+    return _Reduced(mean, scale, basis, *spreads)
 
 
 def _mean(values: list[Tensor], counts: list[int]) -> Tensor:
@@ -296,7 +288,7 @@ def _scale(variance: Tensor, mean: Tensor, config: CLVMConfig) -> tuple[Tensor, 
 def _sizes(config: CLVMConfig, reduced: _Reduced) -> tuple[int, int]:
     """How many common and salient factors the data allow, at least one of each."""
     asked = config.d_common + config.d_salient
-    allowed = min(asked, reduced.rank - 1, reduced.target.rows - 2)
+    allowed = min(asked, reduced.target.values - 1, reduced.target.rows - 2)
     salient = max(1, allowed * config.d_salient // asked)
     return max(1, min(allowed - salient, reduced.background.rows - 2)), salient
 

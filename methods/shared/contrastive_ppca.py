@@ -44,8 +44,8 @@ STEPS = 500
 """The most steps of L-BFGS."""
 PRECISION = 1e-10
 """Of the bound of gamma."""
-FARTHEST = 100.0
-"""How many times W may grow, and the noise's deviation grow or shrink: where there is no maximum, they end here."""
+FARTHEST = 30.0
+"""How many times W may grow, and the noise's deviation grow or shrink: where there is no maximum, they get there."""
 
 
 class JointCovariances(NamedTuple):
@@ -128,7 +128,7 @@ def closed_form(joint: JointCovariances, count: int, gamma: float) -> LowRankGau
 def of_known_values(
     background: Tensor, target: Tensor, gamma: float, start: LowRankGaussian, background_mean: Tensor
 ) -> LowRankGaussian | None:
-    """A maximum of the likelihood of known values over the target's mean, W and the noise, by L-BFGS.
+    """A local maximum of the likelihood of known values over the target's mean, W and the noise, by L-BFGS.
 
     The background's mean is held: L falls in the background's likelihood, so it would drive that mean away.
 
@@ -140,7 +140,7 @@ def of_known_values(
         background_mean: float64 (size,).
 
     Returns:
-        The maximum; None where W or the noise runs as far as it may, as there is none.
+        The maximum; None where W or the noise runs farther than it may, as there is none.
     """
     from scipy.optimize import minimize  # Late: importing it takes a quarter of a second.
 
@@ -156,19 +156,28 @@ def of_known_values(
         of_background = log_likelihood(background - background_mean, loadings, noise).sum() if gamma else 0.0
         return (gamma * len(target) / max(len(background), 1) * of_background - of_target) / target.numel()
 
-    longest = float(FARTHEST * start.lengths.max())
-    noises = [float((start.noise * factor).log()) for factor in (FARTHEST**-2, FARTHEST**2)]
+    longest, first = float(FARTHEST * start.lengths.max()), float(start.noise.log())
+
+    def is_far(vector: np.ndarray) -> bool:
+        entries, log_noise = vector[size:-1], vector[-1]
+        return bool(np.abs(entries).max() > longest > 0 or abs(log_noise - first) > 2 * math.log(FARTHEST))
+
+    def stop_when_far(vector: np.ndarray) -> None:
+        if is_far(vector):
+            raise StopIteration  # SciPy ends the search here
+
     found = minimize(
         _with_gradient(minus_likelihood),
         torch.cat([start.mean, start.loadings.flatten(), start.noise.log()[None]]).numpy(),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(None, None)] * size + [(-longest, longest)] * (size * count) + [tuple(noises)],
+        callback=stop_when_far,
         options={"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": 1e-12, "gtol": 1e-8},
     )
+    if is_far(found.x):
+        return None
     mean, loadings, noise = parts(torch.from_numpy(found.x))
-    ran_away = loadings.abs().max() >= longest > 0 or found.x[-1] in noises
-    return None if ran_away else LowRankGaussian(mean, *orthogonal(loadings), noise)
+    return LowRankGaussian(mean, *orthogonal(loadings), noise)
 
 
 def _eigen(joint: JointCovariances, count: int, gamma: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -79,7 +79,8 @@ def variances_along(directions: Tensor, covariance: Covariance) -> Tensor:
 def _leading_by_products(product: Callable[[Tensor], Tensor], size: int, count: int) -> Tensor:
     count = min(count, size)
     generator = torch.Generator().manual_seed(0)
-    held = torch.linalg.qr(torch.randn(size, min(count + EXTRA, size), dtype=torch.float64, generator=generator))[0]
+    start = torch.randn(size, min(count + EXTRA, size), dtype=torch.float64, generator=generator)
+    held: Tensor = torch.linalg.qr(start)[0]
     for _ in range(RESTARTS):
         held = _improved(product, held)
         wanted, products = held[:, :count], product(held)

@@ -171,6 +171,58 @@ def test_constant_values_change_nothing(gaussian):
     assert torch.equal(method.encode(changed).salient, method.encode(widened.target.images).salient)
 
 
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_units_and_origins_change_nothing(gaussian, missing):
+    """One feature is a hundred million times as large, another far from 0; float32 tells its rows apart all the same."""
+    data, *_ = gaussian
+    generator = np.random.default_rng(1)
+    holes = [generator.random(part.images.shape) < missing for part in data[1:]]
+    parts = [np.where(hole, np.nan, part.images.numpy()) for hole, part in zip(holes, data[1:], strict=True)]
+    plain = dataset(data.info, *parts)
+    for rows in parts:
+        rows[:, 3] *= 1e8
+        rows[:, 4] += 1024
+    moved = dataset(data.info, *parts)
+    found = [fitted(each, d_common=3, d_salient=2).encode(each.target.images) for each in (plain, moved)]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one.abs(), other.abs(), atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e4])
+def test_the_search_does_not_depend_on_the_unit_of_all_values(gaussian, unit):
+    data, *_ = gaussian
+    scaled = dataset(data.info, *(part.images.double().numpy() * unit for part in data[1:]))
+    found = [
+        fitted(each, d_common=3, d_salient=2, scaling="none").encode(each.target.images) for each in (data, scaled)
+    ]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=5e-3, rtol=0)
+
+
+def test_rows_of_which_nothing_is_known_change_nothing(gaussian):
+    data, *_ = gaussian
+    holed = [part.images.numpy().copy() for part in data[1:]]
+    for rows in holed:
+        rows[::7, 3] = np.nan
+    nothing = np.full((50, 30), np.nan)
+    more = dataset(data.info, *(np.concatenate([nothing, rows]) for rows in holed))
+    found = [fitted(each, d_common=3, d_salient=2) for each in (dataset(data.info, *holed), more)]
+    assert torch.equal(found[0].factors.both, found[1].factors.both)
+    with pytest.raises(UserError, match="3 such background"):
+        fitted(dataset(data.info, np.concatenate([nothing, holed[0][:3]]), np.concatenate([nothing, holed[1][:3]])))
+
+
+def test_noise_free_rows_keep_as_many_factors_as_are_asked_for(info):
+    """Five directions in all: the noise is at its floor, and both spaces are exact."""
+    generator = np.random.default_rng(6)
+    shared, own = generator.normal(size=(30, 3)), generator.normal(size=(30, 2))
+    y, x = (generator.normal(size=(100, 3)) @ shared.T for _ in range(2))
+    data = dataset(info, y, x + generator.normal(size=(100, 2)) @ own.T)
+    method = fitted(data, d_common=3, d_salient=2, scaling="none")
+    assert smallest_cosine(method.factors.common.numpy(), shared) > 0.999
+    assert smallest_cosine(method.factors.salient.numpy(), own) > 0.99
+
+
 @pytest.mark.parametrize("values", [20, 40, 60, 80])
 def test_the_likelihood_is_as_large_whatever_is_formed(info, values):
     """Of 20 and 40 values a covariance is formed, of 60 its products alone, of 80 one in the span of all rows."""

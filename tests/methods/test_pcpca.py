@@ -134,7 +134,9 @@ def test_the_bound_is_where_the_noise_ends():
     signs = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=float)
     signs = np.concatenate([signs, -signs])
     data = table(signs, signs * np.sqrt([10, 0.4, 0.4, 0.4]))
-    with pytest.raises(UserError, match=r"pcpca.gamma = 0.8 is not allowed .* with 1 components it must be below 0.4,"):
+    with pytest.raises(
+        UserError, match=r"pcpca.gamma = 0.8 is not allowed .* with 1 components it must be below 0.4, from"
+    ):
         fitted(data, components=1, gamma=0.8)
     method = fitted(data, components=1)
     assert method.gamma == pytest.approx(0.9 * 0.4)
@@ -236,13 +238,52 @@ def test_with_unknown_values_the_same_directions_are_found(data, holey):
 def test_a_chosen_gamma_is_lowered_until_known_values_have_a_maximum(data):
     """Where targets have fewer known values than backgrounds, the bound of filled rows is too high."""
     generator = np.random.default_rng(0)
-    sparse = np.where(generator.random(data.target.images.shape) < 0.5, np.nan, rows(data.target))
-    some = table(rows(data.background), sparse)
+    sparse = np.where(generator.random(data.target.images.shape) < 0.5, np.nan, rows(data.target))[:150]
+    some = table(rows(data.background)[:150], sparse)
     chosen = fitted(some)
     assert 0.1 < chosen.gamma < 0.4
     assert chosen.encode(some.target.images).salient.isfinite().all()
     with pytest.raises(UserError, match=r"pcpca.gamma = 0.45 is not allowed .* likelihood of the known values grows"):
         fitted(some, gamma=0.45)
+
+
+def test_where_there_is_no_maximum_at_all_the_background_is_left_out(data):
+    """Rows that know a value or two: even probabilistic PCA of the targets has no maximum."""
+    generator = np.random.default_rng(0)
+    hardly = table(
+        *(np.where(generator.random(part.images.shape) < 0.93, np.nan, rows(part))[:60] for part in data[1:])
+    )
+    method = fitted(hardly, components=4)
+    assert method.gamma == 0
+    assert all(vectors.isfinite().all() for vectors in method.encode(hardly.target.images))
+
+
+def test_a_value_that_no_target_knows_has_no_part_in_the_model_of_targets(data, holey):
+    background, target = rows(holey.background), rows(holey.target)
+    target[:, 3] = np.nan
+    method = fitted(table(background, target), gamma=0.5)
+    without = fitted(table(np.delete(background, 3, 1), np.delete(target, 3, 1)), gamma=0.5)
+    kept = np.delete(np.arange(SIZE), 3)
+    assert not method.target.directions[3].any()
+    assert (
+        np.cos(subspace_angles(method.target.directions[kept].numpy(), without.target.directions.numpy())).min() > 0.99
+    )
+    assert method.background.directions[3].any()
+    known = holey.target.images.clone()
+    known[:, 3] = 100
+    torch.testing.assert_close(method.encode(known).salient, method.encode(table(background, target).target.images)[1])
+    assert method.impute(known.new_full((1, SIZE), torch.nan))[0, 3] == pytest.approx(
+        np.nanmean(background[:, 3]), abs=0.5
+    )
+
+
+def test_rows_of_which_nothing_is_known_change_nothing(holey):
+    nothing = np.full((200, SIZE), np.nan)
+    more = table(*(np.concatenate([nothing, rows(part)]) for part in holey[1:]))
+    for one, other in zip(fitted(more, gamma=0.5).target, fitted(holey, gamma=0.5).target, strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(UserError, match="no value is known of any training row of a population"):
+        fitted(table(nothing, rows(holey.target)))
 
 
 def test_conformance_with_unknown_values(holey):
