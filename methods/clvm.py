@@ -77,7 +77,7 @@ class Fitted(NamedTuple):
 
     Attributes:
         mean: float64 (2, values), of background and target before scaling.
-        scale: float64 (values,), by which values were divided; 1 where a value is constant.
+        scale: float64 (values,), by which values were divided: one number for all where they are not scaled.
         factors: float64 loadings of scaled values, (values, k) and (values, q), and the variance of the noise.
     """
 
@@ -217,7 +217,9 @@ def fitted_to_known(background: Tensor, target: Tensor, config: CLVMConfig) -> F
     scaled = [rows[:, varies] / scale[varies] for rows in centred]
     without, having = (rows.nan_to_num(0.0) for rows in scaled)
     at_zero = torch.zeros(without.shape[1], dtype=torch.float64)
-    start = Model(fitted(without, having, replace(config, scaling="none")).factors, at_zero, at_zero)
+    filled = fitted(without, having, replace(config, scaling="none"))
+    unit, factors = float(filled.scale[0]), filled.factors
+    start = Model(Factors(factors.common * unit, factors.salient * unit, factors.noise * unit**2), at_zero, at_zero)
     model = expectation_maximisation(scaled[0], scaled[1], start, config.iterations)
     mean[:, varies] += torch.stack([model.background, model.target]) * scale[varies]
     common, salient = (_at(loadings, varies) for loadings in (model.factors.common, model.factors.salient))
@@ -269,7 +271,7 @@ def _covariance(centred: Tensor) -> Tensor:
 
 
 def _scale(variance: Tensor, mean: Tensor, config: CLVMConfig) -> tuple[Tensor, Tensor]:
-    """By what every value is divided, (values,), and which values vary at all, bool (values,).
+    """What every value is divided by, (values,), and which values vary at all, bool (values,).
 
     Args:
         variance: (values,), around the mean of each population.
@@ -282,7 +284,9 @@ def _scale(variance: Tensor, mean: Tensor, config: CLVMConfig) -> tuple[Tensor, 
     varies = variance > CONSTANT * mean.square().amax(0)
     if not varies.any():
         raise UserError("clvm has nothing to learn from: each training row equals the mean of its population.")
-    return torch.where(varies & (config.scaling == "pooled"), variance, 1).sqrt(), varies
+    # One number for all values is no scaling, but the search depends on the unit that values have.
+    alike = variance[varies].mean()
+    return torch.where(varies & (config.scaling == "pooled"), variance, alike).sqrt(), varies
 
 
 def _sizes(config: CLVMConfig, reduced: _Reduced) -> tuple[int, int]:

@@ -25,8 +25,8 @@ floored at 1e-4; here L-BFGS climbs the same likelihood from the closed form of 
 included, and the background's mean is that of its own model with gamma = 0. The bound is then that of rows filled by
 each population's own such model. Where the known values have no maximum at a chosen gamma, it is halved until they
 have, and after three times 0; a given one is refused. A maximum may be a local one. A value that no target knows has no
-part in W. As many components as values are an error there; here there are at most one fewer than the directions in which
-targets vary, and of common ones likewise.
+part in W. As many components as values are an error there; here there are at most one fewer than the directions in
+which targets vary, and of common ones likewise.
 
 With a third of the values unknown or more, maxima at a large gamma can have a huge W and impute worse than means do:
 set a small one.

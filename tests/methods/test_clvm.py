@@ -173,7 +173,7 @@ def test_constant_values_change_nothing(gaussian):
 
 @pytest.mark.parametrize("missing", [0.0, 0.1])
 def test_units_and_origins_change_nothing(gaussian, missing):
-    """One feature is a hundred million times as large, another far from 0; float32 tells its rows apart all the same."""
+    """One feature is a hundred million times as large, another far from 0, as float32 allows."""
     data, *_ = gaussian
     generator = np.random.default_rng(1)
     holes = [generator.random(part.images.shape) < missing for part in data[1:]]
@@ -213,14 +213,15 @@ def test_rows_of_which_nothing_is_known_change_nothing(gaussian):
 
 
 def test_noise_free_rows_keep_as_many_factors_as_are_asked_for(info):
-    """Five directions in all: the noise is at its floor, and both spaces are exact."""
+    """Five directions in all, and no more: the noise is near its floor."""
     generator = np.random.default_rng(6)
     shared, own = generator.normal(size=(30, 3)), generator.normal(size=(30, 2))
     y, x = (generator.normal(size=(100, 3)) @ shared.T for _ in range(2))
-    data = dataset(info, y, x + generator.normal(size=(100, 2)) @ own.T)
-    method = fitted(data, d_common=3, d_salient=2, scaling="none")
-    assert smallest_cosine(method.factors.common.numpy(), shared) > 0.999
-    assert smallest_cosine(method.factors.salient.numpy(), own) > 0.99
+    method = fitted(dataset(info, y, x + generator.normal(size=(100, 2)) @ own.T), d_common=3, d_salient=2)
+    assert (method.factors.common.shape[1], method.factors.salient.shape[1]) == (3, 2)
+    scale = method.scale.numpy()[:, None]
+    assert smallest_cosine(method.factors.common.numpy() * scale, shared) > 0.999
+    assert smallest_cosine(method.factors.both.numpy() * scale, np.hstack([shared, own])) > 0.999
 
 
 @pytest.mark.parametrize("values", [20, 40, 60, 80])
@@ -232,7 +233,7 @@ def test_the_likelihood_is_as_large_whatever_is_formed(info, values):
     x = generator.normal(size=(40, 2)) @ shared.T + generator.normal(size=(40, 1)) @ own.T
     data = dataset(info, y, x + 0.5 * generator.normal(size=x.shape))
     method = fitted(data, d_common=2, d_salient=1, scaling="none")
-    centred = [part.images.double() - part.images.double().mean(0) for part in data[1:]]
+    centred = [(part.images.double() - part.images.double().mean(0)) / method.scale for part in data[1:]]
 
     def likelihood(common, salient, log_noise):
         loadings = [common, torch.cat([common, salient], 1)]
