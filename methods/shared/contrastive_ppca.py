@@ -145,18 +145,22 @@ def of_known_values(
     from scipy.optimize import minimize  # Late: importing it takes a quarter of a second.
 
     size, count = start.directions.shape
+    # The search depends on origin and unit of the values.
+    unit = (start.noise + start.lengths.square().sum() / size).sqrt()
+    without, having = (background - background_mean) / unit, (target - start.mean) / unit
 
     def parts(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mean, loadings, log_noise = torch.split(flat, [size, size * count, 1])
-        return mean, loadings.reshape(size, count), log_noise[0].exp()
+        shift, loadings, log_noise = torch.split(flat, [size, size * count, 1])
+        return shift, loadings.reshape(size, count), log_noise[0].exp()
 
     def minus_likelihood(flat: Tensor) -> Tensor:
-        mean, loadings, noise = parts(flat)
-        of_target = log_likelihood(target - mean, loadings, noise).sum()
-        of_background = log_likelihood(background - background_mean, loadings, noise).sum() if gamma else 0.0
-        return (gamma * len(target) / max(len(background), 1) * of_background - of_target) / target.numel()
+        shift, loadings, noise = parts(flat)
+        of_target = log_likelihood(having - shift, loadings, noise).sum()
+        of_background = log_likelihood(without, loadings, noise).sum() if gamma else 0.0
+        return (gamma * len(having) / len(without) * of_background - of_target) / having.numel()
 
-    longest, first = float(FARTHEST * start.lengths.max()), float(start.noise.log())
+    begin = torch.cat([start.mean * 0, (start.loadings / unit).flatten(), (start.noise / unit**2).log()[None]]).numpy()
+    longest, first = FARTHEST * float(start.lengths.max() / unit), begin[-1]
 
     def is_far(vector: np.ndarray) -> bool:
         entries, log_noise = vector[size:-1], vector[-1]
@@ -168,7 +172,7 @@ def of_known_values(
 
     found = minimize(
         _with_gradient(minus_likelihood),
-        torch.cat([start.mean, start.loadings.flatten(), start.noise.log()[None]]).numpy(),
+        begin,
         jac=True,
         method="L-BFGS-B",
         callback=stop_when_far,
@@ -176,8 +180,8 @@ def of_known_values(
     )
     if is_far(found.x):
         return None
-    mean, loadings, noise = parts(torch.from_numpy(found.x))
-    return LowRankGaussian(mean, *orthogonal(loadings), noise)
+    shift, loadings, noise = parts(torch.from_numpy(found.x))
+    return LowRankGaussian(start.mean + shift * unit, *orthogonal(loadings * unit), noise * unit**2)
 
 
 def _eigen(joint: JointCovariances, count: int, gamma: float) -> tuple[Tensor, Tensor, Tensor]:

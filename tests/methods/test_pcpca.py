@@ -18,6 +18,7 @@ from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.cpca import CPCA, CPCAConfig
 from cabench.methods.pcpca import PCPCA, PCPCAConfig
+from cabench.methods.shared.contrastive_ppca import closed_form, gamma_bound, joint_covariances, of_known_values
 from cabench.pictures.generation import reconstruct, remove_salient
 
 SIZE, SHARED = 12, 2
@@ -195,8 +196,6 @@ def test_a_row_is_encoded_alike_whether_others_have_unknown_values(data, holey):
 
 def test_climbing_from_afar_reaches_the_closed_form(data):
     """The likelihood of known values, where all are known: the closed form is its maximum."""
-    from cabench.methods.shared.contrastive_ppca import closed_form, joint_covariances, of_known_values
-
     background, target = data.background.images.double(), data.target.images.double()
     joint = joint_covariances(background, target)
     afar = closed_form(joint, 2, 0.0)
@@ -209,8 +208,6 @@ def test_climbing_from_afar_reaches_the_closed_form(data):
 
 def test_beyond_the_bound_climbing_runs_away_and_says_so(data):
     """The card's trap: the likelihood grows without limit as the noise goes to 0."""
-    from cabench.methods.shared.contrastive_ppca import closed_form, gamma_bound, joint_covariances, of_known_values
-
     background, target = data.background.images.double(), data.target.images.double()
     joint = joint_covariances(background, target)
     beyond = (1 + gamma_bound(joint, 4)) / 2
@@ -233,6 +230,38 @@ def test_with_unknown_values_the_same_directions_are_found(data, holey):
         found, expected = (getattr(one, space).directions.numpy() for one in (method, complete))
         assert np.cos(subspace_angles(found, expected)).min() > 0.95
     torch.testing.assert_close(method.target.mean, complete.target.mean, rtol=0, atol=0.3)
+
+
+def test_with_unknown_values_units_and_origins_change_nothing(holey):
+    moved = table(*(rows(part) * 4096 + 2**15 for part in holey[1:]))
+    one, other = fitted(holey, gamma=0.5), fitted(moved, gamma=0.5)
+    torch.testing.assert_close(other.target.lengths, one.target.lengths * 4096, rtol=1e-4, atol=0)
+    torch.testing.assert_close(other.target.noise, one.target.noise * 4096**2, rtol=1e-4, atol=0)
+    torch.testing.assert_close(other.target.mean, one.target.mean * 4096 + 2**15, rtol=1e-4, atol=0)
+
+
+def test_with_unknown_values_it_is_stationary(holey):
+    """The gradient of the sum of densities of known values, by differences of SciPy's."""
+    background, target = (rows(part) for part in holey[1:])
+    b_mean, start = np.nanmean(background, 0), fitted(holey, gamma=0.3).target
+    found = of_known_values(*map(torch.from_numpy, (background, target)), 0.5, start, torch.from_numpy(b_mean))
+
+    def likelihood(shift: np.ndarray, loadings: np.ndarray, noise: float) -> float:
+        dense = loadings @ loadings.T + noise * np.eye(SIZE)
+        total = 0.0
+        for part, mean, weight in ((target, found.mean.numpy() + shift, 1), (background, b_mean, -0.5 * 4 / 3)):
+            for row in part:
+                known = ~np.isnan(row)
+                total += weight * multivariate_normal(mean[known], dense[np.ix_(known, known)]).logpdf(row[known])
+        return total
+
+    generator = np.random.default_rng(0)
+    best = np.zeros(SIZE), found.loadings.numpy(), found.noise.item()
+    for steps in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        step = [1e-4 * use * generator.normal(size=np.shape(part)) for use, part in zip(steps, best, strict=True)]
+        ends = [likelihood(*(part + e * move for part, move in zip(best, step, strict=True))) for e in (1, -1)]
+        assert abs(ends[0] - ends[1]) / 2e-4 < 0.05  # of a likelihood of thousands
+        assert max(ends) <= likelihood(*best) + 1e-9
 
 
 def test_a_chosen_gamma_is_lowered_until_known_values_have_a_maximum(data):
