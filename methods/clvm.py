@@ -13,10 +13,10 @@ the likelihood itself is maximised, by L-BFGS from a spectral start, and by EM w
 parameters but the sample's, unless values are missing. Missing values are left out exactly; the release fills them with
 zeros and adds latent values. Robust noise and automatic relevance determination are left out. Values are divided by
 one standard deviation for both populations, around the mean of each; the mouse script of the release takes that of
-the background after the target was overwritten. Rows of more than `preprocess_components` values have loadings in the
-span of that many leading principal components of both populations; the likelihood counts what lies outside as noise.
-Constant values are left out. The noise has a floor of 1e-6 of the mean variance, below which the likelihood of few rows
-has no bound.
+the background after the target was overwritten. Complete rows of more than `preprocess_components` values have loadings
+in the span of that many leading principal components of both populations; the likelihood counts what lies outside as
+noise. Constant values are left out, and rows of which nothing is known. The noise has a floor of 1e-6 of the mean
+variance, below which the likelihood of few rows has no bound.
 
 The representation is the posterior mean of z and t given the row as a target's, for rows of either population: the
 salient vector of a background row is the t that would explain it best, and not 0 as in the model. The difference of

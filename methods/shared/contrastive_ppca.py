@@ -42,8 +42,8 @@ from cabench.methods.shared.moments import (
 
 STEPS = 500
 """The most steps of L-BFGS."""
-PRECISION = 1e-10
-"""Of the bound of gamma."""
+LAST_STEP = 1e-6
+"""Towards the bound of gamma: Newton's steps have the square of the one before, so that the bound is far nearer."""
 FARTHEST = 30.0
 """How many times W may grow, and the noise's deviation grow or shrink: where there is no maximum, they get there."""
 
@@ -99,7 +99,7 @@ def gamma_bound(joint: JointCovariances, count: int) -> float:
     What is left for the noise is concave in gamma, so Newton's steps from 1 come down to the bound and never pass it.
     """
     gamma, step = 1.0, 1.0
-    while step > PRECISION:
+    while step > LAST_STEP:
         directions, strengths, left = _eigen(joint, count, gamma)
         slope = joint.background.trace() - variances_along(directions, joint.background)[strengths > 0].sum()
         step = max(-left.item(), 0.0) / max(slope.item(), torch.finfo(torch.float64).tiny)
