@@ -23,9 +23,10 @@ standardise each population by itself before). gamma is chosen without labels, w
 known classes. With unknown values, the code takes 500 steps of Adam on rows that are not centred, with the noise
 floored at 1e-4; here L-BFGS climbs the same likelihood from the closed form of filled rows, the target's mean
 included, and the background's mean is that of its own model with gamma = 0. The bound is then that of rows filled by
-each population's own such model; where the known values have no maximum at a chosen gamma, it is lowered by a fifth
-until they have, and a given one is refused. As many components as values are an error there; here there are at most
-one fewer than the directions in which targets vary, and of common ones likewise.
+each population's own such model. Where the known values have no maximum at a chosen gamma, it is halved until they
+have, and after three times 0; a given one is refused. A maximum may be a local one. A value that no target knows has no
+part in W. As many components as values are an error there; here there are at most one fewer than the directions in
+which targets vary, and of common ones likewise.
 
 With a third of the values unknown or more, maxima at a large gamma can have a huge W and impute worse than means do:
 set a small one.
@@ -58,11 +59,13 @@ from cabench.methods.shared.contrastive_ppca import (
     most_components,
     of_known_values,
 )
+from cabench.methods.shared.implicit_covariance import Covariance
+from cabench.methods.shared.incomplete_factors import known_means
 from cabench.methods.shared.low_rank_gaussian import LowRankGaussian
 from cabench.methods.shared.moments import check_values
 
-LOWERED = 0.8
-"""What a chosen gamma is multiplied by where the likelihood of known values has no maximum."""
+HALVED = 3
+"""How many times a chosen gamma is halved where the likelihood of known values has no maximum, before it is 0."""
 
 LEARNED = ("directions", "lengths", "noise")
 """Of each of both models, which have one mean."""
@@ -109,7 +112,7 @@ class PCPCA(Generative):
     """
 
     name = "pcpca"
-    version = 1
+    version = 2
     Config = PCPCAConfig
     config: PCPCAConfig
     takes = ("images", "tables", "missing")
@@ -127,7 +130,8 @@ class PCPCA(Generative):
         """Choose gamma if it is not given, and find both models.
 
         Raises:
-            UserError: for a gamma beyond its bound, naming it, and for targets that vary in fewer than two directions.
+            UserError: for a gamma beyond its bound, naming it, for targets that vary in fewer than two directions, and
+                where nothing is known of any background row.
         """
         background, target = data.background.images, data.target.images
         self.image_shape = tuple(target.shape[1:])
@@ -197,20 +201,31 @@ class PCPCA(Generative):
         return _Fit(closed_form(joint, count, gamma), _own(joint.background, joint, self.config.components), gamma)
 
     def _fit_known(self, background: Tensor, target: Tensor) -> _Fit:
-        """By L-BFGS on known values, from the closed form of rows that each population's own model has filled."""
-        own = [_of_own_known_values(rows, self.config.components) for rows in (background, target)]
-        joint = joint_covariances(own[0].filled(background), own[1].filled(target))
+        """By L-BFGS on known values, from the closed form of rows that each population's own model has filled.
+
+        Values that no target knows are no part of the target's model: their loadings could only grow.
+        """
+        # Rows of which nothing is known tell nothing, but would count as rows.
+        background, target = (rows[~rows.isnan().all(1)] for rows in (background, target))
+        if not (len(background) and len(target)):
+            raise UserError("pcpca has nothing to learn from: no value is known of any training row of a population.")
+        known = ~target.isnan().all(0)
+        of_background, _ = _of_own_known_values(background, self.config.components)
+        filled, background, target = of_background.filled(background)[:, known], background[:, known], target[:, known]
+        of_target, is_maximum = _of_own_known_values(target, self.config.components)
+        joint = joint_covariances(filled, of_target.filled(target))
         count, gamma = self._settled(joint)
-        means = own[0].mean
-        while (found := of_known_values(background, target, gamma, closed_form(joint, count, gamma), means)) is None:
-            if self.config.gamma:
-                raise UserError(
-                    f"pcpca.gamma = {gamma:.4g} is not allowed on these data: with {count} components the likelihood "
-                    f"of the known values grows without limit, though the bound of filled rows is "
-                    f"{gamma_bound(joint, count):.4g}. Set a smaller one, or 0 to choose one."
-                )
-            gamma *= LOWERED
-        return _Fit(found, own[0], gamma)
+        means = of_background.mean
+        for lowered in [gamma] if self.config.gamma else _halves(gamma) if is_maximum else []:
+            found = of_known_values(background, target, lowered, closed_form(joint, count, lowered), means[known])
+            if found is not None:
+                return _Fit(_among(found, known, means), of_background, lowered)
+        if self.config.gamma:
+            raise UserError(
+                f"pcpca.gamma = {gamma:.4g} is not allowed on these data: with {count} components the likelihood "
+                "of the known values grows without limit. Set a smaller one, or 0 to choose one."
+            )
+        return _Fit(_among(of_target, known, means), of_background, 0.0)
 
     def _settled(self, joint: JointCovariances) -> tuple[int, float]:
         """The number of columns of W, and gamma."""
@@ -218,32 +233,45 @@ class PCPCA(Generative):
         if count == 0:
             raise UserError(
                 "pcpca models a signal and noise around it, but the target's training rows vary in fewer than two "
-                "directions; use more rows or features."
+                "directions, next to the largest variance; use more rows or features, or standardise them."
             )
         bound = gamma_bound(joint, count)
         gamma = self.config.gamma or self.config.bound_share * bound
         if gamma >= bound:
             raise UserError(
                 f"pcpca.gamma = {gamma:.4g} is not allowed on these data; with {count} components it must be below "
-                f"{bound:.4g}, beyond which the variance of the noise is negative. Set a smaller one, or 0 to choose."
+                f"{bound:.4g}, from where on the likelihood has no maximum. Set a smaller one, or 0 to choose."
             )
         return count, gamma
 
 
-def _own(covariance: Tensor, joint: JointCovariances, count: int) -> LowRankGaussian:
+def _halves(gamma: float) -> list[float]:
+    return [gamma * 0.5**times for times in range(HALVED + 1)]
+
+
+def _among(model: LowRankGaussian, known: Tensor, mean: Tensor) -> LowRankGaussian:
+    """A model of the `known` values, bool (values,), as one of all, the others about their `mean` (values,)."""
+    directions = mean.new_zeros(len(mean), model.lengths.numel())
+    directions[known] = model.directions
+    return LowRankGaussian(torch.where(known, 0, mean).index_put((known,), model.mean), directions, *model[2:])
+
+
+def _own(covariance: Covariance, joint: JointCovariances, count: int) -> LowRankGaussian:
     """Probabilistic PCA of one population, of which there is the covariance (reduced, reduced) in the joint basis."""
     alone = joint._replace(target=covariance)
     return closed_form(alone, min(count, max(most_components(covariance, count), 1)), 0.0)
 
 
-def _of_own_known_values(rows: Tensor, count: int) -> LowRankGaussian:
-    """Probabilistic PCA of one population by its known values, from that of rows filled by means."""
-    known = ~rows.isnan()
-    means = rows.nan_to_num().sum(0) / known.sum(0).clamp(min=1)
-    joint = joint_covariances(*[torch.where(known, rows, means)] * 2)
+def _of_own_known_values(rows: Tensor, count: int) -> tuple[LowRankGaussian, bool]:
+    """Probabilistic PCA of one population by its known values, and whether these have a maximum.
+
+    Where they have none, as each row knows too few, it is that of rows filled by means, from which the search begins.
+    """
+    means = known_means(rows, rows)
+    joint = joint_covariances(*[torch.where(rows.isnan(), means, rows)] * 2)
     start = _own(joint.target, joint, count)
     found = of_known_values(rows, rows, 0.0, start, means)
-    return start if found is None else found
+    return (start, False) if found is None else (found, True)
 
 
 def _rows(images: Tensor) -> Tensor:

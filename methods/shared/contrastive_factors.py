@@ -18,7 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cabench.methods.shared.moments import leading_directions
+from cabench.methods.shared.implicit_covariance import (
+    Covariance,
+    ImplicitCovariance,
+    leading_directions_of_difference,
+    variances_along,
+)
 
 TOLERANCE = 1e-10
 """Of the likelihood: the largest relative change at which L-BFGS stops."""
@@ -33,14 +38,13 @@ class Spread(NamedTuple):
         rows: how many rows, n.
         values: how many values a row has, p.
         power: the mean squared length of a row, the trace of the covariance of all values.
-        covariance: float64 (d, d), with divisor n, in an orthonormal basis of the d <= p directions that loadings may
-            have.
+        covariance: (d, d), with divisor n, in an orthonormal basis of the d <= p directions that loadings may have.
     """
 
     rows: int
     values: int
     power: float
-    covariance: Tensor
+    covariance: Covariance
 
 
 class Likelihood(NamedTuple):
@@ -119,13 +123,14 @@ def spectral_start(background: Spread, target: Spread, common: int, salient: int
         salient: q, at least 1.
     """
     least = least_noise(background, target)
-    directions = leading_directions(background.covariance, common)
-    variances = _variances(background.covariance, directions)
+    directions = leading_directions_of_difference(background.covariance, target.covariance, 0.0, common)
+    variances = variances_along(directions, background.covariance)
     noise = max((background.power - float(variances.sum())) / max(background.values - common, 1), least)
     shared = directions * (variances - noise).clamp(min=least).sqrt()
-    rest = target.covariance - shared @ shared.T
-    directions = leading_directions(rest, salient)
-    own = directions * (_variances(rest, directions) - noise).clamp(min=least).sqrt()
+    explained = ImplicitCovariance(shared.T)
+    directions = leading_directions_of_difference(target.covariance, explained, 1.0, salient)
+    variances = variances_along(directions, target.covariance) - variances_along(directions, explained)
+    own = directions * (variances - noise).clamp(min=least).sqrt()
     return Factors(shared, own, noise)
 
 
@@ -163,53 +168,6 @@ def maximise(background: Spread, target: Spread, start: Factors, iterations: int
         options={"maxiter": iterations, "maxfun": 10 * iterations, "ftol": TOLERANCE, "gtol": 0.0},
     )
     return _unpacked(found.x, start)
-
-
-def posterior_means(rows: Tensor, loadings: Tensor, noise: float) -> Tensor:
-    """Float64 (n, r): the means of the latent values given centred rows.
-
-    They are M^-1 L^T x. Where values are missing, L and x have only the rows of those that are known.
-
-    Args:
-        rows: float64 (n, p); NaN = missing.
-        loadings: float64 (p, r).
-        noise: above 0.
-    """
-    known = ~rows.isnan()
-    if known.all():  # one matrix for all
-        known = known[:1]
-    seen = torch.where(known, rows, 0) @ loadings
-    means: Tensor = torch.linalg.solve(posterior_precisions(known, loadings, noise), seen[:, :, None])[:, :, 0]
-    return means
-
-
-def posterior_precisions(known: Tensor, loadings: Tensor, noise: float) -> Tensor:
-    """Float64 (n, r, r): M of each row, noise times the inverse of the latent values' posterior covariance.
-
-    Args:
-        known: bool (n, p), the values that are not missing.
-        loadings: float64 (p, r).
-        noise: above 0.
-    """
-    size = loadings.shape[1]
-    pairs = torch.einsum("pr,ps->prs", loadings, loadings).flatten(1)
-    return (known.double() @ pairs).view(-1, size, size) + noise * torch.eye(size, dtype=torch.float64)
-
-
-def canonical(loadings: Tensor) -> Tensor:
-    """The same loadings (p, r), which mean the same up to a rotation, with orthogonal columns, the longest first.
-
-    The entry of largest magnitude in each column is positive.
-    """
-    directions, lengths, _ = torch.linalg.svd(loadings, full_matrices=False)
-    signs = directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
-    turned: Tensor = directions * lengths * signs
-    return turned
-
-
-def _variances(symmetric: Tensor, directions: Tensor) -> Tensor:
-    variances: Tensor = (directions * (symmetric @ directions)).sum(0)
-    return variances
 
 
 def _packed(common: Tensor, salient: Tensor, last: float) -> np.ndarray:

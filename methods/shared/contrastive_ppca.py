@@ -17,6 +17,7 @@ Where values are unknown there is no closed form, and L of the known values is c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,12 +25,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cabench.methods.shared.low_rank_gaussian import LowRankGaussian, log_likelihood
+from cabench.methods.shared.implicit_covariance import (
+    Covariance,
+    ImplicitCovariance,
+    leading_directions_of_difference,
+    variances_along,
+)
+from cabench.methods.shared.low_rank_gaussian import LowRankGaussian, log_likelihood, orthogonal, signed
 from cabench.methods.shared.moments import (
     NO_VARIANCE,
     deviations,
-    few_rows,
-    leading_directions,
     moments,
     principal_directions,
     principal_directions_of_rows,
@@ -37,10 +42,10 @@ from cabench.methods.shared.moments import (
 
 STEPS = 500
 """The most steps of L-BFGS."""
-PRECISION = 1e-10
-"""Of the bound of gamma."""
-FARTHEST = 100.0
-"""How many times W may grow, and the noise's deviation grow or shrink: where there is no maximum, they end here."""
+LAST_STEP = 1e-6
+"""Towards the bound of gamma: Newton's steps have the square of the one before, so that the bound is far nearer."""
+FARTHEST = 30.0
+"""How many times W may grow, and the noise's deviation grow or shrink: where there is no maximum, they get there."""
 
 
 class JointCovariances(NamedTuple):
@@ -48,39 +53,43 @@ class JointCovariances(NamedTuple):
 
     Attributes:
         mean: float64 (size,), of the target.
-        basis: float64 (size, reduced), orthonormal.
-        background: float64 (reduced, reduced), with divisor the number of rows.
+        basis: float64 (size, reduced), orthonormal; None stands for the values themselves.
+        background: (reduced, reduced), with divisor the number of rows.
         target: likewise.
     """
 
     mean: Tensor
-    basis: Tensor
-    background: Tensor
-    target: Tensor
+    basis: Tensor | None
+    background: Covariance
+    target: Covariance
 
 
 def joint_covariances(background: Tensor, target: Tensor) -> JointCovariances:
     """The covariances of two populations of images or rows, about their own means.
 
-    Where all rows together are fewer than a row has values, no (size, size) matrix is formed.
+    Where the rows of each population are fewer than a row has values, no (size, size) matrix is formed.
 
     Args:
         background: uint8 (m, channels, height, width), or float32 or float64 (m, size) without unknown values.
         target: likewise.
     """
-    if few_rows([background, target]):
-        parts = [deviations([images]) for images in (background, target)]
-        rows = [part.rows for part in parts]
-        basis = principal_directions_of_rows(torch.cat(rows), sum(map(len, rows)))
-        projected = [part @ basis for part in rows]
-        return JointCovariances(parts[1].mean, basis, *(part.T @ part / len(part) for part in projected))
-    own = [moments([images]) for images in (background, target)]
-    size = len(own[1].mean)
-    return JointCovariances(own[1].mean, torch.eye(size, dtype=torch.float64), *(part.covariance for part in own))
+    size, counts = math.prod(target.shape[1:]), (len(background), len(target))
+    if size <= max(counts):
+        own = [moments([images]) for images in (background, target)]
+        return JointCovariances(own[1].mean, None, *(part.covariance for part in own))
+    parts = [deviations([images]) for images in (background, target)]
+    mean, rows = parts[1].mean, [part.rows for part in parts]
+    if size <= sum(counts):
+        return JointCovariances(mean, None, *map(ImplicitCovariance.of, rows))
+    basis = principal_directions_of_rows(torch.cat(rows), sum(counts))
+    projected = [part @ basis for part in rows]
+    return JointCovariances(mean, basis, *(part.T @ part / len(part) for part in projected))
 
 
-def most_components(target: Tensor, count: int) -> int:
+def most_components(target: Covariance, count: int) -> int:
     """The most columns of W, up to `count`, that leave the target (reduced, reduced) a variance to call noise."""
+    if isinstance(target, ImplicitCovariance):
+        return principal_directions_of_rows(target.rows, count + 1).shape[1] - 1
     return principal_directions(target, count + 1).shape[1] - 1 if len(target) > 1 else 0
 
 
@@ -90,9 +99,9 @@ def gamma_bound(joint: JointCovariances, count: int) -> float:
     What is left for the noise is concave in gamma, so Newton's steps from 1 come down to the bound and never pass it.
     """
     gamma, step = 1.0, 1.0
-    while step > PRECISION:
+    while step > LAST_STEP:
         directions, strengths, left = _eigen(joint, count, gamma)
-        slope = joint.background.trace() - _along(directions, joint.background)[strengths > 0].sum()
+        slope = joint.background.trace() - variances_along(directions, joint.background)[strengths > 0].sum()
         step = max(-left.item(), 0.0) / max(slope.item(), torch.finfo(torch.float64).tiny)
         gamma -= step
     return gamma
@@ -111,13 +120,15 @@ def closed_form(joint: JointCovariances, count: int, gamma: float) -> LowRankGau
     # Where the rows vary in `count` directions alone, the noise is rounding, and might be negative.
     noise = noise.clamp(min=max(NO_VARIANCE * float(strengths.max()), torch.finfo(torch.float64).tiny))
     lengths = (strengths / (1 - gamma) - noise).clamp(min=0).sqrt()
-    return LowRankGaussian(joint.mean, _signed(joint.basis @ directions), lengths, noise)
+    if joint.basis is not None:
+        directions = joint.basis @ directions
+    return LowRankGaussian(joint.mean, signed(directions), lengths, noise)
 
 
 def of_known_values(
     background: Tensor, target: Tensor, gamma: float, start: LowRankGaussian, background_mean: Tensor
 ) -> LowRankGaussian | None:
-    """A maximum of the likelihood of known values over the target's mean, W and the noise, by L-BFGS.
+    """A local maximum of the likelihood of known values over the target's mean, W and the noise, by L-BFGS.
 
     The background's mean is held: L falls in the background's likelihood, so it would drive that mean away.
 
@@ -129,49 +140,57 @@ def of_known_values(
         background_mean: float64 (size,).
 
     Returns:
-        The maximum; None where W or the noise runs as far as it may, as there is none.
+        The maximum; None where W or the noise runs farther than it may, as there is none.
     """
     from scipy.optimize import minimize  # Late: importing it takes a quarter of a second.
 
     size, count = start.directions.shape
+    # The search depends on origin and unit of the values.
+    unit = (start.noise + start.lengths.square().sum() / size).sqrt()
+    without, having = (background - background_mean) / unit, (target - start.mean) / unit
 
     def parts(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mean, loadings, log_noise = torch.split(flat, [size, size * count, 1])
-        return mean, loadings.reshape(size, count), log_noise[0].exp()
+        shift, loadings, log_noise = torch.split(flat, [size, size * count, 1])
+        return shift, loadings.reshape(size, count), log_noise[0].exp()
 
     def minus_likelihood(flat: Tensor) -> Tensor:
-        mean, loadings, noise = parts(flat)
-        of_target = log_likelihood(target - mean, loadings, noise).sum()
-        of_background = log_likelihood(background - background_mean, loadings, noise).sum() if gamma else 0.0
-        return (gamma * len(target) / max(len(background), 1) * of_background - of_target) / target.numel()
+        shift, loadings, noise = parts(flat)
+        of_target = log_likelihood(having - shift, loadings, noise).sum()
+        of_background = log_likelihood(without, loadings, noise).sum() if gamma else 0.0
+        return (gamma * len(having) / len(without) * of_background - of_target) / having.numel()
 
-    longest = float(FARTHEST * start.lengths.max())
-    noises = [float((start.noise * factor).log()) for factor in (FARTHEST**-2, FARTHEST**2)]
+    begin = torch.cat([start.mean * 0, (start.loadings / unit).flatten(), (start.noise / unit**2).log()[None]]).numpy()
+    longest, first = FARTHEST * float(start.lengths.max() / unit), begin[-1]
+
+    def is_far(vector: np.ndarray) -> bool:
+        entries, log_noise = vector[size:-1], vector[-1]
+        return bool(np.abs(entries).max() > longest > 0 or abs(log_noise - first) > 2 * math.log(FARTHEST))
+
+    def stop_when_far(vector: np.ndarray) -> None:
+        if is_far(vector):
+            raise StopIteration  # SciPy ends the search here
+
     found = minimize(
         _with_gradient(minus_likelihood),
-        torch.cat([start.mean, start.loadings.flatten(), start.noise.log()[None]]).numpy(),
+        begin,
         jac=True,
         method="L-BFGS-B",
-        bounds=[(None, None)] * size + [(-longest, longest)] * (size * count) + [tuple(noises)],
+        callback=stop_when_far,
         options={"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": 1e-12, "gtol": 1e-8},
     )
-    mean, loadings, noise = parts(torch.from_numpy(found.x))
-    ran_away = loadings.abs().max() >= longest > 0 or found.x[-1] in noises
-    return None if ran_away else LowRankGaussian(mean, *_canonical(loadings), noise)
+    if is_far(found.x):
+        return None
+    shift, loadings, noise = parts(torch.from_numpy(found.x))
+    return LowRankGaussian(start.mean + shift * unit, *orthogonal(loadings * unit), noise * unit**2)
 
 
 def _eigen(joint: JointCovariances, count: int, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
     """The leading directions (reduced, k) of C_t - gamma C_b, their eigenvalues (k,), and the sum of all others."""
-    difference = joint.target - gamma * joint.background
-    directions = leading_directions(difference, count)
-    strengths = _along(directions, difference)
+    directions = leading_directions_of_difference(joint.target, joint.background, gamma, count)
+    strengths = variances_along(directions, joint.target) - gamma * variances_along(directions, joint.background)
     # Directions in which nothing varies are no part of the basis: their eigenvalue 0 comes before a negative one.
-    return directions, strengths, difference.trace() - strengths.clamp(min=0).sum()
-
-
-def _along(directions: Tensor, symmetric: Tensor) -> Tensor:
-    """The products u' M u, (k,), of the columns u of directions (size, k) and a symmetric M (size, size)."""
-    return (directions * (symmetric @ directions)).sum(0)
+    left = joint.target.trace() - gamma * joint.background.trace() - strengths.clamp(min=0).sum()
+    return directions, strengths, left
 
 
 def _with_gradient(function: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
@@ -184,15 +203,3 @@ def _with_gradient(function: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray
         return value.item(), gradient.numpy()
 
     return both
-
-
-def _canonical(loadings: Tensor) -> tuple[Tensor, Tensor]:
-    """Orthonormal directions (size, k) and lengths (k,), longest first, of a W with the same W W'."""
-    directions, lengths, _ = torch.linalg.svd(loadings, full_matrices=False)
-    return _signed(directions), lengths
-
-
-def _signed(directions: Tensor) -> Tensor:
-    """Columns (size, k) whose entry of largest magnitude is positive."""
-    signed: Tensor = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
-    return signed

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from cabench.methods.shared.contrastive_factors import LEAST_NOISE, Factors, posterior_precisions
+from cabench.methods.shared.contrastive_factors import LEAST_NOISE, Factors
+from cabench.methods.shared.low_rank_gaussian import log_likelihood_given, posterior
 
 TOLERANCE = 1e-8
 """Of the likelihood: the relative change at which EM stops."""
@@ -125,24 +126,19 @@ def _expected(rows: Tensor, mean: Tensor, loadings: Tensor, noise: float, beside
     """
     known = ~rows.isnan()
     values = torch.where(known, rows, 0)
-    centred = torch.where(known, rows - mean, 0)
-    lower = torch.linalg.cholesky(posterior_precisions(known, loadings, noise))
-    seen = centred @ loadings
-    latent = torch.cholesky_solve(seen[:, :, None], lower)[:, :, 0]
-    counts, factors = known.double().sum(1), loadings.shape[1]
+    deviations, variance = rows - mean, torch.tensor(noise, dtype=torch.float64)
+    latent = posterior(deviations, loadings, variance)
     zeros, *marks = beside
-    extended = torch.cat([pad(latent, (0, zeros)), latent.new_tensor(marks).expand(len(rows), 2)], dim=1)
-    covariances = pad(noise * torch.cholesky_inverse(lower), (0, zeros + 2, 0, zeros + 2))
+    extended = torch.cat([pad(latent.means, (0, zeros)), mean.new_tensor(marks).expand(len(rows), 2)], dim=1)
+    covariances = pad(noise * torch.cholesky_inverse(latent.lower), (0, zeros + 2, 0, zeros + 2))
     pairs = covariances + extended[:, :, None] * extended[:, None, :]
     known_in = known.double().T
-    log_determinants = (counts - factors) * math.log(noise) + 2 * lower.diagonal(dim1=1, dim2=2).log().sum(1)
-    distances = (centred.square().sum(1) - (seen * latent).sum(1)) / noise
     return Expectation(
-        float(-(counts * math.log(2 * math.pi) + log_determinants + distances).sum() / 2),
+        float(log_likelihood_given(latent, deviations, variance).sum()),
         (known_in @ pairs.flatten(1)).view(-1, *pairs.shape[1:]),
         values.T @ extended,
         float(values.square().sum()),
-        int(counts.sum()),
+        int(known.sum()),
     )
 
 

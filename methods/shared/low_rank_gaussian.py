@@ -18,6 +18,21 @@ ROWS = 500
 """Rows whose (k, k) matrices are held at a time."""
 
 
+class Posterior(NamedTuple):
+    """What the known values of n rows say of their k latent values t, where x = mean + W t + noise.
+
+    Attributes:
+        means: float64 (n, k), E[t | x].
+        projected: float64 (n, k), W' (x - mean).
+        lower: float64 (n, k, k), the Cholesky factor of M = noise I + W' W; the covariance of t given x is noise M^-1.
+            Of rows that are all known, one for all: (1, k, k).
+    """
+
+    means: Tensor
+    projected: Tensor
+    lower: Tensor
+
+
 class LowRankGaussian(NamedTuple):
     """The parameters of N(mean, W W' + noise I), all float64.
 
@@ -40,12 +55,7 @@ class LowRankGaussian(NamedTuple):
 
     def codes(self, rows: Tensor) -> Tensor:
         """E[t | known values], (n, k), of float64 (n, size) rows."""
-        centred = rows - self.mean
-        lengths = self.lengths / (self.lengths.square() + self.noise)
-        codes = centred @ self.directions * lengths
-        for part in torch.split(_with_unknown(rows), ROWS):
-            codes[part] = _posterior(centred[part], self.loadings, self.noise)[0]
-        return codes
+        return torch.cat([posterior(part - self.mean, self.loadings, self.noise).means for part in _in_parts(rows)])
 
     def filled(self, rows: Tensor) -> Tensor:
         """Float64 (n, size) rows with every unknown value replaced by its expectation given the known ones.
@@ -56,8 +66,39 @@ class LowRankGaussian(NamedTuple):
 
     def log_likelihood(self, rows: Tensor) -> Tensor:
         """The log-density of each row's known values, (n,), of float64 (n, size) rows."""
-        parts = [log_likelihood(part - self.mean, self.loadings, self.noise) for part in torch.split(rows, ROWS)]
-        return torch.cat(parts)
+        return torch.cat([log_likelihood(part - self.mean, self.loadings, self.noise) for part in _in_parts(rows)])
+
+
+def orthogonal(loadings: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal directions (size, k) and lengths (k,), longest first, of a W (size, k) with the same W W'."""
+    directions, lengths, _ = torch.linalg.svd(loadings, full_matrices=False)
+    return signed(directions), lengths
+
+
+def signed(directions: Tensor) -> Tensor:
+    """Columns (size, k) whose entry of largest magnitude is positive."""
+    signed: Tensor = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
+    return signed
+
+
+def posterior(deviations: Tensor, loadings: Tensor, noise: Tensor) -> Posterior:
+    """The latent values of rows given their known values.
+
+    Args:
+        deviations: float64 (n, size), rows minus their mean; NaN = unknown.
+        loadings: W, float64 (size, k).
+        noise: float64 (), above 0.
+    """
+    k = loadings.shape[1]
+    known = ~deviations.isnan()
+    if known.all():
+        inner = (loadings.T @ loadings)[None]
+    else:
+        products = (loadings[:, :, None] * loadings[:, None, :]).flatten(1)  # (size, k * k)
+        inner = (known.to(loadings.dtype) @ products).reshape(-1, k, k)
+    lower = torch.linalg.cholesky(inner + noise * torch.eye(k, dtype=loadings.dtype))
+    projected = deviations.nan_to_num() @ loadings
+    return Posterior(torch.cholesky_solve(projected[:, :, None], lower)[:, :, 0], projected, lower)
 
 
 def log_likelihood(deviations: Tensor, loadings: Tensor, noise: Tensor) -> Tensor:
@@ -68,24 +109,17 @@ def log_likelihood(deviations: Tensor, loadings: Tensor, noise: Tensor) -> Tenso
         loadings: W, float64 (size, k).
         noise: float64 (), above 0.
     """
-    codes, projected, factor = _posterior(deviations, loadings, noise)
-    squares = deviations.nan_to_num().square().sum(1) - (codes * projected).sum(1)
-    known = (~deviations.isnan()).sum(1)
-    log_determinant = (known - loadings.shape[1]) * noise.log() + 2 * factor.diagonal(0, 1, 2).log().sum(1)
+    return log_likelihood_given(posterior(deviations, loadings, noise), deviations, noise)
+
+
+def log_likelihood_given(latent: Posterior, deviations: Tensor, noise: Tensor) -> Tensor:
+    """The same, (n,), where the posterior of the rows is there already."""
+    squares = deviations.nan_to_num().square().sum(1) - (latent.means * latent.projected).sum(1)
+    known = (~deviations.isnan()).sum(1, dtype=torch.float64)
+    log_determinant = (known - latent.means.shape[1]) * noise.log()
+    log_determinant = log_determinant + 2 * latent.lower.diagonal(0, 1, 2).log().sum(1)
     return -(known * math.log(2 * math.pi) + log_determinant + squares / noise) / 2
 
 
-def _posterior(deviations: Tensor, loadings: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """E[t | x] (n, k), W' x (n, k) and the Cholesky factors (n, k, k) of noise I + W' W, each over known values."""
-    k = loadings.shape[1]
-    known = (~deviations.isnan()).to(loadings.dtype)
-    products = (loadings[:, :, None] * loadings[:, None, :]).flatten(1)  # (size, k * k)
-    inner = (known @ products).reshape(-1, k, k) + noise * torch.eye(k, dtype=loadings.dtype)
-    factor = torch.linalg.cholesky(inner)
-    projected = deviations.nan_to_num() @ loadings
-    return torch.cholesky_solve(projected[:, :, None], factor)[:, :, 0], projected, factor
-
-
-def _with_unknown(rows: Tensor) -> Tensor:
-    """The indices of the rows in which a value is unknown."""
-    return rows.isnan().any(1).nonzero()[:, 0]
+def _in_parts(rows: Tensor) -> tuple[Tensor, ...]:
+    return torch.split(rows, ROWS)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cabench.config import Settings
 from cabench.conformance import Subject, load_subject
@@ -103,3 +104,25 @@ class PlantedCounts(DatasetBuilder):
 def planted_counts(cache: Path) -> DatasetFile:
     """A data set of counts: 100 rows of each population and split."""
     return PlantedCounts().obtain(None)
+
+
+class SquareMatrices(TorchDispatchMode):
+    """Lists the operations that make a matrix of `size` x `size`, within the block."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.made: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        parts = result if isinstance(result, tuple | list) else (result,)
+        if any(isinstance(part, torch.Tensor) and part.shape[-2:] == (self.size, self.size) for part in parts):
+            self.made.append(str(operation))
+        return result
+
+
+@pytest.fixture
+def square_matrices() -> type[SquareMatrices]:
+    """Measures whether a matrix of all pairs of values is made."""
+    return SquareMatrices

@@ -16,6 +16,7 @@ from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.clvm import CLVM, CLVMConfig
+from cabench.methods.shared.low_rank_gaussian import log_likelihood
 from cabench.pictures.generation import remove_salient
 
 
@@ -170,19 +171,93 @@ def test_constant_values_change_nothing(gaussian):
     assert torch.equal(method.encode(changed).salient, method.encode(widened.target.images).salient)
 
 
-def test_few_rows_of_many_values_need_no_covariance_of_all_values(info, monkeypatch):
-    """The same likelihood from rows as from moments; 100,000 values would need 80 GB for a covariance."""
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_units_and_origins_change_nothing(gaussian, missing):
+    """One feature is a hundred million times as large, another far from 0, as float32 allows."""
+    data, *_ = gaussian
+    generator = np.random.default_rng(1)
+    holes = [generator.random(part.images.shape) < missing for part in data[1:]]
+    parts = [np.where(hole, np.nan, part.images.numpy()) for hole, part in zip(holes, data[1:], strict=True)]
+    plain = dataset(data.info, *parts)
+    for rows in parts:
+        rows[:, 3] *= 1e8
+        rows[:, 4] += 1024
+    moved = dataset(data.info, *parts)
+    found = [fitted(each, d_common=3, d_salient=2).encode(each.target.images) for each in (plain, moved)]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one.abs(), other.abs(), atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e4])
+def test_the_search_does_not_depend_on_the_unit_of_all_values(gaussian, unit):
+    data, *_ = gaussian
+    scaled = dataset(data.info, *(part.images.double().numpy() * unit for part in data[1:]))
+    found = [
+        fitted(each, d_common=3, d_salient=2, scaling="none").encode(each.target.images) for each in (data, scaled)
+    ]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=5e-3, rtol=0)
+
+
+def test_rows_of_which_nothing_is_known_change_nothing(gaussian):
+    data, *_ = gaussian
+    holed = [part.images.numpy().copy() for part in data[1:]]
+    for rows in holed:
+        rows[::7, 3] = np.nan
+    nothing = np.full((50, 30), np.nan)
+    more = dataset(data.info, *(np.concatenate([nothing, rows]) for rows in holed))
+    found = [fitted(each, d_common=3, d_salient=2) for each in (dataset(data.info, *holed), more)]
+    assert torch.equal(found[0].factors.both, found[1].factors.both)
+    with pytest.raises(UserError, match="3 such background"):
+        fitted(dataset(data.info, np.concatenate([nothing, holed[0][:3]]), np.concatenate([nothing, holed[1][:3]])))
+
+
+def test_noise_free_rows_keep_as_many_factors_as_are_asked_for(info):
+    """Five directions in all, and no more: the noise is near its floor."""
+    generator = np.random.default_rng(6)
+    shared, own = generator.normal(size=(30, 3)), generator.normal(size=(30, 2))
+    y, x = (generator.normal(size=(100, 3)) @ shared.T for _ in range(2))
+    method = fitted(dataset(info, y, x + generator.normal(size=(100, 2)) @ own.T), d_common=3, d_salient=2)
+    assert (method.factors.common.shape[1], method.factors.salient.shape[1]) == (3, 2)
+    scale = method.scale.numpy()[:, None]
+    assert smallest_cosine(method.factors.common.numpy() * scale, shared) > 0.999
+    assert smallest_cosine(method.factors.both.numpy() * scale, np.hstack([shared, own])) > 0.999
+
+
+@pytest.mark.parametrize("values", [20, 40, 60, 80])
+def test_the_likelihood_is_as_large_whatever_is_formed(info, values):
+    """Of 20 and 40 values a covariance is formed, of 60 its products alone, of 80 one in the span of all rows."""
     generator = np.random.default_rng(2)
-    shared, own = generator.normal(size=(60, 2)), generator.normal(size=(60, 1))
-    y = generator.normal(size=(25, 2)) @ shared.T + 0.5 * generator.normal(size=(25, 60))
-    x = generator.normal(size=(30, 2)) @ shared.T + generator.normal(size=(30, 1)) @ own.T
+    shared, own = generator.normal(size=(values, 2)), generator.normal(size=(values, 1))
+    y = generator.normal(size=(35, 2)) @ shared.T + 0.5 * generator.normal(size=(35, values))
+    x = generator.normal(size=(40, 2)) @ shared.T + generator.normal(size=(40, 1)) @ own.T
     data = dataset(info, y, x + 0.5 * generator.normal(size=x.shape))
-    from_rows = fitted(data, d_common=2, d_salient=1)
-    monkeypatch.setattr("cabench.methods.clvm.few_rows", lambda _: False)
-    from_moments = fitted(data, d_common=2, d_salient=1)
-    for one, other in zip(from_rows.encode(data.target.images), from_moments.encode(data.target.images), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
-    monkeypatch.undo()
+    method = fitted(data, d_common=2, d_salient=1, scaling="none")
+    centred = [(part.images.double() - part.images.double().mean(0)) / method.scale for part in data[1:]]
+
+    def likelihood(common, salient, log_noise):
+        loadings = [common, torch.cat([common, salient], 1)]
+        return sum(log_likelihood(*each, log_noise.exp()).sum() for each in zip(centred, loadings, strict=True))
+
+    factors = method.factors
+    parameters = [factors.common, factors.salient, torch.tensor(factors.noise, dtype=torch.float64).log()]
+    parameters = [each.clone().requires_grad_() for each in parameters]
+    gradients = torch.autograd.grad(likelihood(*parameters), parameters)
+    assert max(each.abs().max() for each in gradients) < 0.05  # of a likelihood of thousands, in rows of deviation 2
+    assert smallest_cosine(factors.salient.numpy(), own) > 0.9
+
+
+def test_where_values_exceed_both_populations_rows_no_pairs_of_values_are_formed(info, square_matrices):
+    generator = np.random.default_rng(2)
+    data = dataset(info, generator.normal(size=(120, 200)), generator.normal(size=(130, 200)))
+    with square_matrices(200) as seen:
+        fitted(data, d_common=3, d_salient=2)
+    assert not seen.made
+
+
+def test_few_rows_of_many_values_need_little_memory(info):
+    """100,000 values would need 80 GB for a covariance."""
+    generator = np.random.default_rng(2)
     wide = dataset(info, generator.normal(size=(8, 100_000)), generator.normal(size=(9, 100_000)))
     assert fitted(wide, d_common=2, d_salient=1).factors.common.shape == (100_000, 2)
 
@@ -208,7 +283,7 @@ def test_vectors_are_as_long_as_the_data_allow(info, shape, asked, given):
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"), [((50, 50, 2), "has 2 values"), ((2, 50, 9), "2 background"), ((9, 3, 9), "3 target")]
+    ("shape", "said"), [((50, 50, 2), "has 2 values"), ((2, 50, 9), "2 such background"), ((9, 3, 9), "3 such target")]
 )
 def test_what_is_too_small_is_refused(info, shape, said):
     background, target, values = shape

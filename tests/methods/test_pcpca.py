@@ -17,6 +17,7 @@ from cabench.errors import UserError
 from cabench.method import Representation
 from cabench.methods.cpca import CPCA, CPCAConfig
 from cabench.methods.pcpca import PCPCA, PCPCAConfig
+from cabench.methods.shared.contrastive_ppca import closed_form, gamma_bound, joint_covariances, of_known_values
 from cabench.pictures.generation import reconstruct, remove_salient
 
 SIZE, SHARED = 12, 2
@@ -133,7 +134,9 @@ def test_the_bound_is_where_the_noise_ends():
     signs = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=float)
     signs = np.concatenate([signs, -signs])
     data = table(signs, signs * np.sqrt([10, 0.4, 0.4, 0.4]))
-    with pytest.raises(UserError, match=r"pcpca.gamma = 0.8 is not allowed .* with 1 components it must be below 0.4,"):
+    with pytest.raises(
+        UserError, match=r"pcpca.gamma = 0.8 is not allowed .* with 1 components it must be below 0.4, from"
+    ):
         fitted(data, components=1, gamma=0.8)
     method = fitted(data, components=1)
     assert method.gamma == pytest.approx(0.9 * 0.4)
@@ -192,8 +195,6 @@ def test_a_row_is_encoded_alike_whether_others_have_unknown_values(data, holey):
 
 def test_climbing_from_afar_reaches_the_closed_form(data):
     """The likelihood of known values, where all are known: the closed form is its maximum."""
-    from cabench.methods.shared.contrastive_ppca import closed_form, joint_covariances, of_known_values
-
     background, target = data.background.images.double(), data.target.images.double()
     joint = joint_covariances(background, target)
     afar = closed_form(joint, 2, 0.0)
@@ -206,8 +207,6 @@ def test_climbing_from_afar_reaches_the_closed_form(data):
 
 def test_beyond_the_bound_climbing_runs_away_and_says_so(data):
     """The card's trap: the likelihood grows without limit as the noise goes to 0."""
-    from cabench.methods.shared.contrastive_ppca import closed_form, gamma_bound, joint_covariances, of_known_values
-
     background, target = data.background.images.double(), data.target.images.double()
     joint = joint_covariances(background, target)
     beyond = (1 + gamma_bound(joint, 4)) / 2
@@ -232,16 +231,87 @@ def test_with_unknown_values_the_same_directions_are_found(data, holey):
     torch.testing.assert_close(method.target.mean, complete.target.mean, rtol=0, atol=0.3)
 
 
+def test_with_unknown_values_units_and_origins_change_nothing(holey):
+    moved = table(*(rows(part) * 4096 + 2**15 for part in holey[1:]))
+    one, other = fitted(holey, gamma=0.5), fitted(moved, gamma=0.5)
+    torch.testing.assert_close(other.target.lengths, one.target.lengths * 4096, rtol=1e-4, atol=0)
+    torch.testing.assert_close(other.target.noise, one.target.noise * 4096**2, rtol=1e-4, atol=0)
+    torch.testing.assert_close(other.target.mean, one.target.mean * 4096 + 2**15, rtol=1e-4, atol=0)
+
+
+def test_with_unknown_values_it_is_stationary(holey):
+    """The gradient of the sum of densities of known values, by differences of SciPy's."""
+    background, target = (rows(part) for part in holey[1:])
+    b_mean, start = np.nanmean(background, 0), fitted(holey, gamma=0.3).target
+    found = of_known_values(*map(torch.from_numpy, (background, target)), 0.5, start, torch.from_numpy(b_mean))
+
+    def likelihood(shift: np.ndarray, loadings: np.ndarray, noise: float) -> float:
+        dense = loadings @ loadings.T + noise * np.eye(SIZE)
+        total = 0.0
+        for part, mean, weight in ((target, found.mean.numpy() + shift, 1), (background, b_mean, -0.5 * 4 / 3)):
+            for row in part:
+                known = ~np.isnan(row)
+                total += weight * multivariate_normal(mean[known], dense[np.ix_(known, known)]).logpdf(row[known])
+        return total
+
+    generator = np.random.default_rng(0)
+    best = np.zeros(SIZE), found.loadings.numpy(), found.noise.item()
+    for steps in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        step = [1e-4 * use * generator.normal(size=np.shape(part)) for use, part in zip(steps, best, strict=True)]
+        ends = [likelihood(*(part + e * move for part, move in zip(best, step, strict=True))) for e in (1, -1)]
+        assert abs(ends[0] - ends[1]) / 2e-4 < 0.05  # of a likelihood of thousands
+        assert max(ends) <= likelihood(*best) + 1e-9
+
+
 def test_a_chosen_gamma_is_lowered_until_known_values_have_a_maximum(data):
     """Where targets have fewer known values than backgrounds, the bound of filled rows is too high."""
     generator = np.random.default_rng(0)
-    sparse = np.where(generator.random(data.target.images.shape) < 0.5, np.nan, rows(data.target))
-    some = table(rows(data.background), sparse)
+    sparse = np.where(generator.random(data.target.images.shape) < 0.5, np.nan, rows(data.target))[:150]
+    some = table(rows(data.background)[:150], sparse)
     chosen = fitted(some)
     assert 0.1 < chosen.gamma < 0.4
     assert chosen.encode(some.target.images).salient.isfinite().all()
     with pytest.raises(UserError, match=r"pcpca.gamma = 0.45 is not allowed .* likelihood of the known values grows"):
         fitted(some, gamma=0.45)
+
+
+def test_where_there_is_no_maximum_at_all_the_background_is_left_out(data):
+    """Rows that know a value or two: even probabilistic PCA of the targets has no maximum."""
+    generator = np.random.default_rng(0)
+    hardly = table(
+        *(np.where(generator.random(part.images.shape) < 0.93, np.nan, rows(part))[:60] for part in data[1:])
+    )
+    method = fitted(hardly, components=4)
+    assert method.gamma == 0
+    assert all(vectors.isfinite().all() for vectors in method.encode(hardly.target.images))
+
+
+def test_a_value_that_no_target_knows_has_no_part_in_the_model_of_targets(data, holey):
+    background, target = rows(holey.background), rows(holey.target)
+    target[:, 3] = np.nan
+    method = fitted(table(background, target), gamma=0.5)
+    without = fitted(table(np.delete(background, 3, 1), np.delete(target, 3, 1)), gamma=0.5)
+    kept = np.delete(np.arange(SIZE), 3)
+    assert not method.target.directions[3].any()
+    assert (
+        np.cos(subspace_angles(method.target.directions[kept].numpy(), without.target.directions.numpy())).min() > 0.99
+    )
+    assert method.background.directions[3].any()
+    known = holey.target.images.clone()
+    known[:, 3] = 100
+    torch.testing.assert_close(method.encode(known).salient, method.encode(table(background, target).target.images)[1])
+    assert method.impute(known.new_full((1, SIZE), torch.nan))[0, 3] == pytest.approx(
+        np.nanmean(background[:, 3]), abs=0.5
+    )
+
+
+def test_rows_of_which_nothing_is_known_change_nothing(holey):
+    nothing = np.full((200, SIZE), np.nan)
+    more = table(*(np.concatenate([nothing, rows(part)]) for part in holey[1:]))
+    for one, other in zip(fitted(more, gamma=0.5).target, fitted(holey, gamma=0.5).target, strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(UserError, match="no value is known of any training row of a population"):
+        fitted(table(nothing, rows(holey.target)))
 
 
 def test_conformance_with_unknown_values(holey):
@@ -264,19 +334,40 @@ def test_rows_are_decoded_as_the_sum_of_both_parts(data):
 
 
 @pytest.mark.parametrize("fields", [{}, {"gamma": 0.2}, {"components": 6}], ids=str)
-def test_few_rows_give_what_covariances_give(fields, monkeypatch):
+@pytest.mark.parametrize("values", [15, 30, 90])
+def test_few_rows_give_what_covariances_give(fields, values):
+    """Of 15 values a covariance is formed, of 30 its products alone, of 90 one in the span of all rows."""
     generator = np.random.default_rng(3)
-    background, target = generator.normal(size=(2, 25, 90)) * np.geomspace(5, 0.5, 90)
+    background, target = generator.normal(size=(2, 25, values)) * np.geomspace(5, 0.5, values)
     target[:, :3] += generator.normal(0, 9, (25, 3))
-    background[:, 80:] = 4
+    background[:, -3:] = 4
     data = table(background, target)
-    from_rows = fitted(data, **fields)
-    monkeypatch.setattr("cabench.methods.shared.contrastive_ppca.few_rows", lambda populations: False)
-    from_covariances = fitted(data, **fields)
-    assert from_rows.gamma == pytest.approx(from_covariances.gamma, rel=1e-6)
-    for part in ("target", "background"):
-        for ours, theirs in zip(getattr(from_rows, part), getattr(from_covariances, part), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    method = fitted(data, **fields)
+    count = method.target.lengths.numel()
+
+    def eigen(gamma):
+        return np.linalg.eigh(covariance(data.target) - gamma * covariance(data.background))
+
+    if not method.config.gamma:
+        bound = method.gamma / 0.9
+        assert eigen(bound * (1 - 1e-6))[0][:-count].sum() > 0
+        assert bound == 1 or eigen(bound * (1 + 1e-6))[0][:-count].sum() < 0
+    strengths, vectors = eigen(method.gamma)
+    noise = strengths[:-count].mean() / (1 - method.gamma)
+    assert method.target.noise.item() == pytest.approx(noise, rel=1e-6)
+    expected = np.sqrt(strengths[::-1][:count] / (1 - method.gamma) - noise)
+    np.testing.assert_allclose(method.target.lengths, expected, rtol=1e-6)
+    assert subspace_angles(method.target.directions.numpy(), vectors[:, -count:]).max() < 1e-6
+    own = np.linalg.eigh(covariance(data.background))[1][:, -count:]
+    assert subspace_angles(method.background.directions.numpy(), own).max() < 1e-6
+
+
+def test_where_values_exceed_both_populations_rows_no_pairs_of_values_are_formed(square_matrices):
+    generator = np.random.default_rng(3)
+    data = table(generator.normal(size=(120, 200)), generator.normal(size=(130, 200)))
+    with square_matrices(200) as seen:
+        fitted(data)
+    assert not seen.made
 
 
 def test_a_table_of_two_features_has_one_component():
