@@ -142,6 +142,24 @@ def test_the_best_of_the_later_rounds_is_kept(planted):
     assert value == contrast(target, background, kind, alpha, kept)
 
 
+def test_starts_have_the_size_of_the_data(planted):
+    """Codes times parts, uniform from 0 to sqrt(mean / K), are a quarter of the mean on average."""
+    background, target = (torch.from_numpy(1000 * rows).float() for rows in planted[:2])
+    drawn = BCNMF(BCNMFConfig(components=4))._start(target, background, context().randomness.initialisation())
+    assert (drawn.target @ drawn.parts.T).mean().item() == pytest.approx(target.mean().item() / 4, rel=0.1)
+
+
+def test_the_best_of_the_starts_is_kept(planted):
+    data = table(*planted[:2])
+
+    def error(restarts: int) -> float:
+        method = fitted(data, components=3, rounds=5, restarts=restarts, alpha=0.0)
+        rows = data.target.images
+        return (rows - method.encode(rows).salient @ method.parts.T).square().sum().item()
+
+    assert error(4) < error(1)
+
+
 # Encoding
 
 
