@@ -27,8 +27,9 @@ background row too.
 
 It has no common space. Here the common vector is the row's projection on the leading principal directions V of the
 background, after subtracting the mean target row. Both are decoded together as V c + (I - V V^T) W s + what is left of
-the mean target row on average. This keeps c as it is and is exact on average over training targets; but what of the
-salient part lies within V, c holds too, and removing s leaves it. Values are at least 0, and at most 1 in images.
+the mean target row on average. This keeps c as it is, and is right on average over training targets as far as their H_x
+has come to what the encoder gives; but what of the salient part lies within V, c holds too, and removing s leaves it.
+Values are at least 0, and at most 1 in images.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class BCNMF(Generative):
     """Background contrastive non-negative matrix factorisation; see the module."""
 
     name = "bcnmf"
-    version = 1
+    version = 2
     Config = BCNMFConfig
     config: BCNMFConfig
     takes = ("images", "non-negative", "counts")
@@ -97,7 +98,7 @@ class BCNMF(Generative):
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
         """Keep the best parts of all starts, and the background's leading directions."""
         target, background = data.target.images, data.background.images
-        check_non_negative(self.name, [target, background])
+        check_non_negative(self.name, data)
         self.shape = torch.tensor(target.shape[1:])
         divergence, generator = DIVERGENCES[self.config.divergence], context.randomness.initialisation()
         alpha = self.config.alpha * _balance(self.config.divergence, target, background)
@@ -257,7 +258,7 @@ def _balance(divergence: str, target: Tensor, background: Tensor) -> float:
     if divergence == "poisson":
         return len(target) / len(background)
     sizes = [sum(float(rows.square().sum()) for _, rows in row_batches(images)) for images in (target, background)]
-    return sizes[0] / sizes[1] if sizes[1] else 1.0
+    return sizes[0] / sizes[1]
 
 
 def _outside(directions: Tensor, parts: Tensor) -> Tensor:

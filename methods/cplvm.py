@@ -16,21 +16,22 @@ that only multiply, so that it never falls. With Q = counts / (rates without l a
 Deviations: the mode in place of a log-normal mean-field posterior by 5,000 steps of Adam, which is left out, as are its
 tests by comparing evidences and the log-linked variant (cglvm). Size factors l_i are a row's total over the mean total
 of training rows, known and with mean 1, or all 1 (the release: drawn from a log-normal of the log totals, near the
-total itself, against which the priors of S and z are then far too large). d is either 1, the default and the release's
-examples, or set to its likeliest value, without its log-normal prior. Of `restarts` starts, drawn from the prior, the
-one of highest posterior is kept. A row of nothing but zeros has l_i = 0 and teaches nothing (the release: an infinite
-logarithm). Pixels in [0, 1] and other numbers from 0 up are taken like counts.
+total itself, against which the priors of S and z are then far too large). d is either 1, as in the release's toy
+example, or set to its likeliest value, without its log-normal prior. Of `restarts` starts, drawn from the prior, the
+one of highest posterior is kept. A row of nothing but zeros has codes of 0, and neither teaches nor counts in the mean
+total (the release: an infinite logarithm). Pixels in [0, 1] and other numbers from 0 up are taken like counts.
 
 The release represents the rows that it is fitted on. Here any row, background rows too, is encoded with S and W fixed,
 by 200 of the target's steps from u = 1, with l from its own total: the salient vector of a background row is what W
 says of it. The columns of S and W are scaled to a mean of 1, and z and t with them; what is given is log(1 + z) and
-log(1 + t), as they are skewed.
+log(1 + t), as they are skewed. Decoded are the target's rates S z + W t of a row of size factor 1: a row's own total is
+in neither vector. Without size factors that is the row itself, in images at most 1.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Literal, NamedTuple
@@ -41,9 +42,8 @@ from torch import Tensor
 from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset
-from cabench.errors import UserError
-from cabench.method import ContrastiveAnalysisMethod, Representation
-from cabench.methods.shared.factorisation import Poisson, rate_ratios
+from cabench.method import Generative, Representation
+from cabench.methods.shared.factorisation import Poisson, poisson_rates
 from cabench.methods.shared.non_negative import check_non_negative, row_batches
 
 
@@ -109,11 +109,11 @@ class Swept(NamedTuple):
     log_likelihood: float
 
 
-class CPLVM(ContrastiveAnalysisMethod):
+class CPLVM(Generative):
     """The mode of the contrastive Poisson latent variable model; see the module."""
 
     name = "cplvm"
-    version = 1
+    version = 2
     Config = CPLVMConfig
     config: CPLVMConfig
     takes = ("images", "non-negative", "counts")
@@ -121,8 +121,9 @@ class CPLVM(ContrastiveAnalysisMethod):
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
         """Find the factors of highest posterior of all starts."""
         parts = [data.background.images, data.target.images]
-        check_non_negative(self.name, parts)
-        self.mean_total = self._mean_total(parts)
+        check_non_negative(self.name, data)
+        self.shape = torch.tensor(data.target.images.shape[1:])
+        self.mean_total = mean_total(parts)
         background, target = (self._rows(images) for images in parts)
         generator = context.randomness.initialisation()
         starts = (self._start(background, target, generator) for _ in range(self.config.restarts))
@@ -135,29 +136,37 @@ class CPLVM(ContrastiveAnalysisMethod):
         parts = torch.cat([self.shared, self.own], dim=1)
         sizes, codes = self._sizes(rows), torch.ones(len(rows), parts.shape[1], dtype=torch.float64)
         for _ in range(self.config.encoding_steps):
-            codes = codes_step(rows, sizes, codes, parts, parts.sum(0))
+            codes = codes_step(rows / poisson_rates(codes, parts), sizes, codes, parts, parts.sum(0))
         scaled, k = (codes * parts.mean(0)).log1p().float(), self.shared.shape[1]
         return Representation(scaled[:, :k].contiguous(), scaled[:, k:].contiguous())
 
+    def decode(self, representation: Representation) -> Tensor:
+        """The rates of rows of size factor 1: images in [0, 1], or rows of a table from 0 up."""
+        parts = torch.cat([self.shared, self.own], dim=1)
+        parts = parts / parts.mean(0).clamp_min(torch.finfo(parts.dtype).tiny)
+        rates = torch.cat(representation, dim=1).cpu().double().expm1() @ parts.T
+        images: Tensor = rates.clamp(0, 1.0 if len(self.shape) > 1 else torch.inf).float()
+        return images.reshape(-1, *self.shape.tolist())
+
     def state_dict(self) -> dict[str, Tensor]:
-        """S (p, k), W (p, q), d (p,) and the mean total of training rows, in float64."""
-        return {"shared": self.shared, "own": self.own, "features": self.features, "mean_total": self.mean_total}
+        """S (p, k), W (p, q), d (p,) and the mean total of training rows, in float64; and the shape of one of them."""
+        return {
+            "shared": self.shared,
+            "own": self.own,
+            "features": self.features,
+            "mean_total": self.mean_total,
+            "shape": self.shape,
+        }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state_dict` gave."""
         self.shared, self.own, self.features = state["shared"], state["own"], state["features"]
-        self.mean_total = state["mean_total"]
+        self.mean_total, self.shape = state["mean_total"], state["shape"]
 
     def parameter_count(self) -> int:
         """The number of entries of S and W, and of d if it is learned."""
         learned = self.features.numel() if self.config.feature_factors == "learned" else 0
         return self.shared.numel() + self.own.numel() + learned
-
-    def _mean_total(self, populations: list[Tensor]) -> Tensor:
-        total = torch.stack([rows.sum() for images in populations for _, rows in row_batches(images)]).sum()
-        if total == 0:
-            raise UserError(f"{self.name} learns from what is above 0, but all training rows are 0; give it others.")
-        return total / sum(map(len, populations))
 
     def _sizes(self, rows: Tensor) -> Tensor:
         """The size factors l (n,) of float64 rows (n, p)."""
@@ -190,6 +199,12 @@ class CPLVM(ContrastiveAnalysisMethod):
                 break
             before = reached
         return reached, factors
+
+
+def mean_total(populations: Sequence[Tensor]) -> Tensor:
+    """The mean of the totals of rows, of which those of nothing but zeros are left out; 0-d float64."""
+    totals = torch.cat([rows.sum(1) for images in populations for _, rows in row_batches(images)])
+    return totals[totals > 0].mean()
 
 
 def em_step(background: Rows, target: Rows, factors: Factors) -> tuple[Factors, float]:
@@ -226,22 +241,22 @@ def swept(population: Rows, codes: Tensor, parts: Tensor, exposures: Tensor) -> 
     moved, pull, log_likelihood = torch.empty_like(codes), torch.zeros_like(parts), 0.0
     for place, rows in row_batches(population.images):
         sizes, before = population.sizes[place], codes[place]
-        expected = sizes @ before @ exposures
-        log_likelihood += float(torch.xlogy(rows, before @ parts.T + Poisson.floor).sum() - expected)
-        moved[place] = codes_step(rows, sizes, before, parts, exposures)
-        pull += rate_ratios(rows, moved[place], parts).T @ moved[place]
+        rates = poisson_rates(before, parts)
+        log_likelihood += float((rows * rates.log()).sum() - sizes @ before @ exposures)
+        moved[place] = codes_step(rows / rates, sizes, before, parts, exposures)
+        pull += (rows / poisson_rates(moved[place], parts)).T @ moved[place]
     return Swept(moved, pull, population.sizes @ moved, log_likelihood)
 
 
-def codes_step(rows: Tensor, sizes: Tensor, codes: Tensor, parts: Tensor, exposures: Tensor) -> Tensor:
+def codes_step(ratios: Tensor, sizes: Tensor, codes: Tensor, parts: Tensor, exposures: Tensor) -> Tensor:
     """One EM step of codes: codes (parts' Q) / (1 + l exposures), float64 (n, k); that of a row depends on no other.
 
     Args:
-        rows: float64 (n, p), from 0 up.
+        ratios: float64 (n, p), Q.
         sizes: float64 (n,), l.
         codes: float64 (n, k).
         parts: float64 (p, k).
         exposures: as of `swept`.
     """
-    stepped: Tensor = codes * (rate_ratios(rows, codes, parts) @ parts) / (1 + torch.outer(sizes, exposures))
+    stepped: Tensor = codes * (ratios @ parts) / (1 + torch.outer(sizes, exposures))
     return stepped

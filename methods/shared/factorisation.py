@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 
@@ -69,22 +68,22 @@ class Poisson:
 
     def value(self, rows: Tensor, codes: Tensor, parts: Tensor) -> Tensor:
         """See `Divergence.value`."""
-        rates = codes @ parts.T
-        return rates.sum() - torch.xlogy(rows, rates + self.floor).sum()
+        rates = poisson_rates(codes, parts)
+        return (rates - rows * rates.log()).sum()
 
     def code_terms(self, rows: Tensor, codes: Tensor, parts: Tensor) -> Terms:
         """See `Divergence.code_terms`."""
-        return Terms(rate_ratios(rows, codes, parts) @ parts, parts.sum(0).expand_as(codes))
+        return Terms(rows / poisson_rates(codes, parts) @ parts, parts.sum(0).expand_as(codes))
 
     def part_terms(self, rows: Tensor, codes: Tensor, parts: Tensor) -> Terms:
         """See `Divergence.part_terms`."""
-        return Terms(rate_ratios(rows, codes, parts).T @ codes, codes.sum(0).expand_as(parts))
+        return Terms((rows / poisson_rates(codes, parts)).T @ codes, codes.sum(0).expand_as(parts))
 
 
-def rate_ratios(rows: Tensor, codes: Tensor, parts: Tensor) -> Tensor:
-    """V / (H W^T), float (n, p): rows over their Poisson rates, which have 1e-16 added against division by 0."""
-    ratios: Tensor = rows / (codes @ parts.T + Poisson.floor)
-    return ratios
+def poisson_rates(codes: Tensor, parts: Tensor) -> Tensor:
+    """H W^T, float (n, p), with 1e-16 added: rates to divide by and to take logarithms of, even where a part is 0."""
+    rates: Tensor = codes @ parts.T + Poisson.floor
+    return rates
 
 
 def multiplied(values: Tensor, terms: Terms, floor: float) -> Tensor:

@@ -2,8 +2,7 @@
 
 Two populations of n and m rows of p values may together span all p directions though p exceeds n and m. No basis of
 that span is smaller than a matrix of all pairs of values. The leading eigenvectors of a difference of two covariances
-are then found by block Krylov iteration with Rayleigh-Ritz steps: Saad, "Numerical methods for large eigenvalue
-problems", SIAM 2011, chapter 6.
+are then found by SciPy's ARPACK (implicitly restarted Lanczos iteration), which takes products alone.
 """
 
 from __future__ import annotations
@@ -11,19 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cabench.methods.shared.moments import leading_directions
-
-EXTRA = 4
-"""How many directions more than wanted are held from one restart to the next."""
-DEPTH = 16
-"""How many times a restart multiplies by the matrix: fewer cost twice the time, more cost memory."""
-RESTARTS = 100
-"""At most so many; 1,000 + 1,000 random rows of 1,500 values, which hardly differ in variance, need 10."""
-RESIDUAL = 1e-9
-"""Of an eigenvector, relative to the largest product: where the iteration stops. Eigenvalues have the square of it."""
 
 
 class ImplicitCovariance(NamedTuple):
@@ -77,27 +68,14 @@ def variances_along(directions: Tensor, covariance: Covariance) -> Tensor:
 
 
 def _leading_by_products(product: Callable[[Tensor], Tensor], size: int, count: int) -> Tensor:
-    count = min(count, size)
-    generator = torch.Generator().manual_seed(0)
-    start = torch.randn(size, min(count + EXTRA, size), dtype=torch.float64, generator=generator)
-    held: Tensor = torch.linalg.qr(start)[0]
-    for _ in range(RESTARTS):
-        held = _improved(product, held)
-        wanted, products = held[:, :count], product(held)
-        strengths = (wanted * products[:, :count]).sum(0)
-        residuals = (products[:, :count] - wanted * strengths).norm(dim=0)
-        if residuals.max() <= RESIDUAL * products.norm(dim=0).max():
-            break
-    return held[:, :count]
+    if count >= size:  # the eigenvectors themselves are a matrix of that size
+        return leading_directions(product(torch.eye(size, dtype=torch.float64)), count)
+    from scipy.sparse.linalg import LinearOperator, eigsh  # Late: importing it takes a quarter of a second.
 
+    def times(vectors: np.ndarray) -> np.ndarray:
+        return product(torch.from_numpy(vectors.reshape(size, -1))).numpy()
 
-def _improved(product: Callable[[Tensor], Tensor], held: Tensor) -> Tensor:
-    """As many orthonormal vectors (size, k), nearer to the leading eigenvectors and in their order."""
-    space, block = held, held
-    for _ in range(DEPTH):
-        if space.shape[1] == len(space):
-            break
-        space = torch.linalg.qr(torch.cat([space, product(block)], 1))[0]
-        block = space[:, -held.shape[1] :]
-    improved: Tensor = space @ leading_directions(space.T @ product(space), held.shape[1])
-    return improved
+    operator = LinearOperator((size, size), matvec=times, matmat=times, dtype=np.float64)
+    drawn = np.random.default_rng(0)  # also where rows span fewer directions than are wanted
+    vectors = eigsh(operator, count, which="LA", v0=drawn.normal(size=size), rng=drawn)[1]  # smallest eigenvalue first
+    return torch.from_numpy(vectors[:, ::-1].copy())

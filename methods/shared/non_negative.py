@@ -1,13 +1,13 @@
-"""What methods for non-negative rows share: rows in float64 batch by batch, and the refusal of negative ones."""
+"""What methods for non-negative rows share: rows in float64 batch by batch, and refusals of what they cannot take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from cabench.data.dataset import float_batches
+from cabench.data.dataset import ContrastiveDataset, float_batches
 from cabench.errors import UserError
 
 CPU = torch.device("cpu")
@@ -28,20 +28,24 @@ def row_batches(images: Tensor) -> Iterator[tuple[slice, Tensor]]:
         start += len(batch)
 
 
-def check_non_negative(method: str, populations: Sequence[Tensor]) -> None:
-    """Refuse rows that hold negative or missing values.
+def check_non_negative(method: str, data: ContrastiveDataset) -> None:
+    """Refuse rows that hold negative values, and a population that holds nothing but zeros.
 
     Args:
         method: its name, for the message.
-        populations: images or rows of a table, as of `row_batches`.
+        data: the training split.
 
     Raises:
         UserError: saying what was found, and what to do.
     """
-    smallest = min(float(images.min()) for images in populations)  # NaN where a value is
-    if not smallest >= 0:
-        found = "a missing one" if smallest != smallest else f"{smallest:.4g}"
-        raise UserError(
-            f"{method} takes values from 0 up, but there is {found}; give it images, counts or features that are never "
-            "negative, neither standardised nor centred, and fill what is missing."
-        )
+    for name, images in (("background", data.background.images), ("target", data.target.images)):
+        smallest = float(images.min())
+        if smallest < 0:
+            raise UserError(
+                f"{method} takes values from 0 up, but a {name} row of {data.info.called} holds {smallest:.4g}; give "
+                "it images, counts or features that are never negative, neither standardised nor centred."
+            )
+        if images.max() == 0:
+            raise UserError(
+                f"{method} learns from values above 0, but all {name} rows of {data.info.called} are 0; give it others."
+            )

@@ -142,6 +142,24 @@ def test_the_best_of_the_later_rounds_is_kept(planted):
     assert value == contrast(target, background, kind, alpha, kept)
 
 
+def test_starts_have_the_size_of_the_data(planted):
+    """Codes times parts, uniform from 0 to sqrt(mean / K), are a quarter of the mean on average."""
+    background, target = (torch.from_numpy(1000 * rows).float() for rows in planted[:2])
+    drawn = BCNMF(BCNMFConfig(components=4))._start(target, background, context().randomness.initialisation())
+    assert (drawn.target @ drawn.parts.T).mean().item() == pytest.approx(target.mean().item() / 4, rel=0.1)
+
+
+def test_the_best_of_the_starts_is_kept(planted):
+    data = table(*planted[:2])
+
+    def error(restarts: int) -> float:
+        method = fitted(data, components=3, rounds=5, restarts=restarts, alpha=0.0)
+        rows = data.target.images
+        return (rows - method.encode(rows).salient @ method.parts.T).square().sum().item()
+
+    assert error(4) < error(1)
+
+
 # Encoding
 
 
@@ -195,6 +213,17 @@ def test_parts_of_the_target_alone_are_found(planted, kind):
         contrastive.encode(part.images).salient.mean() for part in (data.background, data.target)
     )
     assert of_background < 0.6 * of_target
+
+
+def test_a_heavier_background_leaves_parts_that_are_more_the_target_s_own(planted):
+    """Card F7, of other draws: (.55, .12) at alpha 0, (.61, .14) at .5, (.98, .74) at 1 and (.96, .94) at 3."""
+    background, target = (torch.from_numpy(rows).float() for rows in planted[:2])
+    found = []
+    for alpha in (0.0, 0.5, 1.0, 3.0):
+        value, factors = factorised(target, background, SquaredError(), alpha, 300, start(planted[1], planted[0]))
+        assert value >= -alpha * background.double().square().sum(), "what codes of 0 alone would give"
+        found.append(cosines(factors.parts.numpy(), planted[2]).mean())
+    np.testing.assert_allclose(found, [0.72, 0.74, 0.93, 0.97], atol=0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -270,11 +299,24 @@ def test_removing_and_giving_the_salient_part_moves_rows_towards_the_other_popul
 
 def test_negative_and_missing_values_are_refused(planted):
     background, target, _ = planted
-    for bad, said in ((-1.5, "there is -1.5"), (np.nan, "there is a missing one")):
+    for bad, said in (
+        (-1.5, "takes values from 0 up, but a target row of planted holds -1.5;"),
+        (np.nan, "takes no missing values"),
+    ):
         spoiled = target.copy()
         spoiled[3, 2] = bad
-        with pytest.raises(UserError, match=f"bcnmf takes values from 0 up, but {said}"):
+        with pytest.raises(UserError, match=f"bcnmf {said}"):
             fitted(table(background, spoiled))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_population_of_zeros_is_refused(planted, kind):
+    """There would be no parts of it, and its codes would be 0 / 0."""
+    background, target, _ = planted
+    with pytest.raises(UserError, match="bcnmf learns from values above 0, but all target rows of planted are 0"):
+        fitted(table(background, 0 * target), divergence=kind)
+    with pytest.raises(UserError, match="all background rows of planted are 0"):
+        fitted(table(0 * background, target), divergence=kind)
 
 
 def test_standardised_tables_and_large_images_are_refused(planted_info, planted_table):

@@ -15,6 +15,7 @@ from cabench.data.dataset import ContrastiveDataset, Population
 from cabench.errors import UserError
 from cabench.experiment.request import check_method
 from cabench.methods.cplvm import CPLVM, CPLVMConfig, Factors, Rows, em_step, with_features
+from cabench.pictures.generation import reconstruct, remove_salient, swap
 
 FEATURES, ROWS = 60, 300
 
@@ -199,22 +200,71 @@ def test_codes_of_a_row_solve_its_own_problem(planted):
     assert np.abs(codes * gradient).max() < 0.01 * counts.sum(1).mean()
 
 
-def test_empty_rows_teach_nothing_and_have_empty_codes(planted):
-    background = np.concatenate([planted["background"], np.zeros((20, FEATURES))])
-    method = fitted(table(background, planted["target"]), d_common=3, d_salient=2, steps=50, restarts=1)
+@pytest.mark.parametrize("size_factors", ["totals", "none"])
+def test_empty_rows_teach_nothing_and_have_empty_codes(planted, size_factors):
+    fields = {"d_common": 3, "d_salient": 2, "steps": 50, "restarts": 1, "size_factors": size_factors}
+    # As the last rows they leave the start of the others as it is.
+    with_empty = np.concatenate([planted["target"], np.zeros((20, FEATURES))])
+    method, other = (
+        fitted(table(planted["background"], target), **fields) for target in (with_empty, planted["target"])
+    )
+    torch.testing.assert_close(method.state_dict(), other.state_dict())
     for space in method.encode(torch.zeros(2, FEATURES)):
         assert (space == 0).all()
+
+
+# Decoding
+
+
+def codes_of(method: CPLVM, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """z and t of rows, on the scale of the learned S and W."""
+    spaces, loadings = method.encode(images), (method.shared, method.own)
+    return tuple(np.expm1(v.double().numpy()) / w.numpy().mean(0) for v, w in zip(spaces, loadings, strict=True))
+
+
+def test_decoded_are_the_rates_of_a_row_of_mean_size(planted):
+    data = table(planted["background"], planted["target"])
+    method = fitted(data, d_common=3, d_salient=2, restarts=1, encoding_steps=2000)
+    background, target = data.background.images[:40], data.target.images[:40]
+    (z, t), (z_of_background, _) = codes_of(method, target), codes_of(method, background)
+    of_background, shared = (codes @ method.shared.numpy().T for codes in (z_of_background, z))
+    own = t @ method.own.numpy().T
+    decoded = reconstruct(method, target).numpy()
+    np.testing.assert_allclose(decoded, shared + own, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(remove_salient(method, target).numpy(), shared, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(swap(method, background, target).numpy(), of_background + own, rtol=1e-4, atol=1e-4)
+    # At the mode a row's rates sum to its total less that of its codes.
+    totals = target.sum(1).numpy()
+    expected = totals - z.sum(1) - t.sum(1)
+    np.testing.assert_allclose(decoded.sum(1) * totals / method.mean_total.item(), expected, rtol=1e-3)
+
+
+def test_images_are_decoded_as_images_also_after_loading():
+    generator = np.random.default_rng(0)
+    shapes = generator.random((2, 1, 3, 5))
+    images = (255 * shapes[[0] * 30] * generator.random((30, 1, 1, 1)), 255 * shapes[[0, 1] * 15])
+    parts = (Population(torch.from_numpy(rows.astype(np.uint8)), {}) for rows in images)
+    data = ContrastiveDataset(replace(load_subject("pca").data.info, image_shape=(1, 3, 5)), *parts)
+    method = fitted(data, d_common=2, d_salient=2, restarts=2, size_factors="none")
+    loaded = CPLVM(method.config)
+    loaded.load_state_dict(method.state_dict())
+    rows = data.target.images.float() / 255
+    decoded = reconstruct(loaded, rows)
+    assert torch.equal(decoded, reconstruct(method, rows))
+    assert decoded.shape == rows.shape
+    assert 0 <= decoded.min() <= decoded.max() <= 1
+    assert (decoded - rows).abs().mean() < 0.1
 
 
 # Refusals
 
 
 def test_negative_values_and_nothing_at_all_are_refused(planted, planted_table):
-    with pytest.raises(UserError, match="cplvm takes values from 0 up, but there is -1;"):
+    with pytest.raises(UserError, match="cplvm takes values from 0 up, but a background row of planted holds -1;"):
         fitted(table(planted["background"] - 1, planted["target"]))
     nothing = np.zeros((10, 4))
-    with pytest.raises(UserError, match="cplvm learns from what is above 0, but all training rows are 0"):
-        fitted(table(nothing, nothing))
+    with pytest.raises(UserError, match="cplvm learns from values above 0, but all target rows of planted are 0"):
+        fitted(table(nothing + 1, nothing))
     with pytest.raises(
         UserError, match="cplvm takes images, tables without negative values and counts, but planted_table"
     ):
