@@ -43,7 +43,8 @@ def constrained_weight(c_target: Tensor, c_background: Tensor) -> float:
         if high > LARGEST_WEIGHT * unit:
             raise UserError(
                 "No direction has a background variance as small as that of the average value, so there is no weight "
-                "that makes it so; keep more preprocess_components, or choose alpha in another way (cpca)."
+                "that makes it so; set standardize, keep more preprocess_components, or choose alpha in another "
+                "way (cpca)."
             )
     while high - low > PRECISION * high and high > NO_WEIGHT * unit:
         middle = (low + high) / 2
