@@ -22,6 +22,8 @@ LARGEST_WEIGHT = 1e6
 """Where the target's total variance is 1, as is the constraint."""
 NO_WEIGHT = 1e-9
 """Likewise: below it, a slope that is negative at 0 alone, as of two equal leading eigenvalues, is rounding."""
+ROUNDING = 1e-9
+"""Of the slope: a single value varies as much as the average value, and keeps the constraint."""
 
 
 def constrained_weight(c_target: Tensor, c_background: Tensor) -> float:
@@ -35,10 +37,10 @@ def constrained_weight(c_target: Tensor, c_background: Tensor) -> float:
         UserError: where no direction keeps the constraint, so that f falls for ever.
     """
     unit = c_target.trace().item()
-    if unit <= 0 or slope(c_target, c_background, 0.0) >= 0:
+    if unit <= 0 or slope(c_target, c_background, 0.0) >= -ROUNDING:
         return 0.0
     low, high = 0.0, unit
-    while slope(c_target, c_background, high) < 0:
+    while slope(c_target, c_background, high) < -ROUNDING:
         low, high = high, 2 * high
         if high > LARGEST_WEIGHT * unit:
             raise UserError(

@@ -172,7 +172,7 @@ def _reduced_from_covariances(data: ContrastiveDataset, config: ContrastConfig) 
     scales = [_scale(variance, config.standardize) for variance in variances]
     free = [max(part.rows - 1, 1) for part in parts]
     scatters = [
-        part.covariance * (part.rows * scale[:, None] * scale) for part, scale in zip(parts, scales, strict=True)
+        part.covariance.mul_(scale[:, None]).mul_(part.rows * scale) for part, scale in zip(parts, scales, strict=True)
     ]
     basis = principal_directions(scatters[0] + scatters[1], config.preprocess_components)
     background, target = (basis.T @ scatter @ basis / n for scatter, n in zip(scatters, free, strict=True))
