@@ -17,16 +17,21 @@ is an orthonormal basis of the projected target data. The library clusters the s
 and the medoid of each cluster without 0; a person picks by eye. Here the middle one of those three medoids is taken.
 The bases are computed from covariances, which is exact and needs no copy of the data.
 
-Deviations: that choice of alpha; directions in which neither population varies by more than rounding are left out (at
-large alpha they would have the largest eigenvalue, zero); the eigen-solver is symmetric, and spans the same subspace;
-clustering is seeded; images are encoded with the target's training statistics, by which they are centred, scaled and
-projected (the library transforms new data without any).
+Deviations: that choice of alpha; the reduction is exact (the library's PCA is scikit-learn's, which takes a randomised
+solver for large inputs); directions in which neither population varies by more than rounding are left out (at large
+alpha they would have the largest eigenvalue, zero), and a value counts as constant where it varies by float32's
+rounding alone; the eigen-solver is symmetric, and spans the same subspace; clustering is seeded; images are encoded
+with the target's training statistics, by which they are centred, scaled and projected (the library transforms new data
+without any).
 
-Where there are fewer images than values of an image, the same is computed from the images and not from covariances.
+Where each population has fewer images than an image has values, the same is computed from the images and not from
+covariances.
 
 Contrastive PCA has no common space. Here the common vector is the image's projection on the leading principal
 directions of the background. The salient vector of a background image is its projection on the salient directions.
-Where the images vary in fewer directions than `components`, vectors have only as many dimensions.
+Where the images, or those of the background alone, vary in fewer directions than `components`, vectors have only as
+many dimensions. Images are decoded by algebra (`cabench.methods.shared.linear_contrast`), which is not in the library:
+without the salient vector an image has nothing along the salient directions.
 """
 
 from __future__ import annotations
@@ -65,7 +70,7 @@ class CPCA(LinearContrast):
     """Contrastive principal component analysis of pixels; see the module."""
 
     name = "cpca"
-    version = 1
+    version = 2
     Config = CPCAConfig
     config: CPCAConfig
 

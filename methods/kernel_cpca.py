@@ -13,7 +13,8 @@ in the library); rows are taken as they are, not standardised in each population
 n - 1. The kernel is that of at most `most_rows` rows, half of each population, evenly spaced.
 
 The method has no common space. Here the common vector is the projection on the leading principal directions of the
-background in the same feature space. The salient vector of a background row is its projection, as of a target's.
+background in the same feature space, of which there are no more than it varies in. The salient vector of a background
+row is its projection, as of a target's.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from cabench.config import Settings, setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, as_float, spaced
 from cabench.method import ContrastiveAnalysisMethod, Representation
-from cabench.methods.shared.kernel_contrast import centred_by_population, contrast, factor_of
+from cabench.methods.shared.kernel_contrast import centred_by_population, contrast, factor_of, principal
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class KernelCPCA(ContrastiveAnalysisMethod):
     """
 
     name = "kernel_cpca"
-    version = 1
+    version = 2
     Config = KernelCPCAConfig
     config: KernelCPCAConfig
     takes = ("images", "tables")
@@ -78,15 +79,10 @@ class KernelCPCA(ContrastiveAnalysisMethod):
         self.scale = self.config.scale or (1 / spread if spread > 0 else 1.0)
         kernel = self._kernel(self.rows)
         factor = factor_of(centred_by_population(centred_by_population(kernel, counts).T, counts))
-        share = [torch.full((count,), 1 / count, dtype=torch.float64) for count in counts]
-        weights = {
-            "salient": torch.cat([share[0], -self.config.alpha * share[1]]),
-            "common": torch.cat([torch.zeros_like(share[0]), share[1]]),
-        }
-        self.salient, self.common = (
-            centred_by_population(contrast(factor, weights[space], self.config.components), counts)
-            for space in ("salient", "common")
-        )
+        of_target, of_background = (torch.full((count,), 1 / count, dtype=torch.float64) for count in counts)
+        salient = contrast(factor, torch.cat([of_target, -self.config.alpha * of_background]), self.config.components)
+        common = principal(factor, torch.cat([0 * of_target, of_background]), self.config.components)
+        self.salient, self.common = (centred_by_population(part, counts) for part in (salient, common))
         self.offset = kernel[: counts[0]].mean(0)
 
     def encode(self, images: Tensor) -> Representation:
@@ -109,11 +105,13 @@ class KernelCPCA(ContrastiveAnalysisMethod):
     def _kernel(self, rows: Tensor) -> Tensor:
         """The kernel float64 (m, n) of new rows (m, values) and `self.rows`."""
         new, known = rows.double(), self.rows.double()
+        if self.config.kernel == "polynomial":
+            return (self.scale * (new @ known.T) + self.config.constant) ** self.config.degree
+        # These two, once centred, are the same for rows from any origin; far from it, rounding would take digits.
+        new, known = new - known[0], known - known[0]
         products = new @ known.T
         if self.config.kernel == "linear":
             return products
-        if self.config.kernel == "polynomial":
-            return (self.scale * products + self.config.constant) ** self.config.degree
         squares = new.square().sum(1, keepdim=True) + known.square().sum(1) - 2 * products
         return torch.exp(-self.scale * squares.clamp(min=0))
 

@@ -43,7 +43,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from cabench.config import ConfigError, Settings, setting
@@ -51,7 +50,7 @@ from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.errors import UserError
 from cabench.method import ContrastiveAnalysisMethod, Representation
-from cabench.methods.shared.moments import NO_VARIANCE, check_values, principal_directions
+from cabench.methods.shared.moments import NO_VARIANCE, check_values, inverse_deviations, principal_directions
 from cabench.methods.shared.ratios import Scaling, joint, leading_ratios, orthogonal_ratios, signs, unscaled
 
 
@@ -87,7 +86,7 @@ class RatioPCA(ContrastiveAnalysisMethod):
     """
 
     name = "ratio_pca"
-    version = 1
+    version = 2
     Config = RatioPCAConfig
     config: RatioPCAConfig
     takes = ("images", "tables")
@@ -151,18 +150,12 @@ class RatioPCA(ContrastiveAnalysisMethod):
 
 
 def _pooled(background: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    factors = _inverse_deviations((background + target) / 2)
+    factors = inverse_deviations((background + target) / 2)
     return factors, factors
 
 
 def _by_population(background: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    return _inverse_deviations(background), _inverse_deviations(target)
-
-
-def _inverse_deviations(variances: Tensor) -> Tensor:
-    """One over the standard deviation of each value; 0 where it does not vary by more than rounding."""
-    varies = variances > NO_VARIANCE * variances.max()
-    return torch.where(varies, torch.where(varies, variances, 1).rsqrt(), 0)
+    return inverse_deviations(background), inverse_deviations(target)
 
 
 SCALINGS: Mapping[str, Scaling] = {"none": unscaled, "pooled": _pooled, "population": _by_population}

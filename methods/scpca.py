@@ -14,9 +14,9 @@ covariance), and two smaller ones come before the published 20; k-means starts t
 without one); silhouettes are of at most `scored_rows` targets, evenly spaced; clusters are k-means' alone; a
 column is dropped where all its loadings are 0.
 
-Preparation, the improvised common space, encoding and the salient vector of a background image are those of `cpca`, but
-that values are not scaled unless `standardize` is set. The salient vector has as many dimensions as directions are left
-with any loading. Directions are not orthogonal.
+Preparation, the improvised common space, encoding, decoding and the salient vector of a background image are those of
+`cpca`, but that values are not scaled unless `standardize` is set. The salient vector has as many dimensions as
+directions are left with any loading. Directions are not orthogonal.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PUBLISHED = tuple(round(0.05 * step, 2) for step in range(1, 21))
 class SCPCAConfig(ContrastConfig):
     """Defaults: the released package's grids, with two smaller penalties (card F3c)."""
 
-    standardize: bool = False
+    standardize: bool = setting(False, help="divide every value by its standard deviation in its own population")
     clusters: int = setting(2, at_least=2, help="clusters that k-means looks for among projected targets")
     alpha_count: int = setting(40, at_least=1, help="candidates for alpha, evenly spaced in their logarithm")
     alpha_range: tuple[float, float] = setting((0.1, 1000.0), above=0, help="smallest and largest candidate")
@@ -76,7 +76,7 @@ class SCPCA(LinearContrast):
     """
 
     name = "scpca"
-    version = 1
+    version = 2
     Config = SCPCAConfig
     config: SCPCAConfig
     penalty: float

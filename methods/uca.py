@@ -7,14 +7,16 @@ The first salient direction is the unit vector of the largest target variance am
 at most that of the average value. By duality it is a leading eigenvector of C_target - tau C_background for the tau
 that minimises (largest eigenvalue of C_target - tau C_background) + tau, in units in which the average background
 variance is 1 (`cabench.methods.shared.background_constraint`). The salient directions are the leading eigenvectors at
-that tau: this is contrastive PCA with alpha = tau over the average background variance. tau is set by the first
-direction alone, and is 0, which is plain PCA, where the target's leading direction keeps the limit by itself.
+that tau: this is contrastive PCA with alpha = tau over the average background variance, of the values that vary in the
+background. tau is set by the first direction alone, and is 0, which is plain PCA, where the target's leading direction
+keeps the limit by itself.
 
 Deviations: the limit is bisected by the slope's sign and its upper end doubled until it holds, where the released code
 runs L-BFGS-B or bisects within a fixed range; the limit is in units of the average background variance, which is what
 it is for the standardised backgrounds of the paper's scripts, also where `standardize` is off; one background.
 
-Preparation, the improvised common space, encoding and the salient vector of a background image are those of `cpca`.
+Preparation, the improvised common space, encoding, decoding and the salient vector of a background image are those of
+`cpca`.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class UCA(LinearContrast):
     """Contrastive PCA under a limit on the background's variance; see the module."""
 
     name = "uca"
-    version = 1
+    version = 2
     Config = UCAConfig
     config: UCAConfig
 
@@ -48,8 +50,8 @@ class UCA(LinearContrast):
         Raises:
             UserError: where no direction keeps the limit.
         """
-        average = reduced.background.trace().item() / len(reduced.basis)
-        # Backgrounds that never vary set no limit.
-        alpha = constrained_weight(reduced.target, reduced.background / average) / average if average > 0 else 0.0
+        limit = reduced.background_variance
+        # Backgrounds that never vary keep any limit.
+        alpha = constrained_weight(reduced.target, reduced.background / limit) / limit if limit > 0 else 0.0
         directions = leading_directions(reduced.target - alpha * reduced.background, self.config.components)
         return alpha, reduced.basis @ directions

@@ -19,29 +19,36 @@ from cabench.methods.shared.moments import leading_directions
 PRECISION = 1e-6
 """Of the weight, relative."""
 LARGEST_WEIGHT = 1e6
+"""Where the target's total variance is 1, as is the constraint."""
+NO_WEIGHT = 1e-9
+"""Likewise: below it, a slope that is negative at 0 alone, as of two equal leading eigenvalues, is rounding."""
+ROUNDING = 1e-9
+"""Of the slope: a single value varies as much as the average value, and keeps the constraint."""
 
 
 def constrained_weight(c_target: Tensor, c_background: Tensor) -> float:
     """The tau at which f is smallest; 0 where the target's own leading direction keeps the constraint.
 
     Args:
-        c_target: float64 (size, size), symmetric.
+        c_target: float64 (size, size), a covariance, in any units.
         c_background: likewise, in units in which the constraint is 1.
 
     Raises:
         UserError: where no direction keeps the constraint, so that f falls for ever.
     """
-    if slope(c_target, c_background, 0.0) >= 0:
+    unit = c_target.trace().item()
+    if unit <= 0 or slope(c_target, c_background, 0.0) >= -ROUNDING:
         return 0.0
-    low, high = 0.0, 1.0
-    while slope(c_target, c_background, high) < 0:
+    low, high = 0.0, unit
+    while slope(c_target, c_background, high) < -ROUNDING:
         low, high = high, 2 * high
-        if high > LARGEST_WEIGHT:
+        if high > LARGEST_WEIGHT * unit:
             raise UserError(
                 "No direction has a background variance as small as that of the average value, so there is no weight "
-                "that makes it so; keep more preprocess_components, or choose alpha in another way (cpca)."
+                "that makes it so; set standardize, keep more preprocess_components, or choose alpha in another "
+                "way (cpca)."
             )
-    while high - low > PRECISION * high:
+    while high - low > PRECISION * high and high > NO_WEIGHT * unit:
         middle = (low + high) / 2
         low, high = (middle, high) if slope(c_target, c_background, middle) < 0 else (low, middle)
     return (low + high) / 2

@@ -31,13 +31,14 @@ from cabench.methods.shared.implicit_covariance import (
     leading_directions_of_difference,
     variances_along,
 )
-from cabench.methods.shared.low_rank_gaussian import LowRankGaussian, log_likelihood, orthogonal, signed
+from cabench.methods.shared.low_rank_gaussian import LowRankGaussian, log_likelihood, orthogonal
 from cabench.methods.shared.moments import (
     NO_VARIANCE,
     deviations,
     moments,
     principal_directions,
     principal_directions_of_rows,
+    signed,
 )
 
 STEPS = 500

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cabench.methods.shared.moments import NO_VARIANCE, leading_directions
+from cabench.methods.shared.moments import NO_VARIANCE, leading_directions, principal_directions, signed
 
 
 def centred_by_population(values: Tensor, counts: Sequence[int]) -> Tensor:
@@ -40,9 +40,22 @@ def contrast(factor: tuple[Tensor, Tensor], weights: Tensor, count: int) -> Tens
         weights: float64 (n,), the diagonal of D.
         count: how many directions.
     """
+    return _coefficients(factor, leading_directions(_weighted(factor, weights), count))
+
+
+def principal(factor: tuple[Tensor, Tensor], weights: Tensor, count: int) -> Tensor:
+    """The same for weights of at least 0, without directions in which rows of a positive weight do not vary."""
+    return _coefficients(factor, principal_directions(_weighted(factor, weights), count))
+
+
+def _weighted(factor: tuple[Tensor, Tensor], weights: Tensor) -> Tensor:
+    """R' D R (r, r), where K_c = R R'."""
     eigenvectors, eigenvalues = factor
-    root = eigenvectors * eigenvalues.sqrt()  # K_c = root root'
-    rotated = leading_directions(root.T @ (weights[:, None] * root), count)
-    coefficients = (eigenvectors / eigenvalues.sqrt()) @ rotated
-    signed: Tensor = coefficients * coefficients.gather(0, coefficients.abs().argmax(0, keepdim=True)).sign()
-    return signed
+    root = eigenvectors * eigenvalues.sqrt()
+    return root.T @ (weights[:, None] * root)
+
+
+def _coefficients(factor: tuple[Tensor, Tensor], rotated: Tensor) -> Tensor:
+    """The coefficients (n, k) of directions (r, k) that are given in R's columns."""
+    eigenvectors, eigenvalues = factor
+    return signed((eigenvectors / eigenvalues.sqrt()) @ rotated)

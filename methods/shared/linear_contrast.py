@@ -1,9 +1,20 @@
 """Directions in which a target's covariance exceeds a background's, times a weight alpha: what contrastive PCAs share.
 
 Both populations are centred by their own mean and, if `standardize`, divided by their own standard deviation (a
-constant value becomes 0). Images are first reduced to at most `preprocess_components` principal components of both
-populations together. Where there are fewer images than values of an image, covariances are not formed. How alpha and
-the salient directions are chosen is up to each method; see `cabench.methods.cpca`.
+constant value becomes 0). Images are first reduced to at most `preprocess_components` principal components of the rows
+of both populations together. Where each population has fewer images than an image has values, covariances are not
+formed. How alpha and the salient directions are chosen is up to each method; see `cabench.methods.cpca`.
+
+Decoding is algebra. With S the salient and B the common directions of scaled images, both vectors say where an image
+lies along them, s = S' z and c = B' z. The image that is decoded is the mean plus, without the scaling,
+
+    P_S z + (I - P_S) P_B z,    P_S z = S (S'S)^-1 s,    P_B z = B (B'B)^-1 c,
+
+the orthogonal projections on both spans: of the common part, only what is at right angles to the salient directions.
+So an image's salient part is what its salient vector says. Zeros for that vector (a removal) take away P_S z and leave
+nothing along the salient directions; another image's salient vector (a swap) puts that image's part in its place. What
+a reconstruction lacks is (I - P_S)(I - P_B) z, which is nothing for images in the span of B, or of both where these are
+at right angles. Values that are constant in the target are decoded as its mean.
 """
 
 from __future__ import annotations
@@ -19,17 +30,20 @@ from torch import Tensor
 from cabench.config import ConfigError, Settings, config_title, setting
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, DatasetInfo
-from cabench.method import ContrastiveAnalysisMethod, Representation, Taken
+from cabench.method import Generative, Representation, Taken
 from cabench.methods.shared.moments import (
-    Moments,
     check_values,
     deviations,
     few_rows,
-    leading_directions,
+    inverse_deviations,
     moments,
     principal_directions,
     principal_directions_of_rows,
+    resolved,
 )
+
+INDEPENDENT = torch.finfo(torch.float32).eps ** 0.5
+"""Directions are decoded as one where no more of the shorter is at right angles to the other: vectors are float32."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +72,9 @@ class Reduced(NamedTuple):
         mean: float64 (values,), of the target.
         scale: float64 (values,), the factors of the target's values.
         basis: float64 (values, reduced), orthonormal.
-        background: float64 (reduced, reduced), the covariance of scaled background images in this basis.
+        background: float64 (reduced, reduced), the unbiased covariance of scaled background images in this basis.
         target: likewise.
+        background_variance: the mean variance of those scaled values that vary in the background; 0 if none does.
     """
 
     mean: Tensor
@@ -67,9 +82,10 @@ class Reduced(NamedTuple):
     basis: Tensor
     background: Tensor
     target: Tensor
+    background_variance: float
 
 
-class LinearContrast(ContrastiveAnalysisMethod):
+class LinearContrast(Generative):
     """Salient directions of two covariances, whose difference has a weight alpha that a subclass chooses.
 
     Attributes:
@@ -92,63 +108,98 @@ class LinearContrast(ContrastiveAnalysisMethod):
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
         """Choose alpha if it is not given, and find both sets of directions."""
         few = few_rows([data.background.images, data.target.images])
-        reduced = (_reduced_from_images if few else _reduced_from_covariances)(data, self.config)
+        reduced = (_reduced_from_rows if few else _reduced_from_covariances)(data, self.config)
         self.alpha, salient = self.choose(reduced, data)
-        common = reduced.basis @ leading_directions(reduced.background, self.config.components)
+        common = reduced.basis @ principal_directions(reduced.background, self.config.components)
+        self.shape = torch.tensor(data.target.images.shape[1:])
         self.mean = reduced.mean.float()
-        # The scaling of the images goes into the directions, so that encoding is one product.
-        self.salient, self.common = ((reduced.scale[:, None] * part).float() for part in (salient, common))
+        # The scaling of the images goes into the directions, so that encoding and decoding are one product.
+        scale = reduced.scale[:, None]
+        self.salient, self.common = ((scale * part).float() for part in (salient, common))
+        parts = _decoding(torch.where(scale > 0, salient, 0), torch.where(scale > 0, common, 0))
+        self.salient_parts, self.common_parts = (torch.where(scale > 0, part / scale, 0).float() for part in parts)
 
     def encode(self, images: Tensor) -> Representation:
         """The projections (n, at most `components`) on background directions and on salient directions."""
         centred = images.flatten(1).cpu() - self.mean
         return Representation(centred @ self.common, centred @ self.salient)
 
+    def decode(self, representation: Representation) -> Tensor:
+        """See `Generative.decode` and the module: the target's mean and the parts that both vectors stand for."""
+        common, salient = (vectors.cpu() for vectors in representation)
+        rows = self.mean + common @ self.common_parts.T + salient @ self.salient_parts.T
+        images = rows.reshape(-1, *self.shape.tolist())
+        return images if len(self.shape) == 1 else images.clamp(0, 1)
+
     def state_dict(self) -> dict[str, Tensor]:
-        """The mean target image (values,), the scaled directions (values, k) and alpha."""
-        alpha = torch.tensor(self.alpha, dtype=torch.float64)
-        return {"mean": self.mean, "common": self.common, "salient": self.salient, "alpha": alpha}
+        """The mean target image (values,), encoding and decoding directions (values, k), an image's shape and alpha."""
+        return {
+            "shape": self.shape,
+            "mean": self.mean,
+            "common": self.common,
+            "salient": self.salient,
+            "common_parts": self.common_parts,
+            "salient_parts": self.salient_parts,
+            "alpha": torch.tensor(self.alpha, dtype=torch.float64),
+        }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over mean, directions and alpha."""
-        self.mean, self.common, self.salient = state["mean"], state["common"], state["salient"]
+        """Take over shape, mean, directions and alpha."""
+        self.shape, self.mean = state["shape"], state["mean"]
+        self.common, self.salient = state["common"], state["salient"]
+        self.common_parts, self.salient_parts = state["common_parts"], state["salient_parts"]
         self.alpha = float(state["alpha"])
 
     def parameter_count(self) -> int:
-        """The number of values of the mean and of both sets of directions."""
+        """The number of values of the mean and of both sets of directions, from which those of decoding follow."""
         return self.mean.numel() + self.common.numel() + self.salient.numel()
 
 
+def _decoding(salient: Tensor, common: Tensor) -> tuple[Tensor, Tensor]:
+    """What vectors are multiplied by to give scaled images: (values, k) for the salient and for the common ones.
+
+    Args:
+        salient: float64 (values, k), of any lengths and angles.
+        common: likewise.
+    """
+    own, shared = (torch.linalg.pinv(part, rtol=INDEPENDENT).T for part in (salient, common))
+    return own, shared - own @ (salient.T @ shared)
+
+
 def _reduced_from_covariances(data: ContrastiveDataset, config: ContrastConfig) -> Reduced:
-    background, target = (moments([part.images]) for part in (data.background, data.target))
-    scales = [_scale(part.covariance.diagonal(), config.standardize) for part in (background, target)]
-    c_background, c_target = (_scaled(part, scale) for part, scale in zip((background, target), scales, strict=True))
-    pooled = (background.rows * c_background + target.rows * c_target) / (background.rows + target.rows)
-    basis = principal_directions(pooled, config.preprocess_components)
-    return Reduced(target.mean, scales[1], basis, *(basis.T @ c @ basis for c in (c_background, c_target)))
+    parts = [moments([part.images]) for part in (data.background, data.target)]
+    variances = [resolved(part.covariance.diagonal(), part.mean) for part in parts]
+    scales = [_scale(variance, config.standardize) for variance in variances]
+    free = [max(part.rows - 1, 1) for part in parts]
+    scatters = [
+        part.covariance.mul_(scale[:, None]).mul_(part.rows * scale) for part, scale in zip(parts, scales, strict=True)
+    ]
+    basis = principal_directions(scatters[0] + scatters[1], config.preprocess_components)
+    background, target = (basis.T @ scatter @ basis / n for scatter, n in zip(scatters, free, strict=True))
+    average = _average(variances[0] * scales[0].square()) * parts[0].rows / free[0]
+    return Reduced(parts[1].mean, scales[1], basis, background, target, average)
 
 
-def _reduced_from_images(data: ContrastiveDataset, config: ContrastConfig) -> Reduced:
+def _reduced_from_rows(data: ContrastiveDataset, config: ContrastConfig) -> Reduced:
     """The same where the scaled images themselves are smaller than covariances, which are their products."""
     parts = [deviations([part.images]) for part in (data.background, data.target)]
-    scales = [_scale(part.rows.square().mean(0), config.standardize) for part in parts]
-    counts = [len(part.rows) for part in parts]
-    factors = [part.rows * (scale / max(n - 1, 1) ** 0.5) for part, scale, n in zip(parts, scales, counts, strict=True)]
-    pooled = torch.cat([factor * (n / sum(counts)) ** 0.5 for factor, n in zip(factors, counts, strict=True)])
-    basis = principal_directions_of_rows(pooled, config.preprocess_components)
-    projected = (factor @ basis for factor in factors)
-    return Reduced(parts[1].mean, scales[1], basis, *(rows.T @ rows for rows in projected))
+    variances = [resolved(part.rows.square().mean(0), part.mean) for part in parts]
+    scales = [_scale(variance, config.standardize) for variance in variances]
+    free = [max(len(part.rows) - 1, 1) for part in parts]
+    scaled = [part.rows.mul_(scale) for part, scale in zip(parts, scales, strict=True)]
+    basis = principal_directions_of_rows(torch.cat(scaled), config.preprocess_components)
+    projected = [rows @ basis for rows in scaled]
+    background, target = (rows.T @ rows / n for rows, n in zip(projected, free, strict=True))
+    average = _average(variances[0] * scales[0].square()) * len(parts[0].rows) / free[0]
+    return Reduced(parts[1].mean, scales[1], basis, background, target, average)
 
 
 def _scale(variance: Tensor, standardize: bool) -> Tensor:
     """The factor of every value: 1, or one over its standard deviation (0 where it is constant)."""
-    if not standardize:
-        return torch.ones_like(variance)
-    # Below this the variance of values in [0, 1] is rounding: one grey level in one of a million images gives more.
-    varies = variance > 1e-12
-    return torch.where(varies, 1 / torch.where(varies, variance, 1).sqrt(), 0)
+    return inverse_deviations(variance) if standardize else torch.ones_like(variance)
 
 
-def _scaled(part: Moments, scale: Tensor) -> Tensor:
-    """The unbiased covariance of scaled values."""
-    return part.covariance * scale[:, None] * scale * (part.rows / max(part.rows - 1, 1))
+def _average(variance: Tensor) -> float:
+    """The mean of the variances (values,) that are not 0; 0 if all are."""
+    varies = variance > 0
+    return (variance.sum() / varies.sum().clamp(min=1)).item()

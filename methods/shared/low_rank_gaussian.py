@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cabench.methods.shared.moments import signed
+
 ROWS = 500
 """Rows whose (k, k) matrices are held at a time."""
 
@@ -73,12 +75,6 @@ def orthogonal(loadings: Tensor) -> tuple[Tensor, Tensor]:
     """Orthonormal directions (size, k) and lengths (k,), longest first, of a W (size, k) with the same W W'."""
     directions, lengths, _ = torch.linalg.svd(loadings, full_matrices=False)
     return signed(directions), lengths
-
-
-def signed(directions: Tensor) -> Tensor:
-    """Columns (size, k) whose entry of largest magnitude is positive."""
-    signed: Tensor = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
-    return signed
 
 
 def posterior(deviations: Tensor, loadings: Tensor, noise: Tensor) -> Posterior:

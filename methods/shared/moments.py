@@ -1,8 +1,8 @@
 """Means, covariances and principal directions of images, for linear methods.
 
-Where there are fewer images than values of an image, the covariance is not formed: its eigenvectors follow from those
-of the products of all pairs of images, the Gram matrix, which is as exact and takes seconds where the covariance took
-minutes (96 images of 64 x 64 in colour: 108 s before).
+Where each population has fewer images than an image has values, the covariance is not formed: its eigenvectors follow
+from those of the products of all pairs of images, the Gram matrix, which is as exact and takes seconds where the
+covariance took minutes (96 images of 64 x 64 in colour: 108 s before).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cabench.data.dataset import DatasetInfo, as_float, float_batches
 from cabench.errors import UserError
 
 LARGEST = 16_384
-"""The largest number of values of an image, or of images that have more values: a covariance of it takes 2 GB."""
+"""The largest number of values of an image, or of images of which all pairs are multiplied: the matrix takes 2 GB."""
 NO_VARIANCE = 1e-10
 """Of a direction's variance relative to the largest; what is below is rounding."""
 
@@ -64,7 +64,7 @@ def moments(populations: Sequence[Tensor]) -> Moments:
     precision = torch.float64 if populations[0].ndim == 2 else torch.float32
     for images in populations:
         for batch in float_batches(images, torch.device("cpu")):
-            rows = (batch.flatten(1) - origin).to(precision)  # (n, size)
+            rows = batch.flatten(1).to(precision) - origin  # (n, size)
             total += rows.sum(0, dtype=torch.float64)
             products += rows.T @ rows
     count = sum(len(images) for images in populations)
@@ -83,8 +83,30 @@ def deviations(populations: Sequence[Tensor]) -> Deviations:
 
 
 def few_rows(populations: Sequence[Tensor]) -> bool:
-    """Whether all populations together have fewer images than an image has values."""
-    return sum(len(images) for images in populations) < math.prod(populations[0].shape[1:])
+    """Whether each population has fewer images than an image has values, so that no covariance need be formed.
+
+    More than `LARGEST` images that are also more than the values count as many: their products would take more memory
+    than a covariance.
+    """
+    counts, values = [len(images) for images in populations], math.prod(populations[0].shape[1:])
+    return max(counts) < values and sum(counts) <= max(values, LARGEST)
+
+
+def resolved(variance: Tensor, mean: Tensor) -> Tensor:
+    """Variances of values, (values,), with 0 for a value that is constant but for the rounding of float32 numbers.
+
+    Neighbouring float32 numbers differ by at most eps times their size: a standard deviation no larger is none.
+
+    Args:
+        variance: float64 (values,).
+        mean: likewise.
+    """
+    return torch.where(variance > (torch.finfo(torch.float32).eps * mean).square(), variance, 0)
+
+
+def inverse_deviations(variance: Tensor) -> Tensor:
+    """One over the standard deviation of each value, (values,); 0 where the variance is 0."""
+    return torch.where(variance > 0, variance.rsqrt(), 0)
 
 
 def principal_components(populations: Sequence[Tensor], count: int) -> tuple[Tensor, Tensor]:
@@ -111,7 +133,7 @@ def principal_directions_of_rows(rows: Tensor, count: int) -> Tensor:
     variances, combinations = _leading(rows @ rows.T, count)
     kept = _vary(variances)
     directions = rows.T @ combinations[:, kept]
-    return _signed(directions / directions.norm(dim=0).clamp_min(torch.finfo(directions.dtype).tiny))
+    return signed(directions / directions.norm(dim=0).clamp_min(torch.finfo(directions.dtype).tiny))
 
 
 def leading_directions(symmetric: Tensor, count: int) -> Tensor:
@@ -121,6 +143,12 @@ def leading_directions(symmetric: Tensor, count: int) -> Tensor:
     the matrix has rows.
     """
     return _leading(symmetric, count)[1]
+
+
+def signed(directions: Tensor) -> Tensor:
+    """Columns (size, k) whose entry of largest magnitude is positive."""
+    positive: Tensor = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
+    return positive
 
 
 def check_values(info: DatasetInfo, method: str) -> None:
@@ -150,13 +178,7 @@ def _leading(symmetric: Tensor, count: int) -> tuple[Tensor, Tensor]:
     # Only these are computed: 32 of 1,000 take a third of the time of all.
     wanted = [max(0, size - count), size - 1]
     eigenvalues, eigenvectors = eigh(symmetric.numpy(), subset_by_index=wanted)  # columns, smallest eigenvalue first
-    return torch.from_numpy(eigenvalues).flip(0), _signed(torch.from_numpy(eigenvectors).flip(1))
-
-
-def _signed(directions: Tensor) -> Tensor:
-    """Columns (size, k) whose entry of largest magnitude is positive."""
-    signed: Tensor = directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
-    return signed
+    return torch.from_numpy(eigenvalues).flip(0), signed(torch.from_numpy(eigenvectors).flip(1))
 
 
 def _vary(variances: Tensor) -> Tensor:

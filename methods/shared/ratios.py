@@ -26,10 +26,11 @@ from cabench.methods.shared.moments import (
     moments,
     principal_directions,
     principal_directions_of_rows,
+    resolved,
 )
 
 Scaling = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Gives the factors (values,) of background and target from their variances (values,)."""
+"""Gives the factors (values,) of background and target from their variances (values,), 0 of what is constant."""
 
 
 class Joint(NamedTuple):
@@ -82,7 +83,7 @@ def unscaled(background: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 def joint(data: ContrastiveDataset, count: int, scaling: Scaling = unscaled) -> Joint:
     """Both populations, each centred by its own mean, in at most `count` principal directions of both together.
 
-    Each population weighs the same, however many rows it has. Where there are fewer rows than values, no covariance of
+    Each population weighs the same, however many rows it has. Where each has fewer rows than values, no covariance of
     all values is formed.
 
     Raises:
@@ -140,9 +141,9 @@ def signs(directions: Tensor) -> Tensor:
 
 def _joint_from_covariances(data: ContrastiveDataset, count: int, scaling: Scaling) -> Joint:
     parts = [moments([part.images]) for part in (data.background, data.target)]
-    variances = [part.covariance.diagonal() for part in parts]
+    variances = [resolved(part.covariance.diagonal(), part.mean) for part in parts]
     scales = scaling(*variances)
-    covariances = [part.covariance * scale[:, None] * scale for part, scale in zip(parts, scales, strict=True)]
+    covariances = [part.covariance.mul_(scale[:, None]).mul_(scale) for part, scale in zip(parts, scales, strict=True)]
     basis = principal_directions(covariances[0] + covariances[1], count)
     background, target = (basis.T @ covariance @ basis for covariance in covariances)
     level = _level(variances, scales)
@@ -152,9 +153,9 @@ def _joint_from_covariances(data: ContrastiveDataset, count: int, scaling: Scali
 def _joint_from_rows(data: ContrastiveDataset, count: int, scaling: Scaling) -> Joint:
     """The same where the rows themselves are smaller than covariances, which are their products."""
     parts = [deviations([part.images]) for part in (data.background, data.target)]
-    variances = [part.rows.square().mean(0) for part in parts]
+    variances = [resolved(part.rows.square().mean(0), part.mean) for part in parts]
     scales = scaling(*variances)
-    factors = [part.rows * (scale / len(part.rows) ** 0.5) for part, scale in zip(parts, scales, strict=True)]
+    factors = [part.rows.mul_(scale / len(part.rows) ** 0.5) for part, scale in zip(parts, scales, strict=True)]
     basis = principal_directions_of_rows(torch.cat(factors), count)
     projected = (factor @ basis for factor in factors)
     background, target = (rows.T @ rows for rows in projected)

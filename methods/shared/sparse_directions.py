@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cabench.methods.shared.moments import signed
+
 RIDGE = 1e-6
 """Relative to the largest eigenvalue of H."""
 GAIN = 1e-5
@@ -23,18 +25,17 @@ GAIN = 1e-5
 ROUNDS = 1000
 
 
-class _Problem(NamedTuple):
-    """H by its factor, and the weights of both penalties."""
+class _Penalties(NamedTuple):
+    """The weights of both, and the trace of H."""
 
-    factor: Tensor
     lasso: float
     ridge: float
+    trace: float
 
-    def objective(self, loadings: Tensor, rotated: Tensor) -> float:
-        """The sum that is minimised, at B and A."""
-        scores, ideal = self.factor.T @ loadings, self.factor.T @ rotated
-        # A is orthonormal, so |S A'| = |S|.
-        error = self.factor.square().sum() - 2 * (scores * ideal).sum() + scores.square().sum()
+    def objective(self, loadings: Tensor, scores: Tensor, ideal: Tensor) -> float:
+        """The sum that is minimised, at B and A, from B, F' B and F' A."""
+        # A is orthonormal, so |F' B A'| = |F' B|.
+        error = self.trace - 2 * (scores * ideal).sum() + scores.square().sum()
         penalty = self.lasso * loadings.abs().sum() + self.ridge / 2 * loadings.square().sum()
         return (error / 2 + penalty).item()
 
@@ -52,9 +53,7 @@ def sparse_directions(factor: Tensor, start: Tensor, penalty: float) -> Tensor:
     """
     loadings, _ = descent(factor, start, penalty)
     lengths = loadings.norm(dim=0)
-    loadings = loadings[:, lengths > 0] / lengths[lengths > 0]
-    signed: Tensor = loadings * loadings.gather(0, loadings.abs().argmax(0, keepdim=True)).sign()
-    return signed
+    return signed(loadings[:, lengths > 0] / lengths[lengths > 0])
 
 
 def descent(factor: Tensor, start: Tensor, penalty: float) -> tuple[Tensor, list[float]]:
@@ -66,22 +65,23 @@ def descent(factor: Tensor, start: Tensor, penalty: float) -> tuple[Tensor, list
         penalty: likewise.
     """
     largest = factor[:, 0].square().sum().item()
-    problem = _Problem(factor, penalty * largest, RIDGE * largest)
-    step = 1 / (largest + problem.ridge)
-    loadings, objectives = start, [float("inf")]
+    penalties = _Penalties(penalty * largest, RIDGE * largest, factor.square().sum().item())
+    step = 1 / (largest + penalties.ridge)
+    loadings, scores, objectives = start, factor.T @ start, [float("inf")]
     while len(objectives) <= ROUNDS:
-        rotated = _rotated(factor, loadings)
-        change = factor @ (factor.T @ (rotated - loadings)) - problem.ridge * loadings
-        moved = loadings + step * change
-        loadings = moved.sign() * (moved.abs() - step * problem.lasso).clamp(min=0)
-        objectives.append(problem.objective(loadings, rotated))
+        pulled = factor @ scores  # H B
+        ideal = factor.T @ _orthonormal(pulled)
+        moved = loadings + step * (factor @ ideal - pulled - penalties.ridge * loadings)
+        loadings = moved.sign() * (moved.abs() - step * penalties.lasso).clamp(min=0)
+        scores = factor.T @ loadings
+        objectives.append(penalties.objective(loadings, scores, ideal))
         if objectives[-2] - objectives[-1] < GAIN * abs(objectives[-1]):
             break
     return loadings, objectives[1:]
 
 
-def _rotated(factor: Tensor, loadings: Tensor) -> Tensor:
-    """The orthonormal A (size, k) that suits loadings best: P R' of the singular value decomposition P Q R' of H B."""
-    left, _, right = torch.linalg.svd(factor @ (factor.T @ loadings), full_matrices=False)
+def _orthonormal(pulled: Tensor) -> Tensor:
+    """The orthonormal A (size, k) that suits loadings B best: P R' of the decomposition P Q R' of H B (size, k)."""
+    left, _, right = torch.linalg.svd(pulled, full_matrices=False)
     rotated: Tensor = left @ right
     return rotated

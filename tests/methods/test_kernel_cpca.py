@@ -132,6 +132,28 @@ def test_the_scale_is_one_over_the_values_times_their_average_variance(data):
     assert fitted(data, scale=0.25).scale == 0.25
 
 
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_an_offset_costs_no_digits(data, kernel):
+    """Rows in sixteenths, which float32 holds beside an offset of 2^16."""
+    near = [(16 * part.images).round() / 16 for part in data[1:]]
+    vectors = [
+        fitted(
+            data._replace(background=Population(near[0] + far, {}), target=Population(near[1] + far, {})), kernel=kernel
+        )
+        .encode(near[1] + far)
+        .salient
+        for far in (0.0, 2.0**16)
+    ]
+    torch.testing.assert_close(*vectors, rtol=1e-5, atol=1e-6)
+
+
+def test_common_vectors_have_as_many_dimensions_as_the_background_varies_in(data):
+    few = data._replace(background=Population(data.background.images[:3], {}))
+    common, salient = fitted(few, kernel="linear", components=5).encode(data.target.images)
+    assert common.shape[1] == 2
+    assert salient.shape[1] == 5
+
+
 def test_rows_that_never_vary_are_taken():
     data = table(np.ones((5, 3)), np.ones((6, 3)))
     for kernel in ("rbf", "linear", "polynomial"):

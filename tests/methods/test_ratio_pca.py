@@ -15,8 +15,10 @@ from cabench.config import ConfigError
 from cabench.conformance import context, load_subject
 from cabench.data.dataset import ContrastiveDataset, Population
 from cabench.errors import UserError
+from cabench.experiment.request import ResolvedProfile
 from cabench.methods.ratio_pca import RatioPCA, RatioPCAConfig
 from cabench.methods.shared.ratios import joint, leading_ratios
+from cabench.profiles import load_profile
 
 
 def dataset(background: np.ndarray, target: np.ndarray) -> ContrastiveDataset:
@@ -313,3 +315,35 @@ def test_data_that_do_not_fit_are_refused(planted_info):
     ):
         RatioPCA(RatioPCAConfig(ridge=0)).check(planted_info)
     RatioPCA(RatioPCAConfig(ridge=0, preprocess_components=449)).check(planted_info)
+
+
+@pytest.mark.parametrize(
+    ("variant", "fields"),
+    [
+        ("ratio_pca_population_scaling", {"scaling": "population"}),
+        ("ratio_pca_orthogonal", {"directions": "orthogonal"}),
+    ],
+)
+@pytest.mark.parametrize("profile", ["smoke", "quick", "matched", "paper"])
+def test_its_variants_have_names(variant, fields, profile):
+    method = ResolvedProfile(load_profile(profile)).method(variant, "mouse_protein")
+    assert isinstance(method, RatioPCA)
+    for name, value in fields.items():
+        assert getattr(method.config, name) == value
+
+
+@pytest.mark.parametrize("scaling", ["pooled", "population"])
+def test_a_value_in_tiny_units_is_scaled_and_not_left_out(scaling):
+    """Beside one in huge units, whose variance is 1e16 times as large."""
+    background, target = rows_with(random_covariance(6, 1)), rows_with(random_covariance(6, 0))
+    units = np.array([1e4, 1e-4, 1, 1, 1, 1])
+    usual, mixed = (
+        fitted(dataset(background * factor, target * factor), components=6, scaling=scaling) for factor in (1, units)
+    )
+    torch.testing.assert_close(mixed.ratios, usual.ratios, rtol=1e-4, atol=0)
+    constant = target.copy()
+    constant[:, 1] = 0.1
+    rounded = constant.copy()
+    rounded[::2, 1] = np.nextafter(np.float32(0.1), np.float32(1))
+    first, second = (fitted(dataset(background, rows), scaling=scaling).ratios for rows in (constant, rounded))
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=0)

@@ -131,6 +131,22 @@ def test_units_do_not_matter(data):
     torch.testing.assert_close(first.salient, second.salient, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_single_feature_keeps_its_own_limit(seed, standardize):
+    background, target = np.random.default_rng(seed).normal(size=(2, 40, 1))
+    assert fitted(table(background, target), standardize=standardize).alpha == 0
+
+
+def test_equal_leading_values_end_the_search():
+    """The slope is negative at 0 alone, if at all: which of both directions is found there is arbitrary."""
+    c_target = torch.diag(torch.tensor([5.0, 5.0, 1.0]).double())
+    for variances in ([3.0, 0.5, 0.1], [0.5, 3.0, 0.1]):
+        tau = constrained_weight(c_target, torch.diag(torch.tensor(variances).double()))
+        assert tau == pytest.approx(0, abs=1e-7)
+    assert constrained_weight(0 * c_target, c_target) == 0
+
+
 def test_a_background_that_never_varies_limits_nothing(data):
     method = fitted(data._replace(background=Population(torch.ones(20, SIZE), {})))
     assert method.alpha == 0
