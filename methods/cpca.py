@@ -55,6 +55,7 @@ CLUSTERS = 4
 class CPCAConfig(ContrastConfig):
     """Defaults: the released library (card A9)."""
 
+    components: int = setting(2, at_least=2, help="largest size of both vectors; alphas are compared by two directions")
     alpha: float = setting(0.0, at_least=0, help="weight of the background's covariance; 0 chooses it automatically")
     alpha_count: int = setting(40, at_least=4, help="candidates for alpha besides 0, evenly spaced in their logarithm")
     alpha_range: tuple[float, float] = setting((0.1, 1000.0), above=0, help="smallest and largest candidate besides 0")

@@ -34,7 +34,8 @@ set a small one.
 Probabilistic contrastive PCA has no common space. Here the common vector is the row's projection on the leading
 principal directions of the background, unknown values filled by the background's own model. The salient vector of a
 background image is E[t | x] as for a target. `decode` gives mean + W t + the part of the common vector's directions
-that is orthogonal to W: an image's salient part is exactly what its salient vector says.
+that is orthogonal to W: an image's salient part is exactly what its salient vector says. The mean is the target's or,
+for a salient vector of zeros, the background's: how populations differ on average is in neither space.
 """
 
 from __future__ import annotations
@@ -59,7 +60,6 @@ from cabench.methods.shared.contrastive_ppca import (
     most_components,
     of_known_values,
 )
-from cabench.methods.shared.implicit_covariance import Covariance
 from cabench.methods.shared.incomplete_factors import known_means
 from cabench.methods.shared.low_rank_gaussian import LowRankGaussian
 from cabench.methods.shared.moments import check_values
@@ -67,6 +67,10 @@ from cabench.methods.shared.moments import check_values
 HALVED = 3
 """How many times a chosen gamma is halved where the likelihood of known values has no maximum, before it is 0."""
 
+TOO_FLAT = (
+    "pcpca models a signal and noise around it, but the target's training rows vary in fewer than two directions, next "
+    "to the largest variance; use more rows or features, or standardise them."
+)
 LEARNED = ("directions", "lengths", "noise")
 """Of each of both models, which have one mean."""
 
@@ -108,6 +112,7 @@ class PCPCA(Generative):
         gamma: weight of a background row, given or chosen; set by `fit`.
         target: the model of the target, float64; set by `fit`.
         background: probabilistic PCA of the background, with the target's mean.
+        background_mean: float64 (values,), the background's; decoded where a salient vector is 0.
         image_shape: of one image or row.
     """
 
@@ -120,6 +125,7 @@ class PCPCA(Generative):
     gamma: float
     target: LowRankGaussian
     background: LowRankGaussian
+    background_mean: Tensor
     image_shape: tuple[int, ...]
 
     def check(self, info: DatasetInfo) -> None:
@@ -139,6 +145,7 @@ class PCPCA(Generative):
         found = self._fit_known(background.double(), target.double()) if unknown else self._fit(background, target)
         # New rows are centred by the target's mean, whatever population they are of.
         self.target, self.background = found.target, found.background._replace(mean=found.target.mean)
+        self.background_mean = found.background.mean
         self.gamma = found.gamma
 
     def encode(self, images: Tensor) -> Representation:
@@ -151,7 +158,8 @@ class PCPCA(Generative):
         """See `Generative.decode`."""
         common, salient = (vectors.cpu().double() for vectors in representation)
         shared, own = common @ self.background.directions.T, self.target.directions
-        rows = self.target.mean + salient @ self.target.loadings.T + shared - shared @ own @ own.T
+        mean = torch.where((salient != 0).any(1)[:, None], self.target.mean, self.background_mean)
+        rows = mean + salient @ self.target.loadings.T + shared - shared @ own @ own.T
         decoded = rows.float().reshape(-1, *self.image_shape)
         return decoded if len(self.image_shape) == 1 else decoded.clamp(0, 1)
 
@@ -179,7 +187,8 @@ class PCPCA(Generative):
             for name in LEARNED
         }
         gamma = torch.tensor(self.gamma, dtype=torch.float64)
-        return {"mean": self.target.mean, "gamma": gamma, "image_shape": torch.tensor(self.image_shape), **models}
+        means = {"mean": self.target.mean, "background_mean": self.background_mean}
+        return {**means, "gamma": gamma, "image_shape": torch.tensor(self.image_shape), **models}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over both models, gamma and the shape of an image."""
@@ -187,6 +196,7 @@ class PCPCA(Generative):
             LowRankGaussian(state["mean"], *(state[f"{part}.{name}"] for name in LEARNED))
             for part in ("target", "background")
         )
+        self.background_mean = state["background_mean"]
         self.gamma = float(state["gamma"])
         self.image_shape = example_shape(state["image_shape"].tolist())
 
@@ -198,7 +208,7 @@ class PCPCA(Generative):
         """By the closed form."""
         joint = joint_covariances(background, target)
         count, gamma = self._settled(joint)
-        return _Fit(closed_form(joint, count, gamma), _own(joint.background, joint, self.config.components), gamma)
+        return _Fit(closed_form(joint, count, gamma), _own(joint.exchanged(), self.config.components), gamma)
 
     def _fit_known(self, background: Tensor, target: Tensor) -> _Fit:
         """By L-BFGS on known values, from the closed form of rows that each population's own model has filled.
@@ -210,6 +220,8 @@ class PCPCA(Generative):
         if not (len(background) and len(target)):
             raise UserError("pcpca has nothing to learn from: no value is known of any training row of a population.")
         known = ~target.isnan().all(0)
+        if known.sum() < 2:
+            raise UserError(TOO_FLAT)
         of_background, _ = _of_own_known_values(background, self.config.components)
         filled, background, target = of_background.filled(background)[:, known], background[:, known], target[:, known]
         of_target, is_maximum = _of_own_known_values(target, self.config.components)
@@ -231,10 +243,7 @@ class PCPCA(Generative):
         """The number of columns of W, and gamma."""
         count = most_components(joint.target, self.config.components)
         if count == 0:
-            raise UserError(
-                "pcpca models a signal and noise around it, but the target's training rows vary in fewer than two "
-                "directions, next to the largest variance; use more rows or features, or standardise them."
-            )
+            raise UserError(TOO_FLAT)
         bound = gamma_bound(joint, count)
         gamma = self.config.gamma or self.config.bound_share * bound
         if gamma >= bound:
@@ -256,10 +265,9 @@ def _among(model: LowRankGaussian, known: Tensor, mean: Tensor) -> LowRankGaussi
     return LowRankGaussian(torch.where(known, 0, mean).index_put((known,), model.mean), directions, *model[2:])
 
 
-def _own(covariance: Covariance, joint: JointCovariances, count: int) -> LowRankGaussian:
-    """Probabilistic PCA of one population, of which there is the covariance (reduced, reduced) in the joint basis."""
-    alone = joint._replace(target=covariance)
-    return closed_form(alone, min(count, max(most_components(covariance, count), 1)), 0.0)
+def _own(joint: JointCovariances, count: int) -> LowRankGaussian:
+    """Probabilistic PCA of the target alone."""
+    return closed_form(joint, min(count, max(most_components(joint.target, count), 1)), 0.0)
 
 
 def _of_own_known_values(rows: Tensor, count: int) -> tuple[LowRankGaussian, bool]:
@@ -269,7 +277,7 @@ def _of_own_known_values(rows: Tensor, count: int) -> tuple[LowRankGaussian, boo
     """
     means = known_means(rows, rows)
     joint = joint_covariances(*[torch.where(rows.isnan(), means, rows)] * 2)
-    start = _own(joint.target, joint, count)
+    start = _own(joint, count)
     found = of_known_values(rows, rows, 0.0, start, means)
     return (start, False) if found is None else (found, True)
 

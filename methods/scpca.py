@@ -89,7 +89,7 @@ class SCPCA(LinearContrast):
         """
         targets = data.target.images
         rows = targets[torch.from_numpy(spaced(np.arange(len(targets)), self.config.scored_rows))]
-        scaled = (as_float(rows).flatten(1).double() - reduced.mean) * reduced.scale
+        scaled = (as_float(rows).flatten(1).double() - reduced.target_mean) * reduced.scale
         best, best_score = None, -np.inf
         for candidate in _candidates(reduced, self.config):
             score = cluster_score((scaled @ candidate.directions).numpy(), self.config.clusters)

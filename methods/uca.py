@@ -24,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn.functional import pad
 
 from cabench.data.dataset import ContrastiveDataset
 from cabench.methods.shared.background_constraint import constrained_weight
@@ -51,7 +52,11 @@ class UCA(LinearContrast):
             UserError: where no direction keeps the limit.
         """
         limit = reduced.background_variance
+        target, background = reduced.target, reduced.background
+        if len(target) < len(reduced.basis):
+            # One direction without any variance stands for all that are not in the basis.
+            target, background = pad(target, (0, 1, 0, 1)), pad(background, (0, 1, 0, 1))
         # Backgrounds that never vary keep any limit.
-        alpha = constrained_weight(reduced.target, reduced.background / limit) / limit if limit > 0 else 0.0
+        alpha = constrained_weight(target, background / limit) / limit if limit > 0 else 0.0
         directions = leading_directions(reduced.target - alpha * reduced.background, self.config.components)
         return alpha, reduced.basis @ directions

@@ -53,16 +53,20 @@ class JointCovariances(NamedTuple):
     """Covariances of two populations in a basis that holds all that varies in either.
 
     Attributes:
-        mean: float64 (size,), of the target.
+        means: float64 (2, size), of background and target.
         basis: float64 (size, reduced), orthonormal; None stands for the values themselves.
         background: (reduced, reduced), with divisor the number of rows.
         target: likewise.
     """
 
-    mean: Tensor
+    means: Tensor
     basis: Tensor | None
     background: Covariance
     target: Covariance
+
+    def exchanged(self) -> JointCovariances:
+        """The same with the background as the target."""
+        return JointCovariances(self.means.flip(0), self.basis, self.target, self.background)
 
 
 def joint_covariances(background: Tensor, target: Tensor) -> JointCovariances:
@@ -77,14 +81,14 @@ def joint_covariances(background: Tensor, target: Tensor) -> JointCovariances:
     size, counts = math.prod(target.shape[1:]), (len(background), len(target))
     if size <= max(counts):
         own = [moments([images]) for images in (background, target)]
-        return JointCovariances(own[1].mean, None, *(part.covariance for part in own))
+        return JointCovariances(torch.stack([part.mean for part in own]), None, *(part.covariance for part in own))
     parts = [deviations([images]) for images in (background, target)]
-    mean, rows = parts[1].mean, [part.rows for part in parts]
+    means, rows = torch.stack([part.mean for part in parts]), [part.rows for part in parts]
     if size <= sum(counts):
-        return JointCovariances(mean, None, *map(ImplicitCovariance.of, rows))
+        return JointCovariances(means, None, *map(ImplicitCovariance.of, rows))
     basis = principal_directions_of_rows(torch.cat(rows), sum(counts))
     projected = [part @ basis for part in rows]
-    return JointCovariances(mean, basis, *(part.T @ part / len(part) for part in projected))
+    return JointCovariances(means, basis, *(part.T @ part / len(part) for part in projected))
 
 
 def most_components(target: Covariance, count: int) -> int:
@@ -117,13 +121,13 @@ def closed_form(joint: JointCovariances, count: int, gamma: float) -> LowRankGau
         gamma: weight of a background row; at least 0 and below `gamma_bound`.
     """
     directions, strengths, left = _eigen(joint, count, gamma)
-    noise = left / ((len(joint.mean) - count) * (1 - gamma))
+    noise = left / ((len(joint.means[1]) - count) * (1 - gamma))
     # Where the rows vary in `count` directions alone, the noise is rounding, and might be negative.
     noise = noise.clamp(min=max(NO_VARIANCE * float(strengths.max()), torch.finfo(torch.float64).tiny))
     lengths = (strengths / (1 - gamma) - noise).clamp(min=0).sqrt()
     if joint.basis is not None:
         directions = joint.basis @ directions
-    return LowRankGaussian(joint.mean, signed(directions), lengths, noise)
+    return LowRankGaussian(joint.means[1], signed(directions), lengths, noise)
 
 
 def of_known_values(
@@ -171,14 +175,17 @@ def of_known_values(
         if is_far(vector):
             raise StopIteration  # SciPy ends the search here
 
-    found = minimize(
-        _with_gradient(minus_likelihood),
-        begin,
-        jac=True,
-        method="L-BFGS-B",
-        callback=stop_when_far,
-        options={"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": 1e-12, "gtol": 1e-8},
-    )
+    try:
+        found = minimize(
+            _with_gradient(minus_likelihood),
+            begin,
+            jac=True,
+            method="L-BFGS-B",
+            callback=stop_when_far,
+            options={"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": 1e-12, "gtol": 1e-8},
+        )
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        return None  # The noise became too small, beside W, for a matrix to be inverted.
     if is_far(found.x):
         return None
     shift, loadings, noise = parts(torch.from_numpy(found.x))

@@ -6,15 +6,16 @@ of both populations together. Where each population has fewer images than an ima
 formed. How alpha and the salient directions are chosen is up to each method; see `cabench.methods.cpca`.
 
 Decoding is algebra. With S the salient and B the common directions of scaled images, both vectors say where an image
-lies along them, s = S' z and c = B' z. The image that is decoded is the mean plus, without the scaling,
+lies along them, s = S' z and c = B' z. The image that is decoded is a mean plus, without the scaling,
 
     P_S z + (I - P_S) P_B z,    P_S z = S (S'S)^-1 s,    P_B z = B (B'B)^-1 c,
 
 the orthogonal projections on both spans: of the common part, only what is at right angles to the salient directions.
-So an image's salient part is what its salient vector says. Zeros for that vector (a removal) take away P_S z and leave
-nothing along the salient directions; another image's salient vector (a swap) puts that image's part in its place. What
-a reconstruction lacks is (I - P_S)(I - P_B) z, which is nothing for images in the span of B, or of both where these are
-at right angles. Values that are constant in the target are decoded as its mean.
+So an image's salient part is what its salient vector says. The mean is the target's or, for a salient vector of zeros,
+the background's: how populations differ on average is in neither space. Such zeros (a removal) take away P_S z and that
+difference; another image's salient vector (a swap) puts that image's part in its place. What a reconstruction lacks is
+(I - P_S)(I - P_B) z, which is nothing for images in the span of B, or of both where these are at right angles. Values
+that are constant in the target are decoded as the mean.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ INDEPENDENT = torch.finfo(torch.float32).eps ** 0.5
 class ContrastConfig(Settings):
     """What contrastive PCA is computed from, however its alpha is chosen."""
 
-    components: int = setting(2, at_least=2, help="largest size of both vectors")
+    components: int = setting(2, at_least=1, help="largest size of both vectors")
     standardize: bool = setting(True, help="divide every value by its standard deviation in its own population")
     preprocess_components: int = setting(1000, at_least=2, help="larger images are first reduced to this many values")
 
@@ -69,7 +70,8 @@ class Reduced(NamedTuple):
     """Both populations in the leading principal components, of both together, that vary at all.
 
     Attributes:
-        mean: float64 (values,), of the target.
+        background_mean: float64 (values,).
+        target_mean: likewise.
         scale: float64 (values,), the factors of the target's values.
         basis: float64 (values, reduced), orthonormal.
         background: float64 (reduced, reduced), the unbiased covariance of scaled background images in this basis.
@@ -77,7 +79,8 @@ class Reduced(NamedTuple):
         background_variance: the mean variance of those scaled values that vary in the background; 0 if none does.
     """
 
-    mean: Tensor
+    background_mean: Tensor
+    target_mean: Tensor
     scale: Tensor
     basis: Tensor
     background: Tensor
@@ -112,7 +115,7 @@ class LinearContrast(Generative):
         self.alpha, salient = self.choose(reduced, data)
         common = reduced.basis @ principal_directions(reduced.background, self.config.components)
         self.shape = torch.tensor(data.target.images.shape[1:])
-        self.mean = reduced.mean.float()
+        self.background_mean, self.mean = reduced.background_mean.float(), reduced.target_mean.float()
         # The scaling of the images goes into the directions, so that encoding and decoding are one product.
         scale = reduced.scale[:, None]
         self.salient, self.common = ((scale * part).float() for part in (salient, common))
@@ -125,17 +128,19 @@ class LinearContrast(Generative):
         return Representation(centred @ self.common, centred @ self.salient)
 
     def decode(self, representation: Representation) -> Tensor:
-        """See `Generative.decode` and the module: the target's mean and the parts that both vectors stand for."""
+        """See `Generative.decode` and the module: a population's mean and the parts that both vectors stand for."""
         common, salient = (vectors.cpu() for vectors in representation)
-        rows = self.mean + common @ self.common_parts.T + salient @ self.salient_parts.T
+        mean = torch.where((salient != 0).any(1)[:, None], self.mean, self.background_mean)
+        rows = mean + common @ self.common_parts.T + salient @ self.salient_parts.T
         images = rows.reshape(-1, *self.shape.tolist())
         return images if len(self.shape) == 1 else images.clamp(0, 1)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The mean target image (values,), encoding and decoding directions (values, k), an image's shape and alpha."""
+        """Both means (values,), encoding and decoding directions (values, k), an image's shape and alpha."""
         return {
             "shape": self.shape,
             "mean": self.mean,
+            "background_mean": self.background_mean,
             "common": self.common,
             "salient": self.salient,
             "common_parts": self.common_parts,
@@ -145,13 +150,14 @@ class LinearContrast(Generative):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over shape, mean, directions and alpha."""
-        self.shape, self.mean = state["shape"], state["mean"]
+        self.shape = state["shape"]
+        self.mean, self.background_mean = state["mean"], state["background_mean"]
         self.common, self.salient = state["common"], state["salient"]
         self.common_parts, self.salient_parts = state["common_parts"], state["salient_parts"]
         self.alpha = float(state["alpha"])
 
     def parameter_count(self) -> int:
-        """The number of values of the mean and of both sets of directions, from which those of decoding follow."""
+        """The number of values that encoding takes: of the target's mean and of both sets of directions."""
         return self.mean.numel() + self.common.numel() + self.salient.numel()
 
 
@@ -177,7 +183,7 @@ def _reduced_from_covariances(data: ContrastiveDataset, config: ContrastConfig) 
     basis = principal_directions(scatters[0] + scatters[1], config.preprocess_components)
     background, target = (basis.T @ scatter @ basis / n for scatter, n in zip(scatters, free, strict=True))
     average = _average(variances[0] * scales[0].square()) * parts[0].rows / free[0]
-    return Reduced(parts[1].mean, scales[1], basis, background, target, average)
+    return Reduced(parts[0].mean, parts[1].mean, scales[1], basis, background, target, average)
 
 
 def _reduced_from_rows(data: ContrastiveDataset, config: ContrastConfig) -> Reduced:
@@ -191,7 +197,7 @@ def _reduced_from_rows(data: ContrastiveDataset, config: ContrastConfig) -> Redu
     projected = [rows @ basis for rows in scaled]
     background, target = (rows.T @ rows / n for rows, n in zip(projected, free, strict=True))
     average = _average(variances[0] * scales[0].square()) * len(parts[0].rows) / free[0]
-    return Reduced(parts[1].mean, scales[1], basis, background, target, average)
+    return Reduced(parts[0].mean, parts[1].mean, scales[1], basis, background, target, average)
 
 
 def _scale(variance: Tensor, standardize: bool) -> Tensor:

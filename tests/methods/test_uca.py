@@ -153,10 +153,28 @@ def test_a_background_that_never_varies_limits_nothing(data):
     assert method.encode(data.target.images).salient.isfinite().all()
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_tables_that_vary_in_few_directions_keep_the_limit_in_another(data, rank, standardize):
+    """Where nothing varies the limit holds, and f is tau: the minimum is where the two branches meet."""
+    generator = np.random.default_rng(0)
+    basis = np.linalg.qr(generator.normal(size=(SIZE, SIZE)))[0][:, :rank].T
+    rows = [(generator.normal(size=(100, rank)) * scale) @ basis for scale in (1.0, np.linspace(2, 1, rank))]
+    background, target = (Population(torch.from_numpy(part.astype(np.float32)), {}) for part in rows)
+    method = fitted(data._replace(background=background, target=target), standardize=standardize, components=1)
+    scaled = [part.std(0) if standardize else np.ones(SIZE) for part in rows]
+    c_background, c_target = (np.cov((part / by).T) for part, by in zip(rows, scaled, strict=True))
+    unit = np.trace(c_background) / SIZE
+    weights = np.linspace(0, 10, 20001)
+    best = min(weights, key=lambda w: np.linalg.eigvalsh(c_target - w * c_background)[-1].clip(0) + w * unit)
+    assert method.alpha == pytest.approx(best, abs=2e-3)
+    assert method.salient.shape[1] == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"components": 1}, r"uca.components = 1 is not allowed; it must be at least 2"),
+        ({"components": 0}, r"uca.components = 0 is not allowed; it must be at least 1"),
         (
             {"components": 8, "preprocess_components": 4},
             r"uca.preprocess_components = 4 .* at least uca.components = 8",
