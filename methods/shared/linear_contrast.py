@@ -3,7 +3,9 @@
 Both populations are centred by their own mean and, if `standardize`, divided by their own standard deviation (a
 constant value becomes 0). Images are first reduced to at most `preprocess_components` principal components of the rows
 of both populations together. Where each population has fewer images than an image has values, covariances are not
-formed. How alpha and the salient directions are chosen is up to each method; see `cabench.methods.cpca`.
+formed; only where the images of both together span all values, and `preprocess_components` keeps these, the basis is as
+large, and no larger than the images. How alpha and the salient directions are chosen is up to each method; see
+`cabench.methods.cpca`.
 
 Decoding is algebra. With S the salient and B the common directions of scaled images, both vectors say where an image
 lies along them, s = S' z and c = B' z. The image that is decoded is a mean plus, without the scaling,

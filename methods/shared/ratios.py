@@ -84,7 +84,8 @@ def joint(data: ContrastiveDataset, count: int, scaling: Scaling = unscaled) -> 
     """Both populations, each centred by its own mean, in at most `count` principal directions of both together.
 
     Each population weighs the same, however many rows it has. Where each has fewer rows than values, no covariance of
-    all values is formed.
+    all values is formed. The basis is as large as one where the rows of both together span all values and `count` keeps
+    all of them; that is no larger than the rows themselves.
 
     Raises:
         UserError: where nothing varies.

@@ -1,4 +1,7 @@
-"""No linear method makes a matrix of all pairs of values where each population has fewer rows than values."""
+"""No linear method makes a matrix of all pairs of values where each population has fewer rows than values.
+
+Where the rows of both together span all values, that takes a reduction: a basis of what they span is such a matrix.
+"""
 
 from __future__ import annotations
 
