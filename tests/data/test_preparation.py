@@ -169,6 +169,10 @@ def test_a_method_of_counts_is_refused_on_other_data(tmp_path) -> None:
     file = written(tmp_path / "mine.h5")
     with pytest.raises(UserError, match=r"seeing takes counts, but .* holds a table of 5 features; choose"):
         cabench.run(Seeing, file.path, 1, results=tmp_path / "runs", controls=False)
+    whole = np.random.default_rng(0).poisson(3.0, (2, 40, 5)).astype(float)
+    file = cabench.write_arrays(tmp_path / "whole.h5", *(Examples(table) for table in whole))
+    with pytest.raises(UserError, match="features; if these are counts, import them with --counts; choose"):
+        cabench.run(Seeing, file.path, 1, results=tmp_path / "runs", controls=False)
 
 
 class SeeingPositive(Seeing):
