@@ -312,7 +312,7 @@ def check_method(method: ContrastiveAnalysisMethod, info: DatasetInfo) -> None:
         taken = " and ".join([*([", ".join(first)] if first else []), last])
         held = f"a table of {info.image_shape[0]} {'counts' if info.are_counts else 'features'}"
         held += " that may be negative" if "non-negative" in method.takes else ""
-        might_count = info.non_negative and set(method.takes) == {"counts"}
+        might_count = info.non_negative and "counts" in method.takes
         counted = "; if these are counts, import them with --counts" if might_count else ""
         raise UserError(
             f"{method.name} takes {taken}, but {info.called} holds {held if info.is_table else 'images'}"
