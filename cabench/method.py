@@ -44,7 +44,7 @@ class ContrastiveAnalysisMethod(ABC):
         learns: False for controls whose representation does not depend on the images they are fitted on.
         supervised: True for methods that learn from the images' attributes, and not only from which images are target.
         takes: what the method runs on: "images"; "tables", which are rows of standardised features (n, features);
-            "non-negative", tables of numbers from 0 up, which are divided by their standard deviation but not centred;
+            "non-negative", tables of numbers from 0 up, which are scaled as the data set says but not centred;
             "counts", tables of whole numbers from 0; "missing", tables where values are NaN. What a table holds and a
             method does not take is made into what it takes by `cabench.data.preparation`, where that can be; a method
             that takes none of what a data set holds is refused on it before its `check` is called. Missing values
@@ -147,7 +147,7 @@ class Generative(ContrastiveAnalysisMethod):
     def decode(self, representation: Representation) -> Tensor:
         """Images float32 (n, channels, height, width) in [0, 1], decoded from (n, d_common) and (n, d_salient) vectors.
 
-        Rows of a table are float32 (n, features), with unbounded values.
+        Rows of a table are float32 (n, features), from 0 up if the method learns such rows alone, else unbounded.
         """
 
 

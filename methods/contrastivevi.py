@@ -148,7 +148,7 @@ class ContrastiveVI(GradientTrainedMethod):
     """
 
     name = "contrastivevi"
-    version = 1
+    version = 2
     Config = ContrastiveVIConfig
     config: ContrastiveVIConfig
     takes = ("counts",)

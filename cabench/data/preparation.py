@@ -3,7 +3,7 @@
 Everything is learned from the training rows alone:
 
 - counts, for a method that takes real numbers: log(1 + count), standardised by mean and standard deviation;
-- numbers from 0 up, for a method that takes them alone: divided by their standard deviation, but not centred;
+- numbers from 0 up, for a method that takes them alone: scaled as the data set says, but not centred;
 - missing values, for a method that does not take them: the mean of the feature's known values, of counts rounded.
 
 A method that takes what the table holds is given it as it is stored.
@@ -100,7 +100,7 @@ def said_of(info: DatasetInfo, takes: Collection[str]) -> tuple[str, ...]:
     if needs_logarithms(info, takes):
         said.append("counts as log(1 + count), standardised over the training rows")
     if _needs_no_centre(info, takes):
-        said.append("features divided by their standard deviation over the training rows, not centred")
+        said.append("features scaled as in the data set, not centred")
     if info.missing and "missing" not in takes:
         said.append(f"missing values ({info.missing:.1%}) filled by means of the training rows")
     return tuple(said)

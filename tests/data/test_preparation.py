@@ -192,9 +192,7 @@ def test_numbers_from_0_up_are_divided_by_their_deviation_but_not_centred(tmp_pa
     assert given.min() >= 0
     for row in given:
         assert np.abs(rows - row).max(axis=1).min() < 1e-5
-    assert said_of(file.info, SeeingPositive.takes) == (
-        "features divided by their standard deviation over the training rows, not centred",
-    )
+    assert said_of(file.info, SeeingPositive.takes) == ("features scaled as in the data set, not centred",)
     counts = written(tmp_path / "counts.h5", counts=True)
     assert said_of(counts.info, SeeingPositive.takes) == ()
     negative = cabench.write_arrays(tmp_path / "mine.h5", *(Examples(table - 1) for table in tables))

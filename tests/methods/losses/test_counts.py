@@ -98,6 +98,13 @@ def test_a_large_dispersion_makes_it_poisson() -> None:
     np.testing.assert_allclose(found, stats.poisson.logpmf(counts.numpy(), rates.numpy()), atol=1e-3)
 
 
+@pytest.mark.parametrize(("count", "theta"), [(1e4, 1e8), (1e5, 1e4), (3.0, 1e9)])
+def test_float32_keeps_the_value_where_dispersions_are_large(count: float, theta: float) -> None:
+    given = torch.full((1, 1), count)
+    found = negative_binomial(given, given, torch.full((1,), theta)).item()
+    assert found == pytest.approx(stats.nbinom.logpmf(count, theta, theta / (theta + count)), abs=2e-3)
+
+
 def test_gradients() -> None:
     counts, rates, dispersions, logits = drawn(4, 3)
     variables = [tensor.requires_grad_() for tensor in (rates, dispersions, logits)]
