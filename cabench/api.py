@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
 from cabench.data.dataset import Attribute, ContrastiveDataset, DatasetInfo
 from cabench.data.file import DatasetFile
@@ -21,16 +22,19 @@ from cabench.data.layout import VALIDATION
 from cabench.errors import UserError
 from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike, check_attributes, check_groups
+from cabench.experiment.assignment import Assignment
+from cabench.experiment.crew import Crew
 from cabench.experiment.estimate import estimate
 from cabench.experiment.measuring import measure
-from cabench.experiment.plan import ready_file, resolve
-from cabench.experiment.progress import make_reporter
+from cabench.experiment.plan import Experiment, ready_file, resolve
+from cabench.experiment.progress import RunReporter, make_reporter
 from cabench.experiment.record import Record
 from cabench.experiment.reevaluation import Reevaluation
 from cabench.experiment.request import MethodLike, Request, ResolvedProfile
-from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.task import records_of, tasks_of
 from cabench.experiment.vectors_from_elsewhere import check_name, read_vectors, score_vectors
+from cabench.experiment.workforce import Place, parse_workers, workforce
 from cabench.hardening.supervision import journal
 from cabench.profiles import load_profile
 from cabench.report.html import html_tables
@@ -113,6 +117,7 @@ def run(
     checkpoint_seconds: float = 60.0,
     protocols: Sequence[str] = (),
     models: bool = True,
+    workers: int | str = 1,
 ) -> Results:
     """Train and probe methods on data sets. Finished cells are not computed again.
 
@@ -132,42 +137,65 @@ def run(
         checkpoint_seconds: seconds between two checkpoints, from 0.
         protocols: names of papers' own protocols whose scores are added.
         models: whether the fitted methods are kept with their cells.
+        workers: how many processes compute cells at a time, or "auto" for as many as the machine takes; 1 is this
+            process itself.
 
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
     """
     request = Request(methods, datasets, seeds, profile, sets, device, precision, _root(data_root), controls)
-    return run_request(request, Path(results), force, checkpoint_seconds, protocols, models)
+    return run_request(request, Path(results), RunSettings(force, checkpoint_seconds, protocols, models, workers))
 
 
-def run_request(
-    request: Request,
-    results: Path,
-    force: bool = False,
-    checkpoint_seconds: float = 60.0,
-    protocols: Sequence[str] = (),
-    models: bool = True,
-) -> Results:
+@dataclass(frozen=True)
+class RunSettings:
+    """How a request is computed; none of it changes what is computed. See `run`."""
+
+    force: bool = False
+    checkpoint_seconds: float = 60.0
+    protocols: Sequence[str] = ()
+    models: bool = True
+    workers: int | str = 1
+
+
+def run_request(request: Request, results: Path, settings: RunSettings) -> Results:
     """Do what `run` does, for a complete request."""
-    if not 0 <= checkpoint_seconds < math.inf:
-        raise UserError(f"--checkpoint-seconds {checkpoint_seconds} is not allowed; it must be from 0, such as 60.")
+    if not 0 <= settings.checkpoint_seconds < math.inf:
+        raise UserError(
+            f"--checkpoint-seconds {settings.checkpoint_seconds} is not allowed; it must be from 0, such as 60."
+        )
+    workers = parse_workers(settings.workers)
     store = ResultsStore(results.absolute())  # absolute, as methods may change the working folder
     reporter = make_reporter()
-    check_protocols(protocols, [])
+    check_protocols(settings.protocols, [])
     experiment = resolve(request, say=reporter.say)
-    check_protocols(protocols, [cell.data.info.name for cell in experiment.cells])
+    check_protocols(settings.protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
-    runner = Runner(store, experiment.device, reporter, checkpoint_seconds, models, journal())
-    left = [cell for cell in experiment.cells if force or store.state(cell.identity) != "done"]
-    if done := len(experiment.cells) - len(left):
-        reporter.say(f"{done} of {len(experiment.cells)} cells are finished already.")
-    if said := estimate(left, store.readable_records()[0], experiment.device):
-        reporter.say(said)
-    records = runner.run(experiment.cells, force)
-    renewed, unread = Reevaluation(store, request.data_root, protocols, reporter.say).bring_up_to_date(records)
+    tasks = tasks_of(experiment.cells, store, settings.force, journal())
+    _compute(Assignment(tasks, store, settings.checkpoint_seconds, settings.models), experiment, workers, reporter)
+    records, left = records_of(tasks, store)
+    for task in left:
+        reporter.say(f"{task.title}: left to the process that is working on it")
+    renewed, unread = Reevaluation(store, request.data_root, settings.protocols, reporter.say).bring_up_to_date(records)
     unreported = store.write_report(markdown)
-    others = len(experiment.cells) - len(records)
-    return Results(tuple(renewed), store.folder, others, tuple(unread), tuple(unreported))
+    return Results(tuple(renewed), store.folder, len(left), tuple(unread), tuple(unreported))
+
+
+def _compute(assignment: Assignment, experiment: Experiment, workers: int | None, reporter: RunReporter) -> None:
+    """Compute what has not ended, in this process or by a crew."""
+    tasks, store = assignment.tasks, assignment.store
+    left = [task.cell for task in tasks if not task.has_ended(store)]
+    if done := len(tasks) - len(left):
+        reporter.say(f"{done} of {len(tasks)} cells are finished already.")
+    finished, _ = store.readable_records()
+    force = workforce(workers, experiment.device, experiment.cells, len(left), finished)
+    if said := estimate(left, finished, experiment.device):
+        reporter.say(said)
+    if workers == 1:
+        assignment.work(Place(experiment.device, torch.get_num_threads()), reporter, journal())
+    elif left:
+        reporter.say(force.said)
+        Crew(assignment, force.places, reporter, journal()).work()
 
 
 def load_dataset(

@@ -35,11 +35,14 @@ def run(
     checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between two checkpoints, from 0.")] = 60.0,
     protocol: Protocols = None,
     models: Annotated[bool, typer.Option(help="Keep the fitted method with each cell.")] = True,
+    workers: Annotated[
+        str, typer.Option(metavar="N|auto", help="Processes that compute cells at a time; auto: as the machine allows.")
+    ] = "1",
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
-    from cabench.api import run_request
+    from cabench.api import RunSettings, run_request
 
-    done = run_request(request, results, force, checkpoint_seconds, protocol or [], models)
+    done = run_request(request, results, RunSettings(force, checkpoint_seconds, protocol or [], models, workers))
     say_all(done.unread)
     typer.echo(str(done))
     say_all(done.unreported, "not in report.md: ")

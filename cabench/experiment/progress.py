@@ -24,6 +24,10 @@ class RunReporter(ABC):
         self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     @abstractmethod
+    def another(self) -> RunReporter:
+        """A reporter of cells that are computed at the same time, which shares the display with this one."""
+
+    @abstractmethod
     def started(self, title: str, number: int, count: int) -> None:
         """A cell begins: number `number` of `count`."""
 
@@ -38,6 +42,10 @@ class RunReporter(ABC):
 
 class PlainReporter(RunReporter):
     """One line when a cell begins and ends, and one every few seconds between."""
+
+    def another(self) -> PlainReporter:
+        """See `RunReporter`."""
+        return PlainReporter(self.console)
 
     def started(self, title: str, number: int, count: int) -> None:
         """See `RunReporter`."""
@@ -57,29 +65,39 @@ class PlainReporter(RunReporter):
 
 
 class LiveReporter(RunReporter):
-    """A bar for the cell under way; one line replaces it when the cell is over."""
+    """A bar for every cell under way; one line replaces it when the cell is over."""
 
-    def started(self, title: str, number: int, count: int) -> None:
-        """See `RunReporter`."""
-        self._title = f"[{number}/{count}] {title}"
-        columns = (
+    def __init__(self, console: Console, display: Progress | None = None) -> None:
+        super().__init__(console)
+        self._display = display or Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[detail]}", markup=False),
             TimeRemainingColumn(),
+            console=console,
+            transient=True,
         )
-        self._progress = Progress(*columns, console=self.console, transient=True)
-        self._task = self._progress.add_task(self._title, total=1.0, detail="")
-        self._progress.start()
+
+    def another(self) -> LiveReporter:
+        """See `RunReporter`."""
+        return LiveReporter(self.console, self._display)
+
+    def started(self, title: str, number: int, count: int) -> None:
+        """See `RunReporter`."""
+        self._title = f"[{number}/{count}] {title}"
+        self._bar = self._display.add_task(self._title, total=1.0, detail="")
+        self._display.start()
 
     def advanced(self, epoch: int, epochs: int, fraction: float, images_per_s: float) -> None:
         """See `RunReporter`."""
         detail = f"epoch {epoch}/{epochs}, {images_per_s:,.0f} images/s"
-        self._progress.update(self._task, completed=fraction, detail=detail)
+        self._display.update(self._bar, completed=fraction, detail=detail)
 
     def ended(self, text: str) -> None:
         """See `RunReporter`."""
-        self._progress.stop()
+        self._display.remove_task(self._bar)
+        if not self._display.tasks:
+            self._display.stop()
         self.say(f"{self._title}: {text}")
 
 

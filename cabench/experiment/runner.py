@@ -29,11 +29,14 @@ from cabench.experiment.progress import RunReporter
 from cabench.experiment.provenance import now, peak_memory_gib, provenance
 from cabench.experiment.record import ErrorEntry, Record
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.task import Task
 from cabench.files.atomic import StorageError
 from cabench.files.names import printable
 from cabench.hardening.deaths import MOST_DEATHS, ProcessDiedError, deaths_at, describe_deaths, noting_death
 from cabench.hardening.journal import Journal
 from cabench.method import ContrastiveAnalysisMethod
+
+PATIENCE_S = 1.0  # looking at a cell's state takes its lock for a moment
 
 
 @dataclass(frozen=True)
@@ -56,106 +59,76 @@ class Runner:
     keep_models: bool = True
     journal: Journal = field(default_factory=Journal)
 
-    def run(self, cells: Sequence[Cell], force: bool) -> list[Record]:
-        """Compute every cell that is not done, and give the records of all that ended, in the order of the cells.
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Compute every cell that has not ended, until nothing is left but what other processes work on.
 
         A first round leaves out the cells that another process works on, or at which a process died. Further rounds
-        look at these again, until nothing is left but what other processes work on.
+        look at these again.
 
         Args:
-            cells: what to compute.
-            force: compute those again, from nothing, that are done when this begins.
+            tasks: the cells, see `cabench.experiment.task.tasks_of`.
 
         Raises:
             StopRequested: when the process was asked to stop. What was done so far is on disk.
             UserError: when the results folder can no longer be written to.
         """
-        ended_before = self.journal.all_ended()
-        left = [
-            _Task(
-                cell,
-                number,
-                len(cells),
-                has_ended=cell.identity.key in ended_before,
-                replaces=self.store.stamp(cell.identity) if force and cell.identity.key not in ended_before else None,
-            )
-            for number, cell in enumerate(cells, start=1)
-        ]
-        ended: dict[int, Record] = {}
-        first_round = True
+        left = [task for task in tasks if not self._visit(task, first_round=True)]
         while left:
-            for task in left:
-                record = self._visit(task, first_round)
-                if record is not None:
-                    ended[task.number] = record
-            remaining = [task for task in left if task.number not in ended]
-            if len(remaining) == len(left) and not first_round:
+            remaining = [task for task in left if not self._visit(task, first_round=False)]
+            if len(remaining) == len(left):
                 break
-            left, first_round = remaining, False
-        for task in left:
-            self.reporter.say(f"{task.title}: left to the process that is working on it")
-        return [ended[number] for number in sorted(ended)]
+            left = remaining
 
-    def _visit(self, task: _Task, first_round: bool) -> Record | None:
-        """The record of a cell, which is computed now where it is not done; None where it is left for later."""
+    def _visit(self, task: Task, first_round: bool) -> bool:
+        """Whether a cell has ended: it is computed now where it has not. False where it is left for later."""
         cell = task.cell.identity
-        if self._is_done(task):
-            return self._load(cell)
+        if task.has_ended(self.store):
+            self.store.drop_checkpoint(cell)  # left where a process was killed after it had written the record
+            return True
         try:
-            with self.store.lock(cell):
+            with self.store.lock(cell, patience_s=0.0 if first_round else PATIENCE_S):
                 # Another process may have finished the cell since it was looked at.
-                if self._is_done(task):
-                    return self._load(cell)
+                if task.has_ended(self.store):
+                    return True
                 if first_round and self._comes_last(task):
-                    return None
+                    return False
                 self.reporter.started(cell.title, task.number, task.count)
-                return self._compute(task)
+                self._compute(task)
+                return True
         except Timeout:
-            return None
+            return False
         except OSError as error:
             raise UserError(f"{cell.title} could not be saved in {self.store.folder}: {error}.") from error
 
-    def _is_done(self, task: _Task) -> bool:
-        state = self.store.state(task.cell.identity)
-        if not (state == "done" or (state == "failed" and task.has_ended)):
-            return False
-        return task.replaces is None or task.replaces != self.store.stamp(task.cell.identity)
-
-    def _comes_last(self, task: _Task) -> bool:
+    def _comes_last(self, task: Task) -> bool:
         """Whether a process died at the cell: it may end this one as well, so that the other cells come first."""
         deaths = deaths_at(self._folder(task.cell.identity))
         if deaths:
             self.reporter.say(f"{task.title}: comes last, because {describe_deaths(deaths)} died at it")
         return deaths > 0
 
-    def _load(self, cell: Identity) -> Record:
-        """The record of a cell that ended. Profiles share cells: it is shown under the one that was asked for."""
-        self.store.drop_checkpoint(cell)  # left where a process was killed after it had written the record
-        return replace(self.store.load(cell), profile=cell.profile)
-
     def _folder(self, cell: Identity) -> Path:
         return cell.folder(self.store.folder)
 
-    def _compute(self, task: _Task) -> Record:
+    def _compute(self, task: Task) -> None:
         """Compute one cell and write its record, whatever comes of it."""
         cell = task.cell.identity
         state = self.store.state(cell)
         if state == "damaged":
             aside = self.store.set_aside(cell)
             self.reporter.say(f"{task.title}: its record cannot be read and was set aside as {aside}")
-        elif state == "failed" or task.replaces is not None:
+        elif state in ("done", "failed"):  # what is done has not ended: it is computed anew
             self.store.clear(cell)
         try:
             with noting_death(self._folder(cell), cell.key, self.journal) as deaths:
-                record, outcome = self._outcome(task.cell, deaths)
+                outcome = self._outcome(task.cell, deaths)
         except BaseException:
             self.reporter.ended("stopped; the same command continues it")
             raise
         self.reporter.ended(outcome)
-        return record
 
-    def _outcome(self, cell: Cell, deaths: int) -> tuple[Record, str]:
-        """The cell's record, which is written by now, and in a few words what it says."""
+    def _outcome(self, cell: Cell, deaths: int) -> str:
+        """What the cell's record, which is written by now, says in a few words."""
         attempt = _Attempt(cell.identity, self.device, now())
         try:
             if deaths >= MOST_DEATHS:
@@ -163,7 +136,7 @@ class Runner:
                 raise ProcessDiedError(deaths)
             record = self._attempt(attempt, cell)
             self._write(record)
-            return record, f"separation gap {record.separation_gap:.3f}, {record.cost['train_s']:.0f} s of training"
+            return f"separation gap {record.separation_gap:.3f}, {record.cost['train_s']:.0f} s of training"
         except (StopRequested, KeyboardInterrupt, StorageError):
             raise
         except BaseException as error:  # whatever a method raises, the other cells must go on
@@ -173,7 +146,7 @@ class Runner:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self._write(record)
-        return record, outcome
+        return outcome
 
     def _write(self, record: Record) -> None:
         self.store.check_present(record)
@@ -237,29 +210,6 @@ class Runner:
             for part, told in zip((split.background, split.target), rows, strict=True)
         )
         return EncodedSplit(background, target)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """A cell's place in a run.
-
-    Attributes:
-        cell: what to compute.
-        number: from 1.
-        count: of all cells.
-        has_ended: whether it ended earlier in this run, well or not.
-        replaces: stamp of the record that is to be computed again, see `ResultsStore.stamp`; None where there is none.
-    """
-
-    cell: Cell
-    number: int
-    count: int
-    has_ended: bool
-    replaces: str | None
-
-    @property
-    def title(self) -> str:
-        return f"[{self.number}/{self.count}] {self.cell.identity.title}"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,11 @@ class Journal:
         """Use the open file with this descriptor, for appending and reading; or none, and keep and know nothing."""
         self._number = number
 
+    @property
+    def number(self) -> int | None:
+        """The descriptor of its open file, for a process that shall note in it too; None where it keeps nothing."""
+        return self._number
+
     def begun(self, key: str) -> None:
         """Note that the cell with this key is begun."""
         self._write(f"begun {key}")

@@ -100,11 +100,12 @@ class _Watch:
             self._worker.send_signal(passed_on if self._requests < INSISTENCE else signal.SIGKILL)
 
     def _suspend(self, number: int, frame: FrameType | None) -> None:
-        """Ctrl-Z: both stop, until both go on."""
+        """Ctrl-Z: all stop, until all go on."""
         if self._worker is not None:
-            self._worker.send_signal(signal.SIGSTOP)
+            # Its group: a worker may have processes of its own.
+            os.killpg(self._worker.pid, signal.SIGSTOP)
             os.kill(os.getpid(), signal.SIGSTOP)
-            self._worker.send_signal(signal.SIGCONT)
+            os.killpg(self._worker.pid, signal.SIGCONT)
 
 
 def is_worker() -> bool:
@@ -119,8 +120,7 @@ def join() -> None:
     pipe, journal = map(int, os.environ.pop(VARIABLE).split())
     for number in (pipe, journal):
         os.set_inheritable(number, False)
-    threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
-    _end_by_the_kernel()
+    end_with(pipe)
     _journal = Journal(journal)
     atexit.register(_journal.left)
 
@@ -133,12 +133,16 @@ def journal() -> Journal:
     return _journal
 
 
-def _end_by_the_kernel() -> None:
-    """On Linux, have the kernel kill this process with its watcher, even while a library holds Python's lock."""
+def end_with(pipe: int) -> None:
+    """Have this process end when the one that started it does: when nobody holds the other end of `pipe` any more.
+
+    On Linux the kernel sees to it too, even while a library holds Python's lock.
+    """
+    threading.Thread(target=_end_at_the_end_of, args=(pipe,), daemon=True).start()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _end_with(pipe: int) -> None:
-    os.read(pipe, 1)  # nothing is ever written to it
+def _end_at_the_end_of(pipe: int) -> None:
+    os.read(pipe, 1)  # nothing is written to it any more
     os._exit(128 + signal.SIGKILL)

@@ -15,6 +15,8 @@ from cabench.experiment.record import Record
 from cabench.experiment.request import Request
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.task import tasks_of
+from cabench.hardening.journal import Journal
 
 CLASS_METRICS = ("balanced_accuracy", "accuracy", "auc", "knn_balanced_accuracy")
 REAL_METRICS = ("correlation", "r2", "knn_correlation")
@@ -44,7 +46,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Reco
         reporter = make_reporter()
         experiment = resolve(request, say=reporter.say)
         store = ResultsStore(folder / "results")
-        Runner(store, experiment.device, reporter).run(experiment.cells, force=False)
+        Runner(store, experiment.device, reporter).run(tasks_of(experiment.cells, store, False, Journal()))
         yield {record.method["label"]: record for record in store.records()}
 
 

@@ -29,6 +29,8 @@ from cabench.experiment.reevaluation import Reevaluation
 from cabench.experiment.request import Request
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.task import records_of, tasks_of
+from cabench.hardening.journal import Journal
 from cabench.methods.chance import Chance
 from cabench.methods.pca import PCA
 from cabench.report.markdown import markdown
@@ -44,7 +46,8 @@ def requested(datasets: str, methods: str = "pca,chance", seeds: str = "0") -> E
 
 
 def computed(folder: Path, experiment: Experiment) -> Path:
-    Runner(ResultsStore(folder), torch.device("cpu"), make_reporter()).run(experiment.cells, force=False)
+    tasks = tasks_of(experiment.cells, ResultsStore(folder), False, Journal())
+    Runner(ResultsStore(folder), torch.device("cpu"), make_reporter()).run(tasks)
     return folder
 
 
@@ -203,8 +206,9 @@ def test_a_run_finds_renewed_cells_done(outdated: Path, monkeypatch: pytest.Monk
     results = ResultsStore(outdated)
     cells = requested("planted", "chance", "0-1").cells
     assert [results.state(cell.identity) for cell in cells] == ["done", "done"]
-    records = Runner(results, torch.device("cpu"), make_reporter()).run(cells, force=False)
-    assert records == results.records()
+    tasks = tasks_of(cells, results, False, Journal())
+    Runner(results, torch.device("cpu"), make_reporter()).run(tasks)
+    assert records_of(tasks, results) == (results.records(), [])
     assert files(outdated) == before
 
 

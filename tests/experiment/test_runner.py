@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +22,17 @@ from cabench.data.dataset import Attribute, as_float
 from cabench.data.drawing import LABELS_WIDTH
 from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.errors import StopRequested, UserError
+from cabench.experiment.cell import Cell
 from cabench.experiment.plan import Experiment, resolve, survey
 from cabench.experiment.progress import make_reporter
+from cabench.experiment.record import Record
 from cabench.experiment.request import Request
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.task import records_of, tasks_of
 from cabench.files.atomic import StorageError
 from cabench.hardening.deaths import deaths_at
+from cabench.hardening.journal import Journal
 from cabench.method import Representation
 from cabench.methods.chance import Chance
 from cabench.methods.mmcvae import MMcVAE
@@ -50,8 +54,12 @@ def requested(methods: str) -> Request:
     return Request(methods, "planted", "0", "smoke", ["planted.repeats=1"], "cpu", "fp32", None, False)
 
 
-def runner(folder: Path) -> Runner:
-    return Runner(ResultsStore(folder), torch.device("cpu"), make_reporter())
+def run(folder: Path, cells: Sequence[Cell], force: bool = False) -> list[Record]:
+    """Compute cells; gives the records of those that ended."""
+    store = ResultsStore(folder)
+    tasks = tasks_of(cells, store, force, Journal())
+    Runner(store, torch.device("cpu"), make_reporter()).run(tasks)
+    return records_of(tasks, store)[0]
 
 
 def raising(error: BaseException) -> Callable[..., None]:
@@ -70,11 +78,11 @@ def raising(error: BaseException) -> Callable[..., None]:
 def test_a_request_to_stop_ends_the_run_wherever_it_comes(tmp_path, monkeypatch, place, error):
     monkeypatch.setattr(PCA, place, raising(error()))
     with pytest.raises(error):
-        runner(tmp_path).run(experiment().cells, force=False)
+        run(tmp_path, experiment().cells)
     assert ResultsStore(tmp_path).records() == []
     assert deaths_at(experiment().cells[0].identity.folder(tmp_path)) == 0, "stopping is no death"
     monkeypatch.undo()
-    assert [r.status for r in runner(tmp_path).run(experiment().cells, force=False)] == ["ok", "ok"]
+    assert [r.status for r in run(tmp_path, experiment().cells)] == ["ok", "ok"]
 
 
 def test_both_spaces_of_either_population_are_kept_under_their_names(tmp_path, monkeypatch):
@@ -83,7 +91,7 @@ def test_both_spaces_of_either_population_are_kept_under_their_names(tmp_path, m
 
     monkeypatch.setattr(PCA, "encode", encode)
     file = experiment().cells[0].data
-    (record, _) = runner(tmp_path).run(experiment().cells, force=False)
+    (record, _) = run(tmp_path, experiment().cells)
     train, test = ResultsStore(tmp_path).read_representations(record, file)
     for split, encoded in (("train", train), ("test", test)):
         for images, population in zip((file.read(split).background, file.read(split).target), encoded, strict=True):
@@ -100,13 +108,13 @@ def test_a_folder_that_can_no_longer_be_written_is_one_error_and_keeps_what_is_d
     (tmp_path / "planted").mkdir()
     (tmp_path / "planted" / "chance").write_text("a file where a folder should be", encoding="utf-8")
     with pytest.raises(UserError, match="planted / chance / seed 0 could not be saved"):
-        runner(tmp_path).run(cells, force=False)
+        run(tmp_path, cells)
     assert [record.method["label"] for record in ResultsStore(tmp_path).records()] == ["pca"]
 
 
 def test_every_method_leaves_maps_and_pictures(tmp_path):
     cells = experiment().cells
-    runner(tmp_path).run(cells, force=False)
+    run(tmp_path, cells)
     for cell in cells:
         folder = cell.identity.folder(tmp_path)
         mapped = json.loads((folder / "maps.json").read_text(encoding="utf-8"))
@@ -125,7 +133,7 @@ def test_a_representation_that_is_not_finite_fails_its_cell_for_that_reason_and_
         return representation
 
     monkeypatch.setattr(PCA, "encode", encode_with_a_hole)
-    pca, chance = runner(tmp_path).run(experiment().cells, force=False)
+    pca, chance = run(tmp_path, experiment().cells)
     assert (pca.status, chance.status) == ("failed", "ok")
     assert "representation holds values that are not finite" in pca.error["message"]
     assert ResultsStore(tmp_path).records() == [chance, pca]
@@ -133,16 +141,16 @@ def test_a_representation_that_is_not_finite_fails_its_cell_for_that_reason_and_
 
 def test_a_finished_cell_is_given_back_under_the_profile_that_asks(tmp_path, monkeypatch):
     cells = experiment().cells[1:]
-    (first,) = runner(tmp_path).run(cells, force=False)
+    (first,) = run(tmp_path, cells)
     monkeypatch.setattr(Chance, "fit", lambda *_: pytest.fail("a finished cell was computed"))
     others = [replace(cell, identity=replace(cell.identity, profile="mine")) for cell in cells]
-    (again,) = runner(tmp_path).run(others, force=False)
+    (again,) = run(tmp_path, others)
     assert again == replace(first, profile="mine")
 
 
 def test_a_method_that_gives_too_few_vectors_is_told_how_many(tmp_path, monkeypatch):
     monkeypatch.setattr(PCA, "encode", lambda self, images: Representation(images[:2, 0, 0], images[:2, 0, 0]))
-    pca, _ = runner(tmp_path).run(experiment().cells, force=False)
+    pca, _ = run(tmp_path, experiment().cells)
     assert re.fullmatch(r"pca gives 2 common vectors for \d+ images\.", pca.error["message"])
 
 
@@ -176,19 +184,19 @@ def overflow(*arguments: object) -> None:
 def test_whatever_a_method_raises_fails_its_cell_and_the_others_go_on(tmp_path, monkeypatch, place, fail):
     cells = experiment().cells
     monkeypatch.setattr(PCA, place, fail)
-    pca, chance = runner(tmp_path).run(cells, force=False)
+    pca, chance = run(tmp_path, cells)
     assert (pca.status, chance.status) == ("failed", "ok")
     assert {"type", "message", "traceback", "step", "last_terms"} == set(pca.error)
     assert pca.error["type"] in pca.error["traceback"]
     assert ResultsStore(tmp_path).records() == [chance, pca]
     monkeypatch.undo()
-    pca, _ = runner(tmp_path).run(cells, force=False)
+    pca, _ = run(tmp_path, cells)
     assert pca.status == "ok", "the next run tries it again"
 
 
 def test_a_record_that_cannot_be_written_as_json_fails_its_cell(tmp_path, monkeypatch):
     monkeypatch.setattr(PCA, "parameter_count", lambda self: np.int64(3))
-    pca, chance = runner(tmp_path).run(experiment().cells, force=False)
+    pca, chance = run(tmp_path, experiment().cells)
     assert (pca.status, pca.error["type"], chance.status) == ("failed", "TypeError", "ok")
 
 
@@ -210,7 +218,7 @@ def failing_at(step: int, error: BaseException, alive: list[weakref.ref]) -> Cal
 @pytest.mark.parametrize(("step", "epochs_logged"), [(4, 0), (8, 1), (10, 1)])
 def test_a_failure_in_training_is_told_with_its_step_and_the_last_terms(tmp_path, monkeypatch, step, epochs_logged):
     monkeypatch.setattr(MMcVAE, "training_step", failing_at(step, ValueError("broken"), []))
-    failed, _ = runner(tmp_path).run(trained().cells, force=False)
+    failed, _ = run(tmp_path, trained().cells)
     assert (failed.error["type"], failed.error["message"], failed.error["step"]) == ("ValueError", "broken", step - 1)
     log = [json.loads(line) for line in next(tmp_path.rglob("log.jsonl")).read_text(encoding="utf-8").splitlines()]
     assert len(log) == epochs_logged
@@ -234,7 +242,7 @@ def test_a_device_without_room_is_told_with_a_batch_size_and_is_free_for_the_nex
     monkeypatch.setattr(Chance, "fit", look)
     gc.disable()  # the runner has to see to it
     try:
-        failed, chance = runner(tmp_path).run(trained().cells, force=False)
+        failed, chance = run(tmp_path, trained().cells)
     finally:
         gc.enable()
     assert chance.status == "ok", chance.error
@@ -259,6 +267,8 @@ from cabench.experiment.request import Request
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.task import tasks_of
+from cabench.hardening.journal import Journal
 
 def end_epoch(*arguments, end_epoch=training._end_epoch):
     end_epoch(*arguments)
@@ -269,7 +279,8 @@ training._end_epoch = end_epoch
 request = Request("mmcvae,chance", "planted", "0", "smoke", ["planted.repeats=1"], "cpu", "fp32", None, False)
 cells = resolve(request, say=lambda text: None).cells
 store = ResultsStore(Path(sys.argv[1]))
-Runner(store, torch.device("cpu"), make_reporter(), float(sys.argv[2])).run(cells, force=False)
+tasks = tasks_of(cells, store, False, Journal())
+Runner(store, torch.device("cpu"), make_reporter(), float(sys.argv[2])).run(tasks)
 """
 
 
@@ -297,14 +308,14 @@ def test_a_cell_that_kills_its_process_comes_last_and_fails_the_third_time(tmp_p
     die(60, 1)
     assert states(tmp_path) == ["missing (2 processes died at it)", "done"], "the other cell did not come first"
     die(60, 1)
-    failed, chance = runner(tmp_path).run(trained().cells, force=False)
+    failed, chance = run(tmp_path, trained().cells)
     assert (failed.status, chance.status) == ("failed", "ok")
     assert failed.error["type"] == "ProcessDiedError"
     assert failed.error["message"].startswith("3 processes in a row died at this cell")
     assert failed.error["step"] == 7
     assert "total" in failed.error["last_terms"]
     assert states(tmp_path) == ["failed (ProcessDiedError at step 7)", "done"]
-    again, _ = runner(tmp_path).run(trained().cells, force=False)
+    again, _ = run(tmp_path, trained().cells)
     assert again.status == "ok", "the next run tries it again"
 
 
@@ -313,7 +324,7 @@ def test_deaths_between_which_a_run_got_further_never_count_as_a_failure(tmp_pat
     for epoch in (1, 2):
         die(0, epoch)
         assert states(tmp_path)[0] == "missing (1 process died at it)"
-    ended, _ = runner(tmp_path).run(trained().cells, force=False)
+    ended, _ = run(tmp_path, trained().cells)
     assert ended.status == "ok"
 
 
@@ -323,13 +334,13 @@ def test_deaths_between_which_a_run_got_further_never_count_as_a_failure(tmp_pat
 @pytest.mark.parametrize("damage", [lambda content: content[:500], lambda content: b"", lambda content: b"\xff{]"])
 def test_a_record_that_cannot_be_read_is_set_aside_and_its_cell_computed_again(tmp_path, capsys, damage):
     cells = experiment().cells
-    before = runner(tmp_path).run(cells, force=False)
+    before = run(tmp_path, cells)
     path = before[0].folder(tmp_path) / "record.json"
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged)
     assert ResultsStore(tmp_path).state(cells[0].identity) == "damaged"
     assert ResultsStore(tmp_path).state(cells[1].identity) == "done"
-    after = runner(tmp_path).run(cells, force=False)
+    after = run(tmp_path, cells)
     assert [(r.key, r.scores) for r in after] == [(r.key, r.scores) for r in before]
     assert path.with_suffix(".damaged").read_bytes() == damaged
     assert "[1/2] planted / pca / seed 0: its record cannot be read and was set aside" in capsys.readouterr().err
@@ -349,7 +360,7 @@ def test_results_that_are_removed_meanwhile_end_the_run_with_one_message(tmp_pat
     monkeypatch.setattr(PCA, place, remove)
     chance, pca = reversed(experiment().cells)
     with pytest.raises(UserError, match=r"planted / pca / seed 0 could not be saved in .* was removed meanwhile"):
-        runner(tmp_path).run([chance, pca], force=False)
+        run(tmp_path, [chance, pca])
     assert [record.method["label"] for record in ResultsStore(tmp_path).records()] == ["chance"]
     assert not (tmp_path / "planted" / "pca").exists(), "a part of the cell was written where nobody looks for it"
 
@@ -361,10 +372,10 @@ def test_a_full_disk_is_no_failure_of_the_cell_and_keeps_its_checkpoint(tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(ResultsStore, "write_representations", full)
         with pytest.raises(UserError, match=r"mmcvae / seed 0 could not be saved in .*No space left on device"):
-            runner(tmp_path).run(trained().cells, force=False)
+            run(tmp_path, trained().cells)
     assert ResultsStore(tmp_path).records() == []
     monkeypatch.setattr(MMcVAE, "training_step", lambda *_: pytest.fail("finished training was lost"))
-    assert [record.status for record in runner(tmp_path).run(trained().cells, force=False)] == ["ok", "ok"]
+    assert [record.status for record in run(tmp_path, trained().cells)] == ["ok", "ok"]
 
 
 # Forcing
@@ -372,7 +383,7 @@ def test_a_full_disk_is_no_failure_of_the_cell_and_keeps_its_checkpoint(tmp_path
 
 def test_a_forced_run_leaves_alone_what_another_process_has_computed_since_it_began(tmp_path, monkeypatch):
     cells = experiment().cells
-    runner(tmp_path).run(cells, force=False)
+    run(tmp_path, cells)
     computed = []
 
     def count(self, data, context, fit=Chance.fit):
@@ -381,14 +392,14 @@ def test_a_forced_run_leaves_alone_what_another_process_has_computed_since_it_be
 
     def meanwhile(self, data, context, fit=PCA.fit):
         if not computed:
-            runner(tmp_path).run(cells[1:], force=True)  # the other process
+            run(tmp_path, cells[1:], force=True)  # the other process
         fit(self, data, context)
 
     monkeypatch.setattr(Chance, "fit", count)
     monkeypatch.setattr(PCA, "fit", meanwhile)
-    assert [record.status for record in runner(tmp_path).run(cells, force=True)] == ["ok", "ok"]
+    assert [record.status for record in run(tmp_path, cells, force=True)] == ["ok", "ok"]
     assert computed == ["chance"]
-    runner(tmp_path).run(cells, force=True)
+    run(tmp_path, cells, force=True)
     assert computed == ["chance", "chance"]
 
 
@@ -407,7 +418,7 @@ def unequal(folder: Path) -> Path:
 def test_populations_of_unequal_size_leave_pictures_of_what_is_there(tmp_path):
     sets = ["mmcvae.batch_size=16", "mmcvae.epochs=1"]
     request = Request("mmcvae", [unequal(tmp_path)], "0", "smoke", sets, "cpu", "fp32", None, False)
-    (record,) = runner(tmp_path / "out").run(resolve(request, say=lambda text: None).cells, force=False)
+    (record,) = run(tmp_path / "out", resolve(request, say=lambda text: None).cells)
     assert (record.status, record.unmade) == ("ok", {}), record.error
     with Image.open(record.folder(tmp_path / "out") / "pictures.png") as picture:
         assert picture.size == (LABELS_WIDTH + 6 * 66, 6 * 66)
@@ -425,9 +436,9 @@ def test_populations_of_unequal_size_leave_pictures_of_what_is_there(tmp_path):
 )
 def test_what_is_made_after_the_scores_costs_no_cell_its_scores(tmp_path, monkeypatch, capsys, place, broken, name):
     cells = experiment().cells[:1]
-    (sound,) = runner(tmp_path / "sound").run(cells, force=False)
+    (sound,) = run(tmp_path / "sound", cells)
     monkeypatch.setattr(place, raising(broken))
-    (record,) = runner(tmp_path / "broken").run(cells, force=False)
+    (record,) = run(tmp_path / "broken", cells)
     assert (record.status, record.scores) == ("ok", sound.scores)
     assert list(record.unmade) == [name]
     assert record.unmade[name].startswith(type(broken).__name__)
@@ -443,5 +454,5 @@ def test_a_disk_that_is_full_after_the_scores_is_told_and_loses_no_training(tmp_
     full = StorageError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(f"cabench.experiment.keepsakes.{place}", raising(full))
     with pytest.raises(UserError, match=r"pca / seed 0 could not be saved in .*No space left on device"):
-        runner(tmp_path).run(experiment().cells, force=False)
+        run(tmp_path, experiment().cells)
     assert ResultsStore(tmp_path).records() == []

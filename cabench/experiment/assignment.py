@@ -1,0 +1,58 @@
+"""What the workers of a run are given: the same for all of them, on whatever machine they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import cloudpickle
+
+from cabench.experiment.progress import RunReporter
+from cabench.experiment.runner import Runner
+from cabench.experiment.store import ResultsStore
+from cabench.experiment.task import Task
+from cabench.experiment.workforce import Place
+from cabench.hardening.journal import Journal
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The cells of a run, and how they are computed.
+
+    Attributes:
+        tasks: every cell, with what was there when the run began.
+        store: the results folder, by an absolute path.
+        checkpoint_every_s: seconds between two checkpoints of a training run.
+        keep_models: whether the fitted method is kept with its cell.
+    """
+
+    tasks: Sequence[Task]
+    store: ResultsStore
+    checkpoint_every_s: float
+    keep_models: bool
+
+    def work(self, place: Place, reporter: RunReporter, journal: Journal) -> None:
+        """Compute, in this process, what no other process computes; see `cabench.experiment.runner.Runner.run`."""
+        runner = Runner(self.store, place.device, reporter, self.checkpoint_every_s, self.keep_models, journal)
+        runner.run(self.tasks)
+
+    def packed(self) -> bytes:
+        """All of it, for another process of this user to unpickle.
+
+        Classes of methods that are defined in a notebook, a script or a file outside `sys.path` go along by value.
+        """
+        for kind in {type(task.cell.method) for task in self.tasks}:
+            module = sys.modules[kind.__module__]
+            if not _can_be_imported(module.__name__):
+                cloudpickle.register_pickle_by_value(module)
+        packed: bytes = cloudpickle.dumps(self)
+        return packed
+
+
+def _can_be_imported(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
