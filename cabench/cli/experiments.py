@@ -1,4 +1,4 @@
-"""The commands on experiments: `run`, `plan`, `evaluate`, `report` and `gate`."""
+"""The commands on experiments: `run`, `evaluate`, `report` and `gate`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Protocols, Results, say_all, takes_request
-from cabench.files.names import printable
 
 if TYPE_CHECKING:
     from cabench.experiment.request import Request
@@ -53,23 +52,6 @@ def run(
         typer.echo(f"{len(failed)} of {count} cells failed; `cabench plan` names them.", err=True)
     if failed or done.unread:
         raise typer.Exit(1)
-
-
-@takes_request
-def plan(request: Request, results: Results = DEFAULT_RESULTS) -> None:
-    """Show every cell of a run and its state; compute nothing."""
-    from tabulate import tabulate
-
-    from cabench.experiment.estimate import estimate
-    from cabench.experiment.plan import left_out_plugins, survey
-    from cabench.experiment.store import ResultsStore
-
-    store = ResultsStore(results)
-    lines, left, device = survey(request, store)
-    say_all(left_out_plugins(), "Left out: ")
-    typer.echo(printable(tabulate(lines, headers=["data set", "method", "seed", "key", "state"], tablefmt="simple")))
-    if said := estimate(left, store.readable_records()[0], device):
-        typer.echo(f"\n{said}")
 
 
 def evaluate(
