@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cabench.cli import data, experiments, exporting, methods, planning, vectors
+from cabench.cli import data, experiments, exporting, methods, planning, submitting, vectors
 
 app = typer.Typer(
     add_completion=False,
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 for command in (experiments.run, planning.plan, experiments.evaluate, experiments.report, experiments.gate):
     app.command()(command)
+app.command()(submitting.submit)
 app.command()(vectors.score)
 app.command()(vectors.encode)
 app.command()(exporting.export)
