@@ -37,16 +37,23 @@ def run(
     workers: Annotated[
         str, typer.Option(metavar="N|auto", help="Processes that compute cells at a time; auto: as the machine allows.")
     ] = "1",
+    time_limit: Annotated[
+        str, typer.Option(metavar="TIME", help="Begin no cell for which too little is left of it, such as 3h50m.")
+    ] = "",
+    only_gpu: Annotated[
+        bool, typer.Option("--only-gpu", help="Leave cells that need no GPU to processes without one.")
+    ] = False,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
     from cabench.api import RunSettings, run_request
 
-    done = run_request(request, results, RunSettings(force, checkpoint_seconds, protocol or [], models, workers))
+    settings = RunSettings(force, checkpoint_seconds, protocol or [], models, workers, time_limit, only_gpu)
+    done = run_request(request, results, settings)
     say_all(done.unread)
     typer.echo(str(done))
     say_all(done.unreported, "not in report.md: ")
     if done.left:
-        typer.echo(f"{done.left} cells are left to other processes; see plan.", err=True)
+        typer.echo(f"{done.left} cells are left; `cabench plan` names them.", err=True)
     if failed := [record for record in done.records if record.status == "failed"]:
         count = len(done.records) + done.left
         typer.echo(f"{len(failed)} of {count} cells failed; `cabench plan` names them.", err=True)

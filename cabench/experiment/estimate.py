@@ -8,8 +8,7 @@ from statistics import median
 
 import torch
 
-from cabench.experiment.cell import Cell
-from cabench.experiment.identity import Identity
+from cabench.experiment.cell import CPU, Cell
 from cabench.experiment.provenance import hardware
 from cabench.experiment.record import Record
 from cabench.files.json import canonical_json
@@ -20,13 +19,12 @@ MINUTE, HOUR = 60, 3600
 class Durations:
     """How long finished cells took, by kind: method, configuration, data and evaluation; and by hardware.
 
-    A cell's time is that of training and probing; the median over cells of a kind counts.
+    A cell's time is that of training and probing.
     """
 
     def __init__(self, device: torch.device, records: Iterable[Record] = ()) -> None:
-        """Learn from records what to expect of cells that are computed in this process on a device."""
-        here = hardware(device)
-        self._names, self._here = tuple(here), canonical_json(here)
+        """Learn from records what to expect of cells that are computed by this process in a run on a device."""
+        self._device = device
         self._seconds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for record in records:
             self.learn(record)
@@ -34,19 +32,32 @@ class Durations:
     def learn(self, record: Record) -> None:
         """Take a record into account; a failed one tells nothing."""
         if record.status == "ok":
-            where = canonical_json({name: record.provenance.get(name) for name in self._names})
+            where = canonical_json({name: record.provenance.get(name) for name in hardware(CPU)})
             self._seconds[record.computation][where].append(record.cost["train_s"] + record.cost.get("probe_s", 0.0))
 
-    def expected_s(self, cell: Identity) -> float | None:
-        """Seconds that a cell will take on this hardware with this number of threads; None where nothing tells."""
-        seconds = self._seconds.get(cell.computation, {}).get(self._here)
+    def expected_s(self, cell: Cell) -> float | None:
+        """Seconds that a cell will take on this hardware with this number of threads, the median of its kind.
+
+        None where nothing tells.
+        """
+        seconds = self._here(cell)
         return median(seconds) if seconds else None
 
-    def expected_anywhere_s(self, cell: Identity) -> float | None:
+    def expected_anywhere_s(self, cell: Cell) -> float | None:
         """Likewise; by finished cells on any hardware, where there are none on this one."""
-        elsewhere = [taken for times in self._seconds.get(cell.computation, {}).values() for taken in times]
+        elsewhere = [taken for times in self._of_kind(cell).values() for taken in times]
         here = self.expected_s(cell)
         return median(elsewhere) if here is None and elsewhere else here
+
+    def slowest_s(self, cell: Cell) -> float | None:
+        """Seconds that the slowest finished cell of its kind took on this hardware; None where nothing tells."""
+        return max(self._here(cell), default=None)
+
+    def _here(self, cell: Cell) -> list[float]:
+        return self._of_kind(cell).get(canonical_json(hardware(cell.place(self._device))), [])
+
+    def _of_kind(self, cell: Cell) -> dict[str, list[float]]:
+        return self._seconds.get(cell.identity.computation, {})
 
 
 def estimate(cells: Sequence[Cell], records: Sequence[Record], device: torch.device) -> str:
@@ -58,7 +69,7 @@ def estimate(cells: Sequence[Cell], records: Sequence[Record], device: torch.dev
         device: that the cells will be computed on.
     """
     durations = Durations(device, records)
-    return in_words([durations.expected_s(cell.identity) for cell in cells])
+    return in_words([durations.expected_s(cell) for cell in cells])
 
 
 def in_words(expected: Sequence[float | None], at_once: int = 1) -> str:

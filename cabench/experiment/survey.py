@@ -143,7 +143,7 @@ class Surveyor:
     def _looked_at(self, dataset: str, method: str, planned: Sequence[Cell]) -> list[SurveyedCell]:
         """Cells that differ in their seeds alone."""
         cells = [self._seen_again(cell.identity) or self._seen_anew(cell.identity) for cell in planned]
-        expected_s = self._durations.expected_anywhere_s(planned[0].identity)
+        expected_s = self._durations.expected_anywhere_s(planned[0])
         return [replace(cell, expected_s=expected_s) if cell.state != "done" else cell for cell in cells]
 
     def _seen_again(self, cell: Identity) -> SurveyedCell | None:
