@@ -205,10 +205,11 @@ def _compute(assignment: Assignment, experiment: Experiment, workers: int | None
         reporter.say(f"{done} of {len(tasks)} cells are finished already.")
     finished, _ = store.readable_records()
     force = workforce(workers, experiment.device, experiment.cells, len(left), finished)
-    if said := estimate(left, finished, experiment.device):
+    alone = Place(experiment.device, torch.get_num_threads())
+    if said := estimate(left, finished, [alone] if workers == 1 else force.places):
         reporter.say(said)
     if workers == 1:
-        assignment.work(Place(experiment.device, torch.get_num_threads()), reporter, journal())
+        assignment.work(alone, reporter, journal())
     elif left:
         reporter.say(force.said)
         Crew(assignment, force.places, reporter, journal()).work()

@@ -40,7 +40,7 @@ class Assignment:
         """Compute, in this process, what no other process computes; see `cabench.experiment.runner.Runner.run`."""
         limit_s, limit = self.time_limit_s, None
         if limit_s is not None:
-            limit = TimeLimit(self.store, place.device, journal.started_s() + limit_s)
+            limit = TimeLimit(self.store, place, journal.started_s() + limit_s)
         runner = Runner(self.store, place.device, reporter, self.checkpoint_every_s, self.keep_models, journal, limit)
         runner.run(self.tasks)
 

@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-import torch
-
 from cabench.experiment.cell import CPU, Cell
 from cabench.experiment.provenance import hardware
 from cabench.experiment.record import Record
+from cabench.experiment.workforce import Place
 from cabench.files.json import canonical_json
 
 MINUTE, HOUR = 60, 3600
@@ -22,9 +21,9 @@ class Durations:
     A cell's time is that of training and probing.
     """
 
-    def __init__(self, device: torch.device, records: Iterable[Record] = ()) -> None:
-        """Learn from records what to expect of cells that are computed by this process in a run on a device."""
-        self._device = device
+    def __init__(self, place: Place, records: Iterable[Record] = ()) -> None:
+        """Learn from records what to expect of cells that a worker computes in a run."""
+        self._place = place
         self._seconds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for record in records:
             self.learn(record)
@@ -54,22 +53,24 @@ class Durations:
         return max(self._here(cell), default=None)
 
     def _here(self, cell: Cell) -> list[float]:
-        return self._of_kind(cell).get(canonical_json(hardware(cell.place(self._device))), [])
+        return self._of_kind(cell).get(
+            canonical_json(hardware(cell.place(self._place.device), self._place.threads)), []
+        )
 
     def _of_kind(self, cell: Cell) -> dict[str, list[float]]:
         return self._seconds.get(cell.identity.computation, {})
 
 
-def estimate(cells: Sequence[Cell], records: Sequence[Record], device: torch.device) -> str:
-    """A sentence on the time that cells will take, one after the other; empty where nothing is known.
+def estimate(cells: Sequence[Cell], records: Sequence[Record], places: Sequence[Place]) -> str:
+    """A sentence on the time that cells will take; empty where nothing is known.
 
     Args:
         cells: what is left to compute.
         records: finished cells. Those on other hardware tell nothing.
-        device: that the cells will be computed on.
+        places: of the workers that will compute them, from 1, all alike.
     """
-    durations = Durations(device, records)
-    return in_words([durations.expected_s(cell) for cell in cells])
+    durations = Durations(places[0], records)
+    return in_words([durations.expected_s(cell) for cell in cells], len(places))
 
 
 def in_words(expected: Sequence[float | None], at_once: int = 1) -> str:

@@ -18,6 +18,7 @@ from cabench.experiment.plan import outline
 from cabench.experiment.record import ErrorEntry
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore, State
+from cabench.experiment.workforce import Place
 from cabench.hardening.deaths import deaths_at, note_stamp
 
 STATES: tuple[State, ...] = ("done", "failed", "running", "stale", "damaged", "missing")
@@ -117,7 +118,8 @@ class Surveyor:
         self._planned: dict[str, tuple[list[Cell], dict[str, str]]] = {}
         self._seen: dict[str, tuple[tuple[str | None, str | None], SurveyedCell]] = {}
         records = store.readable_records()[0]
-        self._durations, self._learned = Durations(self._outline.device, records), {record.key for record in records}
+        place = Place(self._outline.device, torch.get_num_threads())
+        self._durations, self._learned = Durations(place, records), {record.key for record in records}
 
     def look(self) -> Survey:
         """What has become of the cells by now.

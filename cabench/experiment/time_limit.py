@@ -13,13 +13,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from cabench.errors import UserError
 from cabench.experiment.cell import Cell
 from cabench.experiment.estimate import Durations
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.workforce import Place
 
 
 @dataclass
@@ -28,18 +27,18 @@ class TimeLimit:
 
     Attributes:
         store: the results folder, whose finished cells tell how long others take.
-        device: that the run is on.
+        place: of the process.
         ends_s: when the time is up, on the clock of `time.monotonic`.
     """
 
     store: ResultsStore
-    device: torch.device
+    place: Place
     ends_s: float
     _has_begun: bool = field(default=False, init=False)
     _read: set[Path] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self._durations = Durations(self.device)
+        self._durations = Durations(self.place)
 
     def begun(self) -> None:
         """Take note that this process begins a cell."""

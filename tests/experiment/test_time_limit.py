@@ -16,8 +16,10 @@ from cabench.experiment.plan import resolve
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.time_limit import TimeLimit
+from cabench.experiment.workforce import Place
 from cabench.hardening.journal import Journal
 
+HERE = Place(torch.device("cpu"), torch.get_num_threads())
 SETS = ["planted.repeats=1"]
 
 
@@ -46,7 +48,7 @@ def took(store: ResultsStore, seconds: dict[int, float], **changes: object) -> N
 
 def limit(store: ResultsStore, seconds: float) -> TimeLimit:
     """A limit of a process that has begun a cell already."""
-    found = TimeLimit(store, torch.device("cpu"), time.monotonic() + seconds)
+    found = TimeLimit(store, HERE, time.monotonic() + seconds)
     found.begun()
     return found
 
@@ -81,12 +83,12 @@ def test_a_first_cell_is_begun_while_there_is_time_at_all(store: ResultsStore) -
     took(store, {0: 1000.0})
     (cell,) = cells("pca", "1")
     ends_s = time.monotonic() + 900
-    first = TimeLimit(store, torch.device("cpu"), ends_s)
+    first = TimeLimit(store, HERE, ends_s)
     assert first.leaves_room_for(cell)
     assert first.leaves_room_for(cell), "it was not begun yet"
     first.begun()
     assert not first.leaves_room_for(cell)
-    assert not TimeLimit(store, torch.device("cpu"), time.monotonic()).leaves_room_for(cell)
+    assert not TimeLimit(store, HERE, time.monotonic()).leaves_room_for(cell)
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
