@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cabench.cli import data, experiments, exporting, methods, vectors
+from cabench.cli import data, experiments, exporting, folders, methods, vectors
 
 app = typer.Typer(
     add_completion=False,
@@ -17,6 +17,7 @@ for command in (experiments.run, experiments.plan, experiments.evaluate, experim
 app.command()(vectors.score)
 app.command()(vectors.encode)
 app.command()(exporting.export)
+app.command("check-store")(folders.check_store)
 app.command("check-method")(methods.check_method)
 app.command("list")(methods.list_)
 app.add_typer(data.app, name="data")

@@ -121,6 +121,11 @@ class ResultsStore:
         """Whether a process works on a cell, or looks at its state just now."""
         return self.locks.is_held(cell.folder(self.folder) / LOCK)
 
+    def is_in_use(self) -> bool:
+        """Whether a process works on any cell below the folder."""
+        locks = self.locks
+        return any(locks.is_held(folder / LOCK) for folder in self.folder.glob("*/*/seed*"))
+
     def worker(self, cell: Identity) -> str | None:
         """The process that works on a cell which is being computed, and its machine; None where it is not known."""
         return worker_at(cell.folder(self.folder))
