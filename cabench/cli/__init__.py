@@ -17,6 +17,7 @@ for command in (experiments.run, experiments.plan, experiments.evaluate, experim
 app.command()(vectors.score)
 app.command()(vectors.encode)
 app.command()(exporting.export)
+app.command()(folders.merge)
 app.command("check-store")(folders.check_store)
 app.command("check-method")(methods.check_method)
 app.command("list")(methods.list_)

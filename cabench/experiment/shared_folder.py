@@ -115,7 +115,8 @@ def _settle(store: ResultsStore, meeting: Meeting, reaches: bool, touched_s: flo
         return "flock reaches the other process: nothing to do.", True
     seconds = max(LEASE_S, 10 * math.ceil(SPARE * touched_s / 10))
     # Both look before one of them writes.
-    if _exchange_any(meeting, "at work", store.is_in_use()):
+    in_use = any(store.is_worked_in(cell) for cell in store.folder.glob("*/*/seed*"))
+    if meeting.exchange("in use", in_use) or in_use:
         return (
             "flock does not reach the other process, and processes work in the folder now. Let them end, and start "
             "this command again.",
@@ -250,10 +251,6 @@ def _modified_ns(path: Path) -> int | None:
     with suppress(OSError), path.open("rb") as file:
         return os.fstat(file.fileno()).st_mtime_ns
     return None
-
-
-def _exchange_any(meeting: Meeting, subject: str, ours: bool) -> bool:
-    return bool(meeting.exchange(subject, ours)) or ours
 
 
 def _trial(meeting: Meeting, name: str) -> Path:

@@ -62,6 +62,7 @@ from cabench.hardening.deaths import worker_at
 from cabench.saving import MODEL
 
 PICTURE, MAPS = "pictures.png", "maps.json"
+BESIDE = (contributions_file.NAME, "representations.h5", MODEL, PICTURE, MAPS, "log.jsonl")  # the record
 LOCK, REPORT_LOCK = ".lock", ".report.lock"
 REPORT_PATIENCE_S = 600.0
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
@@ -119,12 +120,11 @@ class ResultsStore:
 
     def is_held(self, cell: Identity) -> bool:
         """Whether a process works on a cell, or looks at its state just now."""
-        return self.locks.is_held(cell.folder(self.folder) / LOCK)
+        return self.is_worked_in(cell.folder(self.folder))
 
-    def is_in_use(self) -> bool:
-        """Whether a process works on any cell below the folder."""
-        locks = self.locks
-        return any(locks.is_held(folder / LOCK) for folder in self.folder.glob("*/*/seed*"))
+    def is_worked_in(self, folder: Path) -> bool:
+        """Whether a process works on the cell of a folder."""
+        return self.locks.is_held(folder / LOCK)
 
     def worker(self, cell: Identity) -> str | None:
         """The process that works on a cell which is being computed, and its machine; None where it is not known."""
@@ -191,11 +191,23 @@ class ResultsStore:
             UserError: for a record that cannot be read, or that stands in the folder of another cell: what is done to
                 its files would be done to that cell's.
         """
-        return [self._in_its_folder(path) for path in self._paths()]
+        return [self.load_in_its_folder(path) for path in self.paths()]
 
     def readable_records(self) -> tuple[list[Record], list[str]]:
         """Every record below the folder that can be read, in the order of their paths, and why others cannot."""
-        return _read(self._paths(), self._in_its_folder)
+        return _read(self.paths(), self.load_in_its_folder)
+
+    def load_in_its_folder(self, path: Path) -> Record:
+        """The record at a path below the folder, with the contributions beside it.
+
+        Raises:
+            UserError: when it cannot be read, or stands in the folder of another cell.
+        """
+        record = _load(path)
+        own = record.folder(self.folder)
+        if own != path.parent:
+            raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
+        return record
 
     def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
         """Write `report.md`, tables of every record that can be read; gives why others cannot.
@@ -213,7 +225,8 @@ class ResultsStore:
             raise UserError(f"The report could not be written to {self.folder}: {error}.") from error
         return reasons
 
-    def _paths(self) -> list[Path]:
+    def paths(self) -> list[Path]:
+        """Of every record below the folder, in order."""
         return sorted(self.folder.glob("*/*/seed*/record.json"))
 
     def stamp(self, cell: Identity) -> str | None:
@@ -230,15 +243,7 @@ class ResultsStore:
         """Remove all that a cell left, the record first, so that it starts from nothing."""
         folder = cell.folder(self.folder)
         with storing():
-            for name in (
-                "record.json",
-                contributions_file.NAME,
-                "representations.h5",
-                MODEL,
-                PICTURE,
-                MAPS,
-                "log.jsonl",
-            ):
+            for name in ("record.json", *BESIDE):
                 (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
@@ -343,13 +348,6 @@ class ResultsStore:
             return self.has_record(cell) and self.load(cell).status == "ok"
         except UserError:
             return False
-
-    def _in_its_folder(self, path: Path) -> Record:
-        record = _load(path)
-        own = record.folder(self.folder)
-        if own != path.parent:
-            raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
-        return record
 
 
 def _load(path: Path) -> Record:
