@@ -192,7 +192,7 @@ class Meeting:
         self._said["goodbye"] = True
         self._write()
         deadline = time.monotonic() + SILENCE_S
-        while self._read(self.partner) is not None and time.monotonic() < deadline:
+        while (self.folder / self.partner).exists() and time.monotonic() < deadline:
             self._keep_alive()
             time.sleep(LOOK_S)
         for path in self.folder.iterdir():
