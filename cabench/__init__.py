@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cabench.api import Results as Results
     from cabench.api import evaluate as evaluate
     from cabench.api import load_dataset as load_dataset
+    from cabench.api import merge as merge
     from cabench.api import run as run
     from cabench.api import score as score
     from cabench.config import Settings as Settings
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from cabench.training import descend as descend
 
 _NAMES = {
-    "api": "LoadedDataset Results evaluate load_dataset run score",
+    "api": "LoadedDataset Results evaluate load_dataset merge run score",
     "config": "Settings setting",
     "context": "FitContext",
     "data.builder": "DatasetBuilder",

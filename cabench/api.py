@@ -27,6 +27,7 @@ from cabench.experiment.crew import Crew
 from cabench.experiment.device import check_gpu
 from cabench.experiment.estimate import estimate
 from cabench.experiment.measuring import measure
+from cabench.experiment.merging import Merged, merge_stores
 from cabench.experiment.plan import Experiment, ready_file, resolve
 from cabench.experiment.progress import RunReporter, make_reporter
 from cabench.experiment.record import Record
@@ -213,6 +214,25 @@ def _compute(assignment: Assignment, experiment: Experiment, workers: int | None
     elif left:
         reporter.say(force.said)
         Crew(assignment, force.places, reporter, journal()).work()
+
+
+def merge(folders: Sequence[str | Path], results: str | Path = "results/runs") -> Merged:
+    """Copy the finished cells of results folders into one, each verified and whole, and write its report.
+
+    Args:
+        folders: what to copy from; nothing in them is changed.
+        results: the folder to copy into. What is there stays, but for failed cells of which another folder has scores.
+
+    Returns:
+        How many cells were copied or there already, and sentences on those that conflict, are damaged or were left out.
+
+    Raises:
+        UserError: for a folder that is not there or holds no records, before anything is copied.
+    """
+    target = ResultsStore(Path(results).absolute())
+    merged = merge_stores([ResultsStore(Path(folder).absolute()) for folder in folders], target)
+    merged.unreported += target.write_report(markdown)
+    return merged
 
 
 def load_dataset(

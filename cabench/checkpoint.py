@@ -123,9 +123,13 @@ def keep(
         context: gives the identity, the random streams and the folder.
         progress: the position of the run.
         order_state: of the sampling generator, just before the epoch's order was drawn.
+
+    Raises:
+        StorageError: when it cannot be written, or the folder is no longer this process's own.
     """
     if context.folder is None:
         return
+    context.check_folder()
     tensors = named("network", network.state_dict())
     packed = {name: pack_optimizer(optimizer) for name, optimizer in optimizers.items()}
     for name, (state, _) in packed.items():

@@ -7,7 +7,7 @@ randomness.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +52,10 @@ class FitCost:
     last_terms: Mapping[str, float] = field(default_factory=dict)
 
 
+def _own() -> None:
+    """Nobody else writes into the folder."""
+
+
 @dataclass(frozen=True)
 class FitContext:
     """All that one `fit` gets from outside. Nothing in it is global.
@@ -66,6 +70,8 @@ class FitContext:
         reporter: told of progress.
         stop: asks the loop to write a checkpoint and stop.
         cost: filled by `fit`.
+        check_folder: called before a checkpoint is written; raises `StorageError` where the folder is no longer this
+            process's own.
     """
 
     device: torch.device
@@ -77,6 +83,7 @@ class FitContext:
     reporter: EpochReporter = field(default_factory=SilentReporter)
     stop: StopFlag = field(default_factory=StopFlag)
     cost: FitCost = field(default_factory=FitCost)
+    check_folder: Callable[[], None] = _own
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which networks run forward: bf16 autocast or none, as `precision` says."""

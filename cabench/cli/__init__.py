@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cabench.cli import data, experiments, exporting, methods, planning, submitting, vectors
+from cabench.cli import data, experiments, exporting, folders, methods, planning, submitting, vectors
 
 app = typer.Typer(
     add_completion=False,
@@ -18,6 +18,8 @@ app.command()(submitting.submit)
 app.command()(vectors.score)
 app.command()(vectors.encode)
 app.command()(exporting.export)
+app.command()(folders.merge)
+app.command("check-store")(folders.check_store)
 app.command("check-method")(methods.check_method)
 app.command("list")(methods.list_)
 app.add_typer(data.app, name="data")

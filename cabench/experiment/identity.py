@@ -94,20 +94,23 @@ class Identity:
 
     def renewed(self) -> Self:
         """The same cell under the evaluation as it is now: another key, where the evaluation has changed."""
-        evaluation = current_evaluation()
-        key = digest(
+        renewed = replace(self, evaluation=current_evaluation())
+        return replace(renewed, key=renewed.computed_key())
+
+    def computed_key(self) -> str:
+        """The key of all that the cell is. It differs from `key` where somebody changed a record."""
+        return digest(
             {
                 "schema": SCHEMA,
                 "method": self.method["name"],
                 "method_version": self.method["version"],
                 "config": self.method["config"],
                 "dataset": self.dataset["content_sha256"],
-                "evaluation": evaluation,
+                "evaluation": self.evaluation,
                 "precision": self.precision,
                 "seed": self.seed,
             }
         )
-        return replace(self, key=key, evaluation=evaluation)
 
     @property
     def title(self) -> str:

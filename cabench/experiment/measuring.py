@@ -39,12 +39,12 @@ def measure(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attrib
     fields = {
         **measured._asdict(),
         "separation_gap": found and found.gap.value,
-        "vectors_sha256": _fingerprint(train, test),
+        "vectors_sha256": fingerprint(train, test),
     }
     return fields, time.monotonic() - started
 
 
-def _fingerprint(*splits: EncodedSplit) -> str:
+def fingerprint(*splits: EncodedSplit) -> str:
     """SHA-256 of all vectors: equal under all seeds for a method that leaves nothing to chance."""
     result = hashlib.sha256()
     for split in splits:

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from cabench.experiment.encoding import encode_images
 from cabench.experiment.fitted_rows import FittedRows
 from cabench.experiment.identity import Identity
 from cabench.experiment.keepsakes import keep_maps, keep_method, keep_picture, said
+from cabench.experiment.locks import LeaseLostError
 from cabench.experiment.measuring import keep_and_measure
 from cabench.experiment.progress import RunReporter
 from cabench.experiment.provenance import now, peak_memory_gib, provenance
@@ -38,6 +40,7 @@ from cabench.hardening.journal import Journal
 from cabench.method import ContrastiveAnalysisMethod
 
 PATIENCE_S = 1.0  # looking at a cell's state takes its lock for a moment
+LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,18 @@ class Runner:
         left = [task for task in claiming_order(tasks, self.device) if not self._visit(task, first_round=True)]
         while left:
             remaining = [task for task in left if not self._visit(task, first_round=False)]
-            if len(remaining) == len(left):
+            if len(remaining) == len(left) and not self._is_one_freed(left):
                 break
             left = remaining
+
+    def _is_one_freed(self, tasks: Sequence[Task]) -> bool:
+        """Whether one of the cells that others work on ends, or is free, before a lease of the dead has run out."""
+        deadline = time.monotonic() + self.store.locks.lease_s
+        while time.monotonic() < deadline:
+            time.sleep(min(LOOK_EVERY_S, self.store.locks.lease_s))
+            if not all(self.store.is_held(task.cell.identity) for task in tasks):
+                return True
+        return False
 
     def _visit(self, task: Task, first_round: bool) -> bool:
         """Whether a cell has ended: it is computed now where it has not. False where it is left for later."""
@@ -130,6 +142,9 @@ class Runner:
         try:
             with noting_death(self._folder(cell), cell.key, self.journal) as deaths:
                 outcome = self._outcome(task.cell, deaths)
+        except LeaseLostError:
+            self.reporter.ended("taken over by another process")
+            raise
         except BaseException:
             self.reporter.ended("stopped; the same command continues it")
             raise
@@ -175,6 +190,7 @@ class Runner:
             checkpoint_every_s=self.checkpoint_every_s,
             reporter=self.reporter,
             cost=cost,
+            check_folder=partial(self.store.check_present, identity),
         )
         train = cell.data.read("train")
         fitted = FittedRows.of(method, cell.data, train)

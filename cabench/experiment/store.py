@@ -11,12 +11,13 @@
     checkpoint/           only while training
     *.damaged             a record or checkpoint that could not be used and was set aside
     log.jsonl             mean loss terms and throughput, one line an epoch
-    .lock                 held by the process that works on the cell
+    .lock, .lock.lease    of the process that works on the cell, see `cabench.experiment.locks`
     .begun                while a process works on the cell, see `cabench.hardening.deaths`
+<results>/report.md       tables of all records
+<results>/locks.toml      where flock does not reach all machines: how they lock, see `cabench.experiment.locks`
 
-Processes on one machine or on several share a folder through the locks, which the system frees when a process dies.
-They are made with flock(2): a network file system must pass that on between its clients, as NFS 4 and, where they are
-mounted so, Lustre (`-o flock`) and CephFS do. Nothing here depends on the time of day.
+Processes on one machine or on several share a folder through the locks: one at a time works on a cell, and what a dead
+one began is taken over. Nothing here depends on the time of day.
 
 What is written into a cell's folder stays there: a link in place of one of these files or of `checkpoint/` is replaced,
 removed or refused, never followed.
@@ -35,7 +36,6 @@ from typing import Literal
 
 import h5py
 import numpy as np
-from filelock import FileLock, Timeout
 from PIL import Image
 from typing_extensions import TypedDict
 
@@ -46,9 +46,9 @@ from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
 from cabench.experiment import contributions_file
 from cabench.experiment.identity import Identity
+from cabench.experiment.locks import Locks, locks_of
 from cabench.experiment.record import Record
 from cabench.files.atomic import (
-    StorageError,
     remove_all_left_behind,
     remove_left_behind,
     replacing,
@@ -58,9 +58,13 @@ from cabench.files.atomic import (
 )
 from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
 from cabench.files.json import canonical_json, read_json_lines
+from cabench.hardening.deaths import worker_at
 from cabench.saving import MODEL
 
 PICTURE, MAPS = "pictures.png", "maps.json"
+BESIDE = (contributions_file.NAME, "representations.h5", MODEL, PICTURE, MAPS, "log.jsonl")  # the record
+LOCK, REPORT_LOCK = ".lock", ".report.lock"
+REPORT_PATIENCE_S = 600.0
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
 
 
@@ -77,8 +81,13 @@ class ResultsStore:
 
     folder: Path
 
+    @property
+    def locks(self) -> Locks:
+        """How processes that share the folder lock its cells."""
+        return locks_of(self.folder)
+
     def check_writable(self) -> None:
-        """Make the folder and a file in it.
+        """Make the folder and a file in it, and see what locks it has.
 
         Raises:
             UserError: when that is not possible.
@@ -91,6 +100,7 @@ class ResultsStore:
             raise UserError(
                 f"The results folder {self.folder} cannot be written to ({error}); choose another with --results."
             ) from error
+        locks_of(self.folder)
 
     def state(self, cell: Identity) -> State:
         """What has become of a cell.
@@ -103,10 +113,22 @@ class ResultsStore:
                 return "done" if Record.load(folder / "record.json").status == "ok" else "failed"
             except UserError:
                 return "damaged"
-        if (folder / ".lock").exists() and not self._is_free(folder):
+        if self.is_held(cell):
             return "running"
         older, _ = _read(folder.parent.glob(f"seed{cell.seed}-*/record.json"), Record.load)
         return "stale" if any(record.is_stale_form_of(cell) for record in older) else "missing"
+
+    def is_held(self, cell: Identity) -> bool:
+        """Whether a process works on a cell, or looks at its state just now."""
+        return self.is_worked_in(cell.folder(self.folder))
+
+    def is_worked_in(self, folder: Path) -> bool:
+        """Whether a process works on the cell of a folder."""
+        return self.locks.is_held(folder / LOCK)
+
+    def worker(self, cell: Identity) -> str | None:
+        """The process that works on a cell which is being computed, and its machine; None where it is not known."""
+        return worker_at(cell.folder(self.folder))
 
     @contextmanager
     def lock(self, cell: Identity, patience_s: float = 1.0) -> Iterator[None]:
@@ -117,13 +139,14 @@ class ResultsStore:
             patience_s: how long to wait for another process; looking at a cell's state takes the lock for a moment.
 
         Raises:
-            filelock.Timeout: when another process holds it.
+            filelock.Timeout: when another process holds it, or has taken it over meanwhile; `check_present` tells.
+            UserError: when the folder's file system, or what it says of its locks, allows none.
             OSError: when there can be no lock.
         """
         folder = cell.folder(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = folder / "checkpoint"
-        with FileLock(folder / ".lock", timeout=patience_s):
+        with self.locks.hold(folder / LOCK, patience_s):
             if checkpoint.is_symlink():
                 checkpoint.unlink()
             remove_all_left_behind(folder)
@@ -142,14 +165,12 @@ class ResultsStore:
         return steps, terms
 
     def check_present(self, cell: Identity) -> None:
-        """Make sure that the folder in which a cell is being computed is still there.
+        """Make sure that a cell which is being computed is still this process's own.
 
         Raises:
-            StorageError: when somebody removed it, and so let other processes begin the cell as well.
+            StorageError: when its folder was removed, or its lock taken over: other processes may compute it as well.
         """
-        folder = cell.folder(self.folder)
-        if not (folder / ".lock").exists():
-            raise StorageError(f"{folder} was removed meanwhile")
+        self.locks.check_held(cell.folder(self.folder) / LOCK)
 
     def has_record(self, cell: Identity) -> bool:
         """Whether a cell has a record."""
@@ -170,11 +191,23 @@ class ResultsStore:
             UserError: for a record that cannot be read, or that stands in the folder of another cell: what is done to
                 its files would be done to that cell's.
         """
-        return [self._in_its_folder(path) for path in self._paths()]
+        return [self.load_in_its_folder(path) for path in self.paths()]
 
     def readable_records(self) -> tuple[list[Record], list[str]]:
         """Every record below the folder that can be read, in the order of their paths, and why others cannot."""
-        return _read(self._paths(), self._in_its_folder)
+        return _read(self.paths(), self.load_in_its_folder)
+
+    def load_in_its_folder(self, path: Path) -> Record:
+        """The record at a path below the folder, with the contributions beside it.
+
+        Raises:
+            UserError: when it cannot be read, or stands in the folder of another cell.
+        """
+        record = _load(path)
+        own = record.folder(self.folder)
+        if own != path.parent:
+            raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
+        return record
 
     def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
         """Write `report.md`, tables of every record that can be read; gives why others cannot.
@@ -184,7 +217,7 @@ class ResultsStore:
         """
         try:
             # Of two processes that end at once, the second to write has read what the first one did.
-            with FileLock(self.folder / ".report.lock"):
+            with self.locks.hold(self.folder / REPORT_LOCK, REPORT_PATIENCE_S):
                 remove_left_behind(self.folder / "report.md")
                 records, reasons = self.readable_records()
                 write_text(self.folder / "report.md", tables(records))
@@ -192,7 +225,8 @@ class ResultsStore:
             raise UserError(f"The report could not be written to {self.folder}: {error}.") from error
         return reasons
 
-    def _paths(self) -> list[Path]:
+    def paths(self) -> list[Path]:
+        """Of every record below the folder, in order."""
         return sorted(self.folder.glob("*/*/seed*/record.json"))
 
     def stamp(self, cell: Identity) -> str | None:
@@ -209,15 +243,7 @@ class ResultsStore:
         """Remove all that a cell left, the record first, so that it starts from nothing."""
         folder = cell.folder(self.folder)
         with storing():
-            for name in (
-                "record.json",
-                contributions_file.NAME,
-                "representations.h5",
-                MODEL,
-                PICTURE,
-                MAPS,
-                "log.jsonl",
-            ):
+            for name in ("record.json", *BESIDE):
                 (folder / name).unlink(missing_ok=True)
         self.drop_checkpoint(cell)
 
@@ -249,7 +275,7 @@ class ResultsStore:
         old, new = record.folder(self.folder), renewed.folder(self.folder)
         with self.lock(renewed):
             if not self._is_ok(renewed):
-                ignored = shutil.ignore_patterns("record.json", ".lock", ".begun", ".*.tmp")
+                ignored = shutil.ignore_patterns("record.json", f"{LOCK}*", ".begun", ".*.tmp")
                 shutil.copytree(old, new, symlinks=True, ignore=ignored, copy_function=_put, dirs_exist_ok=True)
                 self.replace_record(renewed)
             (old / "record.json").unlink()
@@ -322,22 +348,6 @@ class ResultsStore:
             return self.has_record(cell) and self.load(cell).status == "ok"
         except UserError:
             return False
-
-    def _in_its_folder(self, path: Path) -> Record:
-        record = _load(path)
-        own = record.folder(self.folder)
-        if own != path.parent:
-            raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
-        return record
-
-    def _is_free(self, folder: Path) -> bool:
-        try:
-            with FileLock(folder / ".lock", timeout=0):
-                return True
-        except Timeout:
-            return False
-        except OSError:  # a folder that can be read and not written, in which nobody can work from here
-            return True
 
 
 def _load(path: Path) -> Record:

@@ -36,6 +36,7 @@ class SurveyedCell:
         key: its key; "" where the data set is not built.
         state: as `ResultsStore.state` gives it.
         deaths: how many processes in a row died at it, of a cell that waits.
+        worker: the process that works on it and its machine, of a running cell where that is known.
         error: of a failed cell, where its record can be read.
         expected_s: seconds that it will take, by finished cells of its kind; None where nothing tells, and of a cell
             that ended.
@@ -47,6 +48,7 @@ class SurveyedCell:
     key: str
     state: State
     deaths: int = 0
+    worker: str | None = None
     error: ErrorEntry | None = None
     expected_s: float | None = None
 
@@ -63,6 +65,8 @@ class SurveyedCell:
             return f"failed ({self.error.get('type')}{at})"
         if self.deaths:
             return f"{self.state} ({self.deaths} {'process' if self.deaths == 1 else 'processes'} died at it)"
+        if self.worker:
+            return f"{self.state} ({self.worker})"
         return self.state if self.key else "missing (data set not built)"
 
 
@@ -159,7 +163,9 @@ class Surveyor:
         seen = SurveyedCell(cell.dataset["label"], cell.method["label"], cell.seed, cell.key, state)
         if state in ("done", "failed"):
             seen = self._ended(cell, seen)
-        elif state != "running":
+        elif state == "running":
+            seen = replace(seen, worker=self._store.worker(cell))
+        else:
             seen = replace(seen, deaths=deaths_at(cell.folder(self._store.folder)))
         self._seen[cell.key] = signs, seen
         return seen

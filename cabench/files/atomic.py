@@ -13,6 +13,9 @@ from pathlib import Path
 
 import safetensors
 
+# Of `os.open`: a link is refused, a pipe not waited for.
+NO_LINK_NO_PIPE = os.O_NOFOLLOW | os.O_NONBLOCK if sys.platform != "win32" else 0
+
 
 class StorageError(OSError):
     """A file could not be written: the disk is full, or the folder read-only or gone. The content is not at fault."""
@@ -121,7 +124,7 @@ def append_line(path: Path, line: str) -> None:
         StorageError: when that is not possible, or `path` is a link, whose target may not be ours.
     """
     with storing():
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK_NO_PIPE, 0o666)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | NO_LINK_NO_PIPE, 0o666)
         with os.fdopen(handle, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -136,7 +139,6 @@ def stamp(path: Path) -> str | None:
 
 
 _SUFFIX = ".tmp"
-_NO_LINK_NO_PIPE = os.O_NOFOLLOW | os.O_NONBLOCK if sys.platform != "win32" else 0
 
 
 def _prefix(path: Path) -> str:

@@ -7,9 +7,12 @@ that gets further each time is never given up.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -31,10 +34,11 @@ class ProcessDiedError(RuntimeError):
 
 
 class _Begun(TypedDict):
-    """What `.begun` holds; the stamp is that of the checkpoint there was."""
+    """What `.begun` holds; the stamp is that of the checkpoint there was. `by` is for people, and new."""
 
     deaths: int
     checkpoint: str | None
+    by: NotRequired[str]
 
 
 def deaths_at(folder: Path) -> int:
@@ -56,6 +60,17 @@ def note_stamp(folder: Path) -> str | None:
     return stamp(folder / ".begun")
 
 
+def worker_at(folder: Path) -> str | None:
+    """The process that works on the cell of a folder, and its machine, in words; None where none has said so.
+
+    It means nothing while no process works on the cell.
+    """
+    try:
+        return read_json(folder / ".begun", _Begun).get("by")
+    except (OSError, ValueError):
+        return None
+
+
 def describe_deaths(count: int) -> str:
     """Who died, as the subject of a sentence."""
     return "a process" if count == 1 else f"{count} processes in a row"
@@ -71,13 +86,17 @@ def noting_death(folder: Path, key: str, journal: Journal) -> Iterator[int]:
         How many processes in a row died at the cell before.
     """
     deaths = deaths_at(folder)
-    write_text(folder / ".begun", canonical_json({"deaths": deaths, "checkpoint": _checkpoint_stamp(folder)}))
+    by = f"process {os.getpid()} on {socket.gethostname()}"
+    note = {"deaths": deaths, "checkpoint": _checkpoint_stamp(folder), "by": by}
+    write_text(folder / ".begun", canonical_json(note))
     journal.begun(key)
     try:
         yield deaths
     finally:
-        with suppress(OSError):
-            (folder / ".begun").unlink(missing_ok=True)
+        # It is another's, where the cell was taken over from this process while that was stopped.
+        if worker_at(folder) == by:
+            with suppress(OSError):
+                (folder / ".begun").unlink(missing_ok=True)
 
 
 def _checkpoint_stamp(folder: Path) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cabench.experiment.locks import write_leases
 from cabench.experiment.plan import resolve
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
@@ -27,7 +28,9 @@ def counted(kind):
     def counting(self, data, context):
         if self.name == os.environ.get("HANG_IN"):
             print("hanging", flush=True)
-            time.sleep(600)
+            deadline = time.monotonic() + 600
+            while time.monotonic() < deadline and not os.path.exists("go on"):
+                time.sleep(0.02)
         fit(self, data, context)
         time.sleep(0.1)
         with open("computed.txt", "a") as log:
@@ -107,6 +110,47 @@ def test_a_cell_whose_process_lives_is_left_to_it(tmp_path: Path, start) -> None
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
     assert len(computed(tmp_path)) == 8
+
+
+@pytest.mark.slow
+def test_a_process_that_was_stopped_leaves_the_cell_to_the_one_that_took_it_over(tmp_path: Path, start) -> None:
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    write_leases(tmp_path / "results" / "runs", 3)
+    stopped = start(HANG_IN="pca")
+    stopped.wait_for("hanging\n")
+    stopped.send_signal(signal.SIGSTOP)
+    other = start()
+    _, errors = other.communicate()
+    assert other.returncode == 0, errors
+    assert computed(tmp_path) == every_cell(tmp_path)
+    records = {path: path.read_bytes() for path in tmp_path.rglob("record.json")}
+    (tmp_path / "go on").touch()
+    stopped.send_signal(signal.SIGCONT)
+    _, errors = stopped.communicate()
+    assert stopped.returncode == 0, errors
+    assert "taken over by another process" in errors
+    assert len(computed(tmp_path)) == 10, "it computed more than the one fit that it was in"
+    assert {path: path.read_bytes() for path in tmp_path.rglob("record.json")} == records
+
+
+@pytest.mark.slow
+def test_a_stopped_training_run_writes_no_checkpoint_over_another_s(tmp_path: Path, start_cabench) -> None:
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    write_leases(tmp_path / "results" / "runs", 2)
+    arguments = ("--profile", "smoke", "--no-controls", "--set", "planted.repeats=1", "--checkpoint-seconds", "0")
+    start = partial(start_cabench, tmp_path, "run", "--methods", "mmcvae", "--set", "mmcvae.epochs=20", *arguments)
+    stopped = start()
+    while not list(tmp_path.rglob("state.safetensors")):
+        assert not stopped.ended(0.01)
+    stopped.send_signal(signal.SIGSTOP)
+    other = start()
+    _, errors = other.communicate()
+    assert other.returncode == 0, errors
+    stopped.send_signal(signal.SIGCONT)
+    _, errors = stopped.communicate()
+    assert stopped.returncode == 0, errors
+    assert "taken over by another process" in errors
+    assert not list(tmp_path.rglob("checkpoint"))
 
 
 def test_nothing_depends_on_the_time_of_day(tmp_path: Path, start_python, start_cabench) -> None:
