@@ -12,6 +12,7 @@ The document has these fields; times are in seconds, None (null) is what nobody 
                 key              64 hexadecimal digits; null where the data set is not built
                 state            done, failed, running, stale, damaged or missing
                 deaths           processes in a row that died at it, of a cell that waits; else 0
+                worker           the process that works on it and its machine, of a running cell; else null
                 error            of a failed cell: type, message and step (or null); else null
                 expected_s       how long it will take, by finished cells of its kind; null once it is done
     totals      how many cells are in each state that there is

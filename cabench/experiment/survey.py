@@ -35,8 +35,8 @@ class SurveyedCell:
         seed: its seed.
         key: its key; "" where the data set is not built.
         state: as `ResultsStore.state` gives it.
-        worker: of a running cell, the process that works on it and its machine, in words; None where it is not known.
         deaths: how many processes in a row died at it, of a cell that waits.
+        worker: the process that works on it and its machine, of a running cell where that is known.
         error: of a failed cell, where its record can be read.
         expected_s: seconds that it will take, by finished cells of its kind; None where nothing tells, and of a cell
             that ended.
@@ -47,8 +47,8 @@ class SurveyedCell:
     seed: int
     key: str
     state: State
-    worker: str | None = None
     deaths: int = 0
+    worker: str | None = None
     error: ErrorEntry | None = None
     expected_s: float | None = None
 
@@ -66,7 +66,7 @@ class SurveyedCell:
         if self.deaths:
             return f"{self.state} ({self.deaths} {'process' if self.deaths == 1 else 'processes'} died at it)"
         if self.worker:
-            return f"running ({self.worker})"
+            return f"{self.state} ({self.worker})"
         return self.state if self.key else "missing (data set not built)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -94,7 +95,10 @@ def test_a_cell_runs_while_a_process_works_on_it(store: ResultsStore) -> None:
     surveyor = Surveyor(REQUEST, store)
     assert surveyor.look().totals == {"missing": 4}
     with store.lock(cell), noting_death(cell.folder(store.folder), cell.key, Journal()):
-        assert states(surveyor.look()) == ["missing", "running", "missing", "missing"]
+        found = surveyor.look()
+        assert states(found) == ["missing", "running", "missing", "missing"]
+        assert str(os.getpid()) in (found.cells[1].worker or "")
+        assert found.cells[1].said == f"running ({found.cells[1].worker})"
     assert surveyor.look().totals == {"missing": 4}
 
 
@@ -165,7 +169,7 @@ def test_the_document_says_all_that_is_known(
     ]
     assert [cell["key"] for cell in cells][::2] == [failed, done]
     assert cells[0]["error"] == {"type": "ValueError", "message": "it will not", "step": None}
-    assert cells[3].keys() == {"dataset", "method", "seed", "key", "state", "worker", "deaths", "error", "expected_s"}
+    assert cells[3].keys() == {"dataset", "method", "seed", "key", "state", "deaths", "worker", "error", "expected_s"}
     asked = document.pop("request")
     assert (asked["methods"], asked["seeds"], asked["sets"], asked["data_root"]) == (
         "chance,pca",
