@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import cloudpickle
 
@@ -52,7 +51,6 @@ class Assignment:
 
 
 def _can_be_imported(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+    """Whether another process finds a module by its name, as it does not find one that was loaded from some file."""
+    package = module.partition(".")[0]
+    return any(finder.find_spec(package, None) for finder in sys.meta_path)

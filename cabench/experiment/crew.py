@@ -101,7 +101,8 @@ class Crew:
             if not visit.begun:
                 self._failures.append(f"A process that computes was ended by {cause} before it began a cell.")
                 return
-            self._say(f"A process that computes was ended by {cause}; another one goes on.")
+            with self._lock:
+                self.reporter.say(f"A process that computes was ended by {cause}; another one goes on.")
 
     def _one_worker(self, number: int, duty: Duty, reporter: RunReporter) -> _Visit:
         visit = _Visit()
@@ -147,10 +148,9 @@ class Crew:
 
     def _say(self, text: str) -> None:
         """Say what no other worker said before: of a cell that kills processes, all of them tell."""
-        with self._lock:
-            if text not in self._said:
-                self._said.add(text)
-                self.reporter.say(text)
+        if text not in self._said:
+            self._said.add(text)
+            self.reporter.say(text)
 
     def _forward(self, process: subprocess.Popen[bytes]) -> None:
         """Show what methods and libraries print."""
