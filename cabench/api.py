@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,12 @@ import torch
 from cabench.data.dataset import Attribute, ContrastiveDataset, DatasetInfo
 from cabench.data.file import DatasetFile
 from cabench.data.layout import VALIDATION
-from cabench.errors import UserError
+from cabench.errors import UserError, unknown
 from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike, check_attributes, check_groups
 from cabench.experiment.assignment import Assignment
 from cabench.experiment.crew import Crew
+from cabench.experiment.device import check_device
 from cabench.experiment.estimate import estimate
 from cabench.experiment.measuring import measure
 from cabench.experiment.plan import Experiment, ready_file, resolve
@@ -31,6 +32,7 @@ from cabench.experiment.progress import RunReporter, make_reporter
 from cabench.experiment.record import Record
 from cabench.experiment.reevaluation import Reevaluation
 from cabench.experiment.request import MethodLike, Request, ResolvedProfile
+from cabench.experiment.slurm import read_settings, submit
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.task import records_of, tasks_of
 from cabench.experiment.vectors_from_elsewhere import check_name, read_vectors, score_vectors
@@ -79,6 +81,7 @@ class Results:
         left: how many cells are left to other processes.
         unread: sentences on records that could not be brought up to date.
         unreported: sentences on records in the folder that cannot be read, and are missing in its report.md.
+        is_waited_for: false where a cluster goes on with what is left.
     """
 
     records: tuple[Record, ...]
@@ -86,6 +89,7 @@ class Results:
     left: int
     unread: tuple[str, ...]
     unreported: tuple[str, ...]
+    is_waited_for: bool = True
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -118,6 +122,9 @@ def run(
     protocols: Sequence[str] = (),
     models: bool = True,
     workers: int | str = 1,
+    executor: str = "local",
+    cluster: str | Path | None = None,
+    wait: bool = False,
 ) -> Results:
     """Train and probe methods on data sets. Finished cells are not computed again.
 
@@ -138,13 +145,18 @@ def run(
         protocols: names of papers' own protocols whose scores are added.
         models: whether the fitted methods are kept with their cells.
         workers: how many processes compute cells at a time, or "auto" for as many as the machine takes; 1 is this
-            process itself.
+            process itself. On a cluster the number of tasks.
+        executor: "local" for this machine, or "slurm" for a cluster.
+        cluster: of "slurm", the TOML file of its settings, see docs/clusters.md.
+        wait: of "slurm", whether to wait until the cells have ended. Otherwise the results are those that are there.
 
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
     """
     request = Request(methods, datasets, seeds, profile, sets, device, precision, _root(data_root), controls)
-    return run_request(request, Path(results), RunSettings(force, checkpoint_seconds, protocols, models, workers))
+    where = (executor, Path(cluster) if cluster else None, wait)
+    settings = RunSettings(force, checkpoint_seconds, protocols, models, workers, *where)
+    return run_request(request, Path(results), settings)
 
 
 @dataclass(frozen=True)
@@ -156,6 +168,9 @@ class RunSettings:
     protocols: Sequence[str] = ()
     models: bool = True
     workers: int | str = 1
+    executor: str = "local"
+    cluster: Path | None = None
+    wait: bool = False
 
 
 def run_request(request: Request, results: Path, settings: RunSettings) -> Results:
@@ -165,20 +180,64 @@ def run_request(request: Request, results: Path, settings: RunSettings) -> Resul
             f"--checkpoint-seconds {settings.checkpoint_seconds} is not allowed; it must be from 0, such as 60."
         )
     workers = parse_workers(settings.workers)
+    on_cluster = _cluster_settings(settings)
     store = ResultsStore(results.absolute())  # absolute, as methods may change the working folder
     reporter = make_reporter()
     check_protocols(settings.protocols, [])
-    experiment = resolve(request, say=reporter.say)
+    if on_cluster is not None:
+        check_device(request.device)
+    # What GPUs a cluster's nodes have, they find out themselves.
+    experiment = resolve(request if on_cluster is None else replace(request, device="cpu"), say=reporter.say)
     check_protocols(settings.protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
     tasks = tasks_of(experiment.cells, store, settings.force, journal())
-    _compute(Assignment(tasks, store, settings.checkpoint_seconds, settings.models), experiment, workers, reporter)
+    assignment = Assignment(tasks, store, settings.checkpoint_seconds, settings.models)
+    if on_cluster is None:
+        _compute(assignment, experiment, workers, reporter)
+    elif not _compute_on_cluster(assignment, request.device, on_cluster, settings, reporter):
+        records, left = records_of(tasks, store)
+        return Results(tuple(records), store.folder, len(left), (), (), is_waited_for=False)
     records, left = records_of(tasks, store)
     for task in left:
         reporter.say(f"{task.title}: left to the process that is working on it")
     renewed, unread = Reevaluation(store, request.data_root, settings.protocols, reporter.say).bring_up_to_date(records)
     unreported = store.write_report(markdown)
     return Results(tuple(renewed), store.folder, len(left), tuple(unread), tuple(unreported))
+
+
+def _cluster_settings(settings: RunSettings) -> dict[str, Any] | None:
+    """The settings of the cluster that a run is for; None where it is for this machine."""
+    if settings.executor not in ("local", "slurm"):
+        raise unknown("executor", settings.executor, ("local", "slurm"))
+    if settings.executor == "local":
+        for option, given in (("--cluster", settings.cluster), ("--wait", settings.wait)):
+            if given:
+                raise UserError(f"{option} goes with --executor slurm alone; leave it out, or add that.")
+        return None
+    if settings.workers == "auto":
+        raise UserError("--workers auto counts the processors of this machine; give a number of tasks, such as 8.")
+    if settings.cluster is None:
+        raise UserError(
+            "--executor slurm takes its settings from a file: name one with --cluster, see docs/clusters.md."
+        )
+    return read_settings(settings.cluster)
+
+
+def _compute_on_cluster(
+    assignment: Assignment, device: str, on_cluster: Mapping[str, Any], settings: RunSettings, reporter: RunReporter
+) -> bool:
+    """Have a cluster compute what has not ended. False where it is not waited for."""
+    store = assignment.store
+    left = [task for task in assignment.tasks if not task.has_ended(store)]
+    if done := len(assignment.tasks) - len(left):
+        reporter.say(f"{done} of {len(assignment.tasks)} cells are finished already.")
+    if left:
+        job = submit(assignment, device, on_cluster, min(int(settings.workers), len(left)))
+        reporter.say(job.described(store.folder))
+        if not settings.wait:
+            return False
+        job.wait(assignment, reporter)
+    return True
 
 
 def _compute(assignment: Assignment, experiment: Experiment, workers: int | None, reporter: RunReporter) -> None:

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 DEFAULT_PUBLISHED = Path("results/published_elsewhere.csv")
 
 
+class Executor(StrEnum):
+    """Where `run` computes."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
+
+
 class Format(StrEnum):
     """What `report` can write."""
 
@@ -38,11 +45,20 @@ def run(
     workers: Annotated[
         str, typer.Option(metavar="N|auto", help="Processes that compute cells at a time; auto: as the machine allows.")
     ] = "1",
+    executor: Annotated[Executor, typer.Option(help="This machine, or a SLURM cluster.")] = Executor.LOCAL,
+    cluster: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of slurm: the TOML file of its settings; docs/clusters.md.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Of slurm: wait for the cells, and print the table.")] = False,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
     from cabench.api import RunSettings, run_request
 
-    done = run_request(request, results, RunSettings(force, checkpoint_seconds, protocol or [], models, workers))
+    where = (executor, cluster, wait)
+    settings = RunSettings(force, checkpoint_seconds, protocol or [], models, workers, *where)
+    done = run_request(request, results, settings)
+    if not done.is_waited_for:
+        return
     say_all(done.unread)
     typer.echo(str(done))
     say_all(done.unreported, "not in report.md: ")

@@ -24,6 +24,7 @@ from cabench.experiment.worker import Duty
 from cabench.experiment.workforce import Place
 from cabench.files.names import printable
 from cabench.hardening.journal import Journal
+from cabench.hardening.stopping import PASSED_ON
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Crew:
     _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
     _failures: list[str] = field(default_factory=list, init=False)
     _said: set[str] = field(default_factory=set, init=False)
+    _attendants: list[threading.Thread] = field(default_factory=list, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     def work(self) -> None:
@@ -60,17 +62,14 @@ class Crew:
         with tempfile.TemporaryFile("ab+", buffering=0) as file:
             journal = file.fileno() if self.journal.number is None else self.journal.number
             duties = [Duty(packed, place, journal) for place in self.places]
-            attendants = [
-                threading.Thread(target=self._attend, args=(number, duty), daemon=True)
-                for number, duty in enumerate(duties)
-            ]
             try:
-                for attendant in attendants:
+                for number, duty in enumerate(duties):
+                    attendant = threading.Thread(target=self._attend, args=(number, duty), daemon=True)
                     attendant.start()
-                self._wait_for(attendants)
+                    self._attendants.append(attendant)
+                self._wait()
             except BaseException:
-                self._end_all(signal.SIGTERM)
-                self._wait_for(attendants)
+                self.stop()
                 raise
             finally:
                 self._end_all(signal.SIGKILL)
@@ -79,9 +78,13 @@ class Crew:
                 raise UserError(failure)
             self.reporter.say(failure)
 
-    @staticmethod
-    def _wait_for(attendants: Sequence[threading.Thread]) -> None:
-        for attendant in attendants:
+    def stop(self) -> None:
+        """Have the workers end, a training run after a checkpoint, and wait for it. Signal handlers may call this."""
+        self._end_all(PASSED_ON)
+        self._wait()
+
+    def _wait(self) -> None:
+        for attendant in self._attendants:
             attendant.join()
 
     def _end_all(self, number: signal.Signals) -> None:
