@@ -15,12 +15,14 @@ additional_parameters = { reservation = "course" }    # what submitit has no nam
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -41,7 +43,7 @@ OURS = {"map_count", "nodes", "nonslurm", "ntasks_per_node", "num_gpus", "use_sr
 """What submitit knows and nobody sets: a task is one process on one node, and gets signals from srun."""
 LISTS = {"setup", "teardown", "srun_args"}
 NUMBERS = {"time", "array_parallelism", "cpus_per_task", "max_num_timeout", "signal_delay_s"}
-LOOK_EVERY_S, ASK_EVERY_S = 2.0, 15.0
+LOOK_EVERY_S, ASK_EVERY_S = 2.0, 10.0
 MOST_WORDS = 300  # characters of a log's last line that are shown
 
 
@@ -120,7 +122,8 @@ def submit(assignment: Assignment, device: str, settings: Mapping[str, Any], tas
         packed.write_bytes(assignment.packed())
         executor = SlurmExecutor(folder, **own)
         executor.update_parameters(**parameters)
-        first, *_ = executor.submit_array([ArrayTask(packed, device)] * tasks)
+        with redirect_stderr(io.StringIO()):  # what sbatch says is in the error as well
+            first, *_ = executor.submit_array([ArrayTask(packed, device)] * tasks)
     except (FailedJobError, FailedSubmissionError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(f"SLURM did not take the job: {_refusal(str(error))}.") from error
