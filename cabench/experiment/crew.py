@@ -46,7 +46,7 @@ class Crew:
     _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
     _failures: list[str] = field(default_factory=list, init=False)
     _said: set[str] = field(default_factory=set, init=False)
-    _attendants: list[threading.Thread] = field(default_factory=list, init=False)
+    _ends: list[threading.Event] = field(default_factory=list, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     def work(self) -> None:
@@ -64,9 +64,9 @@ class Crew:
             duties = [Duty(packed, place, journal) for place in self.places]
             try:
                 for number, duty in enumerate(duties):
-                    attendant = threading.Thread(target=self._attend, args=(number, duty), daemon=True)
-                    attendant.start()
-                    self._attendants.append(attendant)
+                    end = threading.Event()
+                    threading.Thread(target=self._attend, args=(number, duty, end), daemon=True).start()
+                    self._ends.append(end)
                 self._wait()
             except BaseException:
                 self.stop()
@@ -84,8 +84,9 @@ class Crew:
         self._wait()
 
     def _wait(self) -> None:
-        for attendant in self._attendants:
-            attendant.join()
+        # Not by Thread.join: once a signal has interrupted that, CPython 3.11 takes the thread for ended.
+        for end in self._ends:
+            end.wait()
 
     def _end_all(self, number: signal.Signals) -> None:
         with self._lock:
@@ -93,7 +94,13 @@ class Crew:
             for process in self._processes.values():
                 process.send_signal(number)
 
-    def _attend(self, number: int, duty: Duty) -> None:
+    def _attend(self, number: int, duty: Duty, end: threading.Event) -> None:
+        try:
+            self._see_done(number, duty)
+        finally:
+            end.set()
+
+    def _see_done(self, number: int, duty: Duty) -> None:
         """Have one worker after another do a duty, until one comes to its own end."""
         reporter = self.reporter.another()
         while True:

@@ -167,15 +167,23 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_python: Any) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("is_sent_to_all", [False, True], ids=["to the watcher", "to all, as schedulers do"])
 def test_a_request_to_stop_reaches_all_and_the_same_command_goes_on(
-    folder: Path, start: Any, number: signal.Signals, undisturbed: dict[str, dict[str, object]]
+    folder: Path,
+    start: Any,
+    number: signal.Signals,
+    is_sent_to_all: bool,
+    undisturbed: dict[str, dict[str, object]],
 ) -> None:
     process = start(*LONG, "--workers", "2", OMP_NUM_THREADS="1")
     wait_for(lambda: both_train(folder))
     workers = workers_of(process)
+    for worker in workers if is_sent_to_all else []:
+        worker.send_signal(number)
     process.send_signal(number)
     _, said = process.communicate()
     assert process.returncode == 130
+    assert not list(folder.glob("results/runs/*/*/seed*/.begun")), "a worker was killed before it could stop"
     assert "the same command goes on from here" in said
     assert "Traceback" not in said
     assert len(workers) == 2
