@@ -18,6 +18,7 @@ TWELVE = (
     *("--methods", "mmcvae,own.py:Deadly,pca", "--seeds", "0-3"),
     *("--set", "mmcvae.epochs=16", "--checkpoint-seconds", "0"),
 )
+ON_SLURM = ("--executor", "slurm", "--cluster", "cluster.toml")
 OWN = '''
 """A method that ends its process on one seed."""
 import os
@@ -87,32 +88,70 @@ def log_of(folder: Path, task: str) -> str:
 
 
 def is_training(folder: Path, task: str) -> bool:
-    """Whether a task is at a cell that has a checkpoint."""
-    begun = re.findall(r"^\[\d+/\d+\] (planted / mmcvae / seed (\d))$", log_of(folder, task), re.MULTILINE)
-    ended = "separation gap" in log_of(folder, task).rpartition(begun[-1][0] + "\n")[2] if begun else False
-    checkpoint = f"planted/mmcvae/seed{begun[-1][1] if begun else ''}-*/checkpoint/state.safetensors"
-    return bool(begun) and not ended and bool(list((folder / "results/runs").glob(checkpoint)))
+    """Whether a task is at a cell that has a checkpoint by now."""
+    told = [line for line in log_of(folder, task).splitlines() if line.startswith("[")]
+    begun = re.fullmatch(r"\[\d+/12\] planted / mmcvae / seed (\d)", told[-1] if told else "")
+    return bool(begun and [*folder.glob(f"results/runs/planted/mmcvae/seed{begun[1]}-*/checkpoint/state.safetensors")])
 
 
-def test_tasks_that_are_cancelled_timed_out_and_lost_leave_what_an_undisturbed_run_does(
+def without_seconds(table: str) -> str:
+    """A report without the column of training times."""
+    lines = table.splitlines()
+    column = next(line.split("|").index("   training (s) ") for line in lines if "training (s)" in line)
+    first = next(number for number, line in enumerate(lines) if "training (s)" in line)
+    last = next(number for number in range(first, len(lines)) if not lines[number])
+    for number in range(first, last):
+        cells = lines[number].split("|")
+        lines[number] = "|".join([*cells[:column], *cells[column + 1 :]])
+    return "\n".join(lines)
+
+
+def left_by(results: Path) -> dict[str, tuple[object, str, int]]:
+    """What must be the same of every cell, whoever computed it; with the number of threads."""
+    found: dict[str, tuple[object, str, int]] = {}
+    for path in results.glob("*/*/seed*/record.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        same = load("../kill_runs").cell_of(path.parent) if record["status"] == "ok" else record["error"]["message"]
+        found[str(path.parent.relative_to(results))] = same, record["key"], record["provenance"]["threads"]
+    return found
+
+
+def test_cells_of_tasks_that_are_cancelled_timed_out_and_lost_end_as_in_an_undisturbed_run(
     slurm: Any, start: Start, folder: Path
 ) -> None:
     (folder / "cluster.toml").write_text("[slurm]\ntime = 1\nsignal_delay_s = 10\n", encoding="utf-8")
-    run = start(*GRID, *TWELVE, "--executor", "slurm", "--cluster", "cluster.toml", "--workers", "3", "--wait")
+    run = start(*GRID, *TWELVE, *ON_SLURM, "--workers", "3", "--wait")
     until(lambda: len(slurm.tasks()) == 3 and all(node for _, node in slurm.tasks().values()), run)
-    on_second = next(task for task, (_, node) in slurm.tasks().items() if node == "n2")
+    lost = next(task for task, (_, node) in slurm.tasks().items() if node == "n2")
     cancelled, timed_out = (task for task, (_, node) in sorted(slurm.tasks().items()) if node == "n1")
-    for task in (on_second, cancelled):
+    for task in (lost, cancelled):
         slurm.call("scontrol", "update", f"JobId={task}", "TimeLimit=60")
 
-    until(lambda: is_training(folder, on_second), run)
+    until(lambda: is_training(folder, lost), run)
     slurm.take_down("n2")
     until(lambda: is_training(folder, cancelled), run)
     slurm.call("scancel", cancelled)
     until(lambda: "Requeued job" in log_of(folder, timed_out), run)
     slurm.bring_back("n2")
-    status, table, said = finished(run)
-    for name, text in logs(folder):
-        print(name, text, sep="\n")
-    print(said)
-    assert status == 1, said  # the deadly cell
+    status, _, said = finished(run)
+
+    assert status == 1, said
+    assert "1 of 12 cells failed" in said
+    assert "deadly / seed 2: FAILED: ProcessDiedError: 3 processes in a row died" in said
+    assert "stopped; the same command continues it" in log_of(folder, cancelled)
+    assert "this job is timed-out" in log_of(folder, timed_out)
+    assert log_of(folder, lost).count("Starting with JobEnvironment") == 2
+    left = "".join(
+        str(path) for path in folder.glob("results/runs/*/*/seed*/*") if path.name in (".begun", "checkpoint")
+    )
+    assert not left
+
+    alone = start(*GRID, *TWELVE, "--results", "alone", OMP_NUM_THREADS="1")
+    assert finished(alone)[0] == 1
+    expected, found = left_by(folder / "alone"), left_by(folder / "results/runs")
+    assert len(expected) == 12
+    assert expected.keys() == found.keys()
+    assert [cell for cell in expected if expected[cell] != found[cell]] == []
+    assert {cell: values[2] for cell, values in found.items()} == dict.fromkeys(found, 1)
+    reports = [finished(start("report", "--results", name))[1] for name in ("results/runs", "alone")]
+    assert without_seconds(reports[0]) == without_seconds(reports[1])
