@@ -42,7 +42,7 @@ class ArrayTask:
     _crews: list[Crew] = field(default_factory=list, init=False)
 
     def __call__(self) -> None:
-        """Compute until nothing is left but what other tasks work on; what users can put right ends it in a sentence."""
+        """Compute until nothing is left but what other tasks work on. A `UserError` ends it in a sentence."""
         try:
             self._work()
         except UserError as error:

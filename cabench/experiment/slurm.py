@@ -18,7 +18,6 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -27,10 +26,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from cabench.config import parse_toml
-from cabench.errors import UserError, unknown
+from cabench.errors import StopRequested, UserError, unknown
 from cabench.experiment.assignment import Assignment
 from cabench.experiment.progress import RunReporter
 from cabench.experiment.record import Record
@@ -39,8 +39,8 @@ from cabench.files.names import printable
 
 DEFAULTS = {"job_name": "cabench", "cpus_per_task": 1, "stderr_to_stdout": True, "max_num_timeout": 100}
 """Of settings. A task that meets its time limit goes on where it was, so that a hundred limits are no failure."""
-OURS = {"map_count", "nodes", "nonslurm", "ntasks_per_node", "num_gpus", "use_srun"}
-"""What submitit knows and nobody sets: a task is one process on one node, and gets signals from srun."""
+OURS = {"cpus_per_gpu", "map_count", "nodes", "nonslurm", "ntasks_per_node", "num_gpus", "use_srun"}
+"""What submitit knows and nobody sets: a task is one process on one node, with `cpus_per_task`, started by srun."""
 LISTS = {"setup", "teardown", "srun_args"}
 NUMBERS = {"time", "array_parallelism", "cpus_per_task", "max_num_timeout", "signal_delay_s"}
 LOOK_EVERY_S, ASK_EVERY_S = 2.0, 10.0
@@ -55,11 +55,6 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     if find_spec("submitit") is None:
         raise UserError("--executor slurm needs submitit, which is not installed: pip install 'cabench[slurm]'.")
-    if not (shutil.which("sbatch") and shutil.which("srun")):
-        raise UserError(
-            "There is no SLURM on this machine (sbatch and srun are not found); start the run where jobs are "
-            "submitted, or without --executor."
-        )
     from submitit import SlurmExecutor
 
     try:
@@ -76,6 +71,11 @@ def read_settings(path: Path) -> dict[str, Any]:
         _check(name, value, path)
     if "time" not in table:
         raise UserError(f"[slurm] in {path} has no time; give the minutes that a task may take, such as time = 240.")
+    if not (shutil.which("sbatch") and shutil.which("srun")):
+        raise UserError(
+            "There is no SLURM on this machine (sbatch and srun are not found); start the run where jobs are "
+            "submitted, or without --executor."
+        )
     return {**DEFAULTS, **table}
 
 
@@ -114,10 +114,9 @@ def submit(assignment: Assignment, device: str, settings: Mapping[str, Any], tas
     own = {name: parameters.pop(name) for name in ("max_num_timeout", "python") if name in parameters}
     # Since SLURM 22.05 steps do not inherit it.
     parameters["srun_args"] = [*parameters.get("srun_args", []), f"--cpus-per-task={parameters['cpus_per_task']}"]
-    parent = assignment.store.folder / "slurm"
+    folder = assignment.store.folder / "slurm" / f"{datetime.now():%Y%m%d-%H%M%S}-{token_hex(2)}"
     try:
-        parent.mkdir(exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{datetime.now():%Y%m%d-%H%M%S}-", dir=parent))
+        folder.mkdir(0o700, parents=True)  # what is unpickled, nobody else may write
         packed = folder / "assignment.pickle"
         packed.write_bytes(assignment.packed())
         executor = SlurmExecutor(folder, **own)
@@ -128,8 +127,9 @@ def submit(assignment: Assignment, device: str, settings: Mapping[str, Any], tas
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(f"SLURM did not take the job: {_refusal(str(error))}.") from error
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         raise UserError(
-            f"The job's files could not be written to {parent} ({error.strerror}); make room, or choose another "
+            f"The job's files could not be written to {folder} ({error.strerror}); make room, or choose another "
             "folder with --results."
         ) from error
     return Job(first.job_id.partition("_")[0], tasks, folder)
@@ -171,24 +171,30 @@ class Job:
         Raises:
             UserError: when the job ended with cells left that no other process works on.
         """
-        left, state, asked = list(assignment.tasks), "", -ASK_EVERY_S
-        while True:
-            left = _told(left, assignment, reporter)
-            if not left:
-                return
-            if time.monotonic() - asked >= ASK_EVERY_S:
-                asked, before, state = time.monotonic(), state, self.state()
-                if not state:
-                    break
-                if state != before:
-                    reporter.say(f"Job {self.number}: {state}")
-            time.sleep(LOOK_EVERY_S)
-        lost = [task for task in _told(left, assignment, reporter) if _nobody_works_on(task, assignment)]
+        try:
+            left = self._watch(assignment, reporter)
+        except (KeyboardInterrupt, StopRequested):
+            reporter.say(f"Job {self.number} goes on without being waited for; `scancel {self.number}` ends it.")
+            raise
+        lost = [task for task in left if assignment.store.state(task.cell.identity) != "running"]
         if lost:
             raise UserError(
                 f"Job {self.number} has ended, and {len(lost)} of {len(assignment.tasks)} cells are left. "
                 f"{self._last_words()}; the same command goes on from here."
             )
+
+    def _watch(self, assignment: Assignment, reporter: RunReporter) -> list[Task]:
+        """Tell of cells that end, until all have or the job has; gives those that have not."""
+        left, state, asked = list(assignment.tasks), "", -ASK_EVERY_S
+        while left := _told(left, assignment, reporter):
+            if time.monotonic() - asked >= ASK_EVERY_S:
+                asked, before, state = time.monotonic(), state, self.state()
+                if not state:
+                    return _told(left, assignment, reporter)
+                if state != before:
+                    reporter.say(f"Job {self.number}: {state}")
+            time.sleep(LOOK_EVERY_S)
+        return []
 
     def state(self) -> str:
         """How many tasks run and wait, and why they do; empty when none is left."""
@@ -201,13 +207,11 @@ class Job:
         return ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in sorted(counts.items()))
 
     def _last_words(self) -> str:
-        """The last line of the log that was written to last."""
-        logs = sorted((path for path in self.folder.glob("*_log.*")), key=lambda path: path.stat().st_mtime)
-        for log in reversed(logs):
-            if lines := log.read_text(encoding="utf-8", errors="replace").split("\n"):
-                said = [line.strip() for line in lines if line.strip()]
-                if said:
-                    return printable(f"The last line in {log} is: {said[-1][:MOST_WORDS].rstrip('.')}")
+        """The last line of the log that was written to last; srun tells after it that its command failed."""
+        for log in sorted(self.folder.glob("*_log.*"), key=lambda path: path.stat().st_mtime, reverse=True):
+            lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+            if said := [line for line in lines if line and not line.startswith("srun:")]:
+                return printable(f"The last line in {log} is: {said[-1][:MOST_WORDS].rstrip('.')}")
         return f"It wrote no log into {self.folder}: the nodes must see that folder, and have this Python"
 
 
@@ -228,7 +232,3 @@ def _outcome(record: Record) -> str:
     if record.error:
         return f"FAILED: {record.error.get('type')}: {record.error.get('message')}"
     return f"separation gap {record.separation_gap:.3f}, {record.cost['train_s']:.0f} s of training"
-
-
-def _nobody_works_on(task: Task, assignment: Assignment) -> bool:
-    return assignment.store.state(task.cell.identity) != "running"

@@ -31,7 +31,7 @@ class StopFlag:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Inside the block, the first of SIGINT, SIGTERM and `PASSED_ON` sets the flag; a second acts as it does outside.
+        """Inside the block, a first SIGINT, SIGTERM or `PASSED_ON` sets the flag; a second one acts as it does outside.
 
         Signals that the process ignores stay ignored.
 

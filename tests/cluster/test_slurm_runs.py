@@ -146,7 +146,7 @@ def test_cells_of_tasks_that_are_cancelled_timed_out_and_lost_end_as_in_an_undis
     )
     assert not left
 
-    alone = start(*GRID, *TWELVE, "--results", "alone", OMP_NUM_THREADS="1")
+    alone = start(*GRID, *TWELVE, "--results", "alone", "--workers", "2", OMP_NUM_THREADS="1")
     assert finished(alone)[0] == 1
     expected, found = left_by(folder / "alone"), left_by(folder / "results/runs")
     assert len(expected) == 12
