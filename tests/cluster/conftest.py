@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
@@ -51,27 +48,20 @@ def slurm(running_slurm: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def start(slurm: Any, tmp_path: Path, cache: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(
+    slurm: Any, tmp_path: Path, start_cabench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
     """Starts the command line in a folder, where SLURM's commands reach that SLURM."""
-    # SLURM says how many threads its tasks use.
-    hidden = ("CABENCH_DATA", "OMP_NUM_THREADS")
-    inherited = {name: value for name, value in (os.environ | slurm.environment).items() if name not in hidden}
-    started: list[subprocess.Popen[str]] = []
+    monkeypatch.delenv("OMP_NUM_THREADS")  # SLURM says how many threads its tasks use
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
 
-    def begin(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cabench", *map(str, arguments)],
-            cwd=tmp_path,
-            env={**inherited, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+    def begin(*arguments: object, **environment: str) -> Any:
+        return start_cabench(tmp_path, *arguments, **environment)
 
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.communicate()
+    return begin
+
+
+def finished(process: Any) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command that comes to its end."""
+    output, errors = process.communicate(timeout=300)
+    return process.returncode, output, errors

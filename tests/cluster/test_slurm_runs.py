@@ -6,12 +6,11 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 
-from .conftest import load
+from .conftest import finished, load
 
 GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "--set", "planted.repeats=1")
 TWELVE = (
@@ -51,7 +50,7 @@ class Deadly(ContrastiveAnalysisMethod):
     def load_state_dict(self, state):
         pass
 '''
-Start = Callable[..., "Popen[str]"]
+Start = Callable[..., Any]
 
 
 @pytest.fixture
@@ -62,16 +61,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def finished(process: Popen[str]) -> tuple[int, str, str]:
-    output, errors = process.communicate(timeout=300)
-    return process.returncode, output, errors
-
-
-def until(condition: Callable[[], object], process: Popen[str], patience_s: float = 120.0) -> None:
+def until(condition: Callable[[], object], process: Any, patience_s: float = 120.0) -> None:
     """Wait until a condition holds, as long as a command runs."""
 
     def holds() -> bool:
-        assert process.poll() is None, process.communicate()
+        assert not process.ended(), process.communicate()
         return bool(condition())
 
     load("slurm").wait_until(holds, lambda: "it took too long", patience_s)

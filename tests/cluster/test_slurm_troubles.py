@@ -8,28 +8,22 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 
-from .conftest import load
+from .conftest import finished, load
 
 ON_SLURM = ("--executor", "slurm", "--cluster", "cluster.toml")
 GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "--set", "planted.repeats=1")
 QUICK = (*GRID, "--methods", "pca", "--seeds", "0", *ON_SLURM)
 LONG = (*GRID, *ON_SLURM, "--methods", "mmcvae", "--seeds", "0", "--checkpoint-seconds", "0")
-Start = Callable[..., "Popen[str]"]
+Start = Callable[..., Any]
 
 
 def set_up(folder: Path, **settings: str) -> None:
     lines = [f'{name} = "{value}"' for name, value in settings.items()]
     (folder / "cluster.toml").write_text("\n".join(["[slurm]", "time = 60", *lines, ""]), encoding="utf-8")
-
-
-def finished(process: Popen[str]) -> tuple[int, str, str]:
-    output, errors = process.communicate(timeout=300)
-    return process.returncode, output, errors
 
 
 def log(folder: Path) -> str:
