@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from . import slurm as rig
+
 HERE = Path(__file__).parent
-
-
-def load(name: str) -> Any:
-    """A module of this folder, or of the tests' folder."""
-    spec = spec_from_file_location(Path(name).stem, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,8 +22,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def running_slurm() -> Iterator[Any]:
-    rig = load("slurm")
+def running_slurm() -> Iterator[rig.Slurm]:
     if missing := rig.missing_programs():
         pytest.skip(f"{', '.join(missing)} not found: there is no SLURM here (Debian: slurm-wlm and munge)")
     with rig.running_slurm() as slurm:
@@ -41,7 +30,7 @@ def running_slurm() -> Iterator[Any]:
 
 
 @pytest.fixture
-def slurm(running_slurm: Any) -> Iterator[Any]:
+def slurm(running_slurm: rig.Slurm) -> Iterator[rig.Slurm]:
     """A SLURM with two idle nodes of two processors each, and an empty queue."""
     yield running_slurm
     running_slurm.empty()
@@ -49,7 +38,7 @@ def slurm(running_slurm: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def start(
-    slurm: Any, tmp_path: Path, start_cabench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    slurm: rig.Slurm, tmp_path: Path, start_cabench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
     """Starts the command line in a folder, where SLURM's commands reach that SLURM."""
     monkeypatch.delenv("OMP_NUM_THREADS")  # SLURM says how many threads its tasks use

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from .conftest import finished, load
+from ..kill_runs import cell_of
+from .conftest import finished
+from .slurm import Slurm, wait_until
 
 GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "--set", "planted.repeats=1")
 TWELVE = (
     *("--methods", "mmcvae,own.py:Deadly,pca", "--seeds", "0-3"),
-    *("--set", "mmcvae.epochs=16", "--checkpoint-seconds", "0"),
+    *("--set", "mmcvae.epochs=12", "--checkpoint-seconds", "0"),
 )
 ON_SLURM = ("--executor", "slurm", "--cluster", "cluster.toml")
 OWN = '''
@@ -68,7 +70,7 @@ def until(condition: Callable[[], object], process: Any, patience_s: float = 120
         assert not process.ended(), process.communicate()
         return bool(condition())
 
-    load("slurm").wait_until(holds, lambda: "it took too long", patience_s)
+    wait_until(holds, lambda: "it took too long", patience_s)
 
 
 def logs(folder: Path, name: str = "*") -> Iterator[tuple[str, str]]:
@@ -105,13 +107,13 @@ def left_by(results: Path) -> dict[str, tuple[object, str, int]]:
     found: dict[str, tuple[object, str, int]] = {}
     for path in results.glob("*/*/seed*/record.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        same = load("../kill_runs").cell_of(path.parent) if record["status"] == "ok" else record["error"]["message"]
+        same = cell_of(path.parent) if record["status"] == "ok" else record["error"]["message"]
         found[str(path.parent.relative_to(results))] = same, record["key"], record["provenance"]["threads"]
     return found
 
 
 def test_cells_of_tasks_that_are_cancelled_timed_out_and_lost_end_as_in_an_undisturbed_run(
-    slurm: Any, start: Start, folder: Path
+    slurm: Slurm, start: Start, folder: Path
 ) -> None:
     (folder / "cluster.toml").write_text("[slurm]\ntime = 1\nsignal_delay_s = 10\n", encoding="utf-8")
     run = start(*GRID, *TWELVE, *ON_SLURM, "--workers", "3", "--wait")

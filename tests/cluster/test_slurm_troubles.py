@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import finished, load
+from .conftest import finished
+from .slurm import Slurm, free_ports, wait_until
 
 ON_SLURM = ("--executor", "slurm", "--cluster", "cluster.toml")
 GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "--set", "planted.repeats=1")
@@ -35,7 +36,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def until(condition: Callable[[], bool], folder: Path) -> None:
-    load("slurm").wait_until(condition, lambda: log(folder), 120.0)
+    wait_until(condition, lambda: log(folder), 120.0)
 
 
 def says_one_sentence(said: str) -> str:
@@ -46,7 +47,7 @@ def says_one_sentence(said: str) -> str:
     return str(sentence)
 
 
-def test_it_returns_at_once_and_says_how_to_watch_report_and_end(slurm: Any, start: Start, tmp_path: Path) -> None:
+def test_it_returns_at_once_and_says_how_to_watch_report_and_end(slurm: Slurm, start: Start, tmp_path: Path) -> None:
     set_up(tmp_path)
     status, table, said = finished(start(*QUICK, "--workers", "8"))
     assert (status, table) == (0, "")
@@ -62,10 +63,10 @@ def test_it_returns_at_once_and_says_how_to_watch_report_and_end(slurm: Any, sta
 
 
 def test_a_preempted_task_writes_its_checkpoint_waits_for_slurm_and_goes_on(
-    slurm: Any, start: Start, tmp_path: Path
+    slurm: Slurm, start: Start, tmp_path: Path
 ) -> None:
     set_up(tmp_path, nodelist="n1")
-    run = start(*LONG, "--set", "mmcvae.epochs=16", "--wait")
+    run = start(*LONG, "--set", "mmcvae.epochs=12", "--wait")
     until(lambda: has_checkpoint(tmp_path), tmp_path)
     slurm.call("sbatch", "--partition=urgent", "--nodelist=n1", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
     status, table, said = finished(run)
@@ -75,7 +76,7 @@ def test_a_preempted_task_writes_its_checkpoint_waits_for_slurm_and_goes_on(
     assert log(tmp_path).count("Starting with JobEnvironment") == 2
 
 
-def test_ctrl_c_ends_the_waiting_and_scancel_the_job(slurm: Any, start: Start, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_waiting_and_scancel_the_job(slurm: Slurm, start: Start, tmp_path: Path) -> None:
     set_up(tmp_path)
     run = start(*LONG, "--set", "mmcvae.epochs=500", "--wait")
     until(lambda: has_checkpoint(tmp_path), tmp_path)
@@ -100,11 +101,11 @@ def test_a_partition_that_is_not_there(start: Start, tmp_path: Path) -> None:
     assert not any(tmp_path.glob("results/runs/slurm/*"))
 
 
-def test_a_controller_that_does_not_answer(slurm: Any, start: Start, tmp_path: Path) -> None:
+def test_a_controller_that_does_not_answer(slurm: Slurm, start: Start, tmp_path: Path) -> None:
     set_up(tmp_path)
     other = tmp_path / "slurm.conf"
     text = (slurm.folder / "slurm.conf").read_text(encoding="utf-8")
-    (port,) = load("slurm").free_ports(1)
+    (port,) = free_ports(1)
     other.write_text(re.sub(r"SlurmctldPort=\d+", f"SlurmctldPort={port}\nMessageTimeout=1", text), encoding="utf-8")
     status, _, said = finished(start(*QUICK, SLURM_CONF=str(other)))
     assert status == 2
