@@ -194,6 +194,46 @@ def test_a_request_to_stop_reaches_all_and_the_same_command_goes_on(
     assert len(undisturbed) == 2
 
 
+CREW_OF_ONE = """
+import signal, sys
+from pathlib import Path
+import torch
+from cabench.errors import StopRequested
+from cabench.experiment.assignment import Assignment
+from cabench.experiment.crew import Crew
+from cabench.experiment.plan import resolve
+from cabench.experiment.progress import make_reporter
+from cabench.experiment.request import Request
+from cabench.experiment.store import ResultsStore
+from cabench.experiment.task import tasks_of
+from cabench.experiment.workforce import Place
+from cabench.hardening.journal import Journal
+from cabench.hardening.stopping import stopping_at
+
+sets = ["planted.repeats=1", "mmcvae.epochs=500"]
+request = Request("mmcvae", "planted", "0", "smoke", sets, "cpu", "auto", None, False)
+store = ResultsStore(Path("results/runs").absolute())
+tasks = tasks_of(resolve(request, print).cells, store, False, Journal())
+try:
+    with stopping_at(signal.SIGTERM):
+        Crew(Assignment(tasks, store, 1000.0, True), [Place(torch.device("cpu"), 1)], make_reporter(), Journal()).work()
+except StopRequested:
+    sys.exit(7)
+"""
+
+
+def test_a_crew_that_is_asked_to_stop_waits_until_its_last_worker_has_written_a_checkpoint(
+    folder: Path, start_python: Any
+) -> None:
+    process = start_python(folder, "-c", CREW_OF_ONE)
+    wait_for(lambda: sum(epochs(folder)) >= 2)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 7, said
+    assert not list(folder.glob("results/runs/*/*/seed*/.begun"))
+    assert list(folder.glob("results/runs/*/*/seed*/checkpoint/state.safetensors"))
+
+
 @pytest.mark.parametrize("whose", ["watcher", "crew"])
 def test_no_worker_outlives_who_started_it(folder: Path, start: Any, whose: str) -> None:
     process = start(*LONG, "--workers", "2")
