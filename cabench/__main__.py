@@ -9,7 +9,7 @@ from cabench.cli import app
 from cabench.errors import StopRequested, UserError
 from cabench.files.names import printable
 from cabench.hardening import supervision
-from cabench.hardening.stopping import stopping_at_sigterm
+from cabench.hardening.stopping import stopping_at
 
 INTERRUPTED = 130  # exit status of a command ended by Ctrl-C or SIGTERM
 
@@ -26,7 +26,7 @@ def console() -> None:
 def main() -> None:
     """Run the command line. A user's mistake gives one line without a traceback, and exit status 2."""
     try:
-        with stopping_at_sigterm():
+        with stopping_at():
             app(prog_name="cabench")
     except UserError as error:
         _end(str(error))

@@ -5,16 +5,14 @@ The command line is a thin layer over these functions. See docs/python.md.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from cabench.data.dataset import Attribute, ContrastiveDataset, DatasetInfo
 from cabench.data.file import DatasetFile
@@ -23,13 +21,11 @@ from cabench.errors import UserError
 from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike, check_attributes, check_groups
 from cabench.experiment.assignment import Assignment
-from cabench.experiment.crew import Crew
-from cabench.experiment.device import check_gpu
-from cabench.experiment.estimate import estimate
+from cabench.experiment.executors import RunSettings, make_executor
 from cabench.experiment.measuring import measure
 from cabench.experiment.merging import Merged, merge_stores
-from cabench.experiment.plan import Experiment, ready_file, resolve
-from cabench.experiment.progress import RunReporter, make_reporter
+from cabench.experiment.plan import ready_file, resolve
+from cabench.experiment.progress import make_reporter
 from cabench.experiment.record import Record
 from cabench.experiment.reevaluation import Reevaluation
 from cabench.experiment.request import MethodLike, Request, ResolvedProfile
@@ -37,7 +33,6 @@ from cabench.experiment.store import ResultsStore
 from cabench.experiment.task import reasons_for, records_of, tasks_of, tasks_on_gpu
 from cabench.experiment.time_span import parse_span
 from cabench.experiment.vectors_from_elsewhere import check_name, read_vectors, score_vectors
-from cabench.experiment.workforce import Place, parse_workers, workforce
 from cabench.hardening.supervision import journal
 from cabench.profiles import load_profile
 from cabench.report.html import html_tables
@@ -82,6 +77,7 @@ class Results:
         left: how many cells are left, to other processes or to another run.
         unread: sentences on records that could not be brought up to date.
         unreported: sentences on records in the folder that cannot be read, and are missing in its report.md.
+        is_waited_for: false where a cluster goes on with what is left.
     """
 
     records: tuple[Record, ...]
@@ -89,6 +85,7 @@ class Results:
     left: int
     unread: tuple[str, ...]
     unreported: tuple[str, ...]
+    is_waited_for: bool = True
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -123,6 +120,9 @@ def run(
     workers: int | str = 1,
     time_limit: str = "",
     only_gpu: bool = False,
+    executor: str = "local",
+    cluster: str | Path | None = None,
+    wait: bool = False,
 ) -> Results:
     """Train and probe methods on data sets. Finished cells are not computed again.
 
@@ -143,77 +143,56 @@ def run(
         protocols: names of papers' own protocols whose scores are added.
         models: whether the fitted methods are kept with their cells.
         workers: how many processes compute cells at a time, or "auto" for as many as the machine takes; 1 is this
-            process itself.
+            process itself. On a cluster the number of tasks.
         time_limit: such as "3h50m", after which no cell is begun any more, nor before it one of whose kind the slowest
             finished cell took longer than what is left; "" for no limit.
         only_gpu: leave cells of methods that compute on the processor to processes without a GPU.
+        executor: "local" for this machine, or "slurm" for a cluster.
+        cluster: of "slurm", the TOML file of its settings, see docs/clusters.md.
+        wait: of "slurm", whether to wait until the cells have ended. Otherwise the results are those that are there.
 
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
     """
     request = Request(methods, datasets, seeds, profile, sets, device, precision, _root(data_root), controls)
-    settings = RunSettings(force, checkpoint_seconds, protocols, models, workers, time_limit, only_gpu)
+    settings = RunSettings(
+        force=force,
+        checkpoint_seconds=checkpoint_seconds,
+        protocols=protocols,
+        models=models,
+        workers=workers,
+        time_limit=time_limit,
+        only_gpu=only_gpu,
+        executor=executor,
+        cluster=Path(cluster) if cluster else None,
+        wait=wait,
+    )
     return run_request(request, Path(results), settings)
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a request is computed; none of it changes what is computed. See `run`."""
-
-    force: bool = False
-    checkpoint_seconds: float = 60.0
-    protocols: Sequence[str] = ()
-    models: bool = True
-    workers: int | str = 1
-    time_limit: str = ""
-    only_gpu: bool = False
 
 
 def run_request(request: Request, results: Path, settings: RunSettings) -> Results:
     """Do what `run` does, for a complete request."""
-    if not 0 <= settings.checkpoint_seconds < math.inf:
-        raise UserError(
-            f"--checkpoint-seconds {settings.checkpoint_seconds} is not allowed; it must be from 0, such as 60."
-        )
-    workers = parse_workers(settings.workers)
     limit_s = parse_span(settings.time_limit) if settings.time_limit else None
     journal().started_s()  # from now on time counts, that of building data too
+    executor = make_executor(request.device, settings)
     store = ResultsStore(results.absolute())  # absolute, as methods may change the working folder
     reporter = make_reporter()
     check_protocols(settings.protocols, [])
-    if settings.only_gpu:
-        check_gpu(request.device)
-    experiment = resolve(request, say=reporter.say)
+    experiment = resolve(replace(request, device=executor.planned_on), say=reporter.say)
     check_protocols(settings.protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
     tasks = tasks_of(experiment.cells, store, settings.force, journal())
     mine = tasks_on_gpu(tasks) if settings.only_gpu else tasks
     assignment = Assignment(mine, store, settings.checkpoint_seconds, settings.models, limit_s)
-    _compute(assignment, experiment, workers, reporter)
+    is_through = executor.compute(assignment, experiment, reporter)
     records, left = records_of(tasks, store)
+    if not is_through:
+        return Results(tuple(records), store.folder, len(left), (), (), is_waited_for=False)
     for sentence in reasons_for(left, store, mine, limit_s):
         reporter.say(sentence)
     renewed, unread = Reevaluation(store, request.data_root, settings.protocols, reporter.say).bring_up_to_date(records)
     unreported = store.write_report(markdown)
     return Results(tuple(renewed), store.folder, len(left), tuple(unread), tuple(unreported))
-
-
-def _compute(assignment: Assignment, experiment: Experiment, workers: int | None, reporter: RunReporter) -> None:
-    """Compute what has not ended, in this process or by a crew."""
-    tasks, store = assignment.tasks, assignment.store
-    left = [task.cell for task in tasks if not task.has_ended(store)]
-    if done := len(tasks) - len(left):
-        reporter.say(f"{done} of {len(tasks)} cells are finished already.")
-    finished, _ = store.readable_records()
-    force = workforce(workers, experiment.device, experiment.cells, len(left), finished)
-    alone = Place(experiment.device, torch.get_num_threads())
-    if said := estimate(left, finished, [alone] if workers == 1 else force.places):
-        reporter.say(said)
-    if workers == 1:
-        assignment.work(alone, reporter, journal())
-    elif left:
-        reporter.say(force.said)
-        Crew(assignment, force.places, reporter, journal()).work()
 
 
 def merge(folders: Sequence[str | Path], results: str | Path = "results/runs") -> Merged:

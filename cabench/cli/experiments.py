@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 DEFAULT_PUBLISHED = Path("results/published_elsewhere.csv")
 
 
+class Executor(StrEnum):
+    """Where `run` computes."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
+
+
 class Format(StrEnum):
     """What `report` can write."""
 
@@ -43,12 +50,31 @@ def run(
     only_gpu: Annotated[
         bool, typer.Option("--only-gpu", help="Leave cells that need no GPU to processes without one.")
     ] = False,
+    executor: Annotated[Executor, typer.Option(help="This machine, or a SLURM cluster.")] = Executor.LOCAL,
+    cluster: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of slurm: the TOML file of its settings; docs/clusters.md.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Of slurm: wait for the cells, and print the table.")] = False,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
-    from cabench.api import RunSettings, run_request
+    from cabench.api import run_request
+    from cabench.experiment.executors import RunSettings
 
-    settings = RunSettings(force, checkpoint_seconds, protocol or [], models, workers, time_limit, only_gpu)
+    settings = RunSettings(
+        force=force,
+        checkpoint_seconds=checkpoint_seconds,
+        protocols=protocol or [],
+        models=models,
+        workers=workers,
+        time_limit=time_limit,
+        only_gpu=only_gpu,
+        executor=executor,
+        cluster=cluster,
+        wait=wait,
+    )
     done = run_request(request, results, settings)
+    if not done.is_waited_for:
+        return
     say_all(done.unread)
     typer.echo(str(done))
     say_all(done.unreported, "not in report.md: ")

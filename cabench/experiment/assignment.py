@@ -50,8 +50,8 @@ class Assignment:
         Classes of methods that are defined in a notebook, a script or a file outside `sys.path` go along by value.
         """
         for kind in {type(task.cell.method) for task in self.tasks}:
-            module = sys.modules[kind.__module__]
-            if not _can_be_imported(module.__name__):
+            module = sys.modules.get(kind.__module__)  # None where the class itself came by value
+            if module is not None and not _can_be_imported(module.__name__):
                 cloudpickle.register_pickle_by_value(module)
         packed: bytes = cloudpickle.dumps(self)
         return packed

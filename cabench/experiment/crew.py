@@ -24,6 +24,7 @@ from cabench.experiment.worker import Duty
 from cabench.experiment.workforce import Place
 from cabench.files.names import printable
 from cabench.hardening.journal import Journal
+from cabench.hardening.stopping import PASSED_ON
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Crew:
     _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
     _failures: list[str] = field(default_factory=list, init=False)
     _said: set[str] = field(default_factory=set, init=False)
+    _ends: list[threading.Event] = field(default_factory=list, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     def work(self) -> None:
@@ -60,17 +62,14 @@ class Crew:
         with tempfile.TemporaryFile("ab+", buffering=0) as file:
             journal = file.fileno() if self.journal.number is None else self.journal.number
             duties = [Duty(packed, place, journal) for place in self.places]
-            attendants = [
-                threading.Thread(target=self._attend, args=(number, duty), daemon=True)
-                for number, duty in enumerate(duties)
-            ]
             try:
-                for attendant in attendants:
-                    attendant.start()
-                self._wait_for(attendants)
+                for number, duty in enumerate(duties):
+                    end = threading.Event()
+                    threading.Thread(target=self._attend, args=(number, duty, end), daemon=True).start()
+                    self._ends.append(end)
+                self._wait()
             except BaseException:
-                self._end_all(signal.SIGTERM)
-                self._wait_for(attendants)
+                self.stop()
                 raise
             finally:
                 self._end_all(signal.SIGKILL)
@@ -79,10 +78,15 @@ class Crew:
                 raise UserError(failure)
             self.reporter.say(failure)
 
-    @staticmethod
-    def _wait_for(attendants: Sequence[threading.Thread]) -> None:
-        for attendant in attendants:
-            attendant.join()
+    def stop(self) -> None:
+        """Have the workers end, a training run after a checkpoint, and wait for it. Signal handlers may call this."""
+        self._end_all(PASSED_ON)
+        self._wait()
+
+    def _wait(self) -> None:
+        # Not by Thread.join: once a signal has interrupted that, CPython 3.11 takes the thread for ended.
+        for end in self._ends:
+            end.wait()
 
     def _end_all(self, number: signal.Signals) -> None:
         with self._lock:
@@ -90,7 +94,13 @@ class Crew:
             for process in self._processes.values():
                 process.send_signal(number)
 
-    def _attend(self, number: int, duty: Duty) -> None:
+    def _attend(self, number: int, duty: Duty, end: threading.Event) -> None:
+        try:
+            self._see_done(number, duty)
+        finally:
+            end.set()
+
+    def _see_done(self, number: int, duty: Duty) -> None:
         """Have one worker after another do a duty, until one comes to its own end."""
         reporter = self.reporter.another()
         while True:

@@ -18,8 +18,7 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", name):
-        raise UserError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:<number>.")
+    check_device(name)
     kind, _, index = name.partition(":")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise UserError(
@@ -41,6 +40,16 @@ def check_gpu(name: str) -> None:
     if resolve_device(name).type == "cpu":
         found = "cpu was asked for" if name == "cpu" else "there is none here"
         raise UserError(f"--only-gpu is for runs on a GPU, but {found}; leave it out, or see --device.")
+
+
+def check_device(name: str) -> None:
+    """Refuse what is no name of a device, on whatever machine.
+
+    Raises:
+        UserError: naming those that are.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name):
+        raise UserError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:<number>.")
 
 
 def resolve_precision(name: str, device: torch.device) -> Precision:

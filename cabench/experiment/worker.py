@@ -27,7 +27,7 @@ from cabench.experiment.assignment import Assignment
 from cabench.experiment.progress import RunReporter
 from cabench.experiment.workforce import Place
 from cabench.hardening.journal import Journal
-from cabench.hardening.stopping import stopping_at_sigterm
+from cabench.hardening.stopping import PASSED_ON, stopping_at
 from cabench.hardening.supervision import end_with
 
 ADVANCED_EVERY_S = 0.5
@@ -88,12 +88,13 @@ def main() -> None:
     """Do the duty that is read from standard input."""
     reporter = EventReporter(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):  # sent to all processes; the crew passes them on
+        signal.signal(number, signal.SIG_IGN)
     duty: Duty = pickle.load(sys.stdin.buffer)
     end_with(sys.stdin.fileno())
     torch.set_num_threads(duty.place.threads)
     try:
-        with stopping_at_sigterm():
+        with stopping_at(PASSED_ON):
             assignment: Assignment = pickle.loads(duty.assignment)
             assignment.work(duty.place, reporter, Journal(duty.journal))
     except UserError as error:

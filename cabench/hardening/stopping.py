@@ -3,17 +3,24 @@
 A kill at any moment costs nothing but time, see `cabench.files.atomic` and `cabench.checkpoint`. A request, by Ctrl-C
 or by the SIGTERM that schedulers send some seconds before they kill, also lets a process remove its temporary files,
 and a training loop write a checkpoint.
+
+Terminals and schedulers send these to all processes of a job. The workers of a crew ignore them, and are asked by a
+signal of their own: asked twice, a training loop would end without its checkpoint.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from cabench.errors import StopRequested
+
+PASSED_ON = signal.SIGUSR1 if sys.platform != "win32" else signal.SIGTERM
+"""By which a crew asks its workers to stop."""
 
 
 class StopFlag:
@@ -24,9 +31,11 @@ class StopFlag:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Inside the block, the first SIGINT or SIGTERM sets the flag; a second one acts as it does outside.
+        """Inside the block, a first SIGINT, SIGTERM or `PASSED_ON` sets the flag; a second one acts as it does outside.
 
-        The block is a loop that looks at the flag. Other code stops at once: see `stopping_at_sigterm`.
+        Signals that the process ignores stay ignored.
+
+        The block is a loop that looks at the flag. Other code stops at once: see `stopping_at`.
 
         Raises:
             StopRequested: at the end of the block, when a signal came after the loop's last look.
@@ -41,7 +50,9 @@ class StopFlag:
             self.requested = True
             signal.signal(number, before[signal.Signals(number)])
 
-        before = {number: signal.signal(number, set_flag) for number in (signal.SIGINT, signal.SIGTERM)}
+        requests = {signal.SIGINT, signal.SIGTERM, PASSED_ON}
+        heard = [number for number in requests if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, set_flag) for number in heard}
         try:
             yield
         finally:
@@ -52,18 +63,18 @@ class StopFlag:
 
 
 @contextmanager
-def stopping_at_sigterm() -> Iterator[None]:
-    """Inside the block, the first SIGTERM raises StopRequested wherever the main thread is; a second one kills.
+def stopping_at(number: signal.Signals = signal.SIGTERM) -> Iterator[None]:
+    """Inside the block, the first such signal raises StopRequested wherever the main thread is; a second one kills.
 
-    StopRequested is to SIGTERM what Python's KeyboardInterrupt is to Ctrl-C.
+    StopRequested is to it what Python's KeyboardInterrupt is to Ctrl-C.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         raise StopRequested
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)

@@ -167,15 +167,23 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_python: Any) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("is_sent_to_all", [False, True], ids=["to the watcher", "to all, as schedulers do"])
 def test_a_request_to_stop_reaches_all_and_the_same_command_goes_on(
-    folder: Path, start: Any, number: signal.Signals, undisturbed: dict[str, dict[str, object]]
+    folder: Path,
+    start: Any,
+    number: signal.Signals,
+    is_sent_to_all: bool,
+    undisturbed: dict[str, dict[str, object]],
 ) -> None:
     process = start(*LONG, "--workers", "2", OMP_NUM_THREADS="1")
     wait_for(lambda: both_train(folder))
     workers = workers_of(process)
+    for worker in workers if is_sent_to_all else []:
+        worker.send_signal(number)
     process.send_signal(number)
     _, said = process.communicate()
     assert process.returncode == 130
+    assert not list(folder.glob("results/runs/*/*/seed*/.begun")), "a worker was killed before it could stop"
     assert "the same command goes on from here" in said
     assert "Traceback" not in said
     assert len(workers) == 2
@@ -184,6 +192,46 @@ def test_a_request_to_stop_reaches_all_and_the_same_command_goes_on(
     start(*LONG, "--workers", "2", OMP_NUM_THREADS="1").communicate()
     assert outcomes(folder / "results/runs") == undisturbed
     assert len(undisturbed) == 2
+
+
+CREW_OF_ONE = """
+import signal, sys
+from pathlib import Path
+import torch
+from cabench.errors import StopRequested
+from cabench.experiment.assignment import Assignment
+from cabench.experiment.crew import Crew
+from cabench.experiment.plan import resolve
+from cabench.experiment.progress import make_reporter
+from cabench.experiment.request import Request
+from cabench.experiment.store import ResultsStore
+from cabench.experiment.task import tasks_of
+from cabench.experiment.workforce import Place
+from cabench.hardening.journal import Journal
+from cabench.hardening.stopping import stopping_at
+
+sets = ["planted.repeats=1", "mmcvae.epochs=500"]
+request = Request("mmcvae", "planted", "0", "smoke", sets, "cpu", "auto", None, False)
+store = ResultsStore(Path("results/runs").absolute())
+tasks = tasks_of(resolve(request, print).cells, store, False, Journal())
+try:
+    with stopping_at(signal.SIGTERM):
+        Crew(Assignment(tasks, store, 1000.0, True), [Place(torch.device("cpu"), 1)], make_reporter(), Journal()).work()
+except StopRequested:
+    sys.exit(7)
+"""
+
+
+def test_a_crew_that_is_asked_to_stop_waits_until_its_last_worker_has_written_a_checkpoint(
+    folder: Path, start_python: Any
+) -> None:
+    process = start_python(folder, "-c", CREW_OF_ONE)
+    wait_for(lambda: sum(epochs(folder)) >= 2)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 7, said
+    assert not list(folder.glob("results/runs/*/*/seed*/.begun"))
+    assert list(folder.glob("results/runs/*/*/seed*/checkpoint/state.safetensors"))
 
 
 @pytest.mark.parametrize("whose", ["watcher", "crew"])

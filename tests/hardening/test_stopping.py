@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from cabench.errors import StopRequested
-from cabench.hardening.stopping import StopFlag, stopping_at_sigterm
+from cabench.hardening.stopping import StopFlag, stopping_at
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_a_signal_after_the_last_look_counts_at_the_end_of_the_loop() -> None:
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, StopRequested)])
 def test_a_second_signal_acts_as_it_does_outside(number: signal.Signals, error: type[BaseException]) -> None:
     def loop() -> None:
-        with stopping_at_sigterm(), StopFlag().heeded():
+        with stopping_at(), StopFlag().heeded():
             receive(number)
             receive(number)
             pytest.fail("the second signal was put off")
@@ -75,7 +75,7 @@ def test_a_flag_that_is_set_without_a_signal_raises_nothing() -> None:
 
 def test_outside_loops_sigterm_acts_at_once_and_no_handler_of_errors_takes_it() -> None:
     def work() -> None:
-        with stopping_at_sigterm():
+        with stopping_at():
             try:
                 receive(signal.SIGTERM)
             except Exception:
