@@ -129,7 +129,7 @@ class Randomness:
 
 @contextmanager
 def drawing_from(generator: torch.Generator) -> Iterator[None]:
-    """Let code that knows only torch's global generator (layer initialisers, kornia) draw from a given one.
+    """Let code that knows only torch's global generator (layer initialisers) draw from a given one.
 
     The global CPU generator is seeded from `generator` inside the block and restored afterwards.
     """

@@ -79,7 +79,7 @@ class SepCLR(ViewLearner):
     """Two separate encoders with projectors, trained by contrast; see the module."""
 
     name = "sepclr"
-    version = 2
+    version = 3
     Config = SepCLRConfig
     config: SepCLRConfig
 

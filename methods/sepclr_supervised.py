@@ -85,7 +85,7 @@ class SepCLRSupervised(ViewLearner):
     """Two encoders; the salient one has an output for each salient attribute; see the module."""
 
     name = "sepclr_supervised"
-    version = 1
+    version = 2
     Config = SepCLRSupervisedConfig
     config: SepCLRSupervisedConfig
     supervised = True

@@ -44,7 +44,7 @@ class SimCLR(ViewLearner):
     """One encoder with a projector, trained by contrast; see the module."""
 
     name = "simclr"
-    version = 1
+    version = 2
     Config = SimCLRConfig
     config: SimCLRConfig
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -318,3 +319,10 @@ def server() -> Iterator[FileServer]:
         yield running
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def kornia_views() -> type:
+    """`KorniaViews` of `tests/kornia_views.py`."""
+    pytest.importorskip("kornia")
+    return runpy.run_path(str(Path(__file__).parent / "kornia_views.py"))["KorniaViews"]

@@ -1,31 +1,33 @@
 """Random views, and what methods that learn from views share.
 
-Views of images are computed in batches on the images' own device by kornia; rows of a table get noise.
+Views of images are computed in batches on the images' own device; rows of a table get noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from kornia.augmentation import (
-    ColorJitter,
-    RandomGrayscale,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    RandomRotation,
-    RandomVerticalFlip,
-)
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from cabench.config import ConfigError, Settings, config_title, setting
-from cabench.context import drawing_from
 from cabench.data.dataset import DatasetInfo
 from cabench.errors import UserError
 from cabench.methods.networks.choices import ENCODERS
 from cabench.methods.shared.pretrained import EncoderConfig, check_start, start_pretrained
+from cabench.methods.shared.view_colours import JITTER, Colours, turn_grey
+from cabench.methods.shared.view_geometry import (
+    Geometry,
+    compose,
+    crop,
+    crop_and_rotate,
+    draw_angles,
+    draw_boxes,
+    draw_signs,
+)
 from cabench.training import GradientTrainedMethod, TrainingConfig
 
 
@@ -68,28 +70,46 @@ class ViewConfig(Settings):
             raise ConfigError(f"{field} = {list(self.crop_scale)} is not allowed; the smaller number comes first.")
 
 
-class RandomViews(nn.Module):
+class ViewParameters(NamedTuple):
+    """What a batch of n views is made with.
+
+    Attributes:
+        geometry: crop, rotation and flips of each image.
+        colours: the change of colour of each image.
+        jitter: the steps of colour jitter, in order, as `JITTER` calls them; none in a batch without.
+    """
+
+    geometry: Geometry
+    colours: Colours
+    jitter: tuple[str, ...]
+
+    def on(self, device: torch.device) -> ViewParameters:
+        """The same with tensors (n, 1, 1, 1) on a device, out of tensors (n,) on the CPU: in one transfer."""
+        packed = torch.stack([*self.geometry, *self.colours])
+        # By CUDA's programming guide, up to 64 KB (1,260 images) are taken without a wait; pinning would gain nothing.
+        moved = packed.to(device, non_blocking=True)[:, :, None, None, None].unbind()
+        parts = len(Geometry._fields)
+        return ViewParameters(Geometry(*moved[:parts]), Colours(*moved[parts:]), self.jitter)
+
+
+class RandomViews:
     """Draws one random view of each image, or of each row of a table.
 
-    Views are cropped, rotated with black corners, flipped and changed in colour, in this order. Crops are resampled in
-    one batch; colour jitter is for a whole batch or none of it, with parameters for each image. Values stay in
-    [0, 1]. kornia draws all parameters on the CPU, whatever device the images are on. Rows get `feature_noise`.
+    Views are cropped, rotated with black corners, flipped and changed in colour, in this order. Each image has its own
+    parameters; whether colours are jittered, and in which order of steps, is drawn for a whole batch. Values stay in
+    [0, 1]. Parameters are drawn on the CPU, so that all devices see the same, and moved at once; nothing waits for the
+    device. In distribution, views are those of kornia 0.9's `RandomResizedCrop`, `RandomRotation`,
+    `RandomHorizontalFlip`, `RandomVerticalFlip`, `ColorJitter` and `RandomGrayscale` in a row, but that rotated ones
+    are interpolated once and not twice. Rows get `feature_noise`.
     """
 
     def __init__(self, config: ViewConfig) -> None:
-        super().__init__()
-        self.crops: dict[tuple[int, int], RandomResizedCrop] = {}
-        self.rotation = RandomRotation(config.rotation, p=0.5)
-        self.flip = RandomHorizontalFlip(p=config.flip)
-        self.vertical_flip = RandomVerticalFlip(p=config.vertical_flip)
-        self.colour = ColorJitter(config.brightness, config.contrast, config.saturation, config.hue, p=1.0)
-        self.grey = RandomGrayscale(p=config.grey)
         self.config = config
 
-    def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Float32 views of float32 images (n, channels, height, width) in [0, 1].
 
-        They are (n, channels, *view_size).
+        They are (n, channels, *view_size), in channels-last memory.
 
         Args:
             images: on any device; float32 rows (n, features) of a table keep their shape.
@@ -97,26 +117,46 @@ class RandomViews(nn.Module):
         """
         if images.ndim == 2:
             return feature_noise(images, self.config.brightness, self.config.jitter, generator)
-        with torch.no_grad(), drawing_from(generator):
-            views: Tensor = self.crop_for(images)(images)
-            if self.config.rotation:
-                views = self.rotation(views)
-            views = self.flip(views)
-            if self.config.vertical_flip:
-                views = self.vertical_flip(views)
-            if torch.rand(()) < self.config.jitter:
-                views = self.colour(views)
-            if self.config.grey:
-                views = self.grey(views)
-        return views.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            return self.make(images, self.draw(images.shape, generator).on(images.device))
 
-    def crop_for(self, images: Tensor) -> RandomResizedCrop:
-        """The crop to views of their size; made once for each."""
-        size = view_size(self.config, images.shape[1:])
-        if size not in self.crops:
-            # "resample" crops the whole batch at once; kornia's "slice" mode goes image by image.
-            self.crops[size] = RandomResizedCrop(size, scale=self.config.crop_scale, cropping_mode="resample")
-        return self.crops[size]
+    def draw(self, shape: Sequence[int], generator: torch.Generator) -> ViewParameters:
+        """Parameters, on the CPU, for images of a shape (n, channels, height, width)."""
+        config, n, size = self.config, shape[0], (shape[2], shape[3])
+        geometry = compose(
+            draw_boxes(n, size, config.crop_scale, generator),
+            draw_angles(n, config.rotation, generator),
+            draw_signs(n, config.flip, generator),
+            draw_signs(n, config.vertical_flip, generator),
+            size,
+            view_size(config, shape[1:]),
+        )
+        colours = Colours(
+            brightness=draw_around(1, config.brightness, n, generator),
+            contrast=draw_around(1, config.contrast, n, generator),
+            saturation=draw_around(1, config.saturation, n, generator),
+            hue=draw_around(0, config.hue, n, generator),
+            grey=(torch.rand(n, generator=generator) < config.grey).float(),
+        )
+        jittered = bool(torch.rand((), generator=generator) < config.jitter)
+        steps = [list(JITTER)[i] for i in torch.randperm(len(JITTER), generator=generator).tolist()]
+        return ViewParameters(geometry, colours, tuple(step for step in steps if jittered and getattr(config, step)))
+
+    def make(self, images: Tensor, parameters: ViewParameters) -> Tensor:
+        """The views that parameters on the images' device describe."""
+        resample = crop_and_rotate if self.config.rotation else crop
+        views = resample(images, parameters.geometry, view_size(self.config, images.shape[1:]))
+        for step in parameters.jitter:
+            views = JITTER[step](views, getattr(parameters.colours, step))
+        if self.config.grey:
+            views = turn_grey(views, parameters.colours.grey)
+        # Weights of an interpolation, or of the luma, add up to 1 but for rounding.
+        return views.clamp_(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def draw_around(centre: float, strength: float, n: int, generator: torch.Generator) -> Tensor:
+    """Float32 (n,) uniform numbers that differ from `centre` by at most `strength`, from a CPU generator."""
+    return torch.empty(n).uniform_(centre - strength, centre + strength, generator=generator)
 
 
 def view_size(config: ViewConfig, shape: Sequence[int]) -> tuple[int, int]:
@@ -135,9 +175,8 @@ def feature_noise(rows: Tensor, deviation: float, probability: float, generator:
         probability: of adding noise, to all rows or none.
         generator: the CPU generator that all is drawn from, so that all devices see the same.
     """
-    with drawing_from(generator):
-        if torch.rand(()) < probability:
-            return rows + deviation * torch.randn(rows.shape).to(rows.device)
+    if torch.rand((), generator=generator) < probability:
+        return rows + deviation * torch.randn(rows.shape, generator=generator).to(rows.device, non_blocking=True)
     return rows
 
 

@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 import torch
 
-from cabench.context import drawing_from
 from cabench.errors import UserError
 from cabench.methods.sepclr import SepCLR, SepCLRConfig
 from cabench.methods.shared.views import RandomViews, ViewConfig
@@ -99,17 +98,40 @@ def test_rotation_turns_half_of_the_images_and_leaves_black_corners():
     assert (rotated[:, 0, 16, 16] > 0.99).all()
 
 
-def test_without_rotation_the_views_are_those_of_crop_flip_jitter_and_grey_alone():
-    """What is off draws nothing: older results stay as they are."""
-    config = ViewConfig()
-    ours = RandomViews(config)(images(), torch.Generator().manual_seed(5))
-    views = RandomViews(config)
-    with drawing_from(torch.Generator().manual_seed(5)):
-        expected = views.flip(views.crop_for(images())(images()))
-        if torch.rand(()) < config.jitter:
-            expected = views.colour(expected)
-        expected = views.grey(expected)
-    assert torch.equal(ours, expected)
+def test_what_is_off_changes_no_other_draw():
+    config = ViewConfig(rotation=25.0)
+    everything = RandomViews(config).draw((8, 3, 32, 32), torch.Generator().manual_seed(5))
+    without = dataclasses.replace(config, flip=0, rotation=0, hue=0, grey=0)
+    less = RandomViews(without).draw((8, 3, 32, 32), torch.Generator().manual_seed(5))
+    assert torch.equal(everything.geometry.centre_x, less.geometry.centre_x)
+    assert torch.equal(everything.colours.contrast, less.colours.contrast)
+    assert [step for step in everything.jitter if step != "hue"] == list(less.jitter)
+
+
+def test_parameters_reach_the_device_in_one_transfer(monkeypatch):
+    parameters = RandomViews(ViewConfig()).draw((8, 3, 32, 32), torch.Generator().manual_seed(0))
+    moves = []
+    move = torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *a, **k: moves.append(k) or move(tensor, *a, **k))
+    moved = parameters.on(torch.device("meta"))
+    assert moves == [{"non_blocking": True}]
+    assert {t.device.type for t in (*moved.geometry, *moved.colours)} == {"meta"}
+    assert {t.shape for t in (*moved.geometry, *moved.colours)} == {(8, 1, 1, 1)}
+
+
+@pytest.mark.parametrize("rotation", [0.0, 25.0])
+def test_views_are_made_where_the_images_are(rotation):
+    """A tensor made on the CPU on the way would not meet others on the device "meta"."""
+    views = RandomViews(ViewConfig(rotation=rotation, jitter=1.0))
+    made = views(torch.empty(8, 3, 32, 40, device="meta"), torch.Generator().manual_seed(0))
+    assert made.device.type == "meta"
+    assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_views_do_not_change_the_images():
+    before = images(8)
+    RandomViews(ViewConfig(jitter=1.0, rotation=25.0))(before, torch.Generator().manual_seed(0))
+    assert torch.equal(before, images(8))
 
 
 # Rows of a table
