@@ -24,7 +24,7 @@ from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike, check_attributes, check_groups
 from cabench.experiment.assignment import Assignment
 from cabench.experiment.crew import Crew
-from cabench.experiment.device import check_device
+from cabench.experiment.device import check_device, check_gpu
 from cabench.experiment.estimate import estimate
 from cabench.experiment.measuring import measure
 from cabench.experiment.plan import Experiment, ready_file, resolve
@@ -34,7 +34,8 @@ from cabench.experiment.reevaluation import Reevaluation
 from cabench.experiment.request import MethodLike, Request, ResolvedProfile
 from cabench.experiment.slurm import read_settings, submit
 from cabench.experiment.store import ResultsStore
-from cabench.experiment.task import records_of, tasks_of
+from cabench.experiment.task import reasons_for, records_of, tasks_of, tasks_on_gpu
+from cabench.experiment.time_span import parse_span
 from cabench.experiment.vectors_from_elsewhere import check_name, read_vectors, score_vectors
 from cabench.experiment.workforce import Place, parse_workers, workforce
 from cabench.hardening.supervision import journal
@@ -78,7 +79,7 @@ class Results:
     Attributes:
         records: of all cells that ended, in the order of the cells.
         folder: the results folder.
-        left: how many cells are left to other processes.
+        left: how many cells are left, to other processes or to another run.
         unread: sentences on records that could not be brought up to date.
         unreported: sentences on records in the folder that cannot be read, and are missing in its report.md.
         is_waited_for: false where a cluster goes on with what is left.
@@ -122,6 +123,8 @@ def run(
     protocols: Sequence[str] = (),
     models: bool = True,
     workers: int | str = 1,
+    time_limit: str = "",
+    only_gpu: bool = False,
     executor: str = "local",
     cluster: str | Path | None = None,
     wait: bool = False,
@@ -146,6 +149,9 @@ def run(
         models: whether the fitted methods are kept with their cells.
         workers: how many processes compute cells at a time, or "auto" for as many as the machine takes; 1 is this
             process itself. On a cluster the number of tasks.
+        time_limit: such as "3h50m", after which no cell is begun any more, nor before it one of whose kind the slowest
+            finished cell took longer than what is left; "" for no limit.
+        only_gpu: leave cells of methods that compute on the processor to processes without a GPU.
         executor: "local" for this machine, or "slurm" for a cluster.
         cluster: of "slurm", the TOML file of its settings, see docs/clusters.md.
         wait: of "slurm", whether to wait until the cells have ended. Otherwise the results are those that are there.
@@ -155,7 +161,7 @@ def run(
     """
     request = Request(methods, datasets, seeds, profile, sets, device, precision, _root(data_root), controls)
     where = (executor, Path(cluster) if cluster else None, wait)
-    settings = RunSettings(force, checkpoint_seconds, protocols, models, workers, *where)
+    settings = RunSettings(force, checkpoint_seconds, protocols, models, workers, time_limit, only_gpu, *where)
     return run_request(request, Path(results), settings)
 
 
@@ -168,6 +174,8 @@ class RunSettings:
     protocols: Sequence[str] = ()
     models: bool = True
     workers: int | str = 1
+    time_limit: str = ""
+    only_gpu: bool = False
     executor: str = "local"
     cluster: Path | None = None
     wait: bool = False
@@ -181,25 +189,29 @@ def run_request(request: Request, results: Path, settings: RunSettings) -> Resul
         )
     workers = parse_workers(settings.workers)
     on_cluster = _cluster_settings(settings)
+    limit_s = parse_span(settings.time_limit) if settings.time_limit else None
+    journal().started_s()  # from now on time counts, that of building data too
     store = ResultsStore(results.absolute())  # absolute, as methods may change the working folder
     reporter = make_reporter()
     check_protocols(settings.protocols, [])
-    if on_cluster is not None:
+    if on_cluster is not None:  # whose nodes find out themselves what GPUs they have
         check_device(request.device)
-    # What GPUs a cluster's nodes have, they find out themselves.
+    elif settings.only_gpu:
+        check_gpu(request.device)
     experiment = resolve(request if on_cluster is None else replace(request, device="cpu"), say=reporter.say)
     check_protocols(settings.protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
     tasks = tasks_of(experiment.cells, store, settings.force, journal())
-    assignment = Assignment(tasks, store, settings.checkpoint_seconds, settings.models)
+    mine = tasks_on_gpu(tasks) if settings.only_gpu else tasks
+    assignment = Assignment(mine, store, settings.checkpoint_seconds, settings.models, limit_s)
     if on_cluster is None:
         _compute(assignment, experiment, workers, reporter)
     elif not _compute_on_cluster(assignment, request.device, on_cluster, settings, reporter):
         records, left = records_of(tasks, store)
         return Results(tuple(records), store.folder, len(left), (), (), is_waited_for=False)
     records, left = records_of(tasks, store)
-    for task in left:
-        reporter.say(f"{task.title}: left to the process that is working on it")
+    for sentence in reasons_for(left, store, mine, limit_s):
+        reporter.say(sentence)
     renewed, unread = Reevaluation(store, request.data_root, settings.protocols, reporter.say).bring_up_to_date(records)
     unreported = store.write_report(markdown)
     return Results(tuple(renewed), store.folder, len(left), tuple(unread), tuple(unreported))
@@ -214,6 +226,8 @@ def _cluster_settings(settings: RunSettings) -> dict[str, Any] | None:
             if given:
                 raise UserError(f"{option} goes with --executor slurm alone; leave it out, or add that.")
         return None
+    if settings.time_limit:
+        raise UserError("--time-limit is for runs on this machine; tasks on SLURM have the time that --cluster says.")
     if settings.workers == "auto":
         raise UserError("--workers auto counts the processors of this machine; give a number of tasks, such as 8.")
     if settings.cluster is None:
@@ -248,10 +262,11 @@ def _compute(assignment: Assignment, experiment: Experiment, workers: int | None
         reporter.say(f"{done} of {len(tasks)} cells are finished already.")
     finished, _ = store.readable_records()
     force = workforce(workers, experiment.device, experiment.cells, len(left), finished)
-    if said := estimate(left, finished, experiment.device):
+    alone = Place(experiment.device, torch.get_num_threads())
+    if said := estimate(left, finished, [alone] if workers == 1 else force.places):
         reporter.say(said)
     if workers == 1:
-        assignment.work(Place(experiment.device, torch.get_num_threads()), reporter, journal())
+        assignment.work(alone, reporter, journal())
     elif left:
         reporter.say(force.said)
         Crew(assignment, force.places, reporter, journal()).work()

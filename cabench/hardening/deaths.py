@@ -51,6 +51,11 @@ def deaths_at(folder: Path) -> int:
     return max(note["deaths"], 0) + 1 if note["checkpoint"] == _checkpoint_stamp(folder) else 1
 
 
+def note_stamp(folder: Path) -> str | None:
+    """A text that changes whenever a process begins the cell of a folder; None where none has, or the last one left."""
+    return stamp(folder / ".begun")
+
+
 def describe_deaths(count: int) -> str:
     """Who died, as the subject of a sentence."""
     return "a process" if count == 1 else f"{count} processes in a row"
