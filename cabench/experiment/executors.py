@@ -143,6 +143,8 @@ def make_executor(device: str, settings: RunSettings) -> Executor:
         return ThisMachine(device, workers)
     if settings.executor != "slurm":
         raise unknown("executor", settings.executor, ("local", "slurm"))
+    if settings.time_limit:
+        raise UserError("--time-limit is for runs on this machine; tasks on SLURM have the time that --cluster says.")
     if workers is None:
         raise UserError("--workers auto counts the processors of this machine; give a number of tasks, such as 8.")
     if settings.cluster is None:

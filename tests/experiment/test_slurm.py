@@ -87,6 +87,7 @@ def test_without_submitit_it_is_said_what_to_install(tmp_path: Path, monkeypatch
         ({"cluster": "cluster.toml"}, "--cluster goes with --executor slurm"),
         ({"executor": "slurm"}, "name one with --cluster"),
         ({"executor": "slurm", "cluster": "cluster.toml", "workers": "auto"}, "give a number of tasks"),
+        ({"executor": "slurm", "cluster": "cluster.toml", "time_limit": "1h"}, "the time that --cluster says"),
         ({"executor": "slrum"}, "did you mean 'slurm'"),
     ],
 )
