@@ -25,7 +25,7 @@ from cabench.files.json import canonical_json, read_json
 BEAT_S = 0.5
 LOOK_S = 0.005
 SILENCE_S = 90.0  # longer than a network file system keeps what it has seen
-GONE_S = 10.0  # that a note cannot be read: where sizes are remembered, one that is replaced is cut short for a moment
+GONE_S = 30.0  # that a note cannot be read: where sizes are remembered, one that is replaced is cut short for a moment
 LONGEST_S = 300.0
 
 
