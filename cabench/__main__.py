@@ -48,7 +48,8 @@ def _end(message: str) -> NoReturn:
 
 
 def _say_stopped() -> None:
-    print("Stopped. Finished cells are saved; the same command goes on from here.", file=sys.stderr)
+    if sys.argv[1:2] != ["plan"]:  # which computes nothing
+        print("Stopped. Finished cells are saved; the same command goes on from here.", file=sys.stderr)
 
 
 if __name__ == "__main__":

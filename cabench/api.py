@@ -24,6 +24,7 @@ from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike, check_attributes, check_groups
 from cabench.experiment.assignment import Assignment
 from cabench.experiment.crew import Crew
+from cabench.experiment.device import check_gpu
 from cabench.experiment.estimate import estimate
 from cabench.experiment.measuring import measure
 from cabench.experiment.merging import Merged, merge_stores
@@ -33,7 +34,8 @@ from cabench.experiment.record import Record
 from cabench.experiment.reevaluation import Reevaluation
 from cabench.experiment.request import MethodLike, Request, ResolvedProfile
 from cabench.experiment.store import ResultsStore
-from cabench.experiment.task import records_of, tasks_of
+from cabench.experiment.task import reasons_for, records_of, tasks_of, tasks_on_gpu
+from cabench.experiment.time_span import parse_span
 from cabench.experiment.vectors_from_elsewhere import check_name, read_vectors, score_vectors
 from cabench.experiment.workforce import Place, parse_workers, workforce
 from cabench.hardening.supervision import journal
@@ -77,7 +79,7 @@ class Results:
     Attributes:
         records: of all cells that ended, in the order of the cells.
         folder: the results folder.
-        left: how many cells are left to other processes.
+        left: how many cells are left, to other processes or to another run.
         unread: sentences on records that could not be brought up to date.
         unreported: sentences on records in the folder that cannot be read, and are missing in its report.md.
     """
@@ -119,6 +121,8 @@ def run(
     protocols: Sequence[str] = (),
     models: bool = True,
     workers: int | str = 1,
+    time_limit: str = "",
+    only_gpu: bool = False,
 ) -> Results:
     """Train and probe methods on data sets. Finished cells are not computed again.
 
@@ -140,12 +144,16 @@ def run(
         models: whether the fitted methods are kept with their cells.
         workers: how many processes compute cells at a time, or "auto" for as many as the machine takes; 1 is this
             process itself.
+        time_limit: such as "3h50m", after which no cell is begun any more, nor before it one of whose kind the slowest
+            finished cell took longer than what is left; "" for no limit.
+        only_gpu: leave cells of methods that compute on the processor to processes without a GPU.
 
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
     """
     request = Request(methods, datasets, seeds, profile, sets, device, precision, _root(data_root), controls)
-    return run_request(request, Path(results), RunSettings(force, checkpoint_seconds, protocols, models, workers))
+    settings = RunSettings(force, checkpoint_seconds, protocols, models, workers, time_limit, only_gpu)
+    return run_request(request, Path(results), settings)
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,8 @@ class RunSettings:
     protocols: Sequence[str] = ()
     models: bool = True
     workers: int | str = 1
+    time_limit: str = ""
+    only_gpu: bool = False
 
 
 def run_request(request: Request, results: Path, settings: RunSettings) -> Results:
@@ -166,17 +176,23 @@ def run_request(request: Request, results: Path, settings: RunSettings) -> Resul
             f"--checkpoint-seconds {settings.checkpoint_seconds} is not allowed; it must be from 0, such as 60."
         )
     workers = parse_workers(settings.workers)
+    limit_s = parse_span(settings.time_limit) if settings.time_limit else None
+    journal().started_s()  # from now on time counts, that of building data too
     store = ResultsStore(results.absolute())  # absolute, as methods may change the working folder
     reporter = make_reporter()
     check_protocols(settings.protocols, [])
+    if settings.only_gpu:
+        check_gpu(request.device)
     experiment = resolve(request, say=reporter.say)
     check_protocols(settings.protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
     tasks = tasks_of(experiment.cells, store, settings.force, journal())
-    _compute(Assignment(tasks, store, settings.checkpoint_seconds, settings.models), experiment, workers, reporter)
+    mine = tasks_on_gpu(tasks) if settings.only_gpu else tasks
+    assignment = Assignment(mine, store, settings.checkpoint_seconds, settings.models, limit_s)
+    _compute(assignment, experiment, workers, reporter)
     records, left = records_of(tasks, store)
-    for task in left:
-        reporter.say(f"{task.title}: left to the process that is working on it")
+    for sentence in reasons_for(left, store, mine, limit_s):
+        reporter.say(sentence)
     renewed, unread = Reevaluation(store, request.data_root, settings.protocols, reporter.say).bring_up_to_date(records)
     unreported = store.write_report(markdown)
     return Results(tuple(renewed), store.folder, len(left), tuple(unread), tuple(unreported))
@@ -190,10 +206,11 @@ def _compute(assignment: Assignment, experiment: Experiment, workers: int | None
         reporter.say(f"{done} of {len(tasks)} cells are finished already.")
     finished, _ = store.readable_records()
     force = workforce(workers, experiment.device, experiment.cells, len(left), finished)
-    if said := estimate(left, finished, experiment.device):
+    alone = Place(experiment.device, torch.get_num_threads())
+    if said := estimate(left, finished, [alone] if workers == 1 else force.places):
         reporter.say(said)
     if workers == 1:
-        assignment.work(Place(experiment.device, torch.get_num_threads()), reporter, journal())
+        assignment.work(alone, reporter, journal())
     elif left:
         reporter.say(force.said)
         Crew(assignment, force.places, reporter, journal()).work()

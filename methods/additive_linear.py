@@ -82,6 +82,7 @@ class AdditiveLinear(Generative):
     Config = AdditiveLinearConfig
     config: AdditiveLinearConfig
     takes = ("images", "tables")
+    uses_device = False
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse data that are too many and large."""

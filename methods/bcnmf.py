@@ -90,6 +90,7 @@ class BCNMF(Generative):
     config: BCNMFConfig
     takes = ("images", "non-negative", "counts")
     improvised_common = True
+    uses_device = False
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse rows of which there are too many for their size: the common space needs a covariance."""

@@ -34,6 +34,7 @@ class Chance(ContrastiveAnalysisMethod):
     config: ChanceConfig
     takes = ("images", "tables")
     learns = False
+    uses_device = False
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
         """Learn nothing."""

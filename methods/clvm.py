@@ -119,6 +119,7 @@ class CLVM(Generative):
     Config = CLVMConfig
     config: CLVMConfig
     takes = ("images", "tables", "missing")
+    uses_device = False
     mean: Tensor
     scale: Tensor
     factors: Factors

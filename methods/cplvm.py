@@ -117,6 +117,7 @@ class CPLVM(Generative):
     Config = CPLVMConfig
     config: CPLVMConfig
     takes = ("images", "non-negative", "counts")
+    uses_device = False
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:
         """Find the factors of highest posterior of all starts."""

@@ -65,6 +65,7 @@ class KernelCPCA(ContrastiveAnalysisMethod):
     config: KernelCPCAConfig
     takes = ("images", "tables")
     improvised_common = True
+    uses_device = False
     rows: Tensor
     scale: float
     salient: Tensor

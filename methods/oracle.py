@@ -31,6 +31,7 @@ class Oracle(ContrastiveAnalysisMethod):
     version = 1
     Config = OracleConfig
     learns = False
+    uses_device = False
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse every data set but `planted`: attributes of real images cannot be read from pixels."""

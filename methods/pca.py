@@ -34,6 +34,7 @@ class PCA(ContrastiveAnalysisMethod):
     Config = PCAConfig
     config: PCAConfig
     takes = ("images", "tables")
+    uses_device = False
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse images of which there are too many for their size."""

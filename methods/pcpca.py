@@ -122,6 +122,7 @@ class PCPCA(Generative):
     config: PCPCAConfig
     takes = ("images", "tables", "missing")
     improvised_common = True
+    uses_device = False
     gamma: float
     target: LowRankGaussian
     background: LowRankGaussian

@@ -91,6 +91,7 @@ class RatioPCA(ContrastiveAnalysisMethod):
     config: RatioPCAConfig
     takes = ("images", "tables")
     improvised_common = True
+    uses_device = False
     ratios: Tensor
 
     def check(self, info: DatasetInfo) -> None:

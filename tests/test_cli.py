@@ -293,7 +293,7 @@ def test_a_finished_cell_without_its_representations_is_shown_without_the_protoc
     assert done.stdout == table
     assert "dsprites / pca / seed 0: " in done.stderr
     assert "was not kept" in done.stderr
-    assert "other processes" not in done.stderr
+    assert "are left" not in done.stderr
 
 
 LONG = "x" * 300

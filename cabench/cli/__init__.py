@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cabench.cli import data, experiments, exporting, folders, methods, vectors
+from cabench.cli import data, experiments, exporting, folders, methods, planning, submitting, vectors
 
 app = typer.Typer(
     add_completion=False,
@@ -12,8 +12,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The benchmark suite for contrastive analysis: common and salient representations, probed alike.",
 )
-for command in (experiments.run, experiments.plan, experiments.evaluate, experiments.report, experiments.gate):
+for command in (experiments.run, planning.plan, experiments.evaluate, experiments.report, experiments.gate):
     app.command()(command)
+app.command()(submitting.submit)
 app.command()(vectors.score)
 app.command()(vectors.encode)
 app.command()(exporting.export)

@@ -1,4 +1,4 @@
-"""The commands on experiments: `run`, `plan`, `evaluate`, `report` and `gate`."""
+"""The commands on experiments: `run`, `evaluate`, `report` and `gate`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Protocols, Results, say_all, takes_request
-from cabench.files.names import printable
 
 if TYPE_CHECKING:
     from cabench.experiment.request import Request
@@ -38,38 +37,28 @@ def run(
     workers: Annotated[
         str, typer.Option(metavar="N|auto", help="Processes that compute cells at a time; auto: as the machine allows.")
     ] = "1",
+    time_limit: Annotated[
+        str, typer.Option(metavar="TIME", help="Begin no cell for which too little is left of it, such as 3h50m.")
+    ] = "",
+    only_gpu: Annotated[
+        bool, typer.Option("--only-gpu", help="Leave cells that need no GPU to processes without one.")
+    ] = False,
 ) -> None:
     """Train and probe methods, and print the table. Finished cells are not computed again."""
     from cabench.api import RunSettings, run_request
 
-    done = run_request(request, results, RunSettings(force, checkpoint_seconds, protocol or [], models, workers))
+    settings = RunSettings(force, checkpoint_seconds, protocol or [], models, workers, time_limit, only_gpu)
+    done = run_request(request, results, settings)
     say_all(done.unread)
     typer.echo(str(done))
     say_all(done.unreported, "not in report.md: ")
     if done.left:
-        typer.echo(f"{done.left} cells are left to other processes; see plan.", err=True)
+        typer.echo(f"{done.left} cells are left; `cabench plan` names them.", err=True)
     if failed := [record for record in done.records if record.status == "failed"]:
         count = len(done.records) + done.left
         typer.echo(f"{len(failed)} of {count} cells failed; `cabench plan` names them.", err=True)
     if failed or done.unread:
         raise typer.Exit(1)
-
-
-@takes_request
-def plan(request: Request, results: Results = DEFAULT_RESULTS) -> None:
-    """Show every cell of a run and its state; compute nothing."""
-    from tabulate import tabulate
-
-    from cabench.experiment.estimate import estimate
-    from cabench.experiment.plan import left_out_plugins, survey
-    from cabench.experiment.store import ResultsStore
-
-    store = ResultsStore(results)
-    lines, left, device = survey(request, store)
-    say_all(left_out_plugins(), "Left out: ")
-    typer.echo(printable(tabulate(lines, headers=["data set", "method", "seed", "key", "state"], tablefmt="simple")))
-    if said := estimate(left, store.readable_records()[0], device):
-        typer.echo(f"\n{said}")
 
 
 def evaluate(

@@ -82,7 +82,9 @@ def takes_request(command: Callable[..., None]) -> Callable[..., None]:
         command(request, **values)
 
     hints = _hints(command) | _hints(_request)
-    parameters = [item.replace(annotation=hints[item.name]) for item in (*shared.values(), *own)]
+    # By keyword, so that an option without a default may stand after others.
+    by_keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [item.replace(annotation=hints[item.name], kind=by_keyword) for item in (*shared.values(), *own)]
     with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {item.name: item.annotation for item in parameters}
     with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__

@@ -12,12 +12,14 @@ import random
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cabench.conformance.subject import CPU, IMAGES, Subject, context
+from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.errors import StopRequested, UserError
 from cabench.hardening.stopping import StopFlag
@@ -158,6 +160,15 @@ def check_learning_from_attributes_is_said(subject: Subject) -> None:
         assert same, "the method learns from attributes of the images, but does not say so: set supervised = True"
 
 
+def check_the_processor_is_enough_where_the_method_says_so(subject: Subject) -> None:
+    """A method with `uses_device = False` never asks for the device of a run: it is given the processor."""
+    if subject.kind.uses_device:
+        return
+    watched = _WatchedContext(**vars(context()))
+    subject.new().fit(subject.data, watched)
+    assert not watched.was_asked, "fit asks for context.device; remove uses_device = False, or compute on the processor"
+
+
 def check_resuming_continues_exactly(subject: Subject) -> None:
     """A training run stopped within an epoch and continued ends as an undisturbed one, bit for bit."""
     _gradient_trained(subject)
@@ -259,6 +270,7 @@ CHECKS: dict[Check, tuple[Check, ...]] = {
     check_target_images_matter: (check_images_are_told_apart,),
     check_learning_from_attributes_is_said: (check_images_are_told_apart,),
     check_resuming_continues_exactly: (check_fitting_is_deterministic,),
+    check_the_processor_is_enough_where_the_method_says_so: (check_fitting_works,),
     check_decoding_gives_images: (check_representation_has_the_right_form,),
     check_images_of_other_sizes_are_taken: (check_decoding_gives_images,),
     check_missing_values_are_taken: (
@@ -279,6 +291,19 @@ class _StopsAt:
 
     def advanced(self, epoch: int, epochs: int, fraction: float, images_per_s: float) -> None:
         self._stop.requested = fraction >= self._fraction
+
+
+class _WatchedContext(FitContext):
+    """A context that notes whether its device was asked for, as `autocast` does too."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("device", "autocast"):
+            vars(self)["asked"] = True
+        return super().__getattribute__(name)
+
+    @property
+    def was_asked(self) -> bool:
+        return "asked" in vars(self)
 
 
 def _gradient_trained(subject: Subject) -> GradientTrainedMethod:

@@ -12,6 +12,7 @@ from cabench.experiment.progress import RunReporter
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.task import Task
+from cabench.experiment.time_limit import TimeLimit
 from cabench.experiment.workforce import Place
 from cabench.hardening.journal import Journal
 
@@ -25,16 +26,22 @@ class Assignment:
         store: the results folder, by an absolute path.
         checkpoint_every_s: seconds between two checkpoints of a training run.
         keep_models: whether the fitted method is kept with its cell.
+        time_limit_s: seconds from the start of the run after which no cell is begun any more; None for no limit. A run
+            starts when the first process of its journal does.
     """
 
     tasks: Sequence[Task]
     store: ResultsStore
     checkpoint_every_s: float
     keep_models: bool
+    time_limit_s: int | None = None
 
     def work(self, place: Place, reporter: RunReporter, journal: Journal) -> None:
         """Compute, in this process, what no other process computes; see `cabench.experiment.runner.Runner.run`."""
-        runner = Runner(self.store, place.device, reporter, self.checkpoint_every_s, self.keep_models, journal)
+        limit_s, limit = self.time_limit_s, None
+        if limit_s is not None:
+            limit = TimeLimit(self.store, place, journal.started_s() + limit_s)
+        runner = Runner(self.store, place.device, reporter, self.checkpoint_every_s, self.keep_models, journal, limit)
         runner.run(self.tasks)
 
     def packed(self) -> bytes:

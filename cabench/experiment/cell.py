@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from cabench.data.file import DatasetFile
 from cabench.experiment.identity import Identity
 from cabench.method import ContrastiveAnalysisMethod
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -26,3 +30,7 @@ class Cell:
     def new_method(self) -> ContrastiveAnalysisMethod:
         """A fresh method to fit. It is dropped with its cell, so that a long run holds one network at a time."""
         return type(self.method)(self.method.config)
+
+    def place(self, device: torch.device) -> torch.device:
+        """Where the cell is computed in a run on a device: on the processor, where its method does not use another."""
+        return device if self.method.uses_device else CPU

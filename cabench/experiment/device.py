@@ -29,6 +29,20 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def check_gpu(name: str) -> None:
+    """Refuse to compute cells that need a GPU alone where a run is on the processor.
+
+    Args:
+        name: of the run's device, as of `resolve_device`.
+
+    Raises:
+        UserError: saying what to do; and as `resolve_device` does.
+    """
+    if resolve_device(name).type == "cpu":
+        found = "cpu was asked for" if name == "cpu" else "there is none here"
+        raise UserError(f"--only-gpu is for runs on a GPU, but {found}; leave it out, or see --device.")
+
+
 def resolve_precision(name: str, device: torch.device) -> Precision:
     """The precision behind "auto", "fp32" or "bf16"; "auto" takes bf16 on GPUs that compute it natively, else fp32.
 

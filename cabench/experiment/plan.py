@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -28,8 +27,6 @@ from cabench.experiment.request import (
     name_list,
     seed_list,
 )
-from cabench.experiment.store import ResultsStore
-from cabench.hardening.deaths import deaths_at
 from cabench.method import ContrastiveAnalysisMethod
 
 
@@ -52,19 +49,19 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
     Raises:
         UserError: for anything in the request that does not exist, is not allowed or does not fit together.
     """
-    outline = _outline(request)
+    outlined = outline(request)
     for reason in left_out_plugins():
         say(f"Left out: {reason}")
     files: dict[str, DatasetFile] = {}
-    for label, dataset in outline.datasets.items():
+    for label, dataset in outlined.datasets.items():
         files[label] = ready_file(label, dataset, request.data_root, say)
     cells: list[Cell] = []
     for label, file in files.items():
-        found, left_out = outline.cells(label, file)
+        found, left_out = outlined.cells(label, file)
         cells += found
         for method, reason in left_out.items():
             say(f"Left out on {label}: {method} ({reason})")
-    return Experiment(outline.device, cells)
+    return Experiment(outlined.device, cells)
 
 
 def ready_file(label: str, dataset: DatasetProvider, root: Path | None, say: Callable[[str], None]) -> DatasetFile:
@@ -94,58 +91,8 @@ def left_out_plugins() -> list[str]:
     return [reason for kind in discovery.KINDS for reason in discovery.left_out(kind)]
 
 
-class Survey(NamedTuple):
-    """What a run would meet.
-
-    Attributes:
-        lines: one a cell: data set, method, seed, start of the key, state.
-        left: the cells that are not done.
-        device: that they would be computed on.
-    """
-
-    lines: list[tuple[str, str, int | str, str, str]]
-    left: list[Cell]
-    device: torch.device
-
-
-def survey(request: Request, store: ResultsStore) -> Survey:
-    """The state of every cell of a request. Builds and computes nothing.
-
-    Raises:
-        UserError: as `resolve` does.
-    """
-    outline = _outline(request)
-    lines: list[tuple[str, str, int | str, str, str]] = []
-    left: list[Cell] = []
-    for label, dataset in outline.datasets.items():
-        file = dataset.find(request.data_root)
-        if file is None:
-            unbuilt = [(method, seed) for method in outline.methods[label] for seed in outline.seeds]
-            lines += [(label, method, seed, "", "missing (data set not built)") for method, seed in unbuilt]
-            continue
-        cells, left_out = outline.cells(label, file)
-        lines += [(label, method, "", "", f"left out ({why})") for method, why in left_out.items()]
-        for cell in cells:
-            identity = cell.identity
-            state = _state(store, cell)
-            lines.append((label, identity.method["label"], identity.seed, identity.key[:8], state))
-            left += [cell] if state != "done" else []
-    return Survey(lines, left, outline.device)
-
-
-def _state(store: ResultsStore, cell: Cell) -> str:
-    """The state of a cell, with the error or the deaths that a run would meet there."""
-    state = store.state(cell.identity)
-    if state == "failed" and (error := store.load(cell.identity).error):
-        at = f" at step {error['step']}" if error.get("step") else ""
-        return f"failed ({error.get('type')}{at})"
-    if state in ("missing", "stale") and (deaths := deaths_at(cell.identity.folder(store.folder))):
-        return f"{state} ({deaths} {'process' if deaths == 1 else 'processes'} died at it)"
-    return state
-
-
 @dataclass(frozen=True)
-class _Outline:
+class Outline:
     """A request with all names looked up and all configurations validated.
 
     Attributes:
@@ -193,7 +140,12 @@ class _Outline:
         return cells, left_out
 
 
-def _outline(request: Request) -> _Outline:
+def outline(request: Request) -> Outline:
+    """Look all names of a request up and validate all configurations. Builds nothing.
+
+    Raises:
+        UserError: for anything in it that does not exist, is not allowed or does not fit together.
+    """
     resolved = ResolvedProfile.read(request.profile, request.sets)
     defaults = resolved.profile.defaults
     asked, given = [], {}
@@ -222,7 +174,7 @@ def _outline(request: Request) -> _Outline:
     configured = {label: _configured(resolved, label, methods, optional) for label in labels}
     resolved.check_overrides([*methods, *labels])
     check_profile(resolved.profile)
-    return _Outline(
+    return Outline(
         profile=resolved.profile.name,
         device=device,
         precision=resolve_precision(precision, device),

@@ -29,12 +29,17 @@ def provenance(device: torch.device, started: str) -> dict[str, object]:
     }
 
 
-def hardware(device: torch.device) -> dict[str, object]:
-    """What the time of a computation depends on: graphics processor, processor and number of threads."""
+def hardware(device: torch.device, threads: int | None = None) -> dict[str, object]:
+    """What the time of a computation depends on: graphics processor, processor and number of threads.
+
+    Args:
+        device: of the computation.
+        threads: of it; None for those of this process.
+    """
     return {
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "cpu": _cpu(),
-        "threads": torch.get_num_threads(),
+        "threads": threads or torch.get_num_threads(),
     }
 
 

@@ -31,7 +31,8 @@ from cabench.experiment.progress import RunReporter
 from cabench.experiment.provenance import now, peak_memory_gib, provenance
 from cabench.experiment.record import ErrorEntry, Record
 from cabench.experiment.store import ResultsStore
-from cabench.experiment.task import Task
+from cabench.experiment.task import Task, claiming_order
+from cabench.experiment.time_limit import TimeLimit
 from cabench.files.atomic import StorageError
 from cabench.files.names import printable
 from cabench.hardening.deaths import MOST_DEATHS, ProcessDiedError, deaths_at, describe_deaths, noting_death
@@ -53,6 +54,7 @@ class Runner:
         checkpoint_every_s: seconds between two checkpoints of a training run.
         keep_models: whether the fitted method is kept with its cell.
         journal: of the run, which processes before this one may have begun.
+        time_limit: says whether there is time left for a cell; None where there always is.
     """
 
     store: ResultsStore
@@ -61,9 +63,11 @@ class Runner:
     checkpoint_every_s: float = 60.0
     keep_models: bool = True
     journal: Journal = field(default_factory=Journal)
+    time_limit: TimeLimit | None = None
 
     def run(self, tasks: Sequence[Task]) -> None:
-        """Compute every cell that has not ended, until nothing is left but what other processes work on.
+        """Compute every cell that has not ended, until nothing is left but what other processes work on, or what there
+        is no time for.
 
         A first round leaves out the cells that another process works on, or at which a process died. Further rounds
         look at these again.
@@ -75,7 +79,7 @@ class Runner:
             StopRequested: when the process was asked to stop. What was done so far is on disk.
             UserError: when the results folder can no longer be written to.
         """
-        left = [task for task in tasks if not self._visit(task, first_round=True)]
+        left = [task for task in claiming_order(tasks, self.device) if not self._visit(task, first_round=True)]
         while left:
             remaining = [task for task in left if not self._visit(task, first_round=False)]
             if len(remaining) == len(left) and not self._is_one_freed(left):
@@ -97,6 +101,8 @@ class Runner:
         if task.has_ended(self.store):
             self.store.drop_checkpoint(cell)  # left where a process was killed after it had written the record
             return True
+        if self.time_limit and not self.time_limit.leaves_room_for(task.cell):
+            return False
         try:
             with self.store.lock(cell, patience_s=0.0 if first_round else PATIENCE_S):
                 # Another process may have finished the cell since it was looked at.
@@ -104,6 +110,8 @@ class Runner:
                     return True
                 if first_round and self._comes_last(task):
                     return False
+                if self.time_limit:
+                    self.time_limit.begun()
                 self.reporter.started(cell.title, task.number, task.count)
                 self._compute(task)
                 return True
@@ -144,7 +152,7 @@ class Runner:
 
     def _outcome(self, cell: Cell, deaths: int) -> str:
         """What the cell's record, which is written by now, says in a few words."""
-        attempt = _Attempt(cell.identity, self.device, now())
+        attempt = _Attempt(cell.identity, cell.place(self.device), now())
         try:
             if deaths >= MOST_DEATHS:
                 attempt.cost.steps, attempt.cost.last_terms = self.store.last_logged(cell.identity)
@@ -170,12 +178,13 @@ class Runner:
 
     def _attempt(self, attempt: _Attempt, cell: Cell) -> Record:
         identity, info, cost, method = cell.identity, cell.data.info, attempt.cost, cell.new_method()
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
+        device = attempt.device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         context = FitContext(
-            device=self.device,
+            device=device,
             precision=identity.precision,
-            randomness=Randomness(identity.seed, info.content_sha256, self.device),
+            randomness=Randomness(identity.seed, info.content_sha256, device),
             folder=self._folder(identity),
             identity=identity.key,
             checkpoint_every_s=self.checkpoint_every_s,
@@ -193,7 +202,7 @@ class Runner:
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
         test = fitted.given(cell.data.read("test"))
         rows = cell.data.read_all_rows()
-        vectors = self._encode(method, train, rows["train"]), self._encode(method, test, rows["test"])
+        vectors = _encoded(method, train, rows["train"], device), _encoded(method, test, rows["test"], device)
         parameters = method.parameter_count()
         measured, probe_s = keep_and_measure(self.store, identity, cell.data, *vectors)
         measured["prepared"] = said_of(info, method.takes)
@@ -217,15 +226,6 @@ class Runner:
         for name, reason in unmade.items():
             self.reporter.say(f"{cell.title}: {name} could not be made ({reason})")
         return unmade
-
-    def _encode(
-        self, method: ContrastiveAnalysisMethod, split: ContrastiveDataset, rows: Sequence[Rows]
-    ) -> EncodedSplit:
-        background, target = (
-            EncodedPopulation(encode_images(method, part.images, self.device), part.attributes, told.groups)
-            for part, told in zip((split.background, split.target), rows, strict=True)
-        )
-        return EncodedSplit(background, target)
 
 
 @dataclass(frozen=True)
@@ -266,3 +266,13 @@ class _Attempt:
         """A record of what is known however the attempt ends."""
         where = provenance(self.device, self.started)
         return Record.of(self.identity, status, scores=(), separation_gap=None, cost={}, provenance=where, error=None)
+
+
+def _encoded(
+    method: ContrastiveAnalysisMethod, split: ContrastiveDataset, rows: Sequence[Rows], device: torch.device
+) -> EncodedSplit:
+    background, target = (
+        EncodedPopulation(encode_images(method, part.images, device), part.attributes, told.groups)
+        for part, told in zip((split.background, split.target), rows, strict=True)
+    )
+    return EncodedSplit(background, target)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from cabench.experiment.cell import Cell
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.hardening.journal import Journal
+
+MOST_NAMED = 3  # cells in a sentence
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,19 @@ def tasks_of(cells: Sequence[Cell], store: ResultsStore, force: bool, journal: J
     )
 
 
+def claiming_order(tasks: Sequence[Task], device: torch.device) -> list[Task]:
+    """The tasks in the order in which a worker on a device takes them.
+
+    A worker that holds a GPU takes cells that use it first, so that it leaves others to workers without one.
+    """
+    return sorted(tasks, key=lambda task: device.type != "cpu" and not task.cell.method.uses_device)
+
+
+def tasks_on_gpu(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """The tasks whose methods compute on a GPU where a run has one."""
+    return tuple(task for task in tasks if task.cell.method.uses_device)
+
+
 def records_of(tasks: Sequence[Task], store: ResultsStore) -> tuple[list[Record], list[Task]]:
     """The records of the tasks that have ended, in order, and the tasks that have not.
 
@@ -76,3 +93,36 @@ def records_of(tasks: Sequence[Task], store: ResultsStore) -> tuple[list[Record]
         else:
             left.append(task)
     return records, left
+
+
+def reasons_for(
+    left: Sequence[Task], store: ResultsStore, mine: Sequence[Task], time_limit_s: float | None
+) -> list[str]:
+    """Sentences on the tasks that a run leaves.
+
+    Args:
+        left: these tasks.
+        store: the results folder.
+        mine: the tasks that the run was to compute; it leaves others to processes without a GPU.
+        time_limit_s: of the run; None for no limit.
+    """
+    own = {task.number for task in mine}
+    others = [task for task in left if task.number not in own]
+    late = [
+        task for task in left if time_limit_s and task.number in own and store.state(task.cell.identity) != "running"
+    ]
+    busy = [task for task in left if task not in others and task not in late]
+    sentences = [f"{task.title}: left to the process that is working on it" for task in busy]
+    if others:
+        sentences.append(f"Left to processes without a GPU: {_some(others)}.")
+    if late:
+        sentences.append(f"Left for want of time: {_some(late)}; the same command goes on with them.")
+    return sentences
+
+
+def _some(tasks: Sequence[Task]) -> str:
+    """How many tasks, and the first of them by name."""
+    named = ", ".join(task.cell.identity.title for task in tasks[:MOST_NAMED])
+    return (
+        f"{len(tasks):,} {'cell' if len(tasks) == 1 else 'cells'} ({named}{', …' if len(tasks) > MOST_NAMED else ''})"
+    )

@@ -55,6 +55,11 @@ def deaths_at(folder: Path) -> int:
     return max(note["deaths"], 0) + 1 if note["checkpoint"] == _checkpoint_stamp(folder) else 1
 
 
+def note_stamp(folder: Path) -> str | None:
+    """A text that changes whenever a process begins the cell of a folder; None where none has, or the last one left."""
+    return stamp(folder / ".begun")
+
+
 def worker_at(folder: Path) -> str | None:
     """The process that works on the cell of a folder, and its machine, in words; None where none has said so.
 

@@ -1,12 +1,14 @@
 """The journal of one run: what its workers note for those that follow them.
 
-It is a file without a name, so that nothing remains of it. Its lines are `begun KEY` and `ended KEY` of a cell, and
-`left` by a worker that comes to its own end, whatever its exit status. A worker that dies never writes `left`.
+It is a file without a name, so that nothing remains of it. Its lines are `started SECONDS`, `begun KEY` and `ended KEY`
+of a cell, and `left` by a worker that comes to its own end, whatever its exit status. A worker that dies never writes
+`left`.
 """
 
 from __future__ import annotations
 
 import os
+import time
 
 
 class Journal:
@@ -20,6 +22,16 @@ class Journal:
     def number(self) -> int | None:
         """The descriptor of its open file, for a process that shall note in it too; None where it keeps nothing."""
         return self._number
+
+    def started_s(self) -> float:
+        """When a process of the run first asked for this; now, where the journal keeps nothing.
+
+        In seconds on the monotonic clock, which all processes on a machine share.
+        """
+        if not (times := self._start_times()):
+            self._write(f"started {time.monotonic()}")
+            times = self._start_times()
+        return times[0] if times else time.monotonic()
 
     def begun(self, key: str) -> None:
         """Note that the cell with this key is begun."""
@@ -44,6 +56,9 @@ class Journal:
     def has_left(self) -> bool:
         """Whether the last worker came to its own end."""
         return self._entries()[-1:] == [["left"]]
+
+    def _start_times(self) -> list[float]:
+        return [float(words[1]) for words in self._entries() if words[0] == "started"]
 
     def _write(self, line: str) -> None:
         if self._number is not None:

@@ -100,6 +100,7 @@ class LinearContrast(Generative):
     config: ContrastConfig
     takes: ClassVar[tuple[Taken, ...]] = ("images", "tables")
     improvised_common = True
+    uses_device = False
     alpha: float
 
     @abstractmethod

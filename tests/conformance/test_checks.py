@@ -224,6 +224,10 @@ class SaysThatItDoesNotLearn(Linear):
     learns = False
 
 
+class SaysThatItComputesOnTheProcessor(Linear):
+    uses_device = False
+
+
 class DecodesBeyondWhite(Linear):
     def decode(self, representation):
         return super().decode(representation) + 1
@@ -295,6 +299,7 @@ FAULTY = {
     SaysThatItLearnsFromLabels: conformance.check_learning_from_attributes_is_said,
     KeepsStateOutsideTheNetwork: conformance.check_resuming_continues_exactly,
     ForgetsItsPlaceInTheEpoch: conformance.check_resuming_continues_exactly,
+    SaysThatItComputesOnTheProcessor: conformance.check_the_processor_is_enough_where_the_method_says_so,
     DecodesBeyondWhite: conformance.check_decoding_gives_images,
     NoisyDecoding: conformance.check_decoding_gives_images,
     DecodesByTheBatch: conformance.check_decoding_gives_images,

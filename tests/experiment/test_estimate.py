@@ -11,6 +11,9 @@ import cabench
 from cabench.experiment.estimate import duration, estimate
 from cabench.experiment.plan import resolve
 from cabench.experiment.request import Request
+from cabench.experiment.workforce import Place
+
+HERE = Place(torch.device("cpu"), torch.get_num_threads())
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +30,19 @@ def grid(tmp_path_factory, cache):
 
 def test_the_median_counts_and_what_is_unknown_is_said(grid) -> None:
     cells, records = grid
-    assert estimate(cells, records, torch.device("cpu")) == (
+    assert estimate(cells, records, [HERE]) == (
         "About 3 min for 3 of 6 cells, by finished ones of their kind; nothing tells how long the other 3 will take."
     )
-    assert estimate(cells[:1], records, torch.device("cpu")) == (
-        "About 60 s for 1 of 1 cells, by finished ones of their kind."
+    assert estimate(cells[:1], records, [HERE]) == ("About 60 s for 1 of 1 cells, by finished ones of their kind.")
+
+
+def test_several_workers_share_the_time(grid) -> None:
+    cells, records = grid
+    assert estimate(cells, records, [HERE, HERE]) == (
+        "About 90 s for 3 of 6 cells, 2 at a time, by finished ones of their kind; nothing tells how long the other 3 "
+        "will take."
     )
+    assert estimate(cells, records, [dataclasses.replace(HERE, threads=99)]) == ""
 
 
 def test_other_hardware_configurations_and_failures_tell_nothing(grid) -> None:
@@ -42,8 +52,8 @@ def test_other_hardware_configurations_and_failures_tell_nothing(grid) -> None:
         dataclasses.replace(records[1], method={**records[1].method, "config": {"components": 3}}),
         dataclasses.replace(records[2], status="failed"),
     ]
-    assert estimate(cells, others, torch.device("cpu")) == ""
-    assert estimate(cells, [], torch.device("cpu")) == ""
+    assert estimate(cells, others, [HERE]) == ""
+    assert estimate(cells, [], [HERE]) == ""
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (119, "119 s"), (121, "2 min"), (7300, "2.0 h")])

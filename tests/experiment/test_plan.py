@@ -14,9 +14,10 @@ import pytest
 from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.discovery import method_class, plugins
 from cabench.errors import UserError
-from cabench.experiment.plan import resolve, survey
+from cabench.experiment.plan import resolve
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.survey import survey
 from cabench.methods.pca import PCA
 
 
@@ -55,8 +56,10 @@ def test_a_plan_has_every_combination_with_seeds_innermost(tmp_path: Path) -> No
     assert built == ["Building data set planted"]
     resolve(request(), built.append)
     assert len(built) == 1, "the data set was built twice"
-    lines = survey(request(), ResultsStore(tmp_path / "results")).lines
-    assert lines == [(one.dataset["label"], one.method["label"], one.seed, one.key[:8], "missing") for one in cells]
+    found = survey(request(), ResultsStore(tmp_path / "results")).cells
+    assert [(one.dataset, one.method, one.seed, one.key, one.said) for one in found] == [
+        (one.dataset["label"], one.method["label"], one.seed, one.key, "missing") for one in cells
+    ]
 
 
 def test_controls_are_added_once() -> None:
@@ -126,8 +129,8 @@ def test_all_stands_for_every_method_that_takes_the_data_set(tmp_path: Path) -> 
     assert reasons["oracle"] == (
         "Left out on dsprites: oracle (oracle reads planted attributes and runs on 'planted' alone, not on 'dsprites')"
     )
-    lines = survey(everything, ResultsStore(tmp_path / "results")).lines
-    assert [line[1] for line in lines if line[4].startswith("left out (oracle reads")] == ["oracle"]
+    refused = survey(everything, ResultsStore(tmp_path / "results")).left_out
+    assert [one.method for one in refused if one.reason.startswith("oracle reads")] == ["oracle"]
 
 
 def test_a_method_that_is_named_as_well_must_take_the_data_set() -> None:
@@ -200,8 +203,7 @@ def test_a_control_that_does_not_fit_leaves_itself_out_and_stops_nothing_that_wa
     assert reason == ("Left out on small: oracle (oracle takes images, but small holds a table of 5 features)"), (
         "the file is called by its own name, not by that of its provider"
     )
-    lines = survey(asked, ResultsStore(tmp_path)).lines
-    assert [line[4][:8] for line in lines if line[1] == "oracle"] == ["left out"]
+    assert [one[:2] for one in survey(asked, ResultsStore(tmp_path)).left_out] == [("small", "oracle")]
 
 
 @pytest.mark.parametrize("methods", ["random_encoder,oracle", "all,oracle"])

@@ -23,12 +23,13 @@ from cabench.data.drawing import LABELS_WIDTH
 from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.errors import StopRequested, UserError
 from cabench.experiment.cell import Cell
-from cabench.experiment.plan import Experiment, resolve, survey
+from cabench.experiment.plan import Experiment, resolve
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.record import Record
 from cabench.experiment.request import Request
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.survey import survey
 from cabench.experiment.task import records_of, tasks_of
 from cabench.files.atomic import StorageError
 from cabench.hardening.deaths import deaths_at
@@ -298,7 +299,7 @@ def die(tmp_path, start_python) -> Callable[[int, int], None]:
 
 def states(folder: Path) -> list[str]:
     """What `plan` shows of the two cells of `trained`."""
-    return [state for *_, state in survey(requested("mmcvae,chance"), ResultsStore(folder)).lines]
+    return [cell.said for cell in survey(requested("mmcvae,chance"), ResultsStore(folder)).cells]
 
 
 @pytest.mark.slow

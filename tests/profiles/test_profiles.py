@@ -11,9 +11,9 @@ import torch
 from cabench import discovery
 from cabench.data.dataset import Attribute, DataForm
 from cabench.errors import UserError
-from cabench.experiment.plan import survey
 from cabench.experiment.request import Request, ResolvedProfile, check_profile, parse_seeds
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.survey import survey
 from cabench.files.json import digest
 from cabench.methods.networks.dcgan import Trunk
 from cabench.profiles import Profile, Variant, load_profile, profile_names
@@ -302,14 +302,14 @@ def test_a_request_uses_the_defaults_of_its_profile(
         data_root=None,
         controls=True,
     )
-    lines = survey(request, ResultsStore(tmp_path / "results")).lines
-    assert [line[:3] for line in lines] == [
+    cells = survey(request, ResultsStore(tmp_path / "results")).cells
+    assert [(cell.dataset, cell.method, cell.seed) for cell in cells] == [
         ("tiny", "pca", 3),
         ("tiny", "pca", 4),
         ("tiny", "chance", 3),
         ("tiny", "chance", 4),
     ]
-    assert {line[4] for line in lines} == {"missing (data set not built)"}
+    assert {cell.said for cell in cells} == {"missing (data set not built)"}
 
 
 @pytest.mark.parametrize("name", ["a/b", "../up", " ", "a b"])

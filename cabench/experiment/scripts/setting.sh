@@ -1,0 +1,4 @@
+cd -- {{ folder | quoted }} || exit
+export CABENCH_CACHE={{ cache | quoted }}
+cabench=({{ python | quoted }} -m cabench)
+request=({{ arguments }})
