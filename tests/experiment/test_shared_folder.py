@@ -67,7 +67,7 @@ def test_where_flock_does_not_reach_the_folder_is_given_leases(two_views: tuple[
     assert [path.name for path in folders[0].iterdir()] == [SETTINGS]
     text = (folders[0] / SETTINGS).read_text(encoding="utf-8")
     for status, output, _ in ends(start(folders[0]), start(folders[1])):
-        assert (status, "says leases of 120 s, which need no flock: nothing to do." in output) == (0, True)
+        assert (status, "says leases of 120 s, which need no flock: nothing to do." in output) == (0, True), output
     assert (folders[0] / SETTINGS).read_text(encoding="utf-8") == text
 
 
