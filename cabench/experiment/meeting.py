@@ -25,7 +25,7 @@ from cabench.files.json import canonical_json, read_json
 BEAT_S = 0.5
 LOOK_S = 0.005
 SILENCE_S = 90.0  # longer than a network file system keeps what it has seen
-GONE_S = 10.0  # that a note cannot be read: where sizes are remembered, one that is replaced is cut short for a moment
+GONE_S = 30.0  # that a note cannot be read: where sizes are remembered, one that is replaced is cut short for a moment
 LONGEST_S = 300.0
 
 
@@ -98,8 +98,14 @@ class Meeting:
         """
         self._said[subject] = value
         self._write()
-        self.wait_until(lambda: subject in self._said_by_partner())
-        return self._said_by_partner()[subject]
+        heard: list[Any] = []  # at once: a note that can be read now cannot always be read again
+
+        def is_heard() -> bool:
+            heard.extend(value for told, value in self._said_by_partner().items() if told == subject)
+            return bool(heard)
+
+        self.wait_until(is_heard)
+        return heard[0]
 
     def wait_until(self, is_so: Callable[[], bool]) -> None:
         """Look again and again whether something is so.

@@ -178,7 +178,7 @@ def _makes_files_for_one(meeting: Meeting) -> bool:
     meeting.exchange("ready to make files", True)
     made = [number for number in range(FILES) if _is_made(_trial(meeting, f"made {number}"))]
     theirs = meeting.exchange("made", made)
-    return sorted(made + theirs) == list(range(FILES))
+    return not set(made) & set(theirs)
 
 
 def _is_made(path: Path) -> bool:
@@ -254,7 +254,8 @@ def _modified_ns(path: Path) -> int | None:
 
 
 def _trial(meeting: Meeting, name: str) -> Path:
-    return meeting.folder / f"{name.replace(' ', '-')}.trial"
+    pair = min(meeting.name, meeting.partner)  # new names each time, of which no file system remembers anything
+    return meeting.folder / f"{pair}-{name.replace(' ', '-')}.trial"
 
 
 def _free_gib(folder: Path) -> float:
