@@ -225,7 +225,7 @@ def _outline(request: Request) -> _Outline:
     return _Outline(
         profile=resolved.profile.name,
         device=device,
-        precision=resolve_precision(precision, device),
+        precision=resolve_precision(precision),
         datasets=datasets,
         methods=configured,
         optional=optional,

@@ -229,7 +229,7 @@ class KeepsAConstantOnTheCPU(SepVAE):
 @pytest.mark.parametrize("kind", [MakesATensorOnTheCPU, KeepsAConstantOnTheCPU])
 def test_tensors_of_two_devices_are_found(kind: type[GradientTrainedMethod], fake_cuda: FakeCuda) -> None:
     subject, method = loaded(kind.name, kind)
-    with pytest.raises(RuntimeError, match="two devices, cuda:0 and cpu|same device"):
+    with pytest.raises(RuntimeError, match=r"two devices, cuda:0 and cpu|same device"):
         step(fake_cuda, subject, method)
 
 
