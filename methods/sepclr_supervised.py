@@ -133,7 +133,7 @@ class SepCLRSupervised(ViewLearner):
         tau = self.config.temperature
         emptied = empty_background(salient, backgrounds)
         dimensions = [
-            uniformity(emptied[:, [i]], tau)
+            uniformity(emptied[:, i, None], tau)
             + (
                 self._follow(attribute, salient[backgrounds:, i], attributes[attribute.name])
                 + self._pull(attribute, salient[:backgrounds, i])

@@ -177,7 +177,7 @@ def outline(request: Request) -> Outline:
     return Outline(
         profile=resolved.profile.name,
         device=device,
-        precision=resolve_precision(precision, device),
+        precision=resolve_precision(precision),
         datasets=datasets,
         methods=configured,
         optional=optional,

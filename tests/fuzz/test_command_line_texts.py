@@ -117,7 +117,7 @@ def test_seeds(attempt: Attempt, folder: Path, text: str) -> None:
 def test_device_precision_and_protocol(attempt: Attempt, folder: Path, text: str) -> None:
     device = attempt("--device", folder, lambda: resolve_device(text))
     assert device is None or device.type in ("cpu", "cuda")
-    attempt("--precision", folder, lambda: resolve_precision(text, resolve_device("cpu")))
+    attempt("--precision", folder, lambda: resolve_precision(text))
     attempt("--protocol", folder, lambda: check_protocols([text], ["dsprites"]))
 
 

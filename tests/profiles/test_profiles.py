@@ -261,6 +261,7 @@ def test_a_built_in_profile_describes_itself_and_names_its_defaults(name: str) -
     assert loaded.name == name
     assert loaded.description
     assert loaded.defaults["datasets"]
+    assert loaded.defaults["precision"] == "fp32"
     assert parse_seeds(str(loaded.defaults["seeds"]))
     plan_with(loaded)
 
