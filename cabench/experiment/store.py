@@ -45,6 +45,7 @@ from cabench.data.layout import SPLITS, Split
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
 from cabench.experiment import contributions_file
+from cabench.experiment.contributions_file import StoredContributions
 from cabench.experiment.identity import Identity
 from cabench.experiment.record import Record
 from cabench.files.atomic import (
@@ -170,11 +171,14 @@ class ResultsStore:
             UserError: for a record that cannot be read, or that stands in the folder of another cell: what is done to
                 its files would be done to that cell's.
         """
-        return [self._in_its_folder(path) for path in self._paths()]
+        return [self._in_its_folder(path, _load) for path in self._paths()]
 
     def readable_records(self) -> tuple[list[Record], list[str]]:
-        """Every record below the folder that can be read, in the order of their paths, and why others cannot."""
-        return _read(self._paths(), self._in_its_folder)
+        """Every record below the folder that can be read, in the order of their paths, and why others cannot.
+
+        Contributions are read when they are asked for, see `Record.read_contributions`.
+        """
+        return _read(self._paths(), lambda path: self._in_its_folder(path, _with_stored))
 
     def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
         """Write `report.md`, tables of every record that can be read; gives why others cannot.
@@ -232,9 +236,9 @@ class ResultsStore:
 
     def replace_record(self, record: Record) -> None:
         """Write a record into the folder that its key names, its contributions first."""
-        if record.contributions is not None:
+        if (contributions := record.read_contributions()) is not None:
             path = record.folder(self.folder) / contributions_file.NAME
-            contributions_file.write_contributions(path, record.key, record.contributions)
+            contributions_file.write_contributions(path, record.key, contributions)
         write_text(record.folder(self.folder) / "record.json", record.to_json())
 
     def move(self, record: Record, renewed: Record) -> None:
@@ -323,8 +327,8 @@ class ResultsStore:
         except UserError:
             return False
 
-    def _in_its_folder(self, path: Path) -> Record:
-        record = _load(path)
+    def _in_its_folder(self, path: Path, load: Callable[[Path], Record]) -> Record:
+        record = load(path)
         own = record.folder(self.folder)
         if own != path.parent:
             raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
@@ -342,11 +346,16 @@ class ResultsStore:
 
 def _load(path: Path) -> Record:
     """A record with its contributions, where they can be read."""
+    record = _with_stored(path)
+    return replace(record, contributions=record.read_contributions())
+
+
+def _with_stored(path: Path) -> Record:
+    """A record whose contributions are read when they are asked for."""
     record = Record.load(path)
-    found = contributions_file.read_contributions(
-        path.with_name(contributions_file.NAME), record.key, len(record.scores)
-    )
-    return replace(record, contributions=found)
+    stored = StoredContributions(path.with_name(contributions_file.NAME), record.key, len(record.scores))
+    stored.check_free()
+    return replace(record, contributions=stored)
 
 
 def _put(source: str, place: str) -> None:

@@ -7,10 +7,12 @@ slope, summed. See `cabench.evaluation.contributions`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from cabench.evaluation.contributions import ContributionTable
 from cabench.evaluation.evaluate import VERSION
 from cabench.evaluation.gap import Estimate, Separation, separation
 from cabench.experiment.record import Record
@@ -30,7 +32,7 @@ class Sampled(NamedTuple):
     """A quantity of one row, as comparisons take it.
 
     Attributes:
-        sample: its values and contributions under every seed.
+        sample: its values under every seed, and the contributions to their mean.
         groups: the test groups that it was taken of.
     """
 
@@ -62,6 +64,7 @@ def leaked_of(record: Record) -> Estimate | None:
     return found and found.leaked
 
 
+@lru_cache(maxsize=4096)
 def score_of(column: Column) -> Quantity:
     """The score in a column; R² below 0 counts as 0, as it has no bound there and says no more."""
 
@@ -76,6 +79,7 @@ def score_of(column: Column) -> Quantity:
     return of
 
 
+@lru_cache(maxsize=4096)
 def distance_of(column: Column) -> Quantity:
     """How far the score in a column is from its ideal; None also where it has none."""
     shown = score_of(column)
@@ -93,28 +97,47 @@ def distance_of(column: Column) -> Quantity:
 
 def over_seeds(row: Row, quantity: Quantity) -> list[float]:
     """A quantity under each seed, as far as the records have it."""
-    return [found.value for record in row.records if (found := quantity(record)) is not None]
+    return [estimate.value for estimate in _estimates(row, quantity) if estimate is not None]
 
 
 def sampled(row: Row, quantity: Quantity) -> Sampled | str:
     """A quantity as comparisons take it; in its place a clause where contributions to it are missing."""
-    found = [(record, estimate) for record in row.records if (estimate := quantity(record)) is not None]
-    if any(record.contributions is None for record, _ in found):
-        return NOT_KEPT
-    parts = [_contributions(record, estimate) for record, estimate in found]
-    if any(part is None for part in parts):
-        return NOT_KNOWN
-    if len({len(record.contributions.rows) for record, _ in found if record.contributions}) > 1:
-        return NOT_ALIKE
-    values = np.array([estimate.value for _, estimate in found])
-    return Sampled(Sample(values, np.array(parts), row.is_deterministic), _groups(*found[0]))
+    if (quantity, "sampled") not in row.found:
+        row.found[quantity, "sampled"] = _sampled(row, quantity)
+    found: Sampled | str = row.found[quantity, "sampled"]
+    return found
 
 
 def interval_of(row: Row, quantity: Quantity) -> Interval | None:
     """The 95 % interval of a quantity's mean, over seeds and test groups; None where it cannot be known."""
     if not over_seeds(row, quantity) or isinstance(found := sampled(row, quantity), str):
         return None
-    return interval(found.sample, found.groups)
+    if (quantity, "interval") not in row.found:
+        row.found[quantity, "interval"] = interval(found.sample, found.groups)
+    known: Interval | None = row.found[quantity, "interval"]
+    return known
+
+
+def _estimates(row: Row, quantity: Quantity) -> list[Estimate | None]:
+    """A quantity of each record."""
+    if quantity not in row.found:
+        row.found[quantity] = [quantity(record) for record in row.records]
+    found: list[Estimate | None] = row.found[quantity]
+    return found
+
+
+def _sampled(row: Row, quantity: Quantity) -> Sampled | str:
+    found = [(table, estimate) for table, estimate in zip(row.tables, _estimates(row, quantity), strict=True) if estimate]
+    known = [(table, estimate) for table, estimate in found if table is not None]
+    if len(known) < len(found):
+        return NOT_KEPT
+    parts = [_contributions(table, estimate) for table, estimate in known]
+    if any(part is None for part in parts):
+        return NOT_KNOWN
+    if len({len(table.rows) for table, _ in known}) > 1:
+        return NOT_ALIKE
+    values = np.array([estimate.value for _, estimate in known])
+    return Sampled(Sample(values, np.array(parts).mean(axis=0), row.is_deterministic), _groups(*known[0]))
 
 
 def _separation(record: Record) -> Separation | None:
@@ -127,22 +150,19 @@ def _separation(record: Record) -> Separation | None:
         return None
 
 
-def _contributions(record: Record, estimate: Estimate) -> np.ndarray | None:
+def _contributions(table: ContributionTable, estimate: Estimate) -> np.ndarray | None:
     """Float64 (groups,) to something made of scores; None where one of the scores has none."""
-    assert record.contributions is not None
-    total = np.zeros(len(record.contributions.rows))
+    total = np.zeros(len(table.rows))
     for place, slope in estimate.slopes.items():
-        values = record.contributions.scores[place].values
+        values = table.scores[place].values
         if values is None:
             return None
-        total += slope * values
+        total += np.multiply(slope, values, dtype=np.float64)
     return total
 
 
-def _groups(record: Record, estimate: Estimate) -> TestGroups:
+def _groups(table: ContributionTable, estimate: Estimate) -> TestGroups:
     """The groups of the one score; of several, those that any of them was taken of."""
-    table = record.contributions
-    assert table is not None
     scores = [table.scores[place] for place in estimate.slopes]
     if len(scores) == 1:
         return TestGroups(scores[0].rows, scores[0].strata)

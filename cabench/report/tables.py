@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cabench.data.dataset import IS_TARGET
-from cabench.evaluation.gap import is_leak
+from cabench.evaluation.gap import LEAK_METRICS, is_leak
 from cabench.evaluation.grouped import effective
 from cabench.evaluation.score import Score
 from cabench.files.names import printable
@@ -151,7 +151,7 @@ def filled_table(section: Section, title: str, columns: Sequence[Filled], said: 
 def score_column(section: Section, column: Column, header: Header, kind: Kind = PERCENT) -> Filled:
     """All that stands in the column of one score."""
     scores = section.scores(column)
-    found = comparison_of(section, column)
+    found = comparison_of(section, column, scores)
     quantity = score_of(column)
     starred = [_is_shown_leak(row, column) for row in section.rows]
     entries = [
@@ -181,11 +181,10 @@ def quantity_column(section: Section, header: Header, quantity: Quantity, away: 
     return Filled(header, [entry_of(row, quantity, found, kind) for row in section.rows], found=found)
 
 
-def comparison_of(section: Section, column: Column) -> Comparison | None:
-    """The methods of a section by how far they are from a column's ideal; None where that is not one for all."""
-    ideals = [score.ideal for score in section.scores(column)]
-    known = [ideal for ideal in ideals if ideal is not None]
-    if len(known) < len(ideals) or not known or max(known) - min(known) >= SAME_IDEAL:
+def comparison_of(section: Section, column: Column, scores: Sequence[Score]) -> Comparison | None:
+    """The methods of a section by how far they are from a column's ideal; None where its scores do not share one."""
+    known = [score.ideal for score in scores if score.ideal is not None]
+    if len(known) < len(scores) or not known or max(known) - min(known) >= SAME_IDEAL:
         return None
     return compare(section.rows, distance_of(column))
 
@@ -318,6 +317,8 @@ def _untested(columns: Sequence[Filled]) -> list[str]:
 
 def _is_shown_leak(row: Row, column: Column) -> bool:
     """Whether a row's score in a column is a leak of the gap that permutations show under every seed."""
+    if column.space == column.attribute_space or column.metric not in LEAK_METRICS:
+        return False
     scores = row.scores(column)
     p_values = [score.p_familywise for score in scores if is_leak(score)]
     return bool(p_values) and all(p is not None and p < LEVEL for p in p_values)
@@ -341,8 +342,8 @@ def _counted(section: Section, column: Column, scores: Sequence[Score]) -> str:
 def _rows(section: Section, column: Column) -> list[int]:
     """How many test rows of a column each block has; none where that was not kept."""
     for row in section.current:
-        for record in row.records:
+        for record, table in zip(row.records, row.tables, strict=True):
             place = place_of(record, column)
-            if place is not None and record.contributions is not None:
-                return [int(rows) for rows in record.contributions.scores[place].rows]
+            if place is not None and table is not None:
+                return table.scores[place].rows.tolist()
     return []
