@@ -160,6 +160,12 @@ class Declared(NamedTuple):
 
 def takes_part(row: Row) -> bool:
     """Whether a row is compared: current records of a method that learns and is not told the attributes."""
+    if "takes part" not in row.found:
+        row.found["takes part"] = _takes_part(row)
+    return bool(row.found["takes part"])
+
+
+def _takes_part(row: Row) -> bool:
     if not row.records or row.stale:
         return False
     entry = row.records[0].method

@@ -6,9 +6,9 @@ slope, summed. See `cabench.evaluation.contributions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from cabench.evaluation.contributions import ContributionTable
 from cabench.evaluation.evaluate import VERSION
 from cabench.evaluation.gap import Estimate, Separation, separation
 from cabench.experiment.record import Record
-from cabench.report.crossed import Interval, Sample, TestGroups, interval
+from cabench.report.crossed import Interval, Sample, TestGroups, intervals
 from cabench.report.summary import Column, Row, distance, place_of
 
 Quantity = Callable[[Record], Estimate | None]
@@ -102,27 +102,75 @@ def over_seeds(row: Row, quantity: Quantity) -> list[float]:
 
 def sampled(row: Row, quantity: Quantity) -> Sampled | str:
     """A quantity as comparisons take it; in its place a clause where contributions to it are missing."""
-    if (quantity, "sampled") not in row.found:
-        row.found[quantity, "sampled"] = _sampled(row, quantity)
-    found: Sampled | str = row.found[quantity, "sampled"]
-    return found
+    if _COLUMNS not in row.found:
+        row.found[_COLUMNS] = _of_columns(row)
+    of_columns: dict[Quantity, Sampled] = row.found[_COLUMNS]
+    if quantity not in of_columns:
+        return _kept(row, "sampled", quantity, lambda: _sampled(row, quantity))
+    return of_columns[quantity]
 
 
 def interval_of(row: Row, quantity: Quantity) -> Interval | None:
     """The 95 % interval of a quantity's mean, over seeds and test groups; None where it cannot be known."""
-    if not over_seeds(row, quantity) or isinstance(found := sampled(row, quantity), str):
-        return None
-    if (quantity, "interval") not in row.found:
-        row.found[quantity, "interval"] = interval(found.sample, found.groups)
-    known: Interval | None = row.found[quantity, "interval"]
-    return known
+    find_intervals([row], quantity)
+    found: Interval | None = row.found["interval", quantity]
+    return found
+
+
+def find_intervals(rows: Sequence[Row], quantity: Quantity) -> None:
+    """Find the intervals of some rows at once, as they were scored on the same test groups mostly: see `interval_of`."""
+    alike: dict[tuple[int, int], list[tuple[Row, Sampled]]] = {}
+    for row in rows:
+        if ("interval", quantity) in row.found:
+            continue
+        row.found["interval", quantity] = None
+        if over_seeds(row, quantity) and not isinstance(found := sampled(row, quantity), str):
+            alike.setdefault((id(found.groups.rows), id(found.groups.strata)), []).append((row, found))
+    for same in alike.values():
+        known = intervals([found.sample for _, found in same], same[0][1].groups)
+        for (row, _), each in zip(same, known, strict=True):
+            row.found["interval", quantity] = each
+
+
+_Kept = TypeVar("_Kept")
+_COLUMNS = "columns"
+
+
+def _kept(row: Row, name: str, quantity: Quantity, find: Callable[[], _Kept]) -> _Kept:
+    """What was found of a row before, or is found now."""
+    if (name, quantity) not in row.found:
+        row.found[name, quantity] = find()
+    found: _Kept = row.found[name, quantity]
+    return found
 
 
 def _estimates(row: Row, quantity: Quantity) -> list[Estimate | None]:
     """A quantity of each record."""
-    if quantity not in row.found:
-        row.found[quantity] = [quantity(record) for record in row.records]
-    found: list[Estimate | None] = row.found[quantity]
+    return _kept(row, "estimates", quantity, lambda: [quantity(record) for record in row.records])
+
+
+def _of_columns(row: Row) -> dict[Quantity, Sampled]:
+    """What is made of one score, of all columns in one go; none where its records were not measured alike."""
+    tables = [table for table in row.tables if table is not None]
+    if len({id(record.places) for record in row.records}) != 1 or len(tables) < len(row.records):
+        return {}
+    if len({(len(table.scores), len(table.rows)) for table in tables}) != 1:
+        return {}
+    unknown = np.full(len(tables[0].rows), np.nan)
+    added = np.array([[unknown if p.values is None else p.values for p in table.scores] for table in tables])
+    columns = [(Column(*kind), place) for kind, place in row.records[0].places.items()]  # type: ignore[arg-type]
+    found: dict[Quantity, Sampled] = {}
+    for quantity_of in (score_of, distance_of):
+        every = [(quantity_of(column), place) for column, place in columns]
+        whole = [(quantity, place) for quantity, place in every if None not in _estimates(row, quantity)]
+        places = [place for _, place in whole]
+        estimates = [[each for each in _estimates(row, quantity) if each] for quantity, _ in whole]
+        slopes = np.array([[each.slopes[place] for each in same] for same, place in zip(estimates, places, strict=True)])
+        means = (slopes.T[:, :, np.newaxis] * added[:, places]).mean(axis=0) if whole else ()
+        for (quantity, place), same, mean in zip(whole, estimates, means, strict=True):
+            if not np.isnan(mean[0]):
+                sample = Sample(np.array([each.value for each in same]), mean, row.is_deterministic)
+                found[quantity] = Sampled(sample, TestGroups(tables[0].scores[place].rows, tables[0].scores[place].strata))
     return found
 
 

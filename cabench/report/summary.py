@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -165,6 +165,12 @@ def distance(column: Column, value: float, ideal: float) -> float:
     """How far a score in a column is from its ideal; a leak below chance is none."""
     above = value - ideal
     return abs(above) if column.space == column.attribute_space else max(0.0, above)
+
+
+def one_by_one(found: list[Section]) -> Iterator[Section]:
+    """Take section after section from a list, so that what its rows hold of contributions can be let go."""
+    while found:
+        yield found.pop(0)
 
 
 def of_datasets(records: Sequence[Record], names: str) -> list[Record]:

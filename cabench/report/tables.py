@@ -15,7 +15,7 @@ from cabench.evaluation.score import Score
 from cabench.files.names import printable
 from cabench.report.comparison import Comparison, Mark, compare, mark
 from cabench.report.multiplicity import LEVEL
-from cabench.report.quantities import NOT_KNOWN, Quantity, distance_of, interval_of, over_seeds, score_of
+from cabench.report.quantities import NOT_KNOWN, Quantity, distance_of, find_intervals, interval_of, over_seeds, score_of
 from cabench.report.summary import FROM_VECTORS, Column, Row, Section, place_of
 
 NO_SCORE = "–"
@@ -153,6 +153,7 @@ def score_column(section: Section, column: Column, header: Header, kind: Kind = 
     scores = section.scores(column)
     found = comparison_of(section, column, scores)
     quantity = score_of(column)
+    find_intervals(section.rows, quantity)
     starred = [_is_shown_leak(row, column) for row in section.rows]
     entries = [
         entry_of(row, quantity, found, kind)._replace(star=star)
