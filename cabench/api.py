@@ -187,7 +187,7 @@ def _compute(assignment: Assignment, experiment: Experiment, workers: int | None
     left = [task.cell for task in tasks if not task.has_ended(store)]
     if done := len(tasks) - len(left):
         reporter.say(f"{done} of {len(tasks)} cells are finished already.")
-    finished, _ = store.readable_records()
+    finished = store.readable_records()[0] if left else []
     force = workforce(workers, experiment.device, experiment.cells, len(left), finished)
     if said := estimate(left, finished, experiment.device):
         reporter.say(said)

@@ -10,6 +10,7 @@ attribute key   64 bytes, that of the record
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -84,8 +85,8 @@ def read_contributions(path: Path, key: str, scores: int) -> ContributionTable |
         return None
     try:
         with reading_hdf5(path) as file:
-            check_contents(file)
-            return _table(file, scores) if _key(file) == key else None
+            arrays = check_contents(file)
+            return _table(arrays, scores) if _key(file) == key else None
     except UNREADABLE:
         return None
 
@@ -97,17 +98,17 @@ def _key(file: h5py.File) -> str:
     return bytes(file.attrs["key"]).decode()
 
 
-def _table(file: h5py.File, scores: int) -> ContributionTable:
+def _table(arrays: Mapping[str, h5py.Dataset], scores: int) -> ContributionTable:
     """The contributions to so many scores.
 
     Raises:
         ValueError: for arrays of other shapes or types, and values that contributions cannot have.
     """
-    blocks = len(file["block_rows"])
-    names = file["names"].asstr()[:].tolist() if "names" in file else []
-    values: np.ndarray = _array(file, "values", np.float32, (scores, blocks))[:]
-    rows, strata = (_shared(_array(file, name, np.int32, (scores, blocks))) for name in ("rows", "strata"))
-    all_rows, all_strata = (_array(file, name, np.int32, (blocks,))[:] for name in ("block_rows", "block_strata"))
+    blocks = len(arrays["block_rows"])
+    names = arrays["names"].asstr()[:].tolist() if "names" in arrays else []
+    values: np.ndarray = _array(arrays, "values", np.float32, (scores, blocks))[:]
+    rows, strata = (_shared(_array(arrays, name, np.int32, (scores, blocks))) for name in ("rows", "strata"))
+    all_rows, all_strata = (_array(arrays, name, np.int32, (blocks,))[:] for name in ("block_rows", "block_strata"))
     least = min(rows.least, all_rows.min(initial=0))
     if np.isinf(values).any() or least < 0 or len(names) not in (0, blocks):
         raise ValueError("it holds what contributions cannot be")
@@ -119,9 +120,11 @@ def _table(file: h5py.File, scores: int) -> ContributionTable:
     return ContributionTable(found, all_rows.astype(np.int64), all_strata.astype(np.int64), names)
 
 
-def _array(file: h5py.File, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> h5py.Dataset:
+def _array(
+    arrays: Mapping[str, h5py.Dataset], name: str, dtype: type[np.generic], shape: tuple[int, ...]
+) -> h5py.Dataset:
     """An array of this type and shape, which are looked at before anything is read."""
-    found = file[name]
+    found = arrays[name]
     if found.shape != shape or not np.can_cast(found.dtype, dtype):
         raise ValueError(f"/{name} is {found.dtype} of shape {found.shape}; wanted is {dtype.__name__} of {shape}")
     return found

@@ -81,7 +81,9 @@ class Record(Identity):
     improvised_common: bool = False
     unmade: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
-    contributions: InstanceOf[ContributionTable] | InstanceOf[StoredContributions] | None = field(default=None, compare=False)
+    contributions: InstanceOf[ContributionTable] | InstanceOf[StoredContributions] | None = field(
+        default=None, compare=False
+    )
 
     @property
     def from_vectors(self) -> bool:

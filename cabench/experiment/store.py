@@ -29,7 +29,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -48,6 +48,7 @@ from cabench.experiment import contributions_file
 from cabench.experiment.contributions_file import StoredContributions
 from cabench.experiment.identity import Identity
 from cabench.experiment.record import Record
+from cabench.experiment.report_sign import is_signed, sign_of, write_sign
 from cabench.files.atomic import (
     StorageError,
     remove_all_left_behind,
@@ -74,9 +75,15 @@ class _Logged(TypedDict):
 
 @dataclass(frozen=True)
 class ResultsStore:
-    """The files below one results folder."""
+    """The files below one results folder.
+
+    Attributes:
+        folder: where they are.
+        _read: of record files that were read, the stamp before that, and the status.
+    """
 
     folder: Path
+    _read: dict[Path, tuple[str | None, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def check_writable(self) -> None:
         """Make the folder and a file in it.
@@ -101,12 +108,12 @@ class ResultsStore:
         folder = cell.folder(self.folder)
         if self.has_record(cell):
             try:
-                return "done" if Record.load(folder / "record.json").status == "ok" else "failed"
+                return "done" if self._status(folder / "record.json") == "ok" else "failed"
             except UserError:
                 return "damaged"
         if (folder / ".lock").exists() and not self._is_free(folder):
             return "running"
-        older, _ = _read(folder.parent.glob(f"seed{cell.seed}-*/record.json"), Record.load)
+        older, _ = _read_all(folder.parent.glob(f"seed{cell.seed}-*/record.json"), Record.load)
         return "stale" if any(record.is_stale_form_of(cell) for record in older) else "missing"
 
     @contextmanager
@@ -178,10 +185,12 @@ class ResultsStore:
 
         Contributions are read when they are asked for, see `Record.read_contributions`.
         """
-        return _read(self._paths(), lambda path: self._in_its_folder(path, _with_stored))
+        return _read_all(self._paths(), lambda path: self._in_its_folder(path, _with_stored))
 
     def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
         """Write `report.md`, tables of every record that can be read; gives why others cannot.
+
+        Where nothing has changed since it was written it is left as it is.
 
         Raises:
             UserError: when it cannot be written.
@@ -189,12 +198,25 @@ class ResultsStore:
         try:
             # Of two processes that end at once, the second to write has read what the first one did.
             with FileLock(self.folder / ".report.lock"):
-                remove_left_behind(self.folder / "report.md")
+                report = self.folder / "report.md"
+                remove_left_behind(report)
+                sign = sign_of(self._paths())  # before the records are read: what is written meanwhile changes it
+                if is_signed(report, sign):
+                    return []
                 records, reasons = self.readable_records()
-                write_text(self.folder / "report.md", tables(records))
+                write_text(report, tables(records))
+                if not reasons:  # what cannot be read is said each time
+                    write_sign(report, sign)
         except OSError as error:
             raise UserError(f"The report could not be written to {self.folder}: {error}.") from error
         return reasons
+
+    def _status(self, path: Path) -> str:
+        """Of a record, which is read only where it was not read since it was written."""
+        now = stamp(path)
+        if now is None or self._read.get(path, ("", ""))[0] != now:
+            self._read[path] = now, Record.load(path).status
+        return self._read[path][1]
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("*/*/seed*/record.json"))
@@ -328,7 +350,9 @@ class ResultsStore:
             return False
 
     def _in_its_folder(self, path: Path, load: Callable[[Path], Record]) -> Record:
+        now = stamp(path)  # before it is read: what is written meanwhile changes it
         record = load(path)
+        self._read[path] = now, record.status
         own = record.folder(self.folder)
         if own != path.parent:
             raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
@@ -364,7 +388,7 @@ def _put(source: str, place: str) -> None:
     shutil.copy2(source, place)
 
 
-def _read(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[Record], list[str]]:
+def _read_all(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[Record], list[str]]:
     """The records that can be read, and why others cannot."""
     records, reasons = [], []
     for path in paths:

@@ -258,7 +258,7 @@ def _alone(names: Sequence[str], pairs: Differences) -> dict[str, str]:
     first, second = np.triu_indices(len(names), 1)
     is_tested = np.zeros((len(names), len(names)), dtype=bool)
     is_tested[first, second] = is_tested[second, first] = ~np.isnan(pairs.p_values)
-    numbers = np.flatnonzero(~is_tested.any(axis=1))
+    numbers = np.flatnonzero(~is_tested.any(axis=1)).tolist()
     return {names[i]: str(pairs.reasons[np.flatnonzero((first == i) | (second == i))[0]]) for i in numbers}
 
 

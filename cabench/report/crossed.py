@@ -241,7 +241,7 @@ def intervals(samples: Sequence[Sample], groups: TestGroups) -> list[Interval | 
 
 
 class Sources(NamedTuple):
-    """One source of variance of each of n means: float64 (n,) variances, and (n,) how many degrees of freedom each has."""
+    """Of n means, float64 (n,): the variance from one source, and its degrees of freedom."""
 
     variances: np.ndarray
     degrees: np.ndarray
@@ -269,12 +269,11 @@ def _over_seeds(samples: Sequence[Sample]) -> Sources:
 
 
 def _summed(sources: Sequence[Sources]) -> Sources:
-    """The variance of a sum of independent sources, and Satterthwaite's degrees of freedom of it; both 0 without any."""
-    variances = sum(source.variances for source in sources)
-    known = sum(
-        np.divide(s.variances**2, s.degrees, out=np.zeros(len(s.variances)), where=s.variances > 0) for s in sources
-    )
-    return Sources(variances, np.divide(variances**2, known, out=np.zeros(len(variances)), where=variances > 0))
+    """The variance of a sum of independent sources, and Satterthwaite's degrees of freedom of it; or 0."""
+    variances: np.ndarray = np.sum([source.variances for source in sources], axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where nothing varies, and where no degree is left
+        known = sum(np.where(s.variances > 0, s.variances**2 / s.degrees, 0.0) for s in sources)
+        return Sources(variances, np.where(variances > 0, variances**2 / known, 0.0))
 
 
 def _two_sided_p(apart: np.ndarray, source: Sources) -> np.ndarray:

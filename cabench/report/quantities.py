@@ -85,12 +85,16 @@ def distance_of(column: Column) -> Quantity:
     shown = score_of(column)
 
     def of(record: Record) -> Estimate | None:
-        place, score = place_of(record, column), shown(record)
-        if place is None or score is None or (ideal := record.scores[place].ideal) is None:
+        score = shown(record)
+        if score is None:
+            return None
+        ((place, slope),) = score.slopes.items()
+        ideal = record.scores[place].ideal
+        if ideal is None:
             return None
         away = distance(column, score.value, ideal)
         direction = (1.0 if score.value > ideal else -1.0) if away else 0.0
-        return Estimate(away, {place: direction * score.slopes[place]})
+        return Estimate(away, {place: direction * slope})
 
     return of
 
@@ -118,7 +122,7 @@ def interval_of(row: Row, quantity: Quantity) -> Interval | None:
 
 
 def find_intervals(rows: Sequence[Row], quantity: Quantity) -> None:
-    """Find the intervals of some rows at once, as they were scored on the same test groups mostly: see `interval_of`."""
+    """Find the intervals of some rows at once, as most were scored on the same test groups: see `interval_of`."""
     alike: dict[tuple[int, int], list[tuple[Row, Sampled]]] = {}
     for row in rows:
         if ("interval", quantity) in row.found:
@@ -165,17 +169,23 @@ def _of_columns(row: Row) -> dict[Quantity, Sampled]:
         whole = [(quantity, place) for quantity, place in every if None not in _estimates(row, quantity)]
         places = [place for _, place in whole]
         estimates = [[each for each in _estimates(row, quantity) if each] for quantity, _ in whole]
-        slopes = np.array([[each.slopes[place] for each in same] for same, place in zip(estimates, places, strict=True)])
+        slopes = np.array(
+            [[each.slopes[place] for each in same] for same, place in zip(estimates, places, strict=True)]
+        )
         means = (slopes.T[:, :, np.newaxis] * added[:, places]).mean(axis=0) if whole else ()
         for (quantity, place), same, mean in zip(whole, estimates, means, strict=True):
             if not np.isnan(mean[0]):
                 sample = Sample(np.array([each.value for each in same]), mean, row.is_deterministic)
-                found[quantity] = Sampled(sample, TestGroups(tables[0].scores[place].rows, tables[0].scores[place].strata))
+                found[quantity] = Sampled(
+                    sample, TestGroups(tables[0].scores[place].rows, tables[0].scores[place].strata)
+                )
     return found
 
 
 def _sampled(row: Row, quantity: Quantity) -> Sampled | str:
-    found = [(table, estimate) for table, estimate in zip(row.tables, _estimates(row, quantity), strict=True) if estimate]
+    found = [
+        (table, estimate) for table, estimate in zip(row.tables, _estimates(row, quantity), strict=True) if estimate
+    ]
     known = [(table, estimate) for table, estimate in found if table is not None]
     if len(known) < len(found):
         return NOT_KEPT

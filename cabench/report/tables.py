@@ -15,7 +15,15 @@ from cabench.evaluation.score import Score
 from cabench.files.names import printable
 from cabench.report.comparison import Comparison, Mark, compare, mark
 from cabench.report.multiplicity import LEVEL
-from cabench.report.quantities import NOT_KNOWN, Quantity, distance_of, find_intervals, interval_of, over_seeds, score_of
+from cabench.report.quantities import (
+    NOT_KNOWN,
+    Quantity,
+    distance_of,
+    find_intervals,
+    interval_of,
+    over_seeds,
+    score_of,
+)
 from cabench.report.summary import FROM_VECTORS, Column, Row, Section, place_of
 
 NO_SCORE = "–"
@@ -151,7 +159,7 @@ def filled_table(section: Section, title: str, columns: Sequence[Filled], said: 
 def score_column(section: Section, column: Column, header: Header, kind: Kind = PERCENT) -> Filled:
     """All that stands in the column of one score."""
     scores = section.scores(column)
-    found = comparison_of(section, column, scores)
+    found = comparison_of(section, column)
     quantity = score_of(column)
     find_intervals(section.rows, quantity)
     starred = [_is_shown_leak(row, column) for row in section.rows]
@@ -182,8 +190,9 @@ def quantity_column(section: Section, header: Header, quantity: Quantity, away: 
     return Filled(header, [entry_of(row, quantity, found, kind) for row in section.rows], found=found)
 
 
-def comparison_of(section: Section, column: Column, scores: Sequence[Score]) -> Comparison | None:
-    """The methods of a section by how far they are from a column's ideal; None where its scores do not share one."""
+def comparison_of(section: Section, column: Column) -> Comparison | None:
+    """The methods of a section by how far they are from a column's ideal; None where that is not one for all."""
+    scores = section.scores(column)
     known = [score.ideal for score in scores if score.ideal is not None]
     if len(known) < len(scores) or not known or max(known) - min(known) >= SAME_IDEAL:
         return None
@@ -346,5 +355,5 @@ def _rows(section: Section, column: Column) -> list[int]:
         for record, table in zip(row.records, row.tables, strict=True):
             place = place_of(record, column)
             if place is not None and table is not None:
-                return table.scores[place].rows.tolist()
+                return list(map(int, table.scores[place].rows))
     return []

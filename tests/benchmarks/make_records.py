@@ -52,9 +52,7 @@ def _published() -> list[list[tuple[Record, Path]]]:
     return [[found for found in records if found[0].method["label"] == label] for label in labels]
 
 
-def _moved(
-    record: Record, dataset: str, content: str, variant: int, seed: int, is_deterministic: bool
-) -> Record:
+def _moved(record: Record, dataset: str, content: str, variant: int, seed: int, is_deterministic: bool) -> Record:
     """A published record as one of another data set, variant and seed."""
     label = record.method["label"] + (f"_{variant}" if variant else "")
     drawn = f"{dataset} {label} {record.vectors_sha256}" + ("" if is_deterministic else f" {seed}")

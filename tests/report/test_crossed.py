@@ -158,7 +158,7 @@ class TestWhatCannotBeTested:
         assert interval(perfect, groups_of(9)) is None
 
     def test_methods_scored_on_different_groups_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="shapes"):
+        with pytest.raises(ValueError, match="shape"):
             difference(mean_of(np.arange(9.0)), mean_of(np.arange(8.0)), groups_of(9))
 
 
