@@ -83,7 +83,7 @@ class Design(NamedTuple):
         over_rows = effects @ shares
         over_seeds = 0.0 if spread is None else spread * generator.normal(size=self.seeds)
         contributions = shares * (effects - over_rows[:, np.newaxis])
-        return Sample(mean + over_rows + over_seeds, contributions, spread is None)
+        return Sample(mean + over_rows + over_seeds, contributions.mean(axis=0), spread is None)
 
 
 class Rows(NamedTuple):
@@ -113,7 +113,7 @@ class Rows(NamedTuple):
         value, influence = _auc_term(self._noise(alike, generator) + apart * labels, labels)
         leak, leaked = _auc_term(self._noise(alike, generator), labels)
         by_group = np.stack([np.bincount(self._subjects, row) for row in (leaked - influence) / 2])
-        return Sample((1 - value + leak) / 2, by_group, alike)
+        return Sample((1 - value + leak) / 2, by_group.mean(axis=0), alike)
 
     def _noise(self, alike: bool, generator: np.random.Generator) -> np.ndarray:
         """Float64 (seeds, rows), of variance 1."""

@@ -19,7 +19,8 @@ class Contributions(NamedTuple):
     """Of one score, or of something made of several.
 
     Attributes:
-        values: float64 (blocks,), summing to 0; None where the metric has no influence.
+        values: float64 (blocks,), float32 where it was read from a file, summing to 0; None where the metric has no
+            influence.
         rows: int64 (blocks,), how many rows of each block it was taken of.
         strata: int64 (blocks,), what is drawn apart, see `cabench.evaluation.grouped.sampled`.
     """

@@ -38,15 +38,30 @@ def sampled(contributions: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> 
         rows: (G,), how many rows of each group the score was taken of; groups of 0 take no part.
         strata: int (G,), what is drawn apart, such as classes or populations that no group mixes.
     """
+    variances, degrees = all_sampled(contributions[np.newaxis], rows, strata)
+    return Sampled(float(variances[0]), degrees)
+
+
+def all_sampled(contributions: np.ndarray, rows: np.ndarray, strata: np.ndarray) -> tuple[np.ndarray, float]:
+    """The variances (n,) of n scores of the same groups, and the degrees of freedom of each; see `sampled`.
+
+    Args:
+        contributions: float (n, G), of each score.
+        rows: (G,), as for one score.
+        strata: int (G,), likewise.
+    """
     there = rows > 0
-    contributions, sizes = contributions[there], rows[there].astype(np.float64)
+    contributions, sizes = contributions[:, there], rows[there].astype(np.float64)
     _, codes = np.unique(strata[there], return_inverse=True)
     totals = np.bincount(codes, sizes)
     alone = np.bincount(codes) == 1
-    contributions = contributions - sizes * (np.bincount(codes, contributions) / totals)[codes]
+    sums = np.zeros((len(totals), len(contributions)))
+    for code in range(len(totals)):
+        sums[code] = contributions[:, codes == code].sum(axis=1)
+    contributions = contributions - sizes * (sums / totals[:, np.newaxis])[codes].T
     left = np.where(alone[codes], 1.0, 1 - sizes / totals[codes])
     degrees = 0.0 if alone.any() else float(np.sum(totals**2 / np.bincount(codes, sizes**2) - 1))
-    return Sampled(float(np.sum(contributions**2 / left)), degrees)
+    return np.sum(contributions**2 / left, axis=1), degrees
 
 
 def effective(rows: np.ndarray) -> float:

@@ -10,7 +10,12 @@ attribute key   64 bytes, that of the record
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -19,6 +24,31 @@ from cabench.evaluation.contributions import Contributions, ContributionTable
 from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
 
 NAME = "contributions.h5"
+
+
+@dataclass(frozen=True)
+class StoredContributions:
+    """The contributions to so many scores of the record with this key, which are read when they are needed: those of
+    thousands of records do not fit into memory together.
+    """
+
+    path: Path
+    key: str
+    scores: int
+
+    def read(self) -> ContributionTable | None:
+        """The content of the file; None and errors as `read_contributions`."""
+        return read_contributions(self.path, self.key, self.scores)
+
+    def check_free(self) -> None:
+        """Make sure that no other program holds the file.
+
+        Raises:
+            UserError: as `read_contributions`.
+        """
+        if self.path.is_file():
+            with suppress(*UNREADABLE), reading_hdf5(self.path):
+                pass
 
 
 def write_contributions(path: Path, key: str, table: ContributionTable) -> None:
@@ -55,8 +85,8 @@ def read_contributions(path: Path, key: str, scores: int) -> ContributionTable |
         return None
     try:
         with reading_hdf5(path) as file:
-            check_contents(file)
-            return _table(file, scores) if _key(file) == key else None
+            arrays = check_contents(file)
+            return _table(arrays, scores) if _key(file) == key else None
     except UNREADABLE:
         return None
 
@@ -68,30 +98,66 @@ def _key(file: h5py.File) -> str:
     return bytes(file.attrs["key"]).decode()
 
 
-def _table(file: h5py.File, scores: int) -> ContributionTable:
+def _table(arrays: Mapping[str, h5py.Dataset], scores: int) -> ContributionTable:
     """The contributions to so many scores.
 
     Raises:
         ValueError: for arrays of other shapes or types, and values that contributions cannot have.
     """
-    blocks = len(file["block_rows"])
-    names = file["names"].asstr()[:].tolist() if "names" in file else []
-    values = _array(file, "values", np.float32, (scores, blocks)).astype(np.float64)
-    rows, strata = (_array(file, name, np.int32, (scores, blocks)) for name in ("rows", "strata"))
-    all_rows, all_strata = (_array(file, name, np.int32, (blocks,)) for name in ("block_rows", "block_strata"))
-    if np.isinf(values).any() or min(rows.min(initial=0), all_rows.min(initial=0)) < 0 or len(names) not in (0, blocks):
+    blocks = len(arrays["block_rows"])
+    names = arrays["names"].asstr()[:].tolist() if "names" in arrays else []
+    values: np.ndarray = _array(arrays, "values", np.float32, (scores, blocks))[:]
+    rows, strata = (_shared(_array(arrays, name, np.int32, (scores, blocks))) for name in ("rows", "strata"))
+    all_rows, all_strata = (_array(arrays, name, np.int32, (blocks,))[:] for name in ("block_rows", "block_strata"))
+    least = min(rows.least, all_rows.min(initial=0))
+    if np.isinf(values).any() or least < 0 or len(names) not in (0, blocks):
         raise ValueError("it holds what contributions cannot be")
+    unknown = np.isnan(values).any(axis=1)
     found = [
-        Contributions(None if np.isnan(part).any() else part, counts.astype(np.int64), kinds.astype(np.int64))
-        for part, counts, kinds in zip(values, rows, strata, strict=True)
+        Contributions(None if is_unknown else part, counts, kinds)
+        for part, is_unknown, counts, kinds in zip(values, unknown, rows.parts, strata.parts, strict=True)
     ]
     return ContributionTable(found, all_rows.astype(np.int64), all_strata.astype(np.int64), names)
 
 
-def _array(file: h5py.File, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
+def _array(
+    arrays: Mapping[str, h5py.Dataset], name: str, dtype: type[np.generic], shape: tuple[int, ...]
+) -> h5py.Dataset:
     """An array of this type and shape, which are looked at before anything is read."""
-    found = file[name]
+    found = arrays[name]
     if found.shape != shape or not np.can_cast(found.dtype, dtype):
         raise ValueError(f"/{name} is {found.dtype} of shape {found.shape}; wanted is {dtype.__name__} of {shape}")
-    values: np.ndarray = found[:]
-    return values
+    return found
+
+
+class _Counts(NamedTuple):
+    """An array of counts or codes: int64, by score, for reading alone; and the least of them, at most 0."""
+
+    parts: tuple[np.ndarray, ...]
+    least: int
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """An array as it stands in a file: what is equal in all but the file is unpacked once."""
+
+    layout: tuple[object, ...]
+    content: tuple[tuple[int, bytes], ...]
+    array: h5py.Dataset = field(compare=False)
+
+
+def _shared(array: h5py.Dataset) -> _Counts:
+    """An array of counts, one for all records of the same test rows: to unpack it takes longer than all the rest."""
+    if array.chunks is None:
+        return _unpacked.__wrapped__(_Packed((), (), array))
+    stored = array.id
+    places = [stored.get_chunk_info(number).chunk_offset for number in range(stored.get_num_chunks())]
+    layout = array.shape, array.dtype.str, array.chunks, array.compression, array.shuffle, tuple(places)
+    return _unpacked(_Packed(layout, tuple(stored.read_direct_chunk(place) for place in places), array))
+
+
+@lru_cache(maxsize=64)
+def _unpacked(packed: _Packed) -> _Counts:
+    values = packed.array[:].astype(np.int64)
+    values.flags.writeable = False
+    return _Counts(tuple(values), int(values.min(initial=0)))

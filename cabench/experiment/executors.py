@@ -81,7 +81,7 @@ class ThisMachine(Executor):
     def compute(self, assignment: Assignment, experiment: Experiment, reporter: RunReporter) -> bool:
         """See `Executor`."""
         left = [task.cell for task in _left(assignment, reporter)]
-        finished, _ = assignment.store.readable_records()
+        finished = assignment.store.readable_records()[0] if left else []
         alone = Place(experiment.device, torch.get_num_threads())
         crew = workforce(self.workers, experiment.device, experiment.cells, len(left), finished)
         if said := estimate(left, finished, [alone] if self.workers == 1 else crew.places):

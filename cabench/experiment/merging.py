@@ -22,6 +22,7 @@ from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
 from cabench.experiment import contributions_file
 from cabench.experiment.measuring import fingerprint
 from cabench.experiment.record import Record
+from cabench.experiment.representations_file import NAME as REPRESENTATIONS
 from cabench.experiment.store import BESIDE, ResultsStore
 from cabench.files.atomic import NO_LINK_NO_PIPE, replacing, stamp
 from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5
@@ -148,7 +149,7 @@ def _verified(source: ResultsStore, path: Path) -> Record:
         raise UserError(f"{path} was changed: its key is not that of its content.")
     if path.with_name(contributions_file.NAME).exists() and record.contributions is None:
         raise UserError(f"{path.with_name(contributions_file.NAME)} is damaged, or of another cell than {path}.")
-    representations = path.with_name("representations.h5")
+    representations = path.with_name(REPRESENTATIONS)
     if representations.exists():
         _check_representations(representations, record)
     return record

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,13 @@ from typing_extensions import TypedDict
 from cabench.errors import UserError
 from cabench.evaluation.contributions import ContributionTable
 from cabench.evaluation.score import Score, Unmeasured
+from cabench.experiment.contributions_file import StoredContributions
 from cabench.experiment.identity import SCHEMA, Identity
 from cabench.files.json import read_json
 from cabench.files.names import is_name
+
+Place = tuple[str, str, str, str, str]
+"""What a score is of: attribute, the space that it belongs to, population, metric, and the space that was probed."""
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -58,7 +63,7 @@ class Record(Identity):
         improvised_common: whether the method has no common space, so that one was improvised for it.
         schema: version of this layout.
         contributions: what each block of test rows adds to each score. It stands in a file of its own beside the
-            record; None where there is none.
+            record, and may be read when it is asked for, see `read_contributions`; None where there is none.
     """
 
     status: Literal["ok", "failed"]
@@ -76,12 +81,24 @@ class Record(Identity):
     improvised_common: bool = False
     unmade: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
-    contributions: InstanceOf[ContributionTable] | None = field(default=None, compare=False)
+    contributions: InstanceOf[ContributionTable] | InstanceOf[StoredContributions] | None = field(
+        default=None, compare=False
+    )
 
     @property
     def from_vectors(self) -> bool:
         """Whether nothing was trained here: vectors from elsewhere, which may lack a space, were scored."""
         return self.method.get("origin") == "vectors"
+
+    @cached_property
+    def places(self) -> Mapping[Place, int]:
+        """Where among the scores each stands. Records that were measured alike share one table."""
+        return _places(tuple((s.attribute, s.attribute_space, s.population, s.metric, s.space) for s in self.scores))
+
+    def read_contributions(self) -> ContributionTable | None:
+        """What each block of test rows adds to each score; None where that is not known, or cannot be read."""
+        found = self.contributions
+        return found.read() if isinstance(found, StoredContributions) else found
 
     @classmethod
     def of(cls, identity: Identity, status: Literal["ok", "failed"], **found: Any) -> Record:
@@ -117,6 +134,12 @@ class Record(Identity):
                 f"{path} is not a record of cabench ({error}); `cabench run` sets it aside and computes the cell again."
             ) from error
         return record
+
+
+@lru_cache(maxsize=1024)
+def _places(kinds: tuple[Place, ...]) -> Mapping[Place, int]:
+    """By kind of score, where it stands first."""
+    return {kind: index for index, kind in reversed(list(enumerate(kinds)))}
 
 
 def _is_newer(path: Path) -> bool:

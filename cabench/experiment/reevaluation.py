@@ -130,4 +130,4 @@ class Reevaluation:
 
 def _is_measured(record: Record) -> bool:
     """Whether it holds what the evaluation as it is now gives, with what test rows add to the scores beside it."""
-    return record.evaluation == current_evaluation() and record.contributions is not None
+    return record.evaluation == current_evaluation() and record.read_contributions() is not None

@@ -30,24 +30,23 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import h5py
-import numpy as np
 from PIL import Image
 from typing_extensions import TypedDict
 
-from cabench.data.dataset import SPACES, Space
 from cabench.data.file import DatasetFile, Rows
-from cabench.data.layout import SPLITS, Split
+from cabench.data.layout import Split
 from cabench.errors import UserError
-from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
-from cabench.experiment import contributions_file
+from cabench.evaluation.encoded import EncodedSplit
+from cabench.experiment import contributions_file, representations_file
+from cabench.experiment.contributions_file import StoredContributions
 from cabench.experiment.identity import Identity
 from cabench.experiment.locks import Locks, locks_of
 from cabench.experiment.record import Record
+from cabench.experiment.report_sign import is_signed, sign_of, write_sign
 from cabench.files.atomic import (
     remove_all_left_behind,
     remove_left_behind,
@@ -56,13 +55,12 @@ from cabench.files.atomic import (
     storing,
     write_text,
 )
-from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
 from cabench.files.json import canonical_json, read_json_lines
 from cabench.hardening.deaths import worker_at
 from cabench.saving import MODEL
 
 PICTURE, MAPS = "pictures.png", "maps.json"
-BESIDE = (contributions_file.NAME, "representations.h5", MODEL, PICTURE, MAPS, "log.jsonl")  # the record
+BESIDE = (contributions_file.NAME, representations_file.NAME, MODEL, PICTURE, MAPS, "log.jsonl")  # the record
 LOCK, REPORT_LOCK = ".lock", ".report.lock"
 REPORT_PATIENCE_S = 600.0
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
@@ -77,9 +75,15 @@ class _Logged(TypedDict):
 
 @dataclass(frozen=True)
 class ResultsStore:
-    """The files below one results folder."""
+    """The files below one results folder.
+
+    Attributes:
+        folder: where they are.
+        _read: of record files that were read, the stamp before that, and the status.
+    """
 
     folder: Path
+    _read: dict[Path, tuple[str | None, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def locks(self) -> Locks:
@@ -110,12 +114,12 @@ class ResultsStore:
         folder = cell.folder(self.folder)
         if self.has_record(cell):
             try:
-                return "done" if Record.load(folder / "record.json").status == "ok" else "failed"
+                return "done" if self._status(folder / "record.json") == "ok" else "failed"
             except UserError:
                 return "damaged"
         if self.is_held(cell):
             return "running"
-        older, _ = _read(folder.parent.glob(f"seed{cell.seed}-*/record.json"), Record.load)
+        older, _ = _read_all(folder.parent.glob(f"seed{cell.seed}-*/record.json"), Record.load)
         return "stale" if any(record.is_stale_form_of(cell) for record in older) else "missing"
 
     def is_held(self, cell: Identity) -> bool:
@@ -194,8 +198,11 @@ class ResultsStore:
         return [self.load_in_its_folder(path) for path in self.paths()]
 
     def readable_records(self) -> tuple[list[Record], list[str]]:
-        """Every record below the folder that can be read, in the order of their paths, and why others cannot."""
-        return _read(self.paths(), self.load_in_its_folder)
+        """Every record below the folder that can be read, in the order of their paths, and why others cannot.
+
+        Contributions are read when they are asked for, see `Record.read_contributions`.
+        """
+        return _read_all(self.paths(), lambda path: self._in_its_folder(path, _with_stored))
 
     def load_in_its_folder(self, path: Path) -> Record:
         """The record at a path below the folder, with the contributions beside it.
@@ -203,14 +210,12 @@ class ResultsStore:
         Raises:
             UserError: when it cannot be read, or stands in the folder of another cell.
         """
-        record = _load(path)
-        own = record.folder(self.folder)
-        if own != path.parent:
-            raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
-        return record
+        return self._in_its_folder(path, _load)
 
     def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
         """Write `report.md`, tables of every record that can be read; gives why others cannot.
+
+        Where nothing has changed since it was written it is left as it is.
 
         Raises:
             UserError: when it cannot be written.
@@ -218,12 +223,25 @@ class ResultsStore:
         try:
             # Of two processes that end at once, the second to write has read what the first one did.
             with self.locks.hold(self.folder / REPORT_LOCK, REPORT_PATIENCE_S):
-                remove_left_behind(self.folder / "report.md")
+                report = self.folder / "report.md"
+                remove_left_behind(report)
+                sign = sign_of(self.paths())  # before the records are read: what is written meanwhile changes it
+                if is_signed(report, sign):
+                    return []
                 records, reasons = self.readable_records()
-                write_text(self.folder / "report.md", tables(records))
+                write_text(report, tables(records))
+                if not reasons:  # what cannot be read is said each time
+                    write_sign(report, sign)
         except OSError as error:
             raise UserError(f"The report could not be written to {self.folder}: {error}.") from error
         return reasons
+
+    def _status(self, path: Path) -> str:
+        """Of a record, which is read only where it was not read since it was written."""
+        now = stamp(path)
+        if now is None or self._read.get(path, ("", ""))[0] != now:
+            self._read[path] = now, Record.load(path).status
+        return self._read[path][1]
 
     def paths(self) -> list[Path]:
         """Of every record below the folder, in order."""
@@ -258,9 +276,9 @@ class ResultsStore:
 
     def replace_record(self, record: Record) -> None:
         """Write a record into the folder that its key names, its contributions first."""
-        if record.contributions is not None:
+        if (contributions := record.read_contributions()) is not None:
             path = record.folder(self.folder) / contributions_file.NAME
-            contributions_file.write_contributions(path, record.key, record.contributions)
+            contributions_file.write_contributions(path, record.key, contributions)
         write_text(record.folder(self.folder) / "record.json", record.to_json())
 
     def move(self, record: Record, renewed: Record) -> None:
@@ -284,39 +302,14 @@ class ResultsStore:
     def write_representations(
         self, cell: Identity, train: EncodedSplit, test: EncodedSplit, rows: Mapping[Split, Sequence[Rows]]
     ) -> None:
-        """Write /<split>/<population>/<space>, float32 (n, d), so that later probes need no training.
-
-        Beside them stand `names` and `groups`, (n,) text, of data whose rows have some.
-        """
-        with replacing_hdf5(cell.folder(self.folder) / "representations.h5") as file:
-            file.attrs.update(key=cell.key, content_sha256=cell.dataset["content_sha256"])
-            for split, encoded in zip(SPLITS, (train, test), strict=True):
-                for population, part, told in zip(EVERYONE, encoded, rows[split], strict=True):
-                    for kind, lines in told._asdict().items():
-                        if any(lines):
-                            file.create_dataset(f"{split}/{population}/{kind}", data=lines, dtype=h5py.string_dtype())
-                    for space, values in part.spaces.items():
-                        file.create_dataset(f"{split}/{population}/{space}", data=values.astype(np.float32))
+        """Write the vectors of a cell, see `representations_file`."""
+        path = cell.folder(self.folder) / representations_file.NAME
+        representations_file.write_representations(path, cell, train, test, rows)
 
     def read_representations(self, record: Record, file: DatasetFile) -> tuple[EncodedSplit, EncodedSplit]:
-        """Training and test representations of a cell that ended, with the attributes of their images.
-
-        Raises:
-            UserError: when they were not kept, are damaged, or are of other images than the data set's.
-        """
-        path = record.folder(self.folder) / "representations.h5"
-        if not path.is_file():
-            raise UserError(f"{path} was not kept: the cell must be computed again.")
-        try:
-            with reading_hdf5(path) as stored:
-                check_contents(stored)
-                if stored.attrs["content_sha256"] != file.info.content_sha256:
-                    raise ValueError("it is of another data set's images")
-                spaces = _spaces(stored, record)
-                train, test = (_read_split(stored, split, spaces, file) for split in SPLITS)
-        except UNREADABLE as error:
-            raise UserError(f"{path} cannot be used ({error}); the cell must be computed again.") from error
-        return train, test
+        """The vectors of a cell that ended, see `representations_file`."""
+        path = record.folder(self.folder) / representations_file.NAME
+        return representations_file.read_representations(path, record, file)
 
     def write_picture(self, cell: Identity, picture: Image.Image) -> None:
         """Write a grid of images.
@@ -349,14 +342,28 @@ class ResultsStore:
         except UserError:
             return False
 
+    def _in_its_folder(self, path: Path, load: Callable[[Path], Record]) -> Record:
+        now = stamp(path)  # before it is read: what is written meanwhile changes it
+        record = load(path)
+        self._read[path] = now, record.status
+        own = record.folder(self.folder)
+        if own != path.parent:
+            raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")
+        return record
+
 
 def _load(path: Path) -> Record:
     """A record with its contributions, where they can be read."""
+    record = _with_stored(path)
+    return replace(record, contributions=record.read_contributions())
+
+
+def _with_stored(path: Path) -> Record:
+    """A record whose contributions are read when they are asked for."""
     record = Record.load(path)
-    found = contributions_file.read_contributions(
-        path.with_name(contributions_file.NAME), record.key, len(record.scores)
-    )
-    return replace(record, contributions=found)
+    stored = StoredContributions(path.with_name(contributions_file.NAME), record.key, len(record.scores))
+    stored.check_free()
+    return replace(record, contributions=stored)
 
 
 def _put(source: str, place: str) -> None:
@@ -365,7 +372,7 @@ def _put(source: str, place: str) -> None:
     shutil.copy2(source, place)
 
 
-def _read(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[Record], list[str]]:
+def _read_all(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[Record], list[str]]:
     """The records that can be read, and why others cannot."""
     records, reasons = [], []
     for path in paths:
@@ -374,20 +381,3 @@ def _read(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[R
         except UserError as error:
             reasons.append(str(error))
     return records, reasons
-
-
-def _spaces(stored: h5py.File, record: Record) -> list[Space]:
-    """The spaces that a cell has vectors of: one may be missing where the vectors were brought from elsewhere."""
-    brought = record.method.get("origin") == "vectors"
-    return [space for space in SPACES if not brought or f"train/target/{space}" in stored]
-
-
-def _read_split(stored: h5py.File, split: Split, among: Sequence[Space], file: DatasetFile) -> EncodedSplit:
-    parts = []
-    for population, values, told in zip(EVERYONE, file.read_attributes(split), file.read_rows(split), strict=True):
-        spaces = {space: stored[f"{split}/{population}/{space}"][:] for space in among}
-        rows = {len(vectors) for vectors in (*spaces.values(), *values.values())}
-        if len(rows) != 1:
-            raise ValueError(f"/{split}/{population} has other numbers of rows than the data set")
-        parts.append(EncodedPopulation(spaces, values, told.groups))
-    return EncodedSplit(*parts)

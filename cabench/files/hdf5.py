@@ -116,8 +116,10 @@ def reading_hdf5(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def check_contents(file: h5py.File) -> None:
+def check_contents(file: h5py.File) -> dict[str, h5py.Dataset]:
     """Check that a file holds groups and arrays of numbers, all inside the file, and of a size that it can hold.
+
+    Gives the arrays by their paths from the root, such as "train/target/common".
 
     Arrays named as in `TEXTS` may hold text.
 
@@ -128,9 +130,11 @@ def check_contents(file: h5py.File) -> None:
             is not installed, groups nested deeper than the layouts of cabench, and declared sizes that a file of this
             length cannot hold.
     """
-    declared = sum(_bytes(dataset) for dataset in arrays(file))
+    found = arrays(file)
+    declared = sum(map(_bytes, found))
     if declared > LARGEST_RATIO * file.id.get_filesize():
         raise ValueError(f"it declares {declared:,} bytes of arrays, far more than it has")
+    return {dataset.name.removeprefix("/"): dataset for dataset in found}
 
 
 def pieces(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:

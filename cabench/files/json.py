@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,20 +74,27 @@ def parse_json(text: str, kind: type[_Kind]) -> _Kind:
         raise ValueError(f"{place or 'content'}: {first['msg']}") from error
 
 
-def check_tree(value: object, depth: int = 0) -> None:
+def check_tree(value: object) -> None:
     """Raise ValueError for nested values that later code cannot handle safely.
 
     These are whole numbers beyond 64 bits, text that is no valid Unicode, and nesting deeper than 50.
     """
-    if depth > DEEPEST:
-        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
-    if isinstance(value, str):
-        value.encode()  # UnicodeEncodeError, a ValueError, for half of a surrogate pair
-    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-        raise ValueError("it holds a whole number of more than 64 bits")
-    elif isinstance(value, dict | list):
-        for item in (*value, *value.values()) if isinstance(value, dict) else value:
-            check_tree(item, depth + 1)
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        "".join([item for item in level if type(item) is str]).encode()  # raises UnicodeEncodeError, a ValueError
+        if any(abs(item) > LARGEST_INTEGER for item in level if type(item) is int):
+            raise ValueError("it holds a whole number of more than 64 bits")
+        level = [item for outer in level if type(outer) in _NESTED for item in _inside(outer)]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+
+
+_NESTED = (dict, list)
+
+
+def _inside(outer: Any) -> Iterable[Any]:
+    return (*outer, *outer.values()) if isinstance(outer, dict) else outer
 
 
 def _content(path: Path) -> bytes:

@@ -11,8 +11,11 @@ Nothing is bold where nobody can be left out of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple
 
@@ -21,12 +24,13 @@ import numpy as np
 from cabench import discovery
 from cabench.errors import UserError
 from cabench.evaluation.grouped import sampled as over_groups
-from cabench.report.crossed import ONE_SEED, Difference, TestGroups, difference
+from cabench.report.crossed import ONE_SEED, Difference, Differences, TestGroups, difference, differences
 from cabench.report.multiplicity import LEVEL, holm, may_be_best, shaffer
 from cabench.report.quantities import Quantity, Sampled, over_seeds, sampled
 from cabench.report.summary import Row
 
 OTHER_IMAGES = "scored on other test images"
+NO_GROUPS = TestGroups(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
 class Mark(Enum):
@@ -67,25 +71,39 @@ class Limits(NamedTuple):
         return over_groups(np.zeros(len(self.groups.rows)), *self.groups).degrees
 
 
-class Comparison(NamedTuple):
+@dataclass(frozen=True)
+class Comparison:
     """Methods by one quantity, of which less is better.
 
     Attributes:
         means: of the methods that can be tested, by name, the best first.
         untested: by the name of the others that take part, a clause that says why not.
-        differences: of every two of the methods that can be tested, the better one named first.
-        p_values: by pair, corrected for the number of pairs: 0.03 says that in at most 3 of 100 tables in which no
-            method differs any two would seem to differ as clearly. Pairs without one cannot be tested.
         may_be_best: the names of the methods of which one is the best, at 95 %.
         groups: the test groups that all of them were scored on; None where they are not known.
+        compared: the names of all methods that were compared, the best first, also of those that cannot be tested.
+        found: how every two of these differ.
     """
 
     means: Mapping[str, float]
     untested: Mapping[str, str]
-    differences: Mapping[tuple[str, str], Difference]
-    p_values: Mapping[frozenset[str], float]
     may_be_best: Sequence[str]
     groups: TestGroups | None
+    compared: Sequence[str]
+    found: Differences = field(compare=False)
+
+    @cached_property
+    def differences(self) -> Mapping[tuple[str, str], Difference]:
+        """Of every two of the methods that can be tested, the better one named first."""
+        pairs = enumerate(combinations(self.compared, 2))
+        return {pair: self.found.pair(number) for number, pair in pairs if not self.untested.keys() & set(pair)}
+
+    @cached_property
+    def p_values(self) -> Mapping[frozenset[str], float]:
+        """By pair, corrected for the number of pairs: 0.03 says that in at most 3 of 100 tables in which no method
+        differs any two would seem to differ as clearly. Pairs without one cannot be tested.
+        """
+        known = {pair: each.p_value for pair, each in self.differences.items()}
+        return shaffer({frozenset(pair): p_value for pair, p_value in known.items() if p_value is not None})
 
     @property
     def best(self) -> str:
@@ -142,6 +160,12 @@ class Declared(NamedTuple):
 
 def takes_part(row: Row) -> bool:
     """Whether a row is compared: current records of a method that learns and is not told the attributes."""
+    if "takes part" not in row.found:
+        row.found["takes part"] = _takes_part(row)
+    return bool(row.found["takes part"])
+
+
+def _takes_part(row: Row) -> bool:
     if not row.records or row.stale:
         return False
     entry = row.records[0].method
@@ -157,18 +181,17 @@ def compare(rows: Sequence[Row], quantity: Quantity) -> Comparison:
     found, untested = _sort_out([row for row in rows if takes_part(row)], quantity)
     means = {name: float(part.sample.values.mean()) for name, part in found.items()}
     ordered = sorted(means, key=lambda name: means[name])
-    differences = {(a, b): _difference(found[a], found[b]) for a, b in combinations(ordered, 2)}
-    alone = {name: reason for name in ordered if (reason := _why_none(name, differences))}
+    groups = next((part.groups for part in found.values()), None)
+    pairs = differences([found[name].sample for name in ordered], groups or NO_GROUPS)
+    alone = _alone(ordered, pairs)
     tested = [name for name in ordered if name not in alone]
-    left = {pair: each for pair, each in differences.items() if not alone.keys() & set(pair)}
-    one_sided = {pair: each.better_p for pair, each in left.items()}
     return Comparison(
         means={name: means[name] for name in tested},
         untested={**untested, **alone},
-        differences=left,
-        p_values=shaffer({frozenset(pair): each.p_value for pair, each in left.items() if each.p_value is not None}),
-        may_be_best=may_be_best(tested, {pair: p for pair, p in one_sided.items() if p is not None}),
-        groups=next((part.groups for part in found.values()), None),
+        may_be_best=may_be_best(tested, _better(ordered, pairs)),
+        groups=groups,
+        compared=ordered,
+        found=pairs,
     )
 
 
@@ -220,17 +243,29 @@ def _sort_out(rows: Sequence[Row], quantity: Quantity) -> tuple[dict[str, Sample
 
 
 def _same(a: TestGroups, b: TestGroups) -> bool:
-    return np.array_equal(a.rows, b.rows) and np.array_equal(a.strata, b.strata)
+    alike = ((a.rows, b.rows), (a.strata, b.strata))
+    return all(one is other or np.array_equal(one, other) for one, other in alike)
 
 
 def _difference(a: Sampled, b: Sampled) -> Difference:
     return difference(a.sample, b.sample, a.groups)
 
 
-def _why_none(name: str, differences: Mapping[tuple[str, str], Difference]) -> str:
-    """Why a method cannot be tested against any other; "" where it can."""
-    own = [found for pair, found in differences.items() if name in pair]
-    return own[0].reason if own and all(found.p_value is None for found in own) else ""
+def _alone(names: Sequence[str], pairs: Differences) -> dict[str, str]:
+    """The methods that cannot be tested against any other, and why."""
+    if len(names) < 2:
+        return {}
+    first, second = np.triu_indices(len(names), 1)
+    is_tested = np.zeros((len(names), len(names)), dtype=bool)
+    is_tested[first, second] = is_tested[second, first] = ~np.isnan(pairs.p_values)
+    numbers = np.flatnonzero(~is_tested.any(axis=1)).tolist()
+    return {names[i]: str(pairs.reasons[np.flatnonzero((first == i) | (second == i))[0]]) for i in numbers}
+
+
+def _better(names: Sequence[str], pairs: Differences) -> dict[tuple[str, str], float]:
+    """By two methods, the one-sided p-value that the first is better than the second, as far as that is tested."""
+    found = zip(combinations(names, 2), pairs.better_p.tolist(), strict=True)
+    return {pair: p_value for pair, p_value in found if not math.isnan(p_value)}
 
 
 def _median(values: Sequence[float | None]) -> float | None:

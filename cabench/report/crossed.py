@@ -32,16 +32,18 @@ Beside them the level of a paired t-test over seeds alone:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from cabench.evaluation.grouped import Sampled, sampled
+from cabench.evaluation.grouped import all_sampled
 from cabench.report.multiplicity import LEVEL
 
 POWER = 0.8
 FEWEST_DEGREES = 2
+PIECE = 4096  # pairs that are compared at a time, so that many methods do not take much memory
 ROUNDING = 1e-12  # values that differ by less are equal
 
 ONE_SEED = "one seed"  # does not tell how much seeds change a method
@@ -54,7 +56,7 @@ class Sample(NamedTuple):
 
     Attributes:
         values: float64 (seeds,).
-        contributions: float64 (seeds, groups), the first-order change of each value by each test group; rows sum to 0.
+        contributions: float64 (groups,), the first-order change of their mean by each test group; they sum to 0.
         deterministic: whether its vectors are equal under all seeds.
     """
 
@@ -82,23 +84,19 @@ class Difference(NamedTuple):
         difference: of the means over seeds, first minus second.
         p_value: two-sided, in [0, 1]; None where it cannot be tested.
         reason: a clause that says why it cannot be tested; "" where it can.
-        half_width: of the 95 % interval around the difference, over seeds and test groups. This and what follows is
-            None where it cannot be tested, or where nothing varies.
-        variance: of the difference, from both sources.
+        variance: of the difference, from both sources. This and what follows is None where it cannot be tested, or
+            where nothing varies.
         degrees: of freedom of the variance.
         group_share: the test groups' part of the variance, in [0, 1]. Above a half, more test groups would tell more
             than more seeds.
-        detectable: the difference that the test against both variances finds with probability 0.8.
     """
 
     difference: float
     p_value: float | None
     reason: str = ""
-    half_width: float | None = None
     variance: float | None = None
     degrees: float | None = None
     group_share: float | None = None
-    detectable: float | None = None
 
     @property
     def better_p(self) -> float | None:
@@ -106,6 +104,60 @@ class Difference(NamedTuple):
         if self.p_value is None:
             return None
         return self.p_value / 2 if self.difference < 0 else 1 - self.p_value / 2
+
+    @property
+    def half_width(self) -> float | None:
+        """Of the 95 % interval around the difference, over seeds and test groups; None as `variance` is."""
+        return self._errors(1 - LEVEL / 2)
+
+    @property
+    def detectable(self) -> float | None:
+        """The difference that the test against both variances finds with probability 0.8; None likewise."""
+        usual, found = self._errors(1 - LEVEL / 2), self._errors(POWER)
+        return None if usual is None or found is None else usual + found
+
+    def _errors(self, part: float) -> float | None:
+        """The standard error times the quantile of the t-distribution below which this part of it lies."""
+        if self.variance is None:
+            return None
+        return float(stdtrit(self.degrees, part) * np.sqrt(self.variance))
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Every two of some methods: the first with the second, the first with the third and so on. All (pairs,).
+
+    Attributes:
+        apart: float64, the differences of means over seeds, first minus second.
+        p_values: float64, two-sided; NaN where a pair cannot be tested.
+        reasons: text, why not; "" where it can.
+        over_groups: float64, the test groups' part of the variance.
+        variances: float64, of the differences, from both sources.
+        degrees: float64, of freedom of the variances.
+    """
+
+    apart: np.ndarray
+    p_values: np.ndarray
+    reasons: np.ndarray
+    over_groups: np.ndarray
+    variances: np.ndarray
+    degrees: np.ndarray
+
+    def pair(self, number: int) -> Difference:
+        """One of them."""
+        apart, p_value = float(self.apart[number]), float(self.p_values[number])
+        if self.reasons[number]:
+            return Difference(apart, None, str(self.reasons[number]))
+        if not _varies(self.over_groups[number]):
+            return Difference(apart, p_value)
+        variance = float(self.variances[number])
+        share = float(self.over_groups[number]) / variance
+        return Difference(apart, p_value, "", variance, float(self.degrees[number]), share)
+
+    @property
+    def better_p(self) -> np.ndarray:
+        """The one-sided p-values (pairs,) that the first of two has the smaller mean; NaN where it is not tested."""
+        return np.where(self.apart < 0, self.p_values / 2, 1 - self.p_values / 2)
 
 
 class Interval(NamedTuple):
@@ -131,25 +183,39 @@ def difference(a: Sample, b: Sample, groups: TestGroups) -> Difference:
     Raises:
         ValueError: where the methods have contributions of different numbers of groups.
     """
-    apart = float(a.values.mean() - b.values.mean())
-    over_seeds = _summed([_over_seeds(a), _over_seeds(b)])
-    over_groups = sampled(a.contributions.mean(axis=0) - b.contributions.mean(axis=0), *groups)
-    if reason := _why_unknown([a, b], over_groups):
-        return Difference(apart, None, reason)
-    if over_groups.variance <= ROUNDING**2:
-        return Difference(apart, None, NO_SPREAD) if abs(apart) > ROUNDING else Difference(apart, 1.0)
-    total = _summed([over_seeds, over_groups])
-    tests = [total, over_groups] + [over_seeds] * (over_seeds.variance > 0)
-    found, usual = stdtrit(total.degrees, [POWER, 1 - LEVEL / 2]) * np.sqrt(total.variance)
-    return Difference(
-        difference=apart,
-        p_value=max(_two_sided_p(apart, source) for source in tests) if abs(apart) > ROUNDING else 1.0,
-        half_width=float(usual),
-        variance=total.variance,
-        degrees=total.degrees,
-        group_share=over_groups.variance / total.variance,
-        detectable=float(usual + found),
-    )
+    return differences([a, b], groups).pair(0)
+
+
+def differences(samples: Sequence[Sample], groups: TestGroups) -> Differences:
+    """Compare every two of some methods that were scored on the same test groups.
+
+    Args:
+        samples: of the methods, which may have other seeds, and other numbers of them.
+        groups: the test groups of all.
+
+    Raises:
+        ValueError: as `difference`.
+    """
+    first, second = np.triu_indices(len(samples), 1)
+    means = np.array([sample.values.mean() for sample in samples])
+    contributions = np.array([sample.contributions for sample in samples])
+    pieces = [slice(start, start + PIECE) for start in range(0, len(first), PIECE)]
+    parts = [all_sampled(contributions[first[p]] - contributions[second[p]], *groups) for p in pieces]
+    over_groups = np.concatenate([np.zeros(0), *(variances for variances, _ in parts)])
+    group_degrees = parts[0][1] if parts else 0.0
+    seeds = _over_seeds(samples)
+    of_both = _summed([Sources(*(part[first] for part in seeds)), Sources(*(part[second] for part in seeds))])
+    of_groups = Sources(over_groups, np.full(len(first), group_degrees))
+    total = _summed([of_both, of_groups])
+    apart = means[first] - means[second]
+    once = np.array([_is_one_seed(sample) for sample in samples], dtype=bool)
+    is_apart, varies = np.abs(apart) > ROUNDING, _varies(over_groups)
+    reasons = np.where(~varies & is_apart, NO_SPREAD, "")
+    reasons = np.where(group_degrees < FEWEST_DEGREES, FEW_GROUPS, reasons)
+    reasons = np.where(once[first] | once[second], ONE_SEED, reasons)
+    largest = np.max([_two_sided_p(apart, source) for source in (total, of_groups, of_both)], axis=0)
+    p_values = np.where(reasons == "", np.where(is_apart & varies, largest, 1.0), np.nan)
+    return Differences(apart, p_values, reasons, over_groups, total.variances, total.degrees)
 
 
 def interval(sample: Sample, groups: TestGroups) -> Interval | None:
@@ -159,37 +225,59 @@ def interval(sample: Sample, groups: TestGroups) -> Interval | None:
         None where that cannot be known: one seed of a method that learns, too few test groups, or no test group changes
         the value to first order, as where every answer is right.
     """
-    over_groups = sampled(sample.contributions.mean(axis=0), *groups)
-    if _why_unknown([sample], over_groups) or over_groups.variance <= ROUNDING**2:
-        return None
-    total = _summed([_over_seeds(sample), over_groups])
-    half_width = stdtrit(total.degrees, 1 - LEVEL / 2) * np.sqrt(total.variance)
-    return Interval(float(sample.values.mean()), float(half_width))
+    return intervals([sample], groups)[0]
 
 
-def _why_unknown(samples: Sequence[Sample], over_groups: Sampled) -> str:
-    if any(len(sample.values) < 2 and not sample.deterministic for sample in samples):
-        return ONE_SEED
-    return FEW_GROUPS if over_groups.degrees < FEWEST_DEGREES else ""
+def intervals(samples: Sequence[Sample], groups: TestGroups) -> list[Interval | None]:
+    """Where each of some means lies that were taken of the same test groups, see `interval`."""
+    over_groups, degrees = all_sampled(np.array([sample.contributions for sample in samples]), *groups)
+    total = _summed([_over_seeds(samples), Sources(over_groups, np.full(len(samples), degrees))])
+    half_widths = stdtrit(total.degrees, 1 - LEVEL / 2) * np.sqrt(total.variances)
+    known = _varies(over_groups) & (degrees >= FEWEST_DEGREES)
+    return [
+        Interval(float(sample.values.mean()), float(half)) if is_known and not _is_one_seed(sample) else None
+        for sample, half, is_known in zip(samples, half_widths, known, strict=True)
+    ]
 
 
-def _over_seeds(sample: Sample) -> Sampled:
-    """The variance of a mean over another draw of seeds."""
-    seeds = len(sample.values)
-    if sample.deterministic or seeds < 2:
-        return Sampled(0.0, 0.0)
-    variance = float(sample.values.var(ddof=1)) / seeds
-    return Sampled(variance if variance > ROUNDING**2 else 0.0, seeds - 1)
+class Sources(NamedTuple):
+    """Of n means, float64 (n,): the variance from one source, and its degrees of freedom."""
+
+    variances: np.ndarray
+    degrees: np.ndarray
 
 
-def _summed(sources: Sequence[Sampled]) -> Sampled:
-    """The variance of a sum of independent sources, and Satterthwaite's degrees of freedom of it."""
-    varying = [source for source in sources if source.variance > 0]
-    variance = sum(source.variance for source in varying)
-    known = sum(source.variance**2 / source.degrees for source in varying)
-    return Sampled(variance, variance**2 / known) if varying else Sampled(0.0, 0.0)
+def _varies(over_groups: np.ndarray) -> np.ndarray:
+    """Whether the test groups change a value at all."""
+    return over_groups > ROUNDING**2
 
 
-def _two_sided_p(apart: float, source: Sampled) -> float:
-    """Of a t-test that the difference is 0."""
-    return float(2 * stdtr(source.degrees, -abs(apart) / np.sqrt(source.variance)))
+def _is_one_seed(sample: Sample) -> bool:
+    """Whether one seed alone was taken of a method that seeds may change."""
+    return len(sample.values) < 2 and not sample.deterministic
+
+
+def _over_seeds(samples: Sequence[Sample]) -> Sources:
+    """The variance of each mean over another draw of seeds; 0 where no seed changes it."""
+    counts = np.array([len(sample.values) for sample in samples])
+    found = [
+        0.0 if sample.deterministic or len(sample.values) < 2 else float(sample.values.var(ddof=1)) / len(sample.values)
+        for sample in samples
+    ]
+    variances = np.where(np.array(found) > ROUNDING**2, found, 0.0)
+    return Sources(variances, counts - 1.0)
+
+
+def _summed(sources: Sequence[Sources]) -> Sources:
+    """The variance of a sum of independent sources, and Satterthwaite's degrees of freedom of it; or 0."""
+    variances: np.ndarray = np.sum([source.variances for source in sources], axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where nothing varies, and where no degree is left
+        known = sum(np.where(s.variances > 0, s.variances**2 / s.degrees, 0.0) for s in sources)
+        return Sources(variances, np.where(variances > 0, variances**2 / known, 0.0))
+
+
+def _two_sided_p(apart: np.ndarray, source: Sources) -> np.ndarray:
+    """Of t-tests that differences are 0; 0 against a source that does not vary, as it says nothing then."""
+    varying = source.variances > 0
+    errors = np.sqrt(source.variances, out=np.ones(len(apart)), where=varying)
+    return np.where(varying, 2 * stdtr(source.degrees, -np.abs(apart) / errors), 0.0)

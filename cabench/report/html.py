@@ -45,7 +45,7 @@ from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
 from cabench.report.quantities import Quantity, gap_of, interval_of, leaked_of, over_seeds, wanted_of
 from cabench.report.ranking import rankings
-from cabench.report.summary import Row, Section, sections
+from cabench.report.summary import Row, Section, one_by_one, sections
 from cabench.report.tables import Entry, Header, Table, attribute_title, footnote
 
 WIDEST_PICTURE = 660  # pixels, which the grids of `cabench.pictures` need; wider ones are made smaller
@@ -122,13 +122,15 @@ def html_page(
         UserError: for a reference that is not there.
     """
     found = sections(records, stale, reference)
-    shown = [_section(section, number, results, published) for number, section in enumerate(found, start=1)]
+    ranked = [(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(found)]
+    numbered = enumerate(one_by_one(found), start=1)
+    shown = [_section(section, number, results, published) for number, section in numbered]
     return _render(
         "template.html",
         style=Markup(_asset("style.css")),
         script=Markup(_asset("script.js")),
         sections=shown,
-        rankings=[(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(found)],
+        rankings=ranked,
         versions=sorted({str(record.provenance.get("cabench", "unknown")) for record in records}),
     )
 

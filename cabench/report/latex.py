@@ -15,7 +15,7 @@ from cabench.report.notes import notes, origin, warnings
 from cabench.report.overview import overview
 from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
-from cabench.report.summary import Section, sections
+from cabench.report.summary import Section, one_by_one, sections
 from cabench.report.tables import Entry, Header, Line, Table
 
 FIRST_LINE = "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}."
@@ -56,7 +56,7 @@ def latex(
         UserError: for a reference that is not there.
     """
     parts = [FIRST_LINE]
-    for section in sections(records, stale, reference):
+    for section in one_by_one(sections(records, stale, reference)):
         first, label = overview(section), _label(section)
         said = [*notes(section), *first.notes, conclusion(section), *warnings(section)]
         caption = escape(f"{section.dataset}: Overview. {origin(section)} {' '.join(said)}")

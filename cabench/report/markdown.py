@@ -17,7 +17,7 @@ from cabench.report.overview import overview
 from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
 from cabench.report.ranking import Ranking, rankings
-from cabench.report.summary import Section, sections
+from cabench.report.summary import Section, one_by_one, sections
 from cabench.report.tables import Entry, Header, Line, Table, footnote, number
 
 _MARKED = {Mark.NONE: "{}", Mark.BEST: "**{}**"}
@@ -40,8 +40,8 @@ def markdown(
     if not records:
         return "There are no records yet.\n"
     found = sections(records, stale, reference)
-    parts = [_section(section, published) for section in found]
-    return "\n".join([*parts, *(_ranking(ranking) for ranking in rankings(found))])
+    ranked = [_ranking(ranking) for ranking in rankings(found)]
+    return "\n".join([*(_section(section, published) for section in one_by_one(found)), *ranked])
 
 
 def markdown_summary(records: Sequence[Record], stale: bool = False, reference: str = "") -> str:
@@ -49,8 +49,12 @@ def markdown_summary(records: Sequence[Record], stale: bool = False, reference: 
     if not records:
         return "There are no records yet.\n"
     found = sections(records, stale, reference)
-    parts = [f"## {escape(section.dataset)}\n\n{escape(origin(section))}\n\n{_overview(section)}" for section in found]
-    return "\n".join([*parts, *(_ranking(ranking) for ranking in rankings(found))])
+    ranked = [_ranking(ranking) for ranking in rankings(found)]
+    return "\n".join([*map(_summary, one_by_one(found)), *ranked])
+
+
+def _summary(section: Section) -> str:
+    return f"## {escape(section.dataset)}\n\n{escape(origin(section))}\n\n{_overview(section)}"
 
 
 def _section(section: Section, published: Sequence[Published]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from cabench.data.dataset import IS_TARGET
 from cabench.report.probe_tables import READ_METRICS, probe_header
 from cabench.report.quantities import gap_of, leaked_of, unwanted_of, wanted_of
@@ -64,8 +66,7 @@ def _about(section: Section) -> list[Column]:
 
 def _tested(section: Section) -> str:
     """How many test groups there are in all."""
-    tables = [record.contributions for row in section.current for record in row.records]
-    for table in tables:
+    for table in chain.from_iterable(row.tables for row in section.current):
         if table is not None:
             sizes = [int(rows) for rows in table.rows]
             return counted(len(sizes) if section.is_grouped else sum(sizes), sizes, section.is_grouped)

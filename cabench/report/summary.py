@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 from cabench import discovery
 from cabench.data.dataset import Owner
 from cabench.errors import unknown
+from cabench.evaluation.contributions import ContributionTable
 from cabench.evaluation.score import PopulationName, Probed, Score
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
@@ -53,7 +55,17 @@ class Row:
         """The name as tables show it, marked where the vectors came from elsewhere."""
         return self.name + (FROM_VECTORS if any(record.from_vectors for record in self.records) else "")
 
-    @property
+    @cached_property
+    def tables(self) -> list[ContributionTable | None]:
+        """What test groups add to the scores of each record; read once, and held as long as the row is."""
+        return [record.read_contributions() for record in self.records]
+
+    @cached_property
+    def found(self) -> dict[Any, Any]:
+        """What `cabench.report.quantities` has found of the row, so that no table looks for it again."""
+        return {}
+
+    @cached_property
     def is_deterministic(self) -> bool:
         """Whether its vectors are known to be equal under all seeds, of which there are at least two."""
         found = {record.vectors_sha256 for record in self.records}
@@ -93,28 +105,35 @@ class Section:
         """The seeds of all records that ended well."""
         return sorted({record.seed for row in self.rows for record in row.records})
 
-    @property
+    @cached_property
     def current(self) -> list[Row]:
         """The rows that have scores and are not stale."""
         return [row for row in self.rows if row.records and not row.stale]
 
     def columns_of(self, *metrics: str) -> list[Column]:
         """All columns of some metrics, in the order of the records."""
-        scores = [score for row in self.rows for record in row.records for score in record.scores]
-        return list(dict.fromkeys(column_of(score) for score in scores if score.metric in metrics))
+        return [column for column in self._columns if column.metric in metrics]
+
+    @cached_property
+    def _columns(self) -> list[Column]:
+        """All columns, in the order of the records."""
+        places = [record.places for row in self.rows for record in row.records]
+        alike = {id(found): found for found in places}.values()  # records that were measured alike share one
+        in_order = [kind for found in alike for kind in sorted(found, key=lambda kind: found[kind])]
+        return [Column(*kind) for kind in dict.fromkeys(in_order)]  # type: ignore[arg-type]  # the kinds of scores
 
     def scores(self, column: Column) -> list[Score]:
         """All scores of a column; those of stale rows only where there are no others."""
         current = [score for row in self.current for score in row.scores(column)]
         return current or [score for row in self.rows for score in row.scores(column)]
 
-    @property
+    @cached_property
     def is_grouped(self) -> bool:
         """Whether test images are known to belong together, such as those of one subject."""
         scores = [score for row in self.current for record in row.records for score in record.scores]
         return any(score.n_groups is not None and score.n_groups < score.n_test for score in scores)
 
-    @property
+    @cached_property
     def examples(self) -> str:
         """What its data set holds: "images", or "rows" of a table."""
         records = [record for row in self.rows for record in (*row.records, *row.failures)]
@@ -139,19 +158,19 @@ def find(record: Record, column: Column) -> Score | None:
 
 def place_of(record: Record, column: Column) -> int | None:
     """Where among a record's scores that of a column stands."""
-    attribute, owner, population, metric, space = column
-    for index, score in enumerate(record.scores):
-        if score.metric != metric or score.attribute != attribute or score.space != space:
-            continue  # nearly always: every table asks every record for every column
-        if score.population == population and score.attribute_space == owner:
-            return index
-    return None
+    return record.places.get(column)
 
 
 def distance(column: Column, value: float, ideal: float) -> float:
     """How far a score in a column is from its ideal; a leak below chance is none."""
     above = value - ideal
     return abs(above) if column.space == column.attribute_space else max(0.0, above)
+
+
+def one_by_one(found: list[Section]) -> Iterator[Section]:
+    """Take section after section from a list, so that what its rows hold of contributions can be let go."""
+    while found:
+        yield found.pop(0)
 
 
 def of_datasets(records: Sequence[Record], names: str) -> list[Record]:

@@ -9,13 +9,21 @@ from typing import NamedTuple
 import numpy as np
 
 from cabench.data.dataset import IS_TARGET
-from cabench.evaluation.gap import is_leak
+from cabench.evaluation.gap import LEAK_METRICS, is_leak
 from cabench.evaluation.grouped import effective
 from cabench.evaluation.score import Score
 from cabench.files.names import printable
 from cabench.report.comparison import Comparison, Mark, compare, mark
 from cabench.report.multiplicity import LEVEL
-from cabench.report.quantities import NOT_KNOWN, Quantity, distance_of, interval_of, over_seeds, score_of
+from cabench.report.quantities import (
+    NOT_KNOWN,
+    Quantity,
+    distance_of,
+    find_intervals,
+    interval_of,
+    over_seeds,
+    score_of,
+)
 from cabench.report.summary import FROM_VECTORS, Column, Row, Section, place_of
 
 NO_SCORE = "–"
@@ -153,6 +161,7 @@ def score_column(section: Section, column: Column, header: Header, kind: Kind = 
     scores = section.scores(column)
     found = comparison_of(section, column)
     quantity = score_of(column)
+    find_intervals(section.rows, quantity)
     starred = [_is_shown_leak(row, column) for row in section.rows]
     entries = [
         entry_of(row, quantity, found, kind)._replace(star=star)
@@ -183,9 +192,9 @@ def quantity_column(section: Section, header: Header, quantity: Quantity, away: 
 
 def comparison_of(section: Section, column: Column) -> Comparison | None:
     """The methods of a section by how far they are from a column's ideal; None where that is not one for all."""
-    ideals = [score.ideal for score in section.scores(column)]
-    known = [ideal for ideal in ideals if ideal is not None]
-    if len(known) < len(ideals) or not known or max(known) - min(known) >= SAME_IDEAL:
+    scores = section.scores(column)
+    known = [score.ideal for score in scores if score.ideal is not None]
+    if len(known) < len(scores) or not known or max(known) - min(known) >= SAME_IDEAL:
         return None
     return compare(section.rows, distance_of(column))
 
@@ -318,6 +327,8 @@ def _untested(columns: Sequence[Filled]) -> list[str]:
 
 def _is_shown_leak(row: Row, column: Column) -> bool:
     """Whether a row's score in a column is a leak of the gap that permutations show under every seed."""
+    if column.space == column.attribute_space or column.metric not in LEAK_METRICS:
+        return False
     scores = row.scores(column)
     p_values = [score.p_familywise for score in scores if is_leak(score)]
     return bool(p_values) and all(p is not None and p < LEVEL for p in p_values)
@@ -341,8 +352,8 @@ def _counted(section: Section, column: Column, scores: Sequence[Score]) -> str:
 def _rows(section: Section, column: Column) -> list[int]:
     """How many test rows of a column each block has; none where that was not kept."""
     for row in section.current:
-        for record in row.records:
+        for record, table in zip(row.records, row.tables, strict=True):
             place = place_of(record, column)
-            if place is not None and record.contributions is not None:
-                return [int(rows) for rows in record.contributions.scores[place].rows]
+            if place is not None and table is not None:
+                return list(map(int, table.scores[place].rows))
     return []

@@ -1,0 +1,49 @@
+"""Tells whether a report still says what the records say, by a sign beside it, so that it is not made for nothing.
+
+The sign is of the records as they stand on the disk, of the code that wrote the tables, and of the report itself: a
+report that somebody changed or removed does not fit its sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cabench
+from cabench.experiment.contributions_file import NAME
+from cabench.files.atomic import stamp, write_text
+from cabench.files.json import digest
+
+
+def sign_of(records: Sequence[Path]) -> str:
+    """A text that changes when one of these record files, or what stands beside it, is written, comes or goes; and when
+    cabench is another one.
+    """
+    package = Path(cabench.__file__).parent
+    code = [(str(path), stamp(path)) for path in sorted((*package.glob("*.py"), *package.glob("*/*.py")))]
+    return digest([code, [(str(path), stamp(path), stamp(path.with_name(NAME))) for path in records]])
+
+
+def is_signed(report: Path, sign: str) -> bool:
+    """Whether a report was written with this sign, and is as it was then."""
+    try:
+        return _place(report).read_text(encoding="utf-8") == _whole(report, sign)
+    except (OSError, ValueError):
+        return False
+
+
+def write_sign(report: Path, sign: str) -> None:
+    """Write the sign of a report that has just been written.
+
+    Raises:
+        StorageError: when that is not possible.
+    """
+    write_text(_place(report), _whole(report, sign))
+
+
+def _place(report: Path) -> Path:
+    return report.with_name(f".{report.name}.sign")
+
+
+def _whole(report: Path, sign: str) -> str:
+    return f"{sign} {stamp(report)}\n"
