@@ -55,10 +55,8 @@ def all_sampled(contributions: np.ndarray, rows: np.ndarray, strata: np.ndarray)
     _, codes = np.unique(strata[there], return_inverse=True)
     totals = np.bincount(codes, sizes)
     alone = np.bincount(codes) == 1
-    sums = np.zeros((len(totals), len(contributions)))
-    for code in range(len(totals)):
-        sums[code] = contributions[:, codes == code].sum(axis=1)
-    contributions = contributions - sizes * (sums / totals[:, np.newaxis])[codes].T
+    means = [np.bincount(codes, each) / totals for each in contributions]
+    contributions = contributions - sizes * np.reshape(means, (len(contributions), len(totals)))[:, codes]
     left = np.where(alone[codes], 1.0, 1 - sizes / totals[codes])
     degrees = 0.0 if alone.any() else float(np.sum(totals**2 / np.bincount(codes, sizes**2) - 1))
     return np.sum(contributions**2 / left, axis=1), degrees

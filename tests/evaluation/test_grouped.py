@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cabench.evaluation.grouped import Sampled, effective, sampled, strata_of
+from cabench.evaluation.grouped import Sampled, all_sampled, effective, sampled, strata_of
 
 
 class TestSampled:
@@ -66,3 +66,17 @@ def test_strata_are_kinds_where_no_group_mixes_them() -> None:
 
     assert strata_of(groups, np.array([5, 5, 3, 3, 5])).tolist() == [1, 1, 0, 0, 1]
     assert strata_of(groups, np.array([5, 3, 3, 3, 5])).tolist() == [0, 0, 0, 0, 0]
+
+
+def test_scores_that_are_looked_at_together_have_the_variances_that_they_have_alone_to_the_last_bit():
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        groups = int(generator.integers(2, 300))
+        contributions = generator.normal(size=(7, groups))
+        rows, strata = generator.integers(1, 4, groups), generator.integers(0, 3, groups)
+        variances, degrees = all_sampled(contributions, rows, strata)
+        assert [(variance, degrees) for variance in variances] == [
+            tuple(sampled(each, rows, strata)) for each in contributions
+        ]
+    nothing, _ = all_sampled(np.zeros((0, 5)), np.ones(5, int), np.zeros(5, int))
+    assert nothing.shape == (0,)
