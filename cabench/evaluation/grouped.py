@@ -59,7 +59,8 @@ def all_sampled(contributions: np.ndarray, rows: np.ndarray, strata: np.ndarray)
     contributions = contributions - sizes * np.reshape(means, (len(contributions), len(totals)))[:, codes]
     left = np.where(alone[codes], 1.0, 1 - sizes / totals[codes])
     degrees = 0.0 if alone.any() else float(np.sum(totals**2 / np.bincount(codes, sizes**2) - 1))
-    return np.sum(contributions**2 / left, axis=1), degrees
+    # Row by row in memory, numbers are added in the order in which those of one score are.
+    return np.sum(np.ascontiguousarray(contributions**2 / left), axis=1), degrees
 
 
 def effective(rows: np.ndarray) -> float:
