@@ -70,8 +70,8 @@ class FitContext:
         reporter: told of progress.
         stop: asks the loop to write a checkpoint and stop.
         cost: filled by `fit`.
-        check_folder: called before a checkpoint is written; raises `StorageError` where the folder is no longer this
-            process's own.
+        check_folder: called before a checkpoint or the log is written; raises `StorageError` where the folder is no
+            longer this process's own.
     """
 
     device: torch.device

@@ -216,6 +216,7 @@ def _loop(
                 raise StopRequested
         terms_of_epoch = progress.mean_terms()
         progress.elapsed_s = time.monotonic() - started
+        context.check_folder()  # its log may be another process's by now
         _end_epoch(progress, terms_of_epoch, steps, 2 * half, context.folder)
 
     keep(method.network, method.optimizers, context, progress, context.randomness.sampling.get_state())

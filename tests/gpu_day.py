@@ -15,8 +15,10 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -78,12 +80,14 @@ def rows_of(section: Section, device: torch.device, scale: Scale) -> list[Row]:
     try:
         while receiving.poll(max(0.0, deadline - time.monotonic())):
             rows.append(receiving.recv())
-        rows.append(Row("cut", f"after {section.budget_s:.0f} s"))
-        os.killpg(process.pid, signal.SIGKILL)
+        rows.append(Row("cut", f"after {section.budget_s:.0f} s", "", "it was not finished"))
     except EOFError:
         process.join()
         if process.exitcode:
             rows.append(Row("ended", f"with status {process.exitcode}", "", "it died"))
+    finally:
+        with suppress(ProcessLookupError):  # all of it, whatever ends this program
+            os.killpg(process.pid, signal.SIGKILL)
     process.join()
     return rows
 
@@ -105,6 +109,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_const", const=SMALL, default=FULL, dest="scale", help="at small size")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of gpu.json")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     device = torch.device(asked.device)
 
     lines = []
@@ -117,7 +122,7 @@ def main() -> None:
         lines += [{"section": section.measure.__name__, **row._asdict()} for row in rows]
         print(f"{section.measure.__name__}: {time.monotonic() - started:.0f} s", flush=True)
 
-    (name,) = (str(line["value"]) for line in lines if line["what"] == NAME)
+    name = next((str(line["value"]) for line in lines if line["what"] == NAME), "unknown")
     cells = [{**line, "value": shown(line["value"])} for line in lines]
     print(tabulate(cells, headers="keys", disable_numparse=True))
     path = asked.results / "gpu.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import socket
@@ -17,7 +18,7 @@ from cabench.experiment.assignment import Assignment
 from cabench.experiment.crew import Crew
 from cabench.experiment.device import resolve_device
 from cabench.experiment.progress import make_reporter
-from cabench.experiment.workforce import workforce
+from cabench.experiment.workforce import available_cores, workforce
 from cabench.files.names import printable
 from cabench.hardening.journal import Journal
 from cabench.hardening.stopping import stopping_at
@@ -58,6 +59,8 @@ class ArrayTask:
 
     def _work(self) -> None:
         assignment = self._read()
+        # Not what the shell had set in which the job was submitted.
+        os.environ["OMP_NUM_THREADS"] = str(available_cores())
         cells = [task.cell for task in assignment.tasks]
         places = workforce(1, resolve_device(self.device), cells, left=1, records=[]).places
         crew = Crew(assignment, places, make_reporter(), Journal())

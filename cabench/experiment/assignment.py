@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import cloudpickle
 
+from cabench.errors import UserError
 from cabench.experiment.progress import RunReporter
 from cabench.experiment.runner import Runner
 from cabench.experiment.store import ResultsStore
@@ -53,7 +54,13 @@ class Assignment:
             module = sys.modules.get(kind.__module__)  # None where the class itself came by value
             if module is not None and not _can_be_imported(module.__name__):
                 cloudpickle.register_pickle_by_value(module)
-        packed: bytes = cloudpickle.dumps(self)
+        try:
+            packed: bytes = cloudpickle.dumps(self)
+        except Exception as error:  # whatever a class refers to may raise anything
+            raise UserError(
+                f"Workers cannot be given these methods ({type(error).__name__}: {error}); put their classes into a "
+                ".py file that can be imported, or take one worker."
+            ) from error
         return packed
 
 

@@ -152,7 +152,8 @@ def _shared(array: h5py.Dataset) -> _Counts:
         return _unpacked.__wrapped__(_Packed((), (), array))
     stored = array.id
     places = [stored.get_chunk_info(number).chunk_offset for number in range(stored.get_num_chunks())]
-    layout = array.shape, array.dtype.str, array.chunks, array.compression, array.shuffle, tuple(places)
+    filters = array.compression, array.compression_opts, array.shuffle, array.fletcher32, array.scaleoffset
+    layout = array.shape, array.dtype.str, array.chunks, filters, float(array.fillvalue), tuple(places)
     return _unpacked(_Packed(layout, tuple(stored.read_direct_chunk(place) for place in places), array))
 
 

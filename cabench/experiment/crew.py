@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cabench.errors import UserError
@@ -23,8 +24,12 @@ from cabench.experiment.progress import RunReporter
 from cabench.experiment.worker import Duty
 from cabench.experiment.workforce import Place
 from cabench.files.names import printable
+from cabench.hardening.import_path import import_path
 from cabench.hardening.journal import Journal
 from cabench.hardening.stopping import PASSED_ON
+
+MOST_EARLY_DEATHS = 3  # in a row, of workers that began no cell, after which no other takes their place
+LAST_WORDS_S = 5.0
 
 
 @dataclass
@@ -56,7 +61,8 @@ class Crew:
         ended, a training run after a checkpoint. A second one ends them at once.
 
         Raises:
-            UserError: when the results folder can no longer be written to, or every worker died before it began a cell.
+            UserError: when the results folder can no longer be written to, or workers died before they began a cell,
+            so that cells are left.
         """
         packed = self.assignment.packed()
         with tempfile.TemporaryFile("ab+", buffering=0) as file:
@@ -97,18 +103,24 @@ class Crew:
     def _attend(self, number: int, duty: Duty, end: threading.Event) -> None:
         try:
             self._see_done(number, duty)
+        except Exception as error:  # such as too many open files; nobody else would hear of it
+            self._failures.append(f"A process that computes could not be started or followed ({error}).")
+            if number in self._processes:
+                self._processes[number].kill()
         finally:
             end.set()
 
     def _see_done(self, number: int, duty: Duty) -> None:
         """Have one worker after another do a duty, until one comes to its own end."""
         reporter = self.reporter.another()
+        died_early = 0
         while True:
             visit = self._one_worker(number, duty, reporter)
             if visit.left or self._stopping:
                 return
             cause = signal.Signals(-visit.code).name if visit.code < 0 else "the code it ran"
-            if not visit.begun:
+            died_early = 0 if visit.begun else died_early + 1
+            if died_early == MOST_EARLY_DEATHS:
                 self._failures.append(f"A process that computes was ended by {cause} before it began a cell.")
                 return
             with self._lock:
@@ -123,23 +135,30 @@ class Crew:
         forwarding = threading.Thread(target=self._forward, args=(process,), daemon=True)
         forwarding.start()
         assert process.stdin is not None
-        assert process.stdout is not None
         try:
             pickle.dump(duty, process.stdin)
             process.stdin.flush()
         except BrokenPipeError:
             pass  # it died at once, which its status tells
-        for line in process.stdout:
-            self._tell(json.loads(line), reporter, visit)
+        listening = threading.Thread(target=self._listen, args=(process, reporter, visit), daemon=True)
+        listening.start()
         visit.code = process.wait()
         process.stdin.close()
-        forwarding.join()
+        for thread in (listening, forwarding):
+            # A process that a method left behind may hold the other end for long.
+            thread.join(LAST_WORDS_S)
         with self._lock:
             del self._processes[number]
         if visit.under_way:
             with self._lock:
                 reporter.ended("its process died")
         return visit
+
+    def _listen(self, process: subprocess.Popen[bytes], reporter: RunReporter, visit: _Visit) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with suppress(ValueError):  # cut short by the worker's death
+                self._tell(json.loads(line), reporter, visit)
 
     def _tell(self, event: list[object], reporter: RunReporter, visit: _Visit) -> None:
         """Pass a worker's event on. The display is one for all: one at a time writes to it."""
@@ -194,7 +213,7 @@ def _start(duty: Duty) -> subprocess.Popen[bytes]:
     """
     environment = os.environ | {
         "OMP_NUM_THREADS": str(duty.place.threads),
-        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONPATH": import_path(),
     }
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "cabench.experiment.worker"],

@@ -13,15 +13,17 @@ import torch
 
 from cabench.errors import UserError, unknown
 from cabench.experiment.assignment import Assignment
+from cabench.experiment.cell import Cell
 from cabench.experiment.crew import Crew
 from cabench.experiment.device import check_device, check_gpu
 from cabench.experiment.estimate import estimate
 from cabench.experiment.plan import Experiment
 from cabench.experiment.progress import RunReporter
+from cabench.experiment.record import Record
 from cabench.experiment.slurm import read_settings, submit
 from cabench.experiment.task import Task
 from cabench.experiment.workforce import Place, parse_workers, workforce
-from cabench.hardening.supervision import journal
+from cabench.hardening.supervision import POSSIBLE, journal
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class RunSettings:
     wait: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an interval that is none."""
+        """Refuse seconds that cannot be waited."""
         if not 0 <= self.checkpoint_seconds < math.inf:
             raise UserError(
                 f"--checkpoint-seconds {self.checkpoint_seconds} is not allowed; it must be from 0, such as 60."
@@ -83,15 +85,22 @@ class ThisMachine(Executor):
         left = [task.cell for task in _left(assignment, reporter)]
         finished = assignment.store.readable_records()[0] if left else []
         alone = Place(experiment.device, torch.get_num_threads())
-        crew = workforce(self.workers, experiment.device, experiment.cells, len(left), finished)
-        if said := estimate(left, finished, [alone] if self.workers == 1 else crew.places):
-            reporter.say(said)
         if self.workers == 1:
+            self._say_time(left, finished, [alone], reporter)
             assignment.work(alone, reporter, journal())
         elif left:
+            crew = workforce(self.workers, experiment.device, experiment.cells, len(left), finished)
+            self._say_time(left, finished, crew.places, reporter)
             reporter.say(crew.said)
             Crew(assignment, crew.places, reporter, journal()).work()
         return True
+
+    @staticmethod
+    def _say_time(
+        left: Sequence[Cell], finished: Sequence[Record], places: Sequence[Place], reporter: RunReporter
+    ) -> None:
+        if said := estimate(left, finished, places):
+            reporter.say(said)
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,8 @@ def make_executor(device: str, settings: RunSettings) -> Executor:
                 raise UserError(f"{option} goes with --executor slurm alone; leave it out, or add that.")
         if settings.only_gpu:
             check_gpu(device)
+        if workers != 1 and not POSSIBLE:
+            raise UserError("--workers is not for Windows; leave it out, or start the same command several times.")
         return ThisMachine(device, workers)
     if settings.executor != "slurm":
         raise unknown("executor", settings.executor, ("local", "slurm"))

@@ -87,7 +87,7 @@ def locks_of(results: Path) -> Locks:
             raise ValueError("it is no regular file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); `cabench check-store` writes it anew.") from error
+        raise UserError(f"{path} cannot be read ({error}); remove it, and start `cabench check-store`.") from error
     match content:
         case {"kind": "flock", **more} if not more:
             return Flock()
@@ -95,7 +95,7 @@ def locks_of(results: Path) -> Locks:
             return Leases(float(seconds))
     raise UserError(
         f'{path} does not say how to lock; it may hold kind = "flock" alone, or kind = "lease" and seconds = 120, from '
-        "1 to 86400. `cabench check-store` writes it anew."
+        "1 to 86400. Correct it, or remove it and start `cabench check-store`."
     )
 
 
@@ -161,8 +161,8 @@ class Leases:
     """Locks by files that their holders touch.
 
     Two may hold one lease at a time, if the first was stopped for longer than it lasts; it then finds out at
-    `check_held`. What is written into a cell's folder is whole and equal whoever writes it, so that this costs work
-    and no results.
+    `check_held`, before each file that it writes. What is written into a cell's folder is whole, and with equal threads
+    on a processor equal, whoever writes it.
 
     Attributes:
         lease_s: how long a lease lasts without a sign of life; all processes must agree on it.

@@ -1,7 +1,7 @@
 """Puts results folders together: cells that ended elsewhere are copied into one folder, whole or not at all.
 
 Nothing in a folder that is copied from is changed, and no link in it is followed. What is copied has been verified: its
-key is that of its content, it stands in its own folder, and the files beside it are its own.
+key is that of its content, it stands in its own folder, and its contributions and vectors are its own.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def _check_source(source: ResultsStore, target: ResultsStore) -> None:
         raise UserError(f"There is no results folder {folder}; `cabench merge` takes folders that hold records.")
     if target.folder.exists() and folder.samefile(target.folder):
         raise UserError(f"{folder} is the folder to merge into; name others, and this one with --results.")
+    source.locks  # noqa: B018 - which cannot be known where the folder's settings cannot be read
     if not source.paths():
         raise UserError(f"{folder} holds no records; name results folders, such as results/runs.")
 

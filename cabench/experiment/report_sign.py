@@ -6,10 +6,13 @@ report that somebody changed or removed does not fit its sign.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import cabench
+from cabench import discovery
 from cabench.experiment.contributions_file import NAME
 from cabench.files.atomic import stamp, write_text
 from cabench.files.json import digest
@@ -17,17 +20,26 @@ from cabench.files.json import digest
 
 def sign_of(records: Sequence[Path]) -> str:
     """A text that changes when one of these record files, or what stands beside it, is written, comes or goes; and when
-    cabench is another one.
+    the code is another one, of cabench or of a plug-in: tables tell which records are of older versions.
     """
-    package = Path(cabench.__file__).parent
-    code = [(str(path), stamp(path)) for path in sorted((*package.glob("*.py"), *package.glob("*/*.py")))]
+    code = [(str(path), stamp(path)) for path in sorted({*Path(cabench.__file__).parent.rglob("*.py"), *_plugins()})]
     return digest([code, [(str(path), stamp(path), stamp(path.with_name(NAME))) for path in records]])
+
+
+def _plugins() -> Iterator[Path]:
+    """The files of all methods and data sets."""
+    for kind in discovery.KINDS:
+        for plugin in discovery.plugins(kind).values():
+            with suppress(ImportError, ValueError):
+                if (spec := find_spec(plugin.module)) and spec.origin:
+                    yield Path(spec.origin)
 
 
 def is_signed(report: Path, sign: str) -> bool:
     """Whether a report was written with this sign, and is as it was then."""
     try:
-        return _place(report).read_text(encoding="utf-8") == _whole(report, sign)
+        # A pipe would be waited for.
+        return _place(report).is_file() and _place(report).read_text(encoding="utf-8") == _whole(report, sign)
     except (OSError, ValueError):
         return False
 

@@ -37,6 +37,7 @@ from cabench.files.atomic import StorageError
 from cabench.files.names import printable
 from cabench.hardening.deaths import MOST_DEATHS, ProcessDiedError, deaths_at, describe_deaths, noting_death
 from cabench.hardening.journal import Journal
+from cabench.hardening.stopping import heed_lost_request
 from cabench.method import ContrastiveAnalysisMethod
 
 PATIENCE_S = 1.0  # looking at a cell's state takes its lock for a moment
@@ -82,7 +83,8 @@ class Runner:
         left = [task for task in claiming_order(tasks, self.device) if not self._visit(task, first_round=True)]
         while left:
             remaining = [task for task in left if not self._visit(task, first_round=False)]
-            if len(remaining) == len(left) and not self._is_one_freed(left):
+            in_time = [task for task in remaining if self._is_in_time(task)]
+            if len(remaining) == len(left) and not (in_time and self._is_one_freed(in_time)):
                 break
             left = remaining
 
@@ -97,11 +99,12 @@ class Runner:
 
     def _visit(self, task: Task, first_round: bool) -> bool:
         """Whether a cell has ended: it is computed now where it has not. False where it is left for later."""
+        heed_lost_request()
         cell = task.cell.identity
         if task.has_ended(self.store):
             self.store.drop_checkpoint(cell)  # left where a process was killed after it had written the record
             return True
-        if self.time_limit and not self.time_limit.leaves_room_for(task.cell):
+        if not self._is_in_time(task):
             return False
         try:
             with self.store.lock(cell, patience_s=0.0 if first_round else PATIENCE_S):
@@ -119,6 +122,9 @@ class Runner:
             return False
         except OSError as error:
             raise UserError(f"{cell.title} could not be saved in {self.store.folder}: {error}.") from error
+
+    def _is_in_time(self, task: Task) -> bool:
+        return self.time_limit is None or self.time_limit.leaves_room_for(task.cell)
 
     def _comes_last(self, task: Task) -> bool:
         """Whether a process died at the cell: it may end this one as well, so that the other cells come first."""
@@ -219,9 +225,12 @@ class Runner:
         fitted: FittedRows,
     ) -> dict[str, str]:
         """Keep what can be looked at and used again. Gives what could not be made: see `Record.unmade`."""
+        self.store.check_present(cell)  # each may take long, and the cell may be another process's by then
         unmade = keep_picture(self.store, cell, test, encoded, method)
+        self.store.check_present(cell)
         unmade |= keep_maps(self.store, cell, test.info.attributes, encoded)
         if self.keep_models:
+            self.store.check_present(cell)
             unmade |= keep_method(self.store, cell, method, test.info.image_shape, fitted)
         for name, reason in unmade.items():
             self.reporter.say(f"{cell.title}: {name} could not be made ({reason})")

@@ -107,6 +107,12 @@ def _settle(store: ResultsStore, meeting: Meeting, reaches: bool, touched_s: flo
     """See to it that the folder has locks that reach; gives what to say, and whether it has."""
     present = store.locks
     if isinstance(present, Leases):
+        if present.lease_s < SPARE * touched_s:
+            return (
+                f"{store.folder / SETTINGS} says leases of {present.lease_s:g} s, but a process sees after "
+                f"{touched_s:.2f} s only that another one lives: set seconds to {SPARE * touched_s:.0f} or more.",
+                False,
+            )
         return (
             f"{store.folder / SETTINGS} says leases of {present.lease_s:g} s, which need no flock: nothing to do.",
             True,

@@ -41,6 +41,7 @@ DEFAULTS = {"job_name": "cabench", "cpus_per_task": 1, "stderr_to_stdout": True,
 """Of settings. A task that meets its time limit goes on where it was, so that a hundred limits are no failure."""
 OURS = {"cpus_per_gpu", "map_count", "nodes", "nonslurm", "ntasks_per_node", "num_gpus", "use_srun"}
 """What submitit knows and nobody sets: a task is one process on one node, with `cpus_per_task`, started by srun."""
+SIGNAL_DELAY_S = 90  # of submitit
 LISTS = {"setup", "teardown", "srun_args"}
 NUMBERS = {"time", "array_parallelism", "cpus_per_task", "max_num_timeout", "signal_delay_s"}
 LOOK_EVERY_S, ASK_EVERY_S = 2.0, 10.0
@@ -69,6 +70,12 @@ def read_settings(path: Path) -> dict[str, Any]:
         if name not in known:
             raise unknown(f"setting in [slurm] of {path}", name, known)
         _check(name, value, path)
+    delay_s = table.get("signal_delay_s", SIGNAL_DELAY_S)
+    if "time" in table and table["time"] * 60 <= delay_s:
+        raise UserError(
+            f"time = {table['time']} in [slurm] of {path} leaves no time: a task writes its checkpoint {delay_s} s "
+            "before its end (signal_delay_s); give it more minutes."
+        )
     if "time" not in table:
         raise UserError(f"[slurm] in {path} has no time; give the minutes that a task may take, such as time = 240.")
     if not (shutil.which("sbatch") and shutil.which("srun")):
@@ -87,7 +94,7 @@ def _check(name: str, value: object, path: Path) -> None:
     elif name in NUMBERS:
         kind, fits = "a whole number from 1", isinstance(value, int) and not isinstance(value, bool) and value > 0
     else:
-        kind, fits = "text, a number or true", isinstance(value, str | int | float) and value is not False
+        kind, fits = "text, a number, true or false", isinstance(value, str | int | float)
     if not fits:
         meant = "in minutes, such as 240" if name == "time" else f"such as {name} = ..."
         raise UserError(f"{name} = {value!r} in [slurm] of {path} is not allowed; it takes {kind}, {meant}.")
@@ -113,7 +120,11 @@ def submit(assignment: Assignment, device: str, settings: Mapping[str, Any], tas
     parameters = dict(settings)
     own = {name: parameters.pop(name) for name in ("max_num_timeout", "python") if name in parameters}
     # Since SLURM 22.05 steps do not inherit it.
-    parameters["srun_args"] = [*parameters.get("srun_args", []), f"--cpus-per-task={parameters['cpus_per_task']}"]
+    # A task is one process, also where the job has whole nodes.
+    own_step = ["--ntasks=1", f"--cpus-per-task={parameters['cpus_per_task']}"]
+    parameters["srun_args"] = [*parameters.get("srun_args", []), *own_step]
+    if "%" in str(assignment.store.folder):  # which stands for numbers of jobs in the names of their logs
+        raise UserError(f"SLURM cannot write logs below {assignment.store.folder}; choose a folder without %.")
     folder = assignment.store.folder / "slurm" / f"{datetime.now():%Y%m%d-%H%M%S}-{token_hex(2)}"
     try:
         folder.mkdir(0o700, parents=True)  # what is unpickled, nobody else may write
@@ -125,7 +136,10 @@ def submit(assignment: Assignment, device: str, settings: Mapping[str, Any], tas
             first, *_ = executor.submit_array([ArrayTask(packed, device)] * tasks)
     except (FailedJobError, FailedSubmissionError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise UserError(f"SLURM did not take the job: {_refusal(str(error))}.") from error
+        raise UserError(
+            f"SLURM did not take the job: {_refusal(str(error))}. `sinfo` tells whether SLURM answers here, and which "
+            "partitions there are."
+        ) from error
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(

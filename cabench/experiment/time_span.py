@@ -20,7 +20,9 @@ def parse_span(text: str) -> int:
     Raises:
         UserError: for another text, and for no time at all or over 1,000 days.
     """
-    found = re.fullmatch(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", text.strip(), re.ASCII)
+    found = isinstance(text, str) and re.fullmatch(
+        r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", text.strip(), re.ASCII
+    )
     numbers = found.groups() if found else ()
     seconds = sum(int(number or 0) * size for number, size in zip(numbers, UNITS.values(), strict=False))
     if not 0 < seconds <= LONGEST_S:

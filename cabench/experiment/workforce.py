@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,12 @@ whose images take 0.1."""
 COPIES = 6
 """Times that a method holds its training images at most, counted as bytes: as stored, as floats, and for a moment."""
 CGROUPS = (
-    (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
-    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    (Path("/sys/fs/cgroup"), "", "memory.max", "memory.current"),
+    (Path("/sys/fs/cgroup/memory"), "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
-"""Where a container's files say how much memory it may use, and how much it does: cgroups of version 2 and 1."""
+"""Where cgroups of version 2 and 1 stand, the controller by which /proc/self/cgroup names this process's own, and the
+files that say how much memory it may use, and how much it does."""
+OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,12 @@ def available_cores() -> int:
 
 
 def available_memory() -> float:
-    """Bytes of memory that processes can still take: of the machine, and of the container that this one is in."""
+    """Bytes of memory that processes can still take: of the machine, and of the job or container around this one."""
     free = float(psutil.virtual_memory().available)
-    for folder, limit, used in CGROUPS:
+    granted = os.environ.get("SLURM_MEM_PER_NODE", "")  # in MiB; 0 stands for all there is
+    if granted.isdecimal() and int(granted):
+        free = min(free, float(int(granted) * 2**20))
+    for folder, limit, used in _cgroups():
         try:
             kept = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
             # Files that were read lately count as used until somebody wants the room.
@@ -125,6 +130,18 @@ def available_memory() -> float:
         except (OSError, ValueError):  # not there, or "max"
             continue
     return max(free, 0.0)
+
+
+def _cgroups() -> Iterator[tuple[Path, str, str]]:
+    """The folder of the group that this process is in, and of each group around it, with the files to read there."""
+    try:
+        lines = [line.split(":", 2) for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        lines = []
+    for root, controller, limit, used in CGROUPS:
+        own = next((path for _, names, path in lines if controller in names.split(",")), "/")
+        for group in (Path(own), *Path(own).parents):
+            yield root / str(group).lstrip("/"), limit, used
 
 
 def memory_of(cells: Sequence[Cell], records: Sequence[Record]) -> float:

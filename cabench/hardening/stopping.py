@@ -22,6 +22,18 @@ from cabench.errors import StopRequested
 PASSED_ON = signal.SIGUSR1 if sys.platform != "win32" else signal.SIGTERM
 """By which a crew asks its workers to stop."""
 
+_asked = threading.Event()
+
+
+def heed_lost_request() -> None:
+    """Stop where a request was lost: libraries that are being imported may swallow what a signal handler raises.
+
+    Raises:
+        StopRequested: where the process was asked to stop, inside `stopping_at`.
+    """
+    if _asked.is_set():
+        raise StopRequested
+
 
 class StopFlag:
     """Set by a signal handler, read by training loops between two steps."""
@@ -43,6 +55,7 @@ class StopFlag:
         if threading.current_thread() is not threading.main_thread():
             yield  # signals reach the main thread alone
             return
+        heed_lost_request()
         received = []
 
         def set_flag(number: int, frame: FrameType | None) -> None:
@@ -71,6 +84,7 @@ def stopping_at(number: signal.Signals = signal.SIGTERM) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
+        _asked.set()
         raise StopRequested
 
     before = signal.signal(number, stop)
@@ -78,3 +92,4 @@ def stopping_at(number: signal.Signals = signal.SIGTERM) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
+        _asked.clear()

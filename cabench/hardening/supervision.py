@@ -18,6 +18,7 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
+from cabench.hardening.import_path import import_path
 from cabench.hardening.journal import Journal
 
 # Holds the descriptors of two files that a worker inherits: a pipe that closes when the watcher ends, and the journal.
@@ -82,7 +83,7 @@ class _Watch:
         # passed on, and not from the terminal as well.
         environment = os.environ | {
             VARIABLE: " ".join(map(str, numbers)),
-            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONPATH": import_path(),
         }
         try:
             self._worker = subprocess.Popen(self._command, env=environment, pass_fds=numbers, start_new_session=True)

@@ -21,6 +21,7 @@ import h5py
 from cabench.errors import UserError
 from cabench.files.foreign_hdf5 import Item, items_below
 from cabench.files.hdf5 import UNREADABLE, arrays, check_contents
+from cabench.hardening.import_path import import_path
 
 PIECE = 1 << 22  # bytes of an array that are read at a time
 CPU_S = 10  # processor time for the file's structure, which takes milliseconds
@@ -53,7 +54,7 @@ def try_reading(path: Path, places: tuple[str, ...] = ()) -> None:
 @functools.cache
 def _exit_code(path: Path, stamp: tuple[int, ...], places: tuple[str, ...] = ()) -> int:
     command = [sys.executable, "-P", "-m", __name__, str(path), *places]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"PYTHONPATH": import_path()}
     return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
 

@@ -174,7 +174,7 @@ def _of_columns(row: Row) -> dict[Quantity, Sampled]:
         )
         means = (slopes.T[:, :, np.newaxis] * added[:, places]).mean(axis=0) if whole else ()
         for (quantity, place), same, mean in zip(whole, estimates, means, strict=True):
-            if not np.isnan(mean[0]):
+            if len(mean) and not np.isnan(mean[0]):
                 sample = Sample(np.array([each.value for each in same]), mean, row.is_deterministic)
                 found[quantity] = Sampled(
                     sample, TestGroups(tables[0].scores[place].rows, tables[0].scores[place].strata)

@@ -162,8 +162,11 @@ def _gaps(size: tuple[int, int]) -> tuple[int, int]:
 def _points(images: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """The coordinates of a view's columns (width,) and of its rows (height, 1), on the images' device."""
     height, width = size
-    rows = torch.linspace(-1, 1, height, device=images.device)
-    return torch.linspace(-1, 1, width, device=images.device), rows[:, None]
+    columns, rows = (
+        torch.linspace(-1, 1, length, device=images.device) if length > 1 else torch.zeros(1, device=images.device)
+        for length in (width, height)
+    )
+    return columns, rows[:, None]
 
 
 def _inside(coordinates: Tensor, gaps: int) -> Tensor:

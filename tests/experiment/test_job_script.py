@@ -112,7 +112,18 @@ def test_a_worker_is_the_request_word_for_word(kind: Kind, folder: Path, stand_i
     place, cache, threads, *words = workers[0]
     assert (place, cache, threads) == (str(folder), str(folder / "cache"), "1")
     assert words == [
-        *("-m", "cabench", "run", "--methods", f"{folder}/mine.py:Mine,pca", "--datasets", "planted", "--seeds", "0-1"),
+        *(
+            "-P",
+            "-m",
+            "cabench",
+            "run",
+            "--methods",
+            f"{folder}/mine.py:Mine,pca",
+            "--datasets",
+            "planted",
+            "--seeds",
+            "0-1",
+        ),
         *("--profile", f"{folder}/mine.toml", "--device", "cuda", "--precision", "bf16"),
         *("--data-root", f"{folder}/raw data", "--set", SETS[0], "--no-controls", "--results", f"{folder}/results"),
         *("--time-limit", "3h58m"),

@@ -50,7 +50,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def cells(folder: Path) -> dict[str, bytes]:
-    return {name: content for name, content in contents(folder).items() if name != "report.md"}
+    return {name: content for name, content in contents(folder).items() if "report.md" not in name}
 
 
 def one(folder: Path, method: str = "chance", seed: int = 1) -> Path:

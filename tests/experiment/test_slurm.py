@@ -54,7 +54,9 @@ def test_settings_have_defaults_and_keep_what_is_said(tmp_path: Path) -> None:
         ("[slurm]\ntime = 5\nnodes = 2", "Unknown setting"),
         ("[slurm]\ntime = 5\nsetup = 'module load cuda'", "a list of texts"),
         ("[slurm]\ntime = 5\nadditional_parameters = 1", "a table"),
-        ("[slurm]\ntime = 5\npartition = ['a']", "text, a number or true"),
+        ("[slurm]\ntime = 5\npartition = ['a']", "text, a number, true or false"),
+        ("[slurm]\ntime = 1", "leaves no time: a task writes its checkpoint 90 s before"),
+        ("[slurm]\ntime = 2\nsignal_delay_s = 120", "leaves no time"),
     ],
 )
 @pytest.mark.usefixtures("slurm_here")

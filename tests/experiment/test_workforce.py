@@ -120,13 +120,20 @@ def test_a_scheduler_says_how_many_cores_a_job_has(monkeypatch):
     assert available_cores() >= 1
 
 
-def test_a_container_says_how_much_memory_it_has(monkeypatch, tmp_path):
+@pytest.mark.parametrize("own", ["/", "/job/step"])
+def test_the_groups_that_a_process_is_in_say_how_much_memory_it_has(monkeypatch, tmp_path, own):
     monkeypatch.undo()
-    (tmp_path / "memory.max").write_text(f"{4 * GIB}\n")
-    (tmp_path / "memory.current").write_text(f"{3 * GIB}\n")
-    (tmp_path / "memory.stat").write_text(f"anon 7\ninactive_file {GIB}\n")
-    monkeypatch.setattr(module, "CGROUPS", ((tmp_path, "memory.max", "memory.current"),))
+    limited = tmp_path / "root" / own.strip("/").partition("/")[0]
+    (tmp_path / "root" / own.strip("/")).mkdir(parents=True)
+    (tmp_path / "groups").write_text(f"0::{own}\n")
+    (limited / "memory.max").write_text(f"{4 * GIB}\n")
+    (limited / "memory.current").write_text(f"{3 * GIB}\n")
+    (limited / "memory.stat").write_text(f"anon 7\ninactive_file {GIB}\n")
+    monkeypatch.setattr(module, "OWN_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(module, "CGROUPS", ((tmp_path / "root", "", "memory.max", "memory.current"),))
     whole = module.psutil.virtual_memory().available
     assert module.available_memory() == pytest.approx(min(2 * GIB, whole), rel=0.1)
-    (tmp_path / "memory.max").write_text("max\n")
+    (limited / "memory.max").write_text("max\n")
     assert module.available_memory() == pytest.approx(whole, rel=0.2)
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100")
+    assert module.available_memory() == 100 * 2**20

@@ -126,7 +126,7 @@ def paper(emit: Emit, device: torch.device, scale: Scale) -> None:
     started = time.perf_counter()
     encode_images(method, parts[0].images, device)
     encoded_s = time.perf_counter() - started
-    called = f"{METHOD} on {scale.dataset}, profile {scale.profile}"
+    called = f"{METHOD} on noise of the size of {scale.dataset}, profile {scale.profile}"
     emit(Row(f"{called}: {EPOCHS} epochs of {2 * scale.rows} images", context.cost.train_s, "s"))
     emit(Row(f"{called}: {scale.rows} images encoded", encoded_s, "s"))
     emit(Row(f"{called}: training of {epochs} epochs", context.cost.train_s / EPOCHS * epochs / 3600, "h"))

@@ -1,4 +1,4 @@
 cd -- {{ folder | quoted }} || exit
 export CABENCH_CACHE={{ cache | quoted }}
-cabench=({{ python | quoted }} -m cabench)
+cabench=({{ python | quoted }} -P -m cabench)
 request=({{ arguments }})

@@ -25,7 +25,7 @@ most_restarts=20
 
 # Whether a cell is neither finished nor failed nor being computed.
 cells_wait() {
-    "${cabench[@]}" plan "${request[@]}" --json | {{ python | quoted }} -c 'import json, sys; sys.exit(not json.load(sys.stdin)["waiting"])'
+    "${cabench[@]}" plan "${request[@]}" --json | {{ python | quoted }} -P -c 'import json, sys; sys.exit(not json.load(sys.stdin)["waiting"])'
 }
 
 "${cabench[@]}" run "${request[@]}"{{ " --time-limit " + time_limit if time_limit }} &
