@@ -37,7 +37,7 @@ mv "$NOTES/$$.part" "$NOTES/$$.note"
 case "$*" in
     *"cabench run"*) [ -z "$WAITS" ] || { trap 'exit 130' TERM; sleep 60 & wait; } ;;
     *"cabench plan"*) echo '{"waiting": '"$WAITING"'}' ;;
-    -c*) exec "$PYTHON" "$@" ;;
+    "-P -c"*) exec "$PYTHON" "$@" ;;
 esac
 exit "${STATUS:-0}"
 """
