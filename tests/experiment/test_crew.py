@@ -277,3 +277,15 @@ def test_a_results_folder_that_cannot_be_written_ends_all_workers_with_one_sente
     assert said.count("Error:") == 1
     assert "could not be saved in" in said
     assert "Traceback" not in said
+
+
+def test_a_process_that_a_method_leaves_behind_is_not_waited_for(folder: Path, start: Any) -> None:
+    leaving = OWN.replace("class Failing", "import subprocess\n\n\nclass Leaving").replace('"failing"', '"leaving"')
+    left_behind = '        print(subprocess.Popen(["sleep", "300"]).pid, file=open("left.txt", "w"))'
+    (folder / "own.py").write_text(leaving.replace('        raise RuntimeError("no")', left_behind), encoding="utf-8")
+    process = start("--methods", "own.py:Leaving", "--seeds", "0", "--workers", "2")
+    _, said = process.communicate(120)
+    behind = psutil.Process(int((folder / "left.txt").read_text()))
+    assert behind.is_running(), "the run waited for it"
+    behind.kill()
+    assert process.returncode == 0, said

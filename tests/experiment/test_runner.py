@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -261,6 +262,7 @@ def test_a_device_without_room_is_told_with_a_batch_size_and_is_free_for_the_nex
 KILL_AT_EPOCH = """
 import os, signal, sys
 from pathlib import Path
+from types import SimpleNamespace
 import torch
 from cabench import training
 from cabench.experiment.plan import resolve
@@ -457,3 +459,13 @@ def test_a_disk_that_is_full_after_the_scores_is_told_and_loses_no_training(tmp_
     with pytest.raises(UserError, match=r"pca / seed 0 could not be saved in .*No space left on device"):
         run(tmp_path, experiment().cells)
     assert ResultsStore(tmp_path).records() == []
+
+
+def test_a_run_without_time_waits_for_no_lease(tmp_path, monkeypatch):
+    (tmp_path / "locks.toml").write_text('kind = "lease"\nseconds = 5\n', encoding="utf-8")
+    store = ResultsStore(tmp_path)
+    no_time = SimpleNamespace(leaves_room_for=lambda cell: False)
+    monkeypatch.setattr("cabench.experiment.runner.time.sleep", lambda seconds: pytest.fail("it waits"))
+    tasks = tasks_of(experiment().cells, store, False, Journal())
+    Runner(store, torch.device("cpu"), make_reporter(), time_limit=no_time).run(tasks)
+    assert store.records() == []

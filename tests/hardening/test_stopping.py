@@ -6,11 +6,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from cabench.errors import StopRequested
-from cabench.hardening.stopping import StopFlag, stopping_at
+from cabench.hardening.stopping import StopFlag, heed_lost_request, stopping_at
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +98,14 @@ def test_loops_outside_the_main_thread_run_without_signals() -> None:
     thread.start()
     thread.join(timeout=30)
     assert ran == [True]
+
+
+def test_a_request_that_a_library_swallowed_is_heeded_later():
+    with stopping_at(signal.SIGUSR1):
+        with suppress(StopRequested):
+            os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(StopRequested):
+            heed_lost_request()
+        with pytest.raises(StopRequested), StopFlag().heeded():
+            pytest.fail("a training loop began")
+    heed_lost_request()
