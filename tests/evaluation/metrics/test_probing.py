@@ -523,7 +523,7 @@ def test_predictions_without_information_seldom_seem_to_differ_on_few_subjects(g
             predicted = generator.normal(size=groups)[subjects] + 0.5 * generator.normal(size=len(subjects))
             measured = signed_correlation(numbers, predicted, subjects)
             added = np.bincount(subjects, measured.influence)
-            methods.append(crossed.Sample(np.array([measured.value]), added[None], True))
+            methods.append(crossed.Sample(np.array([measured.value]), added, True))
         test_groups = crossed.TestGroups(np.full(groups, 10), np.zeros(groups, dtype=np.int64))
         called += crossed.difference(*methods, test_groups).p_value < 0.05
 
