@@ -40,7 +40,7 @@ class Crew:
         assignment: what they are given.
         places: of the workers, one each.
         reporter: told of all progress.
-        journal: of the run; a new one where it keeps nothing.
+        journal: of the run. Where it keeps nothing, the workers note in one that ends with them.
     """
 
     assignment: Assignment
@@ -61,8 +61,8 @@ class Crew:
         ended, a training run after a checkpoint. A second one ends them at once.
 
         Raises:
-            UserError: when the results folder can no longer be written to, or workers died before they began a cell,
-            so that cells are left.
+            UserError: when the results folder can no longer be written to, or workers died before they began a cell, so
+                that cells are left.
         """
         packed = self.assignment.packed()
         with tempfile.TemporaryFile("ab+", buffering=0) as file:

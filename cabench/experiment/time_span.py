@@ -18,7 +18,7 @@ def parse_span(text: str) -> int:
     A number alone is refused, as some programs mean minutes by it and others seconds.
 
     Raises:
-        UserError: for another text, and for no time at all or over 1,000 days.
+        UserError: for anything else, and for no time at all or over 1,000 days.
     """
     found = isinstance(text, str) and re.fullmatch(
         r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", text.strip(), re.ASCII

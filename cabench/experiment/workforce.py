@@ -89,11 +89,11 @@ def workforce(
         records: finished cells, which tell how much memory their kind takes.
     """
     devices = _devices(device)
-    cores, fixed = available_cores(), os.environ.get("OMP_NUM_THREADS", "")
+    cores, fixed = available_cores(), _number_in("OMP_NUM_THREADS")
     most = max(1, min(cores, len(cells))) if device.type == "cpu" else len(devices)
-    if fixed.isdecimal() and int(fixed) and device.type == "cpu":
-        most = max(1, min(most, cores // int(fixed)))
-    threads = int(fixed) if fixed.isdecimal() and int(fixed) else max(1, cores // (asked or most))
+    if fixed and device.type == "cpu":
+        most = max(1, min(most, cores // fixed))
+    threads = fixed or max(1, cores // (asked or most))
     count = max(1, min(asked or most, left))
     need, free = memory_of(cells, records), available_memory()
     fit = max(1, int(free / need)) if device.type == "cpu" else count
@@ -111,16 +111,14 @@ def workforce(
 
 def available_cores() -> int:
     """Processor cores that this process may use: SLURM's --cpus-per-task, else by affinity and container limits."""
-    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return int(granted) if granted.isdecimal() and int(granted) else joblib.cpu_count()
+    return _number_in("SLURM_CPUS_PER_TASK") or joblib.cpu_count()
 
 
 def available_memory() -> float:
     """Bytes of memory that processes can still take: of the machine, and of the job or container around this one."""
     free = float(psutil.virtual_memory().available)
-    granted = os.environ.get("SLURM_MEM_PER_NODE", "")  # in MiB; 0 stands for all there is
-    if granted.isdecimal() and int(granted):
-        free = min(free, float(int(granted) * 2**20))
+    if granted := _number_in("SLURM_MEM_PER_NODE"):  # in MiB; 0 stands for all there is
+        free = min(free, float(granted * 2**20))
     for folder, limit, used in _cgroups():
         try:
             kept = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
@@ -130,6 +128,12 @@ def available_memory() -> float:
         except (OSError, ValueError):  # not there, or "max"
             continue
     return max(free, 0.0)
+
+
+def _number_in(variable: str) -> int:
+    """The whole number in an environment variable; 0 where it holds none."""
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _cgroups() -> Iterator[tuple[Path, str, str]]:
