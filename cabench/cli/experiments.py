@@ -129,6 +129,7 @@ def report(
     """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
     from cabench.errors import UserError
     from cabench.experiment.store import ResultsStore
+    from cabench.experiment.without_collecting import without_collecting
     from cabench.report.html import html_page
     from cabench.report.latex import latex
     from cabench.report.markdown import markdown, markdown_summary
@@ -144,17 +145,18 @@ def report(
     if published is None and DEFAULT_PUBLISHED.exists():
         published = DEFAULT_PUBLISHED
     figures = read_published(published) if published else []
-    records, unreadable = ResultsStore(results).readable_records()
-    if datasets:
-        records = of_datasets(records, datasets)
-    write = {
-        Format.MARKDOWN: lambda: markdown(records, figures, stale, reference),
-        Format.SUMMARY: lambda: markdown_summary(records, stale, reference),
-        Format.CSV: lambda: tidy_csv(records, stale),
-        Format.LATEX: lambda: latex(records, figures, stale, reference),
-        Format.HTML: lambda: html_page(records, results, figures, stale, reference),
-    }
-    text = write[format]()
+    with without_collecting():
+        records, unreadable = ResultsStore(results).readable_records()
+        if datasets:
+            records = of_datasets(records, datasets)
+        write = {
+            Format.MARKDOWN: lambda: markdown(records, figures, stale, reference),
+            Format.SUMMARY: lambda: markdown_summary(records, stale, reference),
+            Format.CSV: lambda: tidy_csv(records, stale),
+            Format.LATEX: lambda: latex(records, figures, stale, reference),
+            Format.HTML: lambda: html_page(records, results, figures, stale, reference),
+        }
+        text = write[format]()
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -16,6 +16,8 @@ from typing_extensions import TypedDict
 
 from cabench.errors import UserError
 from cabench.evaluation.contributions import ContributionTable
+from cabench.evaluation.evaluate import VERSION
+from cabench.evaluation.gap import Separation, separation
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.contributions_file import StoredContributions
 from cabench.experiment.identity import SCHEMA, Identity
@@ -94,6 +96,19 @@ class Record(Identity):
     def places(self) -> Mapping[Place, int]:
         """Where among the scores each stands. Records that were measured alike share one table."""
         return _places(tuple((s.attribute, s.attribute_space, s.population, s.metric, s.space) for s in self.scores))
+
+    @cached_property
+    def separation(self) -> Separation | None:
+        """The separation gap with its halves, from the scores.
+
+        None where there is no gap, or it is of another evaluation than this one, and for scores that somebody changed.
+        """
+        if self.separation_gap is None or self.evaluation["version"] != VERSION:
+            return None
+        try:
+            return separation(self.scores)
+        except (ValueError, ZeroDivisionError):
+            return None
 
     def read_contributions(self) -> ContributionTable | None:
         """What each block of test rows adds to each score; None where that is not known, or cannot be read."""

@@ -47,6 +47,7 @@ from cabench.experiment.identity import Identity
 from cabench.experiment.locks import Locks, locks_of
 from cabench.experiment.record import Record
 from cabench.experiment.report_sign import is_signed, sign_of, write_sign
+from cabench.experiment.without_collecting import without_collecting
 from cabench.files.atomic import (
     remove_all_left_behind,
     remove_left_behind,
@@ -197,6 +198,7 @@ class ResultsStore:
         """
         return [self.load_in_its_folder(path) for path in self.paths()]
 
+    @without_collecting()
     def readable_records(self) -> tuple[list[Record], list[str]]:
         """Every record below the folder that can be read, in the order of their paths, and why others cannot.
 
@@ -212,6 +214,7 @@ class ResultsStore:
         """
         return self._in_its_folder(path, _load)
 
+    @without_collecting()
     def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
         """Write `report.md`, tables of every record that can be read; gives why others cannot.
 

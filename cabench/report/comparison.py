@@ -26,7 +26,8 @@ from cabench.errors import UserError
 from cabench.evaluation.grouped import sampled as over_groups
 from cabench.report.crossed import ONE_SEED, Difference, Differences, TestGroups, difference, differences
 from cabench.report.multiplicity import LEVEL, holm, may_be_best, shaffer
-from cabench.report.quantities import Quantity, Sampled, over_seeds, sampled
+from cabench.report.quantities import Quantity
+from cabench.report.row_values import Sampled, over_seeds, sampled
 from cabench.report.summary import Row
 
 OTHER_IMAGES = "scored on other test images"

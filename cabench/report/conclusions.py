@@ -9,7 +9,8 @@ from scipy.special import stdtrit
 from cabench.report.comparison import Comparison, Limits, against, compare, takes_part
 from cabench.report.crossed import POWER, Difference
 from cabench.report.multiplicity import LEVEL
-from cabench.report.quantities import Quantity, gap_of, interval_of, leaked_of, over_seeds
+from cabench.report.quantities import Quantity, gap_of, leaked_of
+from cabench.report.row_values import interval_of, over_seeds
 from cabench.report.summary import Row, Section
 from cabench.report.tables import FRACTION, PERCENT, Kind, untested_sentence
 

@@ -43,8 +43,9 @@ from cabench.report.notes import notes, origin, problems, ranking_sentence, warn
 from cabench.report.overview import overview
 from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
-from cabench.report.quantities import Quantity, gap_of, interval_of, leaked_of, over_seeds, wanted_of
+from cabench.report.quantities import Quantity, gap_of, leaked_of, wanted_of
 from cabench.report.ranking import rankings
+from cabench.report.row_values import interval_of, over_seeds
 from cabench.report.summary import Row, Section, one_by_one, sections
 from cabench.report.tables import Entry, Header, Table, attribute_title, footnote
 

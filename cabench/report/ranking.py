@@ -9,7 +9,8 @@ import numpy as np
 from scipy import stats
 
 from cabench.report.comparison import takes_part
-from cabench.report.quantities import gap_of, over_seeds
+from cabench.report.quantities import gap_of
+from cabench.report.row_values import over_seeds
 from cabench.report.summary import Section, grouped
 
 PERMUTATIONS = 9999

@@ -15,16 +15,9 @@ from cabench.evaluation.score import Score
 from cabench.files.names import printable
 from cabench.report.comparison import Comparison, Mark, compare, mark
 from cabench.report.multiplicity import LEVEL
-from cabench.report.quantities import (
-    NOT_KNOWN,
-    Quantity,
-    distance_of,
-    find_intervals,
-    interval_of,
-    over_seeds,
-    score_of,
-)
-from cabench.report.summary import FROM_VECTORS, Column, Row, Section, place_of
+from cabench.report.quantities import Quantity, distance_of, score_of
+from cabench.report.row_values import NOT_KNOWN, find_intervals, interval_of, over_seeds, rows_of_blocks
+from cabench.report.summary import FROM_VECTORS, Column, Row, Section
 
 NO_SCORE = "–"
 SAME_IDEAL = 1e-9
@@ -351,9 +344,4 @@ def _counted(section: Section, column: Column, scores: Sequence[Score]) -> str:
 
 def _rows(section: Section, column: Column) -> list[int]:
     """How many test rows of a column each block has; none where that was not kept."""
-    for row in section.current:
-        for record, table in zip(row.records, row.tables, strict=True):
-            place = place_of(record, column)
-            if place is not None and table is not None:
-                return list(map(int, table.scores[place].rows))
-    return []
+    return next((found for row in section.current if (found := rows_of_blocks(row, column))), [])

@@ -16,7 +16,8 @@ from cabench.report.comparison import OTHER_IMAGES, Mark, against, compare, mark
 from cabench.report.conclusions import conclusion
 from cabench.report.crossed import FEW_GROUPS, ONE_SEED, difference
 from cabench.report.multiplicity import LEVEL, holm, shaffer
-from cabench.report.quantities import NOT_KEPT, gap_of, sampled
+from cabench.report.quantities import gap_of
+from cabench.report.row_values import NOT_KEPT, sampled
 from cabench.report.summary import Row, sections
 
 MakeRecord = Callable[..., Record]

@@ -15,7 +15,8 @@ from cabench.evaluation.evaluate import VERSION as EVALUATION_VERSION
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
 from cabench.report.markdown import markdown
-from cabench.report.quantities import gap_of, interval_of, score_of
+from cabench.report.quantities import gap_of, score_of
+from cabench.report.row_values import interval_of
 from cabench.report.summary import Column, sections
 
 MakeScore = Callable[..., Score]

@@ -13,20 +13,8 @@ from cabench.evaluation.score import Score
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.report.crossed import Sample, interval
-from cabench.report.quantities import (
-    NOT_KEPT,
-    NOT_KNOWN,
-    Quantity,
-    distance_of,
-    gap_of,
-    interval_of,
-    leaked_of,
-    over_seeds,
-    sampled,
-    score_of,
-    unwanted_of,
-    wanted_of,
-)
+from cabench.report.quantities import Quantity, distance_of, gap_of, leaked_of, score_of, unwanted_of, wanted_of
+from cabench.report.row_values import NOT_KEPT, NOT_KNOWN, interval_of, over_seeds, sampled
 from cabench.report.summary import Row, column_of, sections
 
 MakeScore = Callable[..., Score]

@@ -13,7 +13,8 @@ from cabench.experiment.record import Record
 from cabench.report.further_tables import further_tables
 from cabench.report.overview import overview
 from cabench.report.probe_tables import probe_tables
-from cabench.report.quantities import NOT_KNOWN, interval_of, score_of
+from cabench.report.quantities import score_of
+from cabench.report.row_values import NOT_KNOWN, interval_of
 from cabench.report.summary import Column, Section, sections
 from cabench.report.tables import (
     NO_SCORE,
