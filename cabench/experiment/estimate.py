@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from statistics import median
 
+from cabench.errors import UserError
 from cabench.experiment.cell import CPU, Cell
 from cabench.experiment.provenance import hardware
 from cabench.experiment.record import Record
+from cabench.experiment.store import ResultsStore
 from cabench.experiment.workforce import Place
 from cabench.files.json import canonical_json
 
@@ -59,6 +63,23 @@ class Durations:
 
     def _of_kind(self, cell: Cell) -> dict[str, list[float]]:
         return self._seconds.get(cell.identity.computation, {})
+
+
+class StoredDurations(Durations):
+    """How long finished cells of a results folder took, read as far as it is asked for."""
+
+    def __init__(self, place: Place, store: ResultsStore) -> None:
+        """Read nothing yet."""
+        super().__init__(place)
+        self._store, self._read = store, set[Path]()
+
+    def read_beside(self, cell: Cell) -> None:
+        """Read what cells of the same method and data set ended since the last time, whoever computed them."""
+        for path in self._store.paths_beside(cell.identity):
+            if path not in self._read:
+                self._read.add(path)
+                with suppress(UserError):  # it tells nothing
+                    self.learn(self._store.load_alone(path))
 
 
 def estimate(cells: Sequence[Cell], records: Sequence[Record], places: Sequence[Place]) -> str:

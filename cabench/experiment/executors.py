@@ -83,7 +83,7 @@ class ThisMachine(Executor):
     def compute(self, assignment: Assignment, experiment: Experiment, reporter: RunReporter) -> bool:
         """See `Executor`."""
         left = [task.cell for task in _left(assignment, reporter)]
-        finished = assignment.store.readable_records()[0] if left else []
+        finished = assignment.store.records_beside([cell.identity for cell in left])
         alone = Place(experiment.device, torch.get_num_threads())
         if self.workers == 1:
             self._say_time(left, finished, [alone], reporter)

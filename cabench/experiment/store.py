@@ -206,6 +206,20 @@ class ResultsStore:
         """
         return _read_all(self.paths(), lambda path: self._in_its_folder(path, _with_stored))
 
+    @without_collecting()
+    def records_beside(self, cells: Iterable[Identity]) -> list[Record]:
+        """Every record that can be read of the methods and data sets of some cells, without contributions."""
+        one_each = {cell.folder(self.folder).parent: cell for cell in cells}.values()
+        return _read_all((path for cell in one_each for path in self.paths_beside(cell)), self.load_alone)[0]
+
+    def paths_beside(self, cell: Identity) -> list[Path]:
+        """Of every record of a cell's method and data set, in order."""
+        return sorted(cell.folder(self.folder).parent.glob("seed*/record.json"))
+
+    def load_alone(self, path: Path) -> Record:
+        """The record at a path below the folder, without contributions; errors as of `load_in_its_folder`."""
+        return self._in_its_folder(path, Record.load)
+
     def load_in_its_folder(self, path: Path) -> Record:
         """The record at a path below the folder, with the contributions beside it.
 

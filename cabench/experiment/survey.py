@@ -12,12 +12,13 @@ import torch
 
 from cabench.errors import UserError
 from cabench.experiment.cell import Cell
-from cabench.experiment.estimate import Durations
+from cabench.experiment.estimate import StoredDurations
 from cabench.experiment.identity import Identity
 from cabench.experiment.plan import outline
 from cabench.experiment.record import ErrorEntry
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore, State
+from cabench.experiment.without_collecting import without_collecting
 from cabench.experiment.workforce import Place
 from cabench.hardening.deaths import deaths_at, note_stamp
 
@@ -121,10 +122,9 @@ class Surveyor:
         self._request, self._store, self._outline = request, store, outline(request)
         self._planned: dict[str, tuple[list[Cell], dict[str, str]]] = {}
         self._seen: dict[str, tuple[tuple[str | None, str | None], SurveyedCell]] = {}
-        records = store.readable_records()[0]
-        place = Place(self._outline.device, torch.get_num_threads())
-        self._durations, self._learned = Durations(place, records), {record.key for record in records}
+        self._durations = StoredDurations(Place(self._outline.device, torch.get_num_threads()), store)
 
+    @without_collecting()
     def look(self) -> Survey:
         """What has become of the cells by now.
 
@@ -147,8 +147,12 @@ class Surveyor:
         return Survey(cells, left_out, self._outline.device)
 
     def _looked_at(self, dataset: str, method: str, planned: Sequence[Cell]) -> list[SurveyedCell]:
-        """Cells that differ in their seeds alone."""
+        """Cells that differ in their seeds alone. Where some are left, finished ones tell how long they will take."""
+        if not all(self._store.has_record(cell.identity) for cell in planned):
+            self._durations.read_beside(planned[0])  # before their states, for which nothing is read twice then
         cells = [self._seen_again(cell.identity) or self._seen_anew(cell.identity) for cell in planned]
+        if any(cell.state == "failed" for cell in cells):
+            self._durations.read_beside(planned[0])
         expected_s = self._durations.expected_anywhere_s(planned[0])
         return [replace(cell, expected_s=expected_s) if cell.state != "done" else cell for cell in cells]
 
@@ -161,8 +165,8 @@ class Surveyor:
         signs = self._signs(cell)  # before the state: what changes between them is seen the next time
         state = self._store.state(cell)
         seen = SurveyedCell(cell.dataset["label"], cell.method["label"], cell.seed, cell.key, state)
-        if state in ("done", "failed"):
-            seen = self._ended(cell, seen)
+        if state == "failed":
+            seen = self._failed(cell, seen)
         elif state == "running":
             seen = replace(seen, worker=self._store.worker(cell))
         else:
@@ -170,16 +174,11 @@ class Surveyor:
         self._seen[cell.key] = signs, seen
         return seen
 
-    def _ended(self, cell: Identity, seen: SurveyedCell) -> SurveyedCell:
-        if seen.state == "done" and cell.key in self._learned:
-            return seen
+    def _failed(self, cell: Identity, seen: SurveyedCell) -> SurveyedCell:
         try:
-            record = self._store.load(cell)
+            return replace(seen, error=self._store.load(cell).error)
         except UserError:  # another process computes it again by now
             return seen
-        self._durations.learn(record)
-        self._learned.add(cell.key)
-        return replace(seen, error=record.error)
 
     def _signs(self, cell: Identity) -> tuple[str | None, str | None]:
         """What changes whenever a record is written, and whenever a process begins a cell."""

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from cabench.errors import UserError
 from cabench.experiment.cell import Cell
-from cabench.experiment.estimate import Durations
-from cabench.experiment.record import Record
+from cabench.experiment.estimate import StoredDurations
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.workforce import Place
 
@@ -35,10 +32,9 @@ class TimeLimit:
     place: Place
     ends_s: float
     _has_begun: bool = field(default=False, init=False)
-    _read: set[Path] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self._durations = Durations(self.place)
+        self._durations = StoredDurations(self.place, self.store)
 
     def begun(self) -> None:
         """Take note that this process begins a cell."""
@@ -49,16 +45,6 @@ class TimeLimit:
         left_s = self.ends_s - time.monotonic()
         if left_s <= 0 or not self._has_begun:
             return left_s > 0
-        self._learn_of_cells_beside(cell)
+        self._durations.read_beside(cell)
         slowest_s = self._durations.slowest_s(cell)
         return slowest_s is None or slowest_s <= left_s
-
-    def _learn_of_cells_beside(self, cell: Cell) -> None:
-        """Read what cells of the same method and data set ended since the last time, whoever computed them."""
-        folder = cell.identity.folder(self.store.folder).parent
-        for path in set(folder.glob("seed*/record.json")) - self._read:
-            self._read.add(path)
-            try:
-                self._durations.learn(Record.load(path))
-            except UserError:  # it tells nothing
-                continue

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ import numpy as np
 
 from cabench.evaluation.gap import separation
 from cabench.evaluation.score import Score
-from cabench.experiment.contributions_file import NAME
+from cabench.experiment.contributions_file import NAME, write_contributions
 from cabench.experiment.record import Record
+from cabench.experiment.store import ResultsStore
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 NOISE = 0.02  # standard deviation of what scores are moved by
@@ -37,19 +39,28 @@ def make(folder: Path, datasets: int, methods: int, seeds: int) -> int:
             sources = published[place % len(published)]
             is_deterministic = len({record.vectors_sha256 for record, _ in sources}) == 1
             for seed in range(seeds):
-                record, path = sources[seed % len(sources)]
+                record, contributions = sources[seed % len(sources)]
                 made = _moved(record, f"sprites{number}", content, place // len(published), seed, is_deterministic)
-                _write(folder, made, path.with_name(NAME).read_bytes().replace(record.key.encode(), made.key.encode()))
+                _write(folder, made, contributions.replace(record.key.encode(), made.key.encode()))
                 count += 1
     return count
 
 
-def _published() -> list[list[tuple[Record, Path]]]:
-    """The published records with their paths, a list for each method."""
-    paths = sorted(PUBLISHED.glob("dsprites/*/*/record.json"))
-    records = [(Record.load(path), path) for path in paths]
-    labels = dict.fromkeys(record.method["label"] for record, _ in records)
-    return [[found for found in records if found[0].method["label"] == label] for label in labels]
+def _published() -> list[list[tuple[Record, bytes]]]:
+    """The published records, each with its file of contributions as it is written today, a list for each method."""
+    store = ResultsStore(PUBLISHED)
+    records = [store.load_in_its_folder(path) for path in store.paths() if path.parts[-4] == "dsprites"]
+    labels = dict.fromkeys(record.method["label"] for record in records)
+    found = [(record, _written(record)) for record in records]
+    return [[(record, file) for record, file in found if record.method["label"] == label] for label in labels]
+
+
+def _written(record: Record) -> bytes:
+    contributions = record.read_contributions()
+    assert contributions is not None
+    with tempfile.TemporaryDirectory() as folder:
+        write_contributions(Path(folder) / NAME, record.key, contributions)
+        return (Path(folder) / NAME).read_bytes()
 
 
 def _moved(record: Record, dataset: str, content: str, variant: int, seed: int, is_deterministic: bool) -> Record:

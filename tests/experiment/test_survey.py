@@ -81,13 +81,13 @@ def test_what_has_not_changed_is_not_read_again(
     surveyor = Surveyor(REQUEST, store)
     before = surveyor.look()
     assert states(before) == ["missing", "missing", "done", "done"]
-    calls = counting(monkeypatch, "state", "load", "readable_records")
+    calls = counting(monkeypatch, "state", "load", "load_alone")
     assert surveyor.look() == before
     assert calls == []
     compute(replace(REQUEST, methods="chance", seeds="1"))
     calls.clear()
     assert states(surveyor.look()) == ["missing", "done", "done", "done"]
-    assert calls == ["state", "load"]
+    assert calls == ["load_alone", "state"]
 
 
 def test_a_cell_runs_while_a_process_works_on_it(store: ResultsStore) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typing_extensions import TypedDict
 
+from cabench.files import json as json_file
 from cabench.files.json import parse_json, read_json, read_json_lines
 
 
@@ -64,3 +68,37 @@ def test_lines_are_given_up_to_the_one_that_cannot_be_read(tmp_path: Path) -> No
     assert [next(lines), next(lines)] == [1, 2]
     with pytest.raises(ValueError, match="Expecting"):
         next(lines)
+
+
+TEXTS = st.text(alphabet='ab:"\\\u00e9 \n', max_size=6).map(json.dumps)
+SPACES = st.sampled_from(["", " ", "\n ", "\t"])
+NUMBERS = st.one_of(
+    st.integers(-(2**65), 2**65).map(str), st.floats().map(str), st.sampled_from(["1e99", "-1e101", "1e400", "01"])
+)
+
+
+def _objects(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    pairs = st.tuples(st.one_of(TEXTS, st.sampled_from(['"a"', '"\\u0061"', '"\\u003a"', '"\\ud800"'])), SPACES, values)
+    return st.lists(pairs.map(lambda pair: f"{pair[0]}{pair[1]}:{pair[2]}"), max_size=3).map(
+        lambda items: f"{{{','.join(items)}}}"
+    )
+
+
+def _arrays(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.lists(values, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+
+
+JSON = st.recursive(st.one_of(TEXTS, NUMBERS, st.just("null")), lambda v: _objects(v) | _arrays(v), max_leaves=12)
+
+
+@settings(max_examples=2000, derandomize=True)
+@given(JSON)
+def test_what_a_quick_look_lets_pass_a_close_one_does_too(text: str) -> None:
+    if json_file._is_sound(text):
+        json_file._look_closely(text)
+
+
+def test_published_records_need_no_close_look() -> None:
+    paths = list(Path("results/published").glob("*/*/*/record.json"))
+    assert len(paths) > 100
+    assert all(json_file._is_sound(path.read_text(encoding="utf-8")) for path in paths)
