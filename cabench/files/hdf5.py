@@ -158,7 +158,7 @@ def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:
     for name in group:
         here = f"{place}/{name}"
         check_tree(here)
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
             raise ValueError(f"{here} is a link to somewhere else")
         item = group[name]
         if isinstance(item, h5py.Dataset):
@@ -181,9 +181,9 @@ def _check_array(dataset: h5py.Dataset, place: str) -> None:
 
 def check_storage(dataset: h5py.Dataset, place: str) -> None:
     """Raise ValueError for an array that is kept in other files, or compressed by a filter that is not installed."""
-    if dataset.is_virtual or dataset.external:
-        raise ValueError(f"{place} is kept in other files")
     plan = dataset.id.get_create_plist()
+    if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
+        raise ValueError(f"{place} is kept in other files")
     for code, *_ in map(plan.get_filter, range(plan.get_nfilters())):
         if not h5py.h5z.filter_avail(code):
             raise ValueError(f"{place} is compressed by filter {code}, which is not installed")
