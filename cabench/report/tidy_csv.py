@@ -70,9 +70,9 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
         )
         named = {**dict(zip(CELL, cell, strict=True)), "origin": "vectors" if record.from_vectors else ""}
         items: list[Score | Unmeasured] = [*record.scores, *record.unmeasured]
-        rows += [{**named, **dataclasses.asdict(item)} for item in items] or [_failed(named, record)]
+        rows += [{**named, **_fields(item)} for item in items] or [_failed(named, record)]
         rows += [
-            {**named, "protocol": name, **dataclasses.asdict(score)}
+            {**named, "protocol": name, **_fields(score)}
             for name, scores in record.protocols.items()
             for score in scores
         ]
@@ -81,12 +81,16 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
 
 def score_table(items: Sequence[Score | Unmeasured]) -> pd.DataFrame:
     """The scores of one cell, one a row, with the columns of `tidy_table` that tell of them."""
-    return _table([dataclasses.asdict(item) for item in items], (*_SCORE, "reason"))
+    return _table([_fields(item) for item in items], (*_SCORE, "reason"))
 
 
 def _table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.DataFrame:
     # Int64 knows missing values: failed cells do not turn counts into floats.
     return pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+def _fields(item: Score | Unmeasured) -> dict[str, object]:
+    return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
 
 
 def _inert(value: object) -> object:
