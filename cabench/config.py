@@ -7,7 +7,7 @@ and one line of help, in that one place:
     class SepCLRConfig(cabench.Settings):
         epochs: int = setting(250, at_least=1, help="passes over the training images")
 
-A subclass that overrides a field by a bare default, `epochs: int = 30`, keeps the range and the help of that field. A
+A subclass that overrides a field by a bare default, `epochs: int = 30`, keeps the ranges and the help of that field. A
 configuration is checked when it is constructed, so an object that exists is valid.
 """
 
@@ -22,6 +22,7 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from cabench.errors import UserError, unknown
 from cabench.files.json import DEEPEST, LARGEST_INTEGER, check_tree
+from cabench.search import Range
 
 
 class ConfigError(UserError, ValueError):
@@ -34,22 +35,25 @@ def setting(
     at_least: float | None = None,
     above: float | None = None,
     at_most: float | None = None,
+    search: Range | None = None,
     help: str = "",
     added_later: bool = False,
 ) -> Any:
-    """A dataclass field with a default, an allowed range and a line of help.
+    """A dataclass field with a default, an allowed range, a line of help and, where it is tuned, the range of that.
 
     Args:
         default: the value where none is given.
         at_least: smallest allowed value, itself included.
         above: smallest allowed value, itself excluded.
         at_most: largest allowed value, itself included.
+        search: what the field is tuned over, see `cabench.search`; None where it stays as it is.
         help: what the field means, its unit and where its default comes from.
         added_later: whether records were made before the field existed. `to_dict` leaves it out where it has its
             default, so that they keep their key; the default must stand for what was done before.
     """
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(default=default, metadata={"bounds": bounds, "help": help, "added_later": added_later})
+    told = {"bounds": bounds, "search": search, "help": help, "added_later": added_later}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Settings:
     """
 
     def __init_subclass__(cls) -> None:
-        """Give new defaults of inherited fields the range and the help of what they override."""
+        """Give new defaults of inherited fields the ranges and the help of what they override."""
         inherited = {k: v for base in cls.__mro__[:0:-1] for k, v in getattr(base, "__dataclass_fields__", {}).items()}
         for name, value in list(vars(cls).items()):
             if name in inherited and not isinstance(value, Field):
@@ -80,6 +84,11 @@ class Settings:
     def field_names(cls) -> tuple[str, ...]:
         """The names of all fields, in the order of their declaration."""
         return tuple(item.name for item in fields(cls))
+
+    @classmethod
+    def searched(cls) -> dict[str, Range]:
+        """What is tuned, by name of a field, in the order of their declaration."""
+        return {item.name: found for item in fields(cls) if (found := item.metadata.get("search"))}
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> Self:

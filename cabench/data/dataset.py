@@ -126,6 +126,8 @@ class DatasetInfo:
         missing: the share of a table's values that are missing, in [0, 1).
         most_rows: of a sample, by split the most rows of each population that were taken; empty for a whole data set.
             See `cabench.data.sample`.
+        validation_of: where a part of a training split stands for the test split, the content hash of the whole data
+            set; else empty. See `cabench.data.tuning_split`.
     """
 
     name: str
@@ -141,6 +143,7 @@ class DatasetInfo:
     non_negative: bool = False
     missing: float = 0.0
     most_rows: Mapping[str, int] = field(default_factory=dict)
+    validation_of: str = ""
 
     @property
     def called(self) -> str:

@@ -44,7 +44,9 @@ class DatasetEntry(TypedDict):
     """The data set of a cell; `sources` are titles.
 
     Of a sample, `most_rows` says by split how many rows of each population were taken at most, and `content_sha256` is
-    of the sample: see `cabench.data.sample`. `is_table` is true for a table, and stands nowhere else.
+    of the sample: see `cabench.data.sample`. `is_table` is true for a table, and stands nowhere else. Where a part of a
+    training split stands for the test split, `validation_of` is the content of the whole data set: see
+    `cabench.data.tuning_split`.
     """
 
     name: str
@@ -55,6 +57,7 @@ class DatasetEntry(TypedDict):
     sources: list[str]
     most_rows: NotRequired[dict[str, int]]
     is_table: NotRequired[bool]
+    validation_of: NotRequired[str]
 
 
 @_and_more
@@ -189,4 +192,6 @@ def identify(
         entry["most_rows"] = dict(dataset.most_rows)
     if dataset.is_table:
         entry["is_table"] = True
+    if dataset.validation_of:
+        entry["validation_of"] = dataset.validation_of
     return Identity("", method, entry, current_evaluation(), profile, seed, precision).renewed()

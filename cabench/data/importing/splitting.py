@@ -1,15 +1,13 @@
 """Which examples are trained on, which are kept for choosing settings, and which are tested on.
 
-A split is given, or drawn in whole groups and in proportion to populations and salient classes. A drawn split is then
-changed, where groups allow it, until each population has every class that it holds on both sides, and for testing in
-two groups: a class that is not trained on cannot be learned, one that a single group has cannot be measured.
+A split is given, or drawn: see `cabench.data.split`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,15 +20,12 @@ from cabench.data.dataset import Attribute
 from cabench.data.importing.examples import Examples, called
 from cabench.data.importing.values import same_identifier
 from cabench.data.layout import SPLITS, VALIDATION, Split, counted, is_storable
-from cabench.data.split import held_out
+from cabench.data.split import MANY_CLASSES, Labelled, draw, levels_of
 from cabench.errors import UserError
 
 LARGEST_SEED = 2**32
-FEWEST_TESTED = 3  # test examples of a class that is split on its own: with fewer, rounding counts too much
 MISSED = 0.05  # of a population: a note says if the test split is off by more
 MOST_NAMED = 8  # levels in one sentence
-ENOUGH_GROUPS = 2 * FEWEST_GROUPS  # of a level that is to be tested in more than one
-MANY_CLASSES = 20  # of an attribute: they are not named and, of a common one such as age, not kept on both sides
 _CALLED = {"train": "training split", "test": "test split", VALIDATION: "validation split"}
 _MORE = "give more examples or groups, or another test fraction"
 _ADVICE = {"train": _MORE, "test": _MORE, VALIDATION: "a split has both populations: add some, or leave its rows out"}
@@ -85,9 +80,10 @@ def divided(parts: Mapping[str, Examples], attributes: Sequence[Attribute], draw
     if any(choice is not None for choice in given):
         sides = _given(parts, groups)
     else:
-        is_test = _drawn(parts, groups, attributes, drawn)
+        labelled = {name: Labelled(len(part), part.values) for name, part in parts.items()}
+        is_test = draw(labelled, groups, attributes, drawn.test_fraction, drawn.seed)
         sides = np.where(is_test, "test", "train")
-        said = [*said, *_said_of_levels(parts, groups, is_test, attributes), *_said_of_sizes(parts, is_test, drawn)]
+        said = [*said, *_said_of_levels(labelled, groups, is_test, attributes), *_said_of_sizes(parts, is_test, drawn)]
     rows: dict[Split, dict[str, np.ndarray]] = {}
     for split in (*SPLITS, VALIDATION):
         bounds = np.cumsum([len(part) for part in parts.values()])[:-1]
@@ -217,119 +213,12 @@ def _given(parts: Mapping[str, Examples], groups: np.ndarray) -> np.ndarray:
     return sides
 
 
-def _drawn(
-    parts: Mapping[str, Examples], groups: np.ndarray, attributes: Sequence[Attribute], drawn: Drawn
-) -> np.ndarray:
-    """Bool (n,): which examples are for testing."""
-    strata = np.concatenate(
-        [_strata(population, part, attributes, drawn.test_fraction) for population, part in parts.items()]
-    )
-    is_test = held_out(pd.Series(groups), pd.Series(strata), drawn.test_fraction, drawn.seed)
-    codes, names = pd.factorize(groups)
-    tested = np.zeros(len(names), np.bool_)
-    tested[codes] = is_test
-    by_hash = sorted(
-        range(len(names)), key=lambda code: hashlib.sha256(f"{drawn.seed}/{names[code]}".encode()).hexdigest()
-    )
-    sides = _Sides(tested, [np.unique(codes[level.rows]) for level in _levels(parts, attributes)], by_hash)
-    sides.complete()
-    return sides.tested[codes]
-
-
-class _Level(NamedTuple):
-    """A class of an attribute in one population, or the population itself."""
-
-    title: str
-    rows: np.ndarray  # bool (n_background + n_target,)
-
-
-def _levels(parts: Mapping[str, Examples], attributes: Sequence[Attribute]) -> Iterator[_Level]:
-    """Every level that both sides of the split should have."""
-    populations = np.repeat(list(parts), [len(part) for part in parts.values()])
-    for population in parts:
-        yield _Level(population, populations == population)
-        for attribute in attributes:
-            is_scale = attribute.space == "common" and len(attribute.classes) > MANY_CLASSES
-            if attribute.kind != "class" or is_scale or attribute.name not in parts[population].values:
-                continue
-            codes = np.full(len(populations), -1)
-            codes[populations == population] = parts[population].values[attribute.name]
-            for code in np.unique(codes[codes >= 0]):
-                label = attribute.classes[code]
-                yield _Level(f"{label!r} of {attribute.name!r} ({population})", codes == code)
-
-
-def _wanted(side: bool, holders: int) -> int:
-    """How many of the groups that have a level should be on a side; True is the test split."""
-    return min(FEWEST_GROUPS if side and holders >= ENOUGH_GROUPS else 1, holders - 1)
-
-
-class _Sides:
-    """Which groups are for testing, changed until every level has enough groups on both sides, where it can be.
-
-    Attributes:
-        tested: bool (groups,).
-    """
-
-    def __init__(self, tested: np.ndarray, levels: Sequence[np.ndarray], order: Sequence[int]) -> None:
-        self.tested = tested
-        self._levels = levels  # of each level, the groups that have it
-        self._order = order  # groups, those first that are rather moved
-        self._levels_of: dict[int, list[int]] = {}
-        for level, holders in enumerate(levels):
-            for group in holders.tolist():
-                self._levels_of.setdefault(group, []).append(level)
-
-    def complete(self) -> None:
-        """Give each side groups of what it lacks, and other groups back, so that the test fraction stays."""
-        for level, holders in enumerate(self._levels):
-            for side in (False, True):
-                while self._count(level, side) < _wanted(side, len(holders)) and self._swap(level, side):
-                    pass
-
-    def _swap(self, level: int, side: bool) -> bool:
-        """Move one group with a level to a side, and one without it back. Returns whether there was one to move."""
-        holders = set(self._levels[level].tolist())
-        moved = next((group for group in self._order if group in holders and self._may_leave(group, not side)), None)
-        if moved is None:
-            return False
-        self.tested[moved] = side
-        alike = set(self._levels[self._levels_of[moved][0]].tolist()) - holders  # of the same population
-        back = (group for group in reversed(self._order) if group in alike and self._may_leave(group, side))
-        if (returned := next(back, None)) is not None:
-            self.tested[returned] = not side
-        return True
-
-    def _may_leave(self, group: int, side: bool) -> bool:
-        """Whether a group stands on a side, and that side keeps enough groups of all that the group has."""
-        return bool(self.tested[group] == side) and all(
-            self._count(level, side) > max(1, _wanted(side, len(self._levels[level])))
-            for level in self._levels_of[group]
-        )
-
-    def _count(self, level: int, side: bool) -> int:
-        return int((self.tested[self._levels[level]] == side).sum())
-
-
-def _strata(population: str, part: Examples, attributes: Sequence[Attribute], fraction: float) -> np.ndarray:
-    """The kinds of examples that are split in proportion: the population and its salient classes, as text.
-
-    Kinds with too few examples to hold out a fraction in whole examples are merged.
-    """
-    salient = [a.name for a in attributes if a.space == "salient" and a.kind == "class" and a.name in part.values]
-    strata = np.full(len(part), population, dtype=object)
-    for name in salient:
-        strata += np.char.add("/", np.asarray(part.values[name]).astype(str)).astype(object)
-    counts = pd.Series(strata).map(pd.Series(strata).value_counts()).to_numpy()
-    return np.where(counts < FEWEST_TESTED / fraction, population, strata)
-
-
 def _said_of_levels(
-    parts: Mapping[str, Examples], groups: np.ndarray, is_test: np.ndarray, attributes: Sequence[Attribute]
+    parts: Mapping[str, Labelled], groups: np.ndarray, is_test: np.ndarray, attributes: Sequence[Attribute]
 ) -> list[str]:
     """Which levels the drawn split has too few groups of on one side."""
     few = [attribute for attribute in attributes if len(attribute.classes) <= MANY_CLASSES]
-    levels = [(level.title, groups[level.rows], is_test[level.rows]) for level in _levels(parts, few)]
+    levels = [(level.title, groups[level.rows], is_test[level.rows]) for level in levels_of(parts, few)]
     untrained = [title for title, held, tested in levels if tested.all()]
     untested = [title for title, held, tested in levels if len(pd.unique(held[tested])) < FEWEST_GROUPS]
     said = []
