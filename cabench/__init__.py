@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cabench.api import merge as merge
     from cabench.api import run as run
     from cabench.api import score as score
+    from cabench.api import tune as tune
     from cabench.config import Settings as Settings
     from cabench.config import setting as setting
     from cabench.context import FitContext as FitContext
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from cabench.training import descend as descend
 
 _NAMES = {
-    "api": "LoadedDataset Results evaluate load_dataset merge run score",
+    "api": "LoadedDataset Results evaluate load_dataset merge run score tune",
     "config": "Settings setting",
     "context": "FitContext",
     "data.builder": "DatasetBuilder",

@@ -20,7 +20,7 @@ from cabench.data.layout import VALIDATION
 from cabench.errors import UserError
 from cabench.evaluation.protocols import check_protocols
 from cabench.evaluation.vectors import Vectors, check_alike, check_attributes, check_groups
-from cabench.experiment.assignment import Assignment
+from cabench.experiment.computing import compute
 from cabench.experiment.executors import RunSettings, make_executor
 from cabench.experiment.measuring import measure
 from cabench.experiment.merging import Merged, merge_stores
@@ -30,7 +30,6 @@ from cabench.experiment.record import Record
 from cabench.experiment.reevaluation import Reevaluation
 from cabench.experiment.request import MethodLike, Request, ResolvedProfile
 from cabench.experiment.store import ResultsStore
-from cabench.experiment.task import reasons_for, records_of, tasks_of, tasks_on_gpu
 from cabench.experiment.time_span import parse_span
 from cabench.experiment.vectors_from_elsewhere import check_name, read_vectors, score_vectors
 from cabench.hardening.supervision import journal
@@ -38,6 +37,7 @@ from cabench.profiles import load_profile
 from cabench.report.html import html_tables
 from cabench.report.markdown import markdown
 from cabench.report.tidy_csv import score_table, tidy_table
+from cabench.tuning.tune import Tuned, Tuning
 
 
 class LoadedDataset(NamedTuple):
@@ -172,7 +172,8 @@ def run(
 
 def run_request(request: Request, results: Path, settings: RunSettings) -> Results:
     """Do what `run` does, for a complete request."""
-    limit_s = parse_span(settings.time_limit) if settings.time_limit else None
+    if settings.time_limit:
+        parse_span(settings.time_limit)  # before any work
     journal().started_s()  # from now on time counts, that of building data too
     executor = make_executor(request.device, settings)
     store = ResultsStore(results.absolute())  # absolute, as methods may change the working folder
@@ -181,18 +182,82 @@ def run_request(request: Request, results: Path, settings: RunSettings) -> Resul
     experiment = resolve(replace(request, device=executor.planned_on), say=reporter.say)
     check_protocols(settings.protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
-    tasks = tasks_of(experiment.cells, store, settings.force, journal())
-    mine = tasks_on_gpu(tasks) if settings.only_gpu else tasks
-    assignment = Assignment(mine, store, settings.checkpoint_seconds, settings.models, limit_s)
-    is_through = executor.compute(assignment, experiment, reporter)
-    records, left = records_of(tasks, store)
-    if not is_through:
+    records, left, is_waited_for = compute(experiment, store, settings, executor, reporter)
+    if not is_waited_for:
         return Results(tuple(records), store.folder, len(left), (), (), is_waited_for=False)
-    for sentence in reasons_for(left, store, mine, limit_s):
-        reporter.say(sentence)
     renewed, unread = Reevaluation(store, request.data_root, settings.protocols, reporter.say).bring_up_to_date(records)
     unreported = store.write_report(markdown)
     return Results(tuple(renewed), store.folder, len(left), tuple(unread), tuple(unreported))
+
+
+def tune(
+    methods: str | Sequence[MethodLike],
+    datasets: str | Sequence[str | Path] = "",
+    trials: int = 32,
+    profile: str = "quick",
+    results: str | Path = "results/trials",
+    records: str | Path = "results/tuning",
+    output: str | Path = "tuned.toml",
+    *,
+    sets: Sequence[str] = (),
+    device: str = "auto",
+    precision: str = "auto",
+    data_root: str | Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    workers: int | str = 1,
+    time_limit: str = "",
+    executor: str = "local",
+    cluster: str | Path | None = None,
+    wait: bool = False,
+) -> Tuned:
+    """Choose settings for methods, with the same number of trials for each, on a part of the training split.
+
+    Trials are ordinary cells: finished ones are not computed again, and processes share them.
+
+    Args:
+        methods: as for `run`; those that learn nothing are left out.
+        datasets: as for `run`.
+        trials: of each method, from 1 to 1,024. The first has the profile's settings, the others are spread over the
+            ranges that the method's configuration names.
+        profile: whose settings are searched around.
+        results: the folder of the trials' cells.
+        records: the folder of tuning records, one a method and data set.
+        output: the path of the profile that is written, of all records in that folder.
+        sets: as for `run`; so are all that follow.
+        device: as for `run`.
+        precision: as for `run`.
+        data_root: as for `run`.
+        checkpoint_seconds: as for `run`.
+        workers: as for `run`.
+        time_limit: as for `run`.
+        executor: as for `run`.
+        cluster: as for `run`.
+        wait: as for `run`.
+
+    Raises:
+        UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
+    """
+    request = Request(methods, datasets, "", profile, sets, device, precision, _root(data_root), controls=False)
+    settings = RunSettings(
+        checkpoint_seconds=checkpoint_seconds,
+        workers=workers,
+        time_limit=time_limit,
+        executor=executor,
+        cluster=Path(cluster) if cluster else None,
+        wait=wait,
+    )
+    return tune_request(request, trials, Path(results), Path(records), Path(output), settings)
+
+
+def tune_request(
+    request: Request, trials: int, results: Path, records: Path, output: Path, settings: RunSettings
+) -> Tuned:
+    """Do what `tune` does, for a complete request."""
+    if settings.time_limit:
+        parse_span(settings.time_limit)  # before any work
+    journal().started_s()
+    store = ResultsStore(results.absolute())
+    return Tuning(request, trials, store, records.absolute(), output.absolute(), settings, make_reporter()).run()
 
 
 def merge(folders: Sequence[str | Path], results: str | Path = "results/runs") -> Merged:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cabench.cli import data, experiments, exporting, folders, methods, planning, submitting, vectors
+from cabench.cli import data, experiments, exporting, folders, methods, planning, submitting, tuning, vectors
 
 app = typer.Typer(
     add_completion=False,
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 for command in (experiments.run, planning.plan, experiments.evaluate, experiments.report, experiments.gate):
     app.command()(command)
+app.command()(tuning.tune)
 app.command()(submitting.submit)
 app.command()(vectors.score)
 app.command()(vectors.encode)

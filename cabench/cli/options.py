@@ -72,10 +72,15 @@ def _request(
     return Request(methods, datasets, seeds, profile, sets or [], device, precision, root, controls)
 
 
-def takes_request(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a request, before its own; it receives the request as its first argument."""
+def takes_request(command: Callable[..., None], without: Sequence[str] = ()) -> Callable[..., None]:
+    """Give a command the options of a request, before its own; it receives the request as its first argument.
+
+    Args:
+        command: what to do with the request.
+        without: names of options that mean nothing to it.
+    """
     _, *own = inspect.signature(command).parameters.values()
-    shared = inspect.signature(_request).parameters
+    shared = {name: item for name, item in inspect.signature(_request).parameters.items() if name not in without}
 
     def with_options(**values: object) -> None:
         request = _request(**{name: values.pop(name) for name in shared})  # type: ignore[arg-type]

@@ -32,23 +32,28 @@ def plan(
     every: Annotated[
         float, typer.Option(metavar="SECONDS", help=f"Between two looks of --watch, from {LEAST_S}.")
     ] = 5.0,
+    trials: Annotated[
+        int, typer.Option(metavar="N", help="Show the cells of `cabench tune --trials N` instead; 0 for a run's.")
+    ] = 0,
 ) -> None:
     """Show every cell of a run and its state; compute nothing.
 
     With --watch it ends when every cell has ended, with 1 if some failed.
     """
     from cabench.errors import UserError
-    from cabench.experiment.plan import left_out_plugins
+    from cabench.experiment.plan import left_out_plugins, outline
     from cabench.experiment.plan_document import plan_document
     from cabench.experiment.store import ResultsStore
     from cabench.experiment.survey import Surveyor
+    from cabench.tuning.trials import tuning_outline
 
     if as_json and watched:
         raise UserError("--json writes one document and --watch goes on; leave one of them out.")
     if not every >= LEAST_S:
         raise UserError(f"--every {every} is not allowed; it must be from {LEAST_S} seconds, such as 5.")
     store = ResultsStore(results)
-    surveyor = Surveyor(request, store)
+    outlined = tuning_outline(request, trials) if trials else outline(request)
+    surveyor = Surveyor(outlined, request.data_root, store)
     if not as_json:
         say_all(left_out_plugins(), "Left out: ")
     if watched:

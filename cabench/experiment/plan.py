@@ -49,12 +49,22 @@ def resolve(request: Request, say: Callable[[str], None]) -> Experiment:
     Raises:
         UserError: for anything in the request that does not exist, is not allowed or does not fit together.
     """
-    outlined = outline(request)
+    return experiment_of(outline(request), request.data_root, say)
+
+
+def experiment_of(outlined: Outline, root: Path | None, say: Callable[[str], None]) -> Experiment:
+    """The cells of an outline; `say` and errors as for `resolve`.
+
+    Args:
+        outlined: what is asked for.
+        root: folder of raw data; None for downloads.
+        say: told what `resolve` says.
+    """
     for reason in left_out_plugins():
         say(f"Left out: {reason}")
     files: dict[str, DatasetFile] = {}
     for label, dataset in outlined.datasets.items():
-        files[label] = ready_file(label, dataset, request.data_root, say)
+        files[label] = ready_file(label, dataset, root, say)
     cells: list[Cell] = []
     for label, file in files.items():
         found, left_out = outlined.cells(label, file)
@@ -121,23 +131,35 @@ class Outline:
         Raises:
             UserError: where another method refuses it.
         """
-        cells: list[Cell] = []
+        taken, left_out = self.taken(label, file)
+        cells = [self.cell(name, method, label, file, seed) for name, method in taken.items() for seed in self.seeds]
+        return cells, left_out
+
+    def taken(self, label: str, file: DatasetFile) -> tuple[dict[str, ContrastiveAnalysisMethod], dict[str, str]]:
+        """The methods that take a data set, by label; and the optional ones that refuse it, and why.
+
+        Raises:
+            UserError: as `cells`.
+        """
+        taken: dict[str, ContrastiveAnalysisMethod] = {}
         left_out: dict[str, str] = {}
-        for method_label, method in self.methods[label].items():
+        for name, method in self.methods[label].items():
             try:
                 if isinstance(method, UserError):
                     raise method
                 check_method(method, file.info)
             except UserError as error:
-                if method_label not in self.optional:
+                if name not in self.optional:
                     raise
-                left_out[method_label] = str(error).rstrip(".").removesuffix(CHOOSE_OTHERS)
+                left_out[name] = str(error).rstrip(".").removesuffix(CHOOSE_OTHERS)
                 continue
-            entry = method_entry(method, method_label)
-            for seed in self.seeds:
-                identity = identify(entry, file.info, label, self.profile, seed, self.precision)
-                cells.append(Cell(identity, method, file))
-        return cells, left_out
+            taken[name] = method
+        return taken, left_out
+
+    def cell(self, name: str, method: ContrastiveAnalysisMethod, label: str, file: DatasetFile, seed: int) -> Cell:
+        """One cell: a configured method under its label, on a data set under its label, under a seed."""
+        identity = identify(method_entry(method, name), file.info, label, self.profile, seed, self.precision)
+        return Cell(identity, method, file)
 
 
 def outline(request: Request) -> Outline:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from cabench.errors import UserError
 from cabench.experiment.cell import Cell
 from cabench.experiment.estimate import StoredDurations
 from cabench.experiment.identity import Identity
-from cabench.experiment.plan import outline
+from cabench.experiment.plan import Outline, outline
 from cabench.experiment.record import ErrorEntry
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore, State
@@ -113,13 +114,15 @@ class Survey:
 class Surveyor:
     """Looks at the cells of a request, the first time at all, later at those of which something has changed."""
 
-    def __init__(self, request: Request, store: ResultsStore) -> None:
-        """Look the request up.
+    def __init__(self, outlined: Outline, data_root: Path | None, store: ResultsStore) -> None:
+        """Look at nothing yet.
 
-        Raises:
-            UserError: as `cabench.experiment.plan.resolve` does.
+        Args:
+            outlined: what is asked for.
+            data_root: folder of raw data; None for downloads.
+            store: the results folder.
         """
-        self._request, self._store, self._outline = request, store, outline(request)
+        self._outline, self._data_root, self._store = outlined, data_root, store
         self._planned: dict[str, tuple[list[Cell], dict[str, str]]] = {}
         self._seen: dict[str, tuple[tuple[str | None, str | None], SurveyedCell]] = {}
         self._durations = StoredDurations(Place(self._outline.device, torch.get_num_threads()), store)
@@ -134,7 +137,7 @@ class Surveyor:
         cells: list[SurveyedCell] = []
         left_out: list[LeftOut] = []
         for label, dataset in self._outline.datasets.items():
-            if label not in self._planned and (file := dataset.find(self._request.data_root)):
+            if label not in self._planned and (file := dataset.find(self._data_root)):
                 self._planned[label] = self._outline.cells(label, file)
             if label not in self._planned:
                 methods, seeds = self._outline.methods[label], self._outline.seeds
@@ -191,4 +194,4 @@ def survey(request: Request, store: ResultsStore) -> Survey:
     Raises:
         UserError: as `cabench.experiment.plan.resolve` does.
     """
-    return Surveyor(request, store).look()
+    return Surveyor(outline(request), request.data_root, store).look()

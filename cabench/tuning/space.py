@@ -32,17 +32,22 @@ def trial_settings(default: Settings, trials: int) -> list[Settings]:
     Returns:
         As many configurations; one alone for a method that has nothing to search. Some may be equal, where there are
         few values to choose from.
-
-    Raises:
-        UserError: for a number of trials that is not allowed.
     """
-    if not 1 <= trials <= MOST_TRIALS:
-        raise UserError(f"{trials} trials are not allowed; give a number from 1 to {MOST_TRIALS:,}.")
     ranges = type(default).searched()
     if not ranges or trials == 1:
         return [default]
     points = _points(ranges, trials - 1)
     return [default, *(_moved(default, ranges, point) for point in points.tolist())]
+
+
+def check_trials(trials: int) -> None:
+    """Refuse a number of trials that is not allowed.
+
+    Raises:
+        UserError: saying what is.
+    """
+    if not 1 <= trials <= MOST_TRIALS:
+        raise UserError(f"{trials} trials are not allowed; give a number from 1 to {MOST_TRIALS:,}, such as 16 or 32.")
 
 
 def space_digest(ranges: Mapping[str, Range]) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from cabench.context import FitContext
 from cabench.experiment.cell import Cell
-from cabench.experiment.plan import resolve
+from cabench.experiment.plan import outline, resolve
 from cabench.experiment.plan_document import plan_document
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
@@ -78,7 +78,7 @@ def test_what_has_not_changed_is_not_read_again(
     store: ResultsStore, compute: Compute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compute(replace(REQUEST, methods="pca"))
-    surveyor = Surveyor(REQUEST, store)
+    surveyor = Surveyor(outline(REQUEST), REQUEST.data_root, store)
     before = surveyor.look()
     assert states(before) == ["missing", "missing", "done", "done"]
     calls = counting(monkeypatch, "state", "load", "load_alone")
@@ -92,7 +92,7 @@ def test_what_has_not_changed_is_not_read_again(
 
 def test_a_cell_runs_while_a_process_works_on_it(store: ResultsStore) -> None:
     cell = cells_of()[1].identity
-    surveyor = Surveyor(REQUEST, store)
+    surveyor = Surveyor(outline(REQUEST), REQUEST.data_root, store)
     assert surveyor.look().totals == {"missing": 4}
     with store.lock(cell), noting_death(cell.folder(store.folder), cell.key, Journal()):
         found = surveyor.look()
@@ -104,7 +104,7 @@ def test_a_cell_runs_while_a_process_works_on_it(store: ResultsStore) -> None:
 
 def test_a_process_that_dies_is_noticed(store: ResultsStore) -> None:
     cell = cells_of()[0].identity
-    surveyor = Surveyor(REQUEST, store)
+    surveyor = Surveyor(outline(REQUEST), REQUEST.data_root, store)
     folder = cell.folder(store.folder)
     with store.lock(cell):
         working = noting_death(folder, cell.key, Journal())
@@ -120,7 +120,7 @@ def test_a_data_set_that_is_built_meanwhile_gives_its_cells_their_keys(
     store: ResultsStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / "cache"))
-    surveyor = Surveyor(REQUEST, store)
+    surveyor = Surveyor(outline(REQUEST), REQUEST.data_root, store)
     before = surveyor.look()
     assert {(one.key, one.said) for one in before.cells} == {("", "missing (data set not built)")}
     assert [one.key for one in before.cells] != (keys := [cell.identity.key for cell in cells_of()])
@@ -128,7 +128,7 @@ def test_a_data_set_that_is_built_meanwhile_gives_its_cells_their_keys(
 
 
 def test_the_time_that_is_left_is_judged_by_the_cells_that_end(store: ResultsStore, compute: Compute) -> None:
-    surveyor = Surveyor(REQUEST, store)
+    surveyor = Surveyor(outline(REQUEST), REQUEST.data_root, store)
     assert [one.expected_s for one in surveyor.look().cells] == [None] * 4
     compute(replace(REQUEST, methods="pca", seeds="0"))
     expected = [one.expected_s for one in surveyor.look().cells]
