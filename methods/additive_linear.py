@@ -49,6 +49,7 @@ from cabench.data.dataset import ContrastiveDataset, DatasetInfo
 from cabench.method import Generative, Representation
 from cabench.methods.shared.moments import check_values, principal_directions
 from cabench.methods.shared.ratios import Directions, joint, leading_ratios, signs
+from cabench.search import Log
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,14 @@ class AdditiveLinearConfig(Settings):
 
     d_common: int = setting(32, at_least=1, help="largest size of common vectors")
     d_salient: int = setting(16, at_least=1, help="largest size of salient vectors")
-    ridge: float = setting(0.01, at_least=0, at_most=0.99, help="share of equal noise in both covariances")
+    ridge: float = setting(
+        0.01, at_least=0, at_most=0.99, search=Log(1e-4, 0.5), help="share of equal noise in both covariances"
+    )
     least_ratio: float = setting(
-        2.0, at_least=1, help="salient directions vary so many times as much in the target as in the background"
+        2.0,
+        at_least=1,
+        search=Log(1, 10),
+        help="salient directions vary so many times as much in the target as in the background",
     )
     preprocess_components: int = setting(2000, at_least=1, help="larger data are first reduced to this many values")
 

@@ -51,6 +51,7 @@ from cabench.methods.shared.additive_separation import (
     parts_of,
     recombined,
 )
+from cabench.search import Log
 from cabench.training import Batch, descend, weighted_sum
 
 
@@ -60,9 +61,11 @@ class AdditiveSeparatorConfig(AdditiveSeparationConfig):
 
     epochs: int = 200
     batch_size: int = 512
-    pin_weight: float = setting(1.0, at_least=0, help="of the salient part of background rows")
-    cycle_weight: float = setting(1.0, at_least=0, help="of the error on recombined rows")
-    adversary_weight: float = setting(1.0, at_least=0, help="of how well D knows target rows by their common part")
+    pin_weight: float = setting(1.0, at_least=0, search=Log(0.1, 10), help="of the salient part of background rows")
+    cycle_weight: float = setting(1.0, at_least=0, search=Log(0.1, 10), help="of the error on recombined rows")
+    adversary_weight: float = setting(
+        1.0, at_least=0, search=Log(0.01, 10), help="of how well D knows target rows by their common part"
+    )
     decay: float = setting(0.99, at_least=0, at_most=1, help="of the averaged weights, per step")
 
 

@@ -51,6 +51,7 @@ from cabench.method import Generative, Representation
 from cabench.methods.shared.factorisation import Divergence, Poisson, SquaredError, Terms, multiplied
 from cabench.methods.shared.moments import check_values, principal_components
 from cabench.methods.shared.non_negative import check_non_negative, row_batches
+from cabench.search import Log
 
 ENCODING_STEPS = 200
 DIVERGENCES: Mapping[str, Divergence] = {"squared-error": SquaredError(), "poisson": Poisson()}
@@ -61,7 +62,9 @@ class BCNMFConfig(Settings):
     """Parts and rounds as the release has them for its mice, alpha as its README (card F7)."""
 
     components: int = setting(5, at_least=1, help="parts, the largest size of both vectors")
-    alpha: float = setting(1.0, at_least=0, help="weight of the background; see the module for its unit")
+    alpha: float = setting(
+        1.0, at_least=0, search=Log(0.1, 10), help="weight of the background; see the module for its unit"
+    )
     divergence: Literal["squared-error", "poisson"] = setting("squared-error", help="poisson: for counts")
     rounds: int = setting(100, at_least=1, help="multiplicative steps of codes and parts")
     restarts: int = setting(5, at_least=1, help="random starts, of which the best is kept")

@@ -26,6 +26,7 @@ from cabench.data.dataset import DataForm, DatasetInfo
 from cabench.method import Generative, Representation
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.networks.choices import ARCHITECTURES, ArchitectureName, check_architecture
+from cabench.search import Log
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 
@@ -35,12 +36,14 @@ class BetaVAEConfig(TrainingConfig):
 
     epochs: int = 250
     batch_size: int = 512
-    learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
+    learning_rate: float = setting(1e-3, above=0, search=Log(1e-4, 1e-2), help="Adam's learning rate, constant")
     architecture: ArchitectureName = setting(
         "sepvae_32", help="networks, named by the image size that they were published for; mlp for tables"
     )
     dimensions: int = setting(64, at_least=1, help="size of the vector, the same for both spaces")
-    beta: float = setting(8.0, at_least=0, help="weight of the KL term; 2 is the evidence lower bound")
+    beta: float = setting(
+        8.0, at_least=0, search=Log(0.01, 10), help="weight of the KL term; 2 is the evidence lower bound"
+    )
 
 
 class BetaVAE(GradientTrainedMethod, Generative):

@@ -54,6 +54,7 @@ from cabench.methods.shared.moments import (
     principal_directions,
     principal_directions_of_rows,
 )
+from cabench.search import OneOf
 
 CONSTANT = 1e-24
 """Of a value's variance, relative to its mean square: what is below is rounding of its mean."""
@@ -67,7 +68,9 @@ class CLVMConfig(Settings):
 
     d_common: int = setting(10, at_least=1, help="largest size of the common vector; too few leak into the salient one")
     d_salient: int = setting(2, at_least=1, help="largest size of the salient vector")
-    scaling: Literal["pooled", "none"] = setting("pooled", help="by which standard deviation every value is divided")
+    scaling: Literal["pooled", "none"] = setting(
+        "pooled", search=OneOf("pooled", "none"), help="by which standard deviation every value is divided"
+    )
     preprocess_components: int = setting(1000, at_least=2, help="of larger rows, the directions loadings may have")
     iterations: int = setting(2000, at_least=1, help="at most so many steps of L-BFGS, and of EM")
 

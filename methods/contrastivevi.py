@@ -58,6 +58,7 @@ from cabench.methods.losses.counts import (
 from cabench.methods.losses.vae import gaussian_kl
 from cabench.methods.networks.counts import SMALLEST_VARIANCE, CountDecoder, CountEncoder, WarmUp, dropped
 from cabench.methods.networks.variational import Posterior
+from cabench.search import Linear, Log
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend, weighted_sum
 
 
@@ -77,17 +78,21 @@ class ContrastiveVIConfig(TrainingConfig):
 
     epochs: int = 400
     batch_size: int = 256
-    learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
+    learning_rate: float = setting(1e-3, above=0, search=Log(3e-4, 1e-2), help="Adam's learning rate, constant")
     d_common: int = setting(10, at_least=1, help="size of the common vector")
     d_salient: int = setting(10, at_least=1, help="size of the salient vector")
     width: int = setting(128, at_least=1, help="of the hidden layer of each network")
-    dropout: float = setting(0.1, at_least=0, at_most=0.9, help="share of the encoders' hidden values set to 0")
+    dropout: float = setting(
+        0.1, at_least=0, at_most=0.9, search=Linear(0, 0.5), help="share of the encoders' hidden values set to 0"
+    )
     likelihood: Literal["zinb", "nb"] = setting(
         "zinb", help="of counts: negative binomial, with extra zeros or without"
     )
     library: Literal["observed", "inferred"] = setting("observed", help="a row's own total, or a latent variable")
     batches: int = setting(0, at_least=0, help="how many last columns are indicators of the row's batch; 0 = none")
-    wasserstein_weight: float = setting(0.0, at_least=0, help="of background salient posteriors' distance to 0")
+    wasserstein_weight: float = setting(
+        0.0, at_least=0, search=Log(0.1, 100), help="of background salient posteriors' distance to 0"
+    )
     warm_up_epochs: float = setting(400, above=0, help="until KL terms count in full; at most half of the epochs")
 
 

@@ -36,6 +36,7 @@ from cabench.context import FitContext
 from cabench.methods.losses.total_correlation import positive_density_ratio, shuffled
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
+from cabench.search import Log
 from cabench.training import Batch, descend, weighted_sum
 
 
@@ -45,9 +46,11 @@ class ConVAEConfig(ContrastiveVAEConfig):
 
     epochs: int = 250
     batch_size: int = 512
-    common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, weight of KL(c)")
-    salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, weight of KL(s)")
-    total_correlation_weight: float = setting(1.0, at_least=0, help="kappa; released: 2 on CelebA, 10 on pneumonia")
+    common_kl_weight: float = setting(0.5, at_least=0, search=Log(0.01, 1), help="beta_c, weight of KL(c)")
+    salient_kl_weight: float = setting(0.5, at_least=0, search=Log(0.005, 1), help="beta_s, weight of KL(s)")
+    total_correlation_weight: float = setting(
+        1.0, at_least=0, search=Log(0.05, 10), help="kappa; released: 2 on CelebA, 10 on pneumonia"
+    )
 
 
 class ConVAE(AdversarialVAE):

@@ -47,6 +47,7 @@ from cabench.config import ConfigError, setting
 from cabench.data.dataset import ContrastiveDataset
 from cabench.methods.shared.linear_contrast import ContrastConfig, LinearContrast, Reduced
 from cabench.methods.shared.moments import NO_VARIANCE, leading_directions
+from cabench.search import Log
 
 CLUSTERS = 4
 
@@ -56,7 +57,9 @@ class CPCAConfig(ContrastConfig):
     """Defaults: the released library (card A9)."""
 
     components: int = setting(2, at_least=2, help="largest size of both vectors; alphas are compared by two directions")
-    alpha: float = setting(0.0, at_least=0, help="weight of the background's covariance; 0 chooses it automatically")
+    alpha: float = setting(
+        0.0, at_least=0, search=Log(0.1, 1000), help="weight of the background's covariance; 0 chooses it automatically"
+    )
     alpha_count: int = setting(40, at_least=4, help="candidates for alpha besides 0, evenly spaced in their logarithm")
     alpha_range: tuple[float, float] = setting((0.1, 1000.0), above=0, help="smallest and largest candidate besides 0")
 

@@ -45,6 +45,7 @@ from cabench.data.dataset import ContrastiveDataset
 from cabench.method import Generative, Representation
 from cabench.methods.shared.factorisation import Poisson, poisson_rates
 from cabench.methods.shared.non_negative import check_non_negative, row_batches
+from cabench.search import OneOf
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,12 @@ class CPLVMConfig(Settings):
 
     d_common: int = setting(10, at_least=1, help="factors of both populations")
     d_salient: int = setting(5, at_least=1, help="factors of the target alone")
-    size_factors: Literal["totals", "none"] = setting("totals", help="what a row's rates are multiplied by")
-    feature_factors: Literal["none", "learned"] = setting("none", help="of the background's rates, one a feature")
+    size_factors: Literal["totals", "none"] = setting(
+        "totals", search=OneOf("totals", "none"), help="what a row's rates are multiplied by"
+    )
+    feature_factors: Literal["none", "learned"] = setting(
+        "none", search=OneOf("none", "learned"), help="of the background's rates, one a feature"
+    )
     steps: int = setting(500, at_least=1, help="most EM steps from one start")
     tolerance: float = setting(1e-6, at_least=0, help="relative change of the log posterior that ends the steps")
     restarts: int = setting(5, at_least=1, help="random starts, of which the best is kept")

@@ -44,6 +44,7 @@ from cabench.methods.losses.total_correlation import density_ratio, halves_swapp
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.networks.choices import ArchitectureName
 from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
+from cabench.search import Log
 from cabench.training import Batch, descend, weighted_sum
 
 
@@ -56,9 +57,11 @@ class CVAEConfig(ContrastiveVAEConfig):
     architecture: ArchitectureName = "mmcvae_64"
     d_common: int = 16
     d_salient: int = 6
-    common_kl_weight: float = setting(1.0, at_least=0, help="beta, weight of KL(c)")
-    salient_kl_weight: float = setting(1.0, at_least=0, help="beta, weight of KL(s)")
-    total_correlation_weight: float = setting(1.0, at_least=0, help="gamma, weight of the log-ratio")
+    common_kl_weight: float = setting(1.0, at_least=0, search=Log(0.01, 1), help="beta, weight of KL(c)")
+    salient_kl_weight: float = setting(1.0, at_least=0, search=Log(0.01, 1), help="beta, weight of KL(s)")
+    total_correlation_weight: float = setting(
+        1.0, at_least=0, search=Log(0.01, 10), help="gamma, weight of the log-ratio"
+    )
 
 
 class CVAE(AdversarialVAE):

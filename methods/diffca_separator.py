@@ -55,6 +55,7 @@ from cabench.methods.shared.additive_separation import (
     parts_of,
     recombined,
 )
+from cabench.search import Linear, Log
 from cabench.training import Batch, descend, weighted_sum
 
 WEIGHTS = (1e-3, 5.0)
@@ -69,11 +70,13 @@ class DiffCASeparatorConfig(AdditiveSeparationConfig):
     epochs: int = 1000
     batch_size: int = 1024
     learning_rate: float = 1e-4
-    pin_weight: float = setting(1.0, at_least=0, help="of the salient part of background rows")
-    absence_weight: float = setting(0.1, at_least=0, help="of exp(-||z_s||^2) of target rows")
-    cycle_weight: float = setting(1.0, at_least=0, help="of the error on recombined rows")
+    pin_weight: float = setting(1.0, at_least=0, search=Log(0.1, 10), help="of the salient part of background rows")
+    absence_weight: float = setting(0.1, at_least=0, search=Log(0.01, 1), help="of exp(-||z_s||^2) of target rows")
+    cycle_weight: float = setting(1.0, at_least=0, search=Log(0.1, 10), help="of the error on recombined rows")
     adversary_weight: float = setting(0.05, at_least=WEIGHTS[0], at_most=WEIGHTS[1], help="w at the start")
-    accuracy: float = setting(0.75, at_least=0, at_most=1, help="of the adversary, to which the controller leads")
+    accuracy: float = setting(
+        0.75, at_least=0, at_most=1, search=Linear(0.55, 0.95), help="of the adversary, to which the controller leads"
+    )
     decay: float = setting(0.99, at_least=0, at_most=1, help="of the averaged weights, per step; not published")
 
 

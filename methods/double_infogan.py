@@ -56,6 +56,7 @@ from cabench.methods.losses.infogan import absolute_error, affirmed, denied, sha
 from cabench.methods.networks import dcgan
 from cabench.methods.networks.dcgan import Discriminator, Generator, SharedDimensionReader, Verdict
 from cabench.methods.networks.sizes import SMALLEST_IMAGE
+from cabench.search import Log
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend, weighted_sum
 
 BETAS = (0.5, 0.999)
@@ -67,7 +68,9 @@ class DoubleInfoGANConfig(TrainingConfig):
 
     epochs: int = 1000
     batch_size: int = 128
-    learning_rate: float = setting(2e-4, above=0, help="of all Adam optimizers, constant; betas are 0.5, 0.999")
+    learning_rate: float = setting(
+        2e-4, above=0, search=Log(1e-4, 3e-3), help="of all Adam optimizers, constant; betas are 0.5, 0.999"
+    )
     resolution: int = setting(
         64, at_least=0, help="longer side of the networks' images, to which others are resized; 0 for the images' own"
     )
@@ -80,12 +83,18 @@ class DoubleInfoGANConfig(TrainingConfig):
     cr_steps: int = setting(0, at_least=0, help="CR network updates per step")
     background_weight: float = setting(0.5, at_least=0, help="w_bg, weight of the background's terms")
     target_weight: float = setting(1.0, at_least=0, help="w_t, weight of the target's terms")
-    adversarial_weight: float = setting(0.5, at_least=0, help="w_adv, of the real-or-fake terms")
-    classification_weight: float = setting(0.5, at_least=0, help="w_c, of the target-or-background terms")
+    adversarial_weight: float = setting(0.5, at_least=0, search=Log(0.05, 5), help="w_adv, of the real-or-fake terms")
+    classification_weight: float = setting(
+        0.5, at_least=0, search=Log(0.05, 5), help="w_c, of the target-or-background terms"
+    )
     common_information_weight: float = setting(1.0, at_least=0, help="wi_z, of reading z back")
     salient_information_weight: float = setting(1.0, at_least=0, help="wi_s, of reading s back")
-    reconstruction_weight: float = setting(1.0, at_least=0, help="wii, of the error of decoded images")
-    empty_weight: float = setting(1.0, at_least=0, help="wi_real_s, of s^ on real background images")
+    reconstruction_weight: float = setting(
+        1.0, at_least=0, search=Log(0.1, 10), help="wii, of the error of decoded images"
+    )
+    empty_weight: float = setting(
+        1.0, at_least=0, search=Log(0.1, 10), help="wi_real_s, of s^ on real background images"
+    )
     cr_weight: float = setting(0.0, at_least=0, help="w_cr, of the CR network's verdict in the generator's loss")
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, as_float, spaced
 from cabench.method import ContrastiveAnalysisMethod, Representation
 from cabench.methods.shared.kernel_contrast import centred_by_population, contrast, factor_of, principal
+from cabench.search import Log
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class KernelCPCAConfig(Settings):
     """Defaults: the library's alpha, degree and constant, and the rows that the card allows (card F3d)."""
 
     components: int = setting(2, at_least=1, help="largest size of both vectors")
-    alpha: float = setting(2.0, at_least=0, help="weight of the background")
+    alpha: float = setting(2.0, at_least=0, search=Log(0.1, 100), help="weight of the background")
     kernel: Literal["rbf", "polynomial", "linear"] = setting("rbf", help="the kernel of two rows")
     scale: float = setting(
         0.0, at_least=0, help="factor of squared distances or products; 0 is one over values times average variance"

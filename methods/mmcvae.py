@@ -40,6 +40,7 @@ from cabench.methods.losses.kernels import mmd
 from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.networks.choices import ArchitectureName
 from cabench.methods.shared.contrastive_vae import ContrastiveVAE, ContrastiveVAEConfig
+from cabench.search import Log
 from cabench.training import Batch, descend, weighted_sum
 
 
@@ -52,10 +53,18 @@ class MMcVAEConfig(ContrastiveVAEConfig):
     architecture: ArchitectureName = "mmcvae_64"
     d_common: int = 16
     d_salient: int = 6
-    common_kl_weight: float = setting(1.0, at_least=0, help="weight of KL(c); 0.5 in SepVAE's re-implementation")
-    salient_kl_weight: float = setting(1.0, at_least=0, help="weight of KL(s); 0.5 in SepVAE's re-implementation")
-    common_mmd_weight: float = setting(10_000.0, at_least=0, help="lambda_1, between common samples of both groups")
-    salient_mmd_weight: float = setting(1_000.0, at_least=0, help="lambda_2, of background salient samples to zero")
+    common_kl_weight: float = setting(
+        1.0, at_least=0, search=Log(0.01, 1), help="weight of KL(c); 0.5 in SepVAE's re-implementation"
+    )
+    salient_kl_weight: float = setting(
+        1.0, at_least=0, search=Log(0.005, 1), help="weight of KL(s); 0.5 in SepVAE's re-implementation"
+    )
+    common_mmd_weight: float = setting(
+        10_000.0, at_least=0, search=Log(1, 1e4), help="lambda_1, between common samples of both groups"
+    )
+    salient_mmd_weight: float = setting(
+        1_000.0, at_least=0, search=Log(1, 1e4), help="lambda_2, of background salient samples to zero"
+    )
 
 
 class MMcVAE(ContrastiveVAE):

@@ -63,6 +63,7 @@ from cabench.methods.shared.contrastive_ppca import (
 from cabench.methods.shared.incomplete_factors import known_means
 from cabench.methods.shared.low_rank_gaussian import LowRankGaussian
 from cabench.methods.shared.moments import check_values
+from cabench.search import Linear
 
 HALVED = 3
 """How many times a chosen gamma is halved where the likelihood of known values has no maximum, before it is 0."""
@@ -84,7 +85,11 @@ class PCPCAConfig(Settings):
         0.0, at_least=0, help="weight of a background row's log-likelihood; 0 takes bound_share of the largest allowed"
     )
     bound_share: float = setting(
-        0.9, at_least=0, at_most=0.999, help="where gamma is 0, its share of its bound; 0 is probabilistic PCA"
+        0.9,
+        at_least=0,
+        at_most=0.999,
+        search=Linear(0, 0.99),
+        help="where gamma is 0, its share of its bound; 0 is probabilistic PCA",
     )
 
     def __post_init__(self) -> None:

@@ -52,6 +52,7 @@ from cabench.errors import UserError
 from cabench.method import ContrastiveAnalysisMethod, Representation
 from cabench.methods.shared.moments import NO_VARIANCE, check_values, inverse_deviations, principal_directions
 from cabench.methods.shared.ratios import Scaling, joint, leading_ratios, orthogonal_ratios, signs, unscaled
+from cabench.search import Log, OneOf
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,16 @@ class RatioPCAConfig(Settings):
     """Defaults: card F2, two components as of contrastive PCA."""
 
     components: int = setting(2, at_least=1, help="largest size of both vectors")
-    ridge: float = setting(0.01, at_least=0, at_most=0.99, help="share of equal noise in both covariances")
+    ridge: float = setting(
+        0.01, at_least=0, at_most=0.99, search=Log(1e-4, 0.5), help="share of equal noise in both covariances"
+    )
     scaling: Literal["none", "pooled", "population"] = setting(
-        "none", help="by what standard deviation every value is divided: none, one of both populations, or its own"
+        "none",
+        search=OneOf("none", "pooled", "population"),
+        help="by what standard deviation every value is divided: none, one of both populations, or its own",
     )
     directions: Literal["joint", "orthogonal"] = setting(
-        "joint", help="eigenvectors, or one after the other at right angles"
+        "joint", search=OneOf("joint", "orthogonal"), help="eigenvectors, or one after the other at right angles"
     )
     preprocess_components: int = setting(2000, at_least=1, help="larger data are first reduced to this many values")
 

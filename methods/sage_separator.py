@@ -51,6 +51,7 @@ from cabench.methods.shared.additive_separation import (
     parts_of,
     recombined,
 )
+from cabench.search import Log
 from cabench.training import Batch, weighted_sum
 
 LARGEST_GRADIENT = 1.0
@@ -63,10 +64,14 @@ class SAGESeparatorConfig(AdditiveSeparationConfig):
     epochs: int = 200
     batch_size: int = 128
     learning_rate: float = 3e-5
-    pin_weight: float = setting(1.0, at_least=0, help="of the salient part of background rows")
-    sparsity_weight: float = setting(0.01, at_least=0, help="of the salient part of target rows; 1 for digits")
-    swap_weight: float = setting(1.0, at_least=0, help="of the error on recombined rows")
-    adversary_weight: float = setting(1.0, at_least=0, help="of how well the discriminators know fakes")
+    pin_weight: float = setting(1.0, at_least=0, search=Log(0.1, 10), help="of the salient part of background rows")
+    sparsity_weight: float = setting(
+        0.01, at_least=0, search=Log(1e-3, 1), help="of the salient part of target rows; 1 for digits"
+    )
+    swap_weight: float = setting(1.0, at_least=0, search=Log(0.1, 10), help="of the error on recombined rows")
+    adversary_weight: float = setting(
+        1.0, at_least=0, search=Log(0.1, 10), help="of how well the discriminators know fakes"
+    )
 
 
 class SAGESeparator(AdditiveSeparation):

@@ -36,6 +36,7 @@ from cabench.methods.shared.cluster_score import cluster_score
 from cabench.methods.shared.linear_contrast import ContrastConfig, LinearContrast, Reduced
 from cabench.methods.shared.moments import NO_VARIANCE, leading_directions
 from cabench.methods.shared.sparse_directions import sparse_directions
+from cabench.search import Linear, OneOf
 
 PUBLISHED = tuple(round(0.05 * step, 2) for step in range(1, 21))
 
@@ -44,8 +45,12 @@ PUBLISHED = tuple(round(0.05 * step, 2) for step in range(1, 21))
 class SCPCAConfig(ContrastConfig):
     """Defaults: the released package's grids, with two smaller penalties (card F3c)."""
 
-    standardize: bool = setting(False, help="divide every value by its standard deviation in its own population")
-    clusters: int = setting(2, at_least=2, help="clusters that k-means looks for among projected targets")
+    standardize: bool = setting(
+        False, search=OneOf(True, False), help="divide every value by its standard deviation in its own population"
+    )
+    clusters: int = setting(
+        2, at_least=2, search=Linear(2, 10), help="clusters that k-means looks for among projected targets"
+    )
     alpha_count: int = setting(40, at_least=1, help="candidates for alpha, evenly spaced in their logarithm")
     alpha_range: tuple[float, float] = setting((0.1, 1000.0), above=0, help="smallest and largest candidate")
     penalties: tuple[float, ...] = setting(

@@ -49,6 +49,7 @@ from cabench.methods.networks.choices import make_encoder
 from cabench.methods.networks.encoders import ProjectedEncoder
 from cabench.methods.shared.independence import Critic, IndependenceName, make_independence
 from cabench.methods.shared.views import ViewLearner, ViewLearnerConfig
+from cabench.search import Log
 from cabench.training import Batch, descend, weighted_sum
 
 
@@ -61,11 +62,17 @@ class SepCLRConfig(ViewLearnerConfig):
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
     uniformity_weight: float = setting(2.0, at_least=0, help="uniformity relative to alignment, in both spaces")
-    salient_weight: float = setting(1000.0, at_least=0, help="lambda_s, of the salient contrastive term")
-    information_less_weight: float = setting(1000.0, at_least=0, help="lambda_r, pull of background towards zero")
+    salient_weight: float = setting(
+        1000.0, at_least=0, search=Log(1, 1e4), help="lambda_s, of the salient contrastive term"
+    )
+    information_less_weight: float = setting(
+        1000.0, at_least=0, search=Log(1, 1e4), help="lambda_r, pull of background towards zero"
+    )
     independence: IndependenceName = setting("k-jem", help="what keeps common and salient vectors independent")
-    independence_weight: float = setting(10.0, at_least=0, help="lambda_j, of the independence term")
-    temperature: float = setting(0.5, above=0, help="tau of all kernels")
+    independence_weight: float = setting(
+        10.0, at_least=0, search=Log(0.1, 1e3), help="lambda_j, of the independence term"
+    )
+    temperature: float = setting(0.5, above=0, search=Log(0.1, 2), help="tau of all kernels")
 
 
 class Heads(NamedTuple):

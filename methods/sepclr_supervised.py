@@ -54,6 +54,7 @@ from cabench.methods.losses.kernels import joint_entropy
 from cabench.methods.losses.labels import UNDEFINED
 from cabench.methods.networks.choices import EncoderName, make_encoder
 from cabench.methods.shared.views import ViewLearner, ViewLearnerConfig
+from cabench.search import Log
 from cabench.training import Batch, descend, weighted_sum
 
 NOISY = 0.5  # probability that a view gets noise, per image
@@ -67,10 +68,12 @@ class SepCLRSupervisedConfig(ViewLearnerConfig):
     batch_size: int = 1024
     encoder: EncoderName = "sepclr_conv_64"
     d_common: int = setting(32, at_least=1, help="size of the common vector")
-    salient_weight: float = setting(100.0, at_least=0, help="weight of the salient terms")
-    independence_weight: float = setting(10.0, at_least=0, help="weight of the k-JEM term")
-    temperature: float = setting(0.5, above=0, help="tau of the kernels")
-    attribute_temperature: float = setting(0.025, above=0, help="tau_y, in squared units of the real attributes")
+    salient_weight: float = setting(100.0, at_least=0, search=Log(1, 1e4), help="weight of the salient terms")
+    independence_weight: float = setting(10.0, at_least=0, search=Log(0.1, 1e3), help="weight of the k-JEM term")
+    temperature: float = setting(0.5, above=0, search=Log(0.1, 2), help="tau of the kernels")
+    attribute_temperature: float = setting(
+        0.025, above=0, search=Log(0.005, 0.5), help="tau_y, in squared units of the real attributes"
+    )
     crop_size: int = 64
     crop_scale: tuple[float, float] = (0.5, 1.0)
     rotation: float = 25.0

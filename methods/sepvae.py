@@ -48,6 +48,7 @@ from cabench.methods.losses.vae import gaussian_kl, squared_error
 from cabench.methods.networks.critics import latent_classifier
 from cabench.methods.networks.variational import Posterior
 from cabench.methods.shared.contrastive_vae import AdversarialVAE, ContrastiveVAEConfig
+from cabench.search import Log
 from cabench.training import Batch, descend
 
 
@@ -57,11 +58,15 @@ class SepVAEConfig(ContrastiveVAEConfig):
 
     epochs: int = 250
     batch_size: int = 512
-    common_kl_weight: float = setting(0.5, at_least=0, help="beta_c, weight of KL(c)")
-    salient_kl_weight: float = setting(0.5, at_least=0, help="beta_s, weight of both salient prior terms")
+    common_kl_weight: float = setting(0.5, at_least=0, search=Log(0.01, 1), help="beta_c, weight of KL(c)")
+    salient_kl_weight: float = setting(
+        0.5, at_least=0, search=Log(0.005, 1), help="beta_s, weight of both salient prior terms"
+    )
     background_variance: float = setting(0.1, above=0, help="sigma_q, of the salient posterior of background images")
-    prior_variance: float = setting(0.01, above=0, help="sigma_p = 1 / alpha, of the background's salient prior")
-    total_correlation_weight: float = setting(2.0, at_least=0, help="kappa")
+    prior_variance: float = setting(
+        0.01, above=0, search=Log(1e-4, 1), help="sigma_p = 1 / alpha, of the background's salient prior"
+    )
+    total_correlation_weight: float = setting(2.0, at_least=0, search=Log(0.05, 10), help="kappa")
     classification_weight: float = setting(1e-10, at_least=0, help="gamma, numerically absent as released")
 
 

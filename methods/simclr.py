@@ -26,6 +26,7 @@ from cabench.methods.losses.contrastive import nt_xent
 from cabench.methods.networks.choices import EncoderName, make_encoder
 from cabench.methods.networks.encoders import ProjectedEncoder
 from cabench.methods.shared.views import ViewLearner, ViewLearnerConfig
+from cabench.search import Log
 from cabench.training import Batch, descend
 
 
@@ -37,7 +38,9 @@ class SimCLRConfig(ViewLearnerConfig):
     batch_size: int = 512
     encoder: EncoderName = setting("small_image_resnet18", help="architecture of the encoder; mlp for tables")
     dimensions: int = setting(32, at_least=1, help="size of the vector, the same for both spaces")
-    temperature: float = setting(0.5, above=0, help="divisor of the cosines; the paper's best on CIFAR-10")
+    temperature: float = setting(
+        0.5, above=0, search=Log(0.05, 2), help="divisor of the cosines; the paper's best on CIFAR-10"
+    )
 
 
 class SimCLR(ViewLearner):

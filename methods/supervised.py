@@ -28,6 +28,7 @@ from cabench.method import Representation
 from cabench.methods.losses.labels import class_error, real_error
 from cabench.methods.networks.choices import make_encoder
 from cabench.methods.shared.pretrained import EncoderConfig, check_start, start_pretrained
+from cabench.search import Log
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 IS_TARGET = Attribute("is_target", "salient", "class", ("background", "target"))
@@ -39,7 +40,7 @@ class SupervisedConfig(EncoderConfig, TrainingConfig):
 
     epochs: int = 30
     batch_size: int = 128
-    learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
+    learning_rate: float = setting(1e-3, above=0, search=Log(1e-4, 1e-2), help="Adam's learning rate, constant")
     d_common: int = setting(32, at_least=1, help="size of the common vector")
     d_salient: int = setting(32, at_least=1, help="size of the salient vector")
 

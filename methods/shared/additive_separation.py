@@ -24,6 +24,7 @@ from cabench.method import Generative, Representation
 from cabench.methods.losses.additive import cross_entropy, squared_length
 from cabench.methods.networks.separators import Parts, Separator, row_discriminator
 from cabench.methods.shared.moments import check_values, principal_components
+from cabench.search import Log
 from cabench.training import Batch, GradientTrainedMethod, TrainingConfig, descend
 
 FRAME = "network.frame."
@@ -33,7 +34,7 @@ FRAME = "network.frame."
 class AdditiveSeparationConfig(TrainingConfig):
     """Sizes of the networks and vectors; each method gives its own defaults."""
 
-    learning_rate: float = setting(1e-3, above=0, help="of all AdamW optimizers, constant")
+    learning_rate: float = setting(1e-3, above=0, search=Log(1e-4, 1e-2), help="of all AdamW optimizers, constant")
     hidden: int = setting(512, at_least=1, help="width of the two hidden layers of each of the separator's networks")
     critic_hidden: int = setting(256, at_least=1, help="width of the hidden layer of the adversary's networks")
     d_common: int = setting(32, at_least=1, help="largest size of the common vector")

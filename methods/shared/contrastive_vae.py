@@ -16,6 +16,7 @@ from cabench.methods.losses.total_correlation import discriminator_loss
 from cabench.methods.networks.choices import ARCHITECTURES, ArchitectureName, check_architecture
 from cabench.methods.networks.critics import latent_discriminator
 from cabench.methods.networks.variational import Posterior
+from cabench.search import Log
 from cabench.training import GradientTrainedMethod, TrainingConfig, descend
 
 
@@ -23,7 +24,7 @@ from cabench.training import GradientTrainedMethod, TrainingConfig, descend
 class ContrastiveVAEConfig(TrainingConfig):
     """Networks and their optimizer; each method gives its own defaults."""
 
-    learning_rate: float = setting(1e-3, above=0, help="Adam's learning rate, constant")
+    learning_rate: float = setting(1e-3, above=0, search=Log(1e-4, 1e-2), help="Adam's learning rate, constant")
     architecture: ArchitectureName = setting(
         "sepvae_32", help="networks, named by the image size that they were published for; mlp for tables"
     )

@@ -44,6 +44,7 @@ from cabench.methods.shared.moments import (
     principal_directions_of_rows,
     resolved,
 )
+from cabench.search import OneOf
 
 INDEPENDENT = torch.finfo(torch.float32).eps ** 0.5
 """Directions are decoded as one where no more of the shorter is at right angles to the other: vectors are float32."""
@@ -54,7 +55,9 @@ class ContrastConfig(Settings):
     """What contrastive PCA is computed from, however its alpha is chosen."""
 
     components: int = setting(2, at_least=1, help="largest size of both vectors")
-    standardize: bool = setting(True, help="divide every value by its standard deviation in its own population")
+    standardize: bool = setting(
+        True, search=OneOf(True, False), help="divide every value by its standard deviation in its own population"
+    )
     preprocess_components: int = setting(1000, at_least=2, help="larger images are first reduced to this many values")
 
     def __post_init__(self) -> None:

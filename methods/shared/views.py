@@ -28,6 +28,7 @@ from cabench.methods.shared.view_geometry import (
     draw_boxes,
     draw_signs,
 )
+from cabench.search import Log
 from cabench.training import GradientTrainedMethod, TrainingConfig
 
 
@@ -184,7 +185,7 @@ def feature_noise(rows: Tensor, deviation: float, probability: float, generator:
 class ViewLearnerConfig(ViewConfig, EncoderConfig, TrainingConfig):
     """Views, optimizer and encoder; each method gives its own defaults."""
 
-    learning_rate: float = setting(3e-4, above=0, help="Adam's learning rate, constant")
+    learning_rate: float = setting(3e-4, above=0, search=Log(1e-4, 1e-2), help="Adam's learning rate, constant")
 
 
 class ViewLearner(GradientTrainedMethod):
