@@ -6,18 +6,26 @@ scored on the test representations, as `cabench.evaluation.questions` says. Leak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from cabench.data.dataset import IS_TARGET, SPACES, Space
+from cabench.data.dataset import IS_TARGET, SPACES, Attribute, Space
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.gap import is_leak, mean_over_attributes
 from cabench.evaluation.metrics.probing import accuracy, balanced_accuracy, correlation, hand_till, r2
 from cabench.evaluation.permutation import Leak, permutation_tests
-from cabench.evaluation.probes import ProbeConfig, class_neighbours, class_probe, real_neighbours, real_probe
+from cabench.evaluation.probes import (
+    ClassProbe,
+    ProbeConfig,
+    class_neighbours,
+    class_probe,
+    real_neighbours,
+    real_probe,
+)
 from cabench.evaluation.questions import (
     Question,
     Rows,
@@ -37,14 +45,14 @@ class _Read(NamedTuple):
     Attributes:
         truth: int64 (n,) codes of the classes that are scored, or float64 values.
         linear: float64 (n, classes), what speaks for each of them, or predictions (n,).
-        nearest: likewise, of nearest neighbours.
+        nearest: gives the same of nearest neighbours, which takes long to find.
         log_prior: float64 (classes,), how frequent each is in training; empty for numbers.
         groups: int64 (n,), the group of each row.
     """
 
     truth: np.ndarray
     linear: np.ndarray
-    nearest: np.ndarray
+    nearest: Callable[[], np.ndarray]
     log_prior: np.ndarray
     groups: np.ndarray
 
@@ -55,17 +63,39 @@ _CLASSES: _Metrics = {
     # What a probe without weights would say: the frequencies of the classes put back.
     "accuracy": lambda read: accuracy(read.truth, (read.linear + read.log_prior).argmax(axis=1)),
     "auc": lambda read: hand_till(read.truth, read.linear),
-    "knn_balanced_accuracy": lambda read: balanced_accuracy(read.truth, read.nearest.argmax(axis=1)),
+    "knn_balanced_accuracy": lambda read: balanced_accuracy(read.truth, read.nearest().argmax(axis=1)),
 }
 _TARGET: _Metrics = {
     "auc": lambda read: hand_till(read.truth, read.linear),
-    "knn_auc": lambda read: hand_till(read.truth, read.nearest),
+    "knn_auc": lambda read: hand_till(read.truth, read.nearest()),
 }
 _NUMBERS: _Metrics = {
     "correlation": lambda read: correlation(read.truth, read.linear, read.groups),
     "r2": lambda read: r2(read.truth, read.linear),
-    "knn_correlation": lambda read: correlation(read.truth, read.nearest, read.groups),
+    "knn_correlation": lambda read: correlation(read.truth, read.nearest(), read.groups),
 }
+
+
+class Metrics(NamedTuple):
+    """What is measured of each kind of attribute, by name."""
+
+    classes: _Metrics
+    target: _Metrics
+    numbers: _Metrics
+
+    def of(self, attribute: Attribute) -> _Metrics:
+        """Those of one attribute."""
+        if attribute.name == IS_TARGET:
+            return self.target
+        return self.classes if attribute.kind == "class" else self.numbers
+
+    def among(self, names: Collection[str]) -> Metrics:
+        """Those with some names."""
+        return Metrics(*({name: kind[name] for name in kind if name in names} for kind in self))
+
+
+EVERY = Metrics(_CLASSES, _TARGET, _NUMBERS)
+"""All that is measured of every cell."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +109,7 @@ class ProbeGrid:
         strata: int64 (n,), the level of the nuisance attributes of each test row, background first; permutations stay
             within a level.
         config: of the probes.
+        metrics: what is measured.
         leaks: what permutation tests need, by the place of a leak among the scores.
     """
 
@@ -87,6 +118,7 @@ class ProbeGrid:
     test: EncodedSplit
     strata: np.ndarray
     config: ProbeConfig
+    metrics: Metrics = EVERY
     leaks: dict[int, Leak] = field(default_factory=dict)
 
     def read(self, question: Question) -> None:
@@ -95,7 +127,7 @@ class ProbeGrid:
         score = self._read_classes if attribute.kind == "class" else self._read_numbers
         for space in SPACES:
             places = [Place(space, attribute.name, attribute.space, name) for name in question.scored]
-            with self.scoring.skipping(places, list(_metrics(question))):
+            with self.scoring.skipping(places, list(self.metrics.of(attribute))):
                 score(question, space, places)
 
     def test_leaks(self) -> float | None:
@@ -119,7 +151,7 @@ class ProbeGrid:
         return mean_over_attributes(scores, {index: (tested.floor, 0.0) for index, tested in found.items()}).value
 
     def _read_classes(self, question: Question, space: Space, places: list[Place]) -> None:
-        attribute, metrics = question.attribute, list(_metrics(question))
+        attribute, metrics = question.attribute, list(self.metrics.of(question.attribute))
         rows = defined_rows(self.train, attribute, question.fitted)
         learned = learned_classes(rows.values)
         fitted = rows.among(learned)
@@ -137,7 +169,7 @@ class ProbeGrid:
                 read = _Read(
                     truth=np.searchsorted(scored, tested.values),
                     linear=linear.evidence(features)[:, columns],
-                    nearest=nearest.evidence(features)[:, columns],
+                    nearest=partial(_votes, nearest, features, columns),
                     log_prior=linear.log_prior[columns],
                     groups=self.test.groups[tested.indices],
                 )
@@ -151,18 +183,19 @@ class ProbeGrid:
         linear = real_probe(features, rows.values, self.train.groups[rows.indices], self.config)
         nearest = real_neighbours(features, rows.values)
         for place in places:
-            with self.scoring.skipping([place], list(_NUMBERS)):
+            with self.scoring.skipping([place], list(self.metrics.numbers)):
                 tested = defined_rows(self.test, attribute, question.scored[place.population])
                 check_read(self.test.groups[tested.indices])
                 features = self.test.features(space)[tested.indices]
                 groups = self.test.groups[tested.indices]
-                read = _Read(tested.values, linear.predict(features), nearest.predict(features), np.empty(0), groups)
+                found = partial(nearest.predict, features)
+                read = _Read(tested.values, linear.predict(features), found, np.empty(0), groups)
                 self._add(question, place, read, tested, len(rows.values), True)
 
     def _add(self, question: Question, place: Place, read: _Read, rows: Rows, n_train: int, converged: bool) -> None:
         by_class = self.test.tested(rows.indices, read.truth if question.attribute.kind == "class" else None)
         at_large = self.test.tested(rows.indices)  # plain accuracy depends on how frequent classes are
-        for metric, measure in _metrics(question).items():
+        for metric, measure in self.metrics.of(question.attribute).items():
             with self.scoring.skipping([place], [metric]):
                 tested = at_large if metric == "accuracy" else by_class
                 self.scoring.add(place, metric, measure(read), tested, n_train, converged)
@@ -173,7 +206,5 @@ class ProbeGrid:
                     self.leaks[len(self.scoring.scores) - 1] = leak
 
 
-def _metrics(question: Question) -> _Metrics:
-    if question.attribute.name == IS_TARGET:
-        return _TARGET
-    return _CLASSES if question.attribute.kind == "class" else _NUMBERS
+def _votes(nearest: ClassProbe, features: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    return nearest.evidence(features)[:, columns]

@@ -62,6 +62,8 @@ class Record(Identity):
             of older evaluations.
         prepared: what the method was given in place of values that it does not take, see `cabench.data.preparation`.
         unmade: by name of a file beside the record that could not be made, why; the scores do not depend on it.
+        loss_is_flat: whether the loss no longer fell when training ended, see `cabench.experiment.flatness`; None where
+            there is no loss that tells, and in older records.
         improvised_common: whether the method has no common space, so that one was improvised for it.
         schema: version of this layout.
         contributions: what each block of test rows adds to each score. It stands in a file of its own beside the
@@ -80,6 +82,7 @@ class Record(Identity):
     leak_floor: float | None = None
     vectors_sha256: str = ""
     prepared: tuple[str, ...] = ()
+    loss_is_flat: bool | None = None
     improvised_common: bool = False
     unmade: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA

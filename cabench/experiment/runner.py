@@ -23,6 +23,7 @@ from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
 from cabench.experiment.cell import Cell
 from cabench.experiment.encoding import encode_images
 from cabench.experiment.fitted_rows import FittedRows
+from cabench.experiment.flatness import is_flat
 from cabench.experiment.identity import Identity
 from cabench.experiment.keepsakes import keep_maps, keep_method, keep_picture, said
 from cabench.experiment.locks import LeaseLostError
@@ -33,12 +34,14 @@ from cabench.experiment.record import ErrorEntry, Record
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.task import Task, claiming_order
 from cabench.experiment.time_limit import TimeLimit
+from cabench.experiment.training_log import last_logged, losses
 from cabench.files.atomic import StorageError
 from cabench.files.names import printable
 from cabench.hardening.deaths import MOST_DEATHS, ProcessDiedError, deaths_at, describe_deaths, noting_death
 from cabench.hardening.journal import Journal
 from cabench.hardening.stopping import heed_lost_request
 from cabench.method import ContrastiveAnalysisMethod
+from cabench.training import GradientTrainedMethod
 
 PATIENCE_S = 1.0  # looking at a cell's state takes its lock for a moment
 LOOK_EVERY_S = 1.0
@@ -161,7 +164,7 @@ class Runner:
         attempt = _Attempt(cell.identity, cell.place(self.device), now())
         try:
             if deaths >= MOST_DEATHS:
-                attempt.cost.steps, attempt.cost.last_terms = self.store.last_logged(cell.identity)
+                attempt.cost.steps, attempt.cost.last_terms = last_logged(self._folder(cell.identity))
                 raise ProcessDiedError(deaths)
             record = self._attempt(attempt, cell)
             self._write(record)
@@ -212,9 +215,14 @@ class Runner:
         parameters = method.parameter_count()
         measured, probe_s = keep_and_measure(self.store, identity, cell.data, *vectors)
         measured["prepared"] = said_of(info, method.takes)
+        measured["loss_is_flat"] = self._is_flat(method, identity)
         measured["improvised_common"] = method.improvised_common
         measured["unmade"] = self._keep(method, identity, test, vectors[1], fitted)
         return attempt.succeeded(measured, probe_s, parameters)
+
+    def _is_flat(self, method: ContrastiveAnalysisMethod, cell: Identity) -> bool | None:
+        is_told = isinstance(method, GradientTrainedMethod) and not method.loss_may_rise
+        return is_flat(losses(self._folder(cell))) if is_told else None
 
     def _keep(
         self,

@@ -29,13 +29,12 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
-from typing_extensions import TypedDict
 
 from cabench.data.file import DatasetFile, Rows
 from cabench.data.layout import Split
@@ -56,7 +55,7 @@ from cabench.files.atomic import (
     storing,
     write_text,
 )
-from cabench.files.json import canonical_json, read_json_lines
+from cabench.files.json import canonical_json
 from cabench.hardening.deaths import worker_at
 from cabench.saving import MODEL
 
@@ -65,13 +64,6 @@ BESIDE = (contributions_file.NAME, representations_file.NAME, MODEL, PICTURE, MA
 LOCK, REPORT_LOCK = ".lock", ".report.lock"
 REPORT_PATIENCE_S = 600.0
 State = Literal["done", "stale", "failed", "damaged", "running", "missing"]
-
-
-class _Logged(TypedDict):
-    """What is read of a line of `log.jsonl`."""
-
-    steps: int
-    terms: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -157,17 +149,6 @@ class ResultsStore:
             remove_all_left_behind(folder)
             remove_all_left_behind(checkpoint)
             yield
-
-    def last_logged(self, cell: Identity) -> tuple[int, dict[str, float]]:
-        """The steps done and the mean loss terms at the end of the last epoch in a cell's log; (0, {}) without one.
-
-        What follows a damaged line does not count.
-        """
-        steps, terms = 0, {}
-        with suppress(OSError, ValueError):  # a kill may have cut the last line short
-            for entry in read_json_lines(cell.folder(self.folder) / "log.jsonl", _Logged):
-                steps, terms = entry["steps"], entry["terms"]
-        return steps, terms
 
     def check_present(self, cell: Identity) -> None:
         """Make sure that a cell which is being computed is still this process's own.

@@ -30,6 +30,7 @@ from cabench.experiment import identity
 from cabench.experiment.identity import Identity, identify, method_entry
 from cabench.experiment.record import SCHEMA, Record
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.training_log import last_logged
 from cabench.files.atomic import StorageError
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.methods.chance import Chance, ChanceConfig
@@ -429,19 +430,19 @@ def test_a_link_in_place_of_the_lock_is_not_followed(store: ResultsStore, tmp_pa
 def test_what_was_logged_last_stands_before_a_damaged_line(store: ResultsStore, text: str) -> None:
     log = cell().folder(store.folder) / "log.jsonl"
     log.parent.mkdir(parents=True)
-    assert store.last_logged(cell()) == (0, {})
+    assert last_logged(cell().folder(store.folder)) == (0, {})
     log.write_text(text, encoding="latin-1")
-    assert store.last_logged(cell()) == (0, {})
+    assert last_logged(cell().folder(store.folder)) == (0, {})
     sound = '{"epoch": 2, "steps": 4, "terms": {"total": 0.5}}'
     log.write_text(f"{sound}\n{text}\n{sound}\n", encoding="latin-1")
-    assert store.last_logged(cell()) == (4, {"total": 0.5})
+    assert last_logged(cell().folder(store.folder)) == (4, {"total": 0.5})
 
 
 def test_a_pipe_in_place_of_a_log_is_not_waited_for(store: ResultsStore) -> None:
     folder = cell().folder(store.folder)
     folder.mkdir(parents=True)
     os.mkfifo(folder / "log.jsonl")
-    assert store.last_logged(cell()) == (0, {})
+    assert last_logged(cell().folder(store.folder)) == (0, {})
 
 
 # Writability

@@ -22,6 +22,7 @@ from cabench import discovery
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
+from cabench.experiment.training_log import last_logged
 from cabench.gate.baseline import Baseline
 from cabench.gate.formats import changes_text, junit
 from cabench.gate.formats import markdown as gate_markdown
@@ -220,7 +221,7 @@ def beside(attempt: Attempt, results: Path, record: Record, name: str, content: 
 
     def read() -> None:
         assert html_page([record], results)
-        steps, terms = ResultsStore(results).last_logged(record)
+        steps, terms = last_logged(record.folder(results))
         assert all(isinstance(value, float) for value in (float(steps), *terms.values()))
         assert deaths_at(record.folder(results)) >= (name == ".begun")
 
