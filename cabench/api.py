@@ -194,6 +194,7 @@ def tune(
     methods: str | Sequence[MethodLike],
     datasets: str | Sequence[str | Path] = "",
     trials: int = 32,
+    longest: int = 1,
     profile: str = "quick",
     results: str | Path = "results/trials",
     records: str | Path = "results/tuning",
@@ -219,6 +220,8 @@ def tune(
         datasets: as for `run`.
         trials: of each method, from 1 to 1,024. The first has the profile's settings, the others are spread over the
             ranges that the method's configuration names.
+        longest: 1, 2, 4, 8 or 16: how many times the profile's epochs a method is trained at most. The shortest length
+            is taken after which nothing more happens.
         profile: whose settings are searched around.
         results: the folder of the trials' cells.
         records: the folder of tuning records, one a method and data set.
@@ -246,18 +249,18 @@ def tune(
         cluster=Path(cluster) if cluster else None,
         wait=wait,
     )
-    return tune_request(request, trials, Path(results), Path(records), Path(output), settings)
+    return tune_request(request, trials, longest, Path(results), Path(records), Path(output), settings)
 
 
 def tune_request(
-    request: Request, trials: int, results: Path, records: Path, output: Path, settings: RunSettings
+    request: Request, trials: int, longest: int, results: Path, records: Path, output: Path, settings: RunSettings
 ) -> Tuned:
     """Do what `tune` does, for a complete request."""
     if settings.time_limit:
         parse_span(settings.time_limit)  # before any work
     journal().started_s()
-    store = ResultsStore(results.absolute())
-    return Tuning(request, trials, store, records.absolute(), output.absolute(), settings, make_reporter()).run()
+    store, folder, profile = ResultsStore(results.absolute()), records.absolute(), output.absolute()
+    return Tuning(request, trials, longest, store, folder, profile, settings, make_reporter()).run()
 
 
 def merge(folders: Sequence[str | Path], results: str | Path = "results/runs") -> Merged:

@@ -35,6 +35,7 @@ def plan(
     trials: Annotated[
         int, typer.Option(metavar="N", help="Show the cells of `cabench tune --trials N` instead; 0 for a run's.")
     ] = 0,
+    longest: Annotated[int, typer.Option(metavar="N", help="Of `cabench tune --longest N`.")] = 1,
 ) -> None:
     """Show every cell of a run and its state; compute nothing.
 
@@ -52,7 +53,7 @@ def plan(
     if not every >= LEAST_S:
         raise UserError(f"--every {every} is not allowed; it must be from {LEAST_S} seconds, such as 5.")
     store = ResultsStore(results)
-    outlined = tuning_outline(request, trials) if trials else outline(request)
+    outlined = tuning_outline(request, trials, longest, store) if trials else outline(request)
     surveyor = Surveyor(outlined, request.data_root, store)
     if not as_json:
         say_all(left_out_plugins(), "Left out: ")

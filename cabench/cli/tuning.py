@@ -22,6 +22,9 @@ DEFAULT_TRIALS, DEFAULT_RECORDS, DEFAULT_PROFILE = Path("results/trials"), Path(
 def tune(
     request: Request,
     trials: Annotated[int, typer.Option(metavar="N", help="Of each method; the first is the profile itself.")] = 32,
+    longest: Annotated[
+        int, typer.Option(metavar="N", help="Train at most N = 1, 2, 4, 8 or 16 times the profile's epochs.")
+    ] = 1,
     results: Annotated[Path, typer.Option(help="Folder of the trials' cells.")] = DEFAULT_TRIALS,
     records: Annotated[Path, typer.Option(help="Folder of tuning records.")] = DEFAULT_RECORDS,
     output: Annotated[Path, typer.Option(help="The profile that is written, a .toml file.")] = DEFAULT_PROFILE,
@@ -51,7 +54,7 @@ def tune(
         cluster=cluster,
         wait=wait,
     )
-    done = tune_request(request, trials, results, records, output, settings)
+    done = tune_request(request, trials, longest, results, records, output, settings)
     if done.left:
         typer.echo(f"{done.left} trials are left, and nothing is chosen yet; the same command goes on.", err=True)
         raise typer.Exit(1)

@@ -15,14 +15,14 @@ FEWEST_EPOCHS = 5
 SHARE, CHANGE = 0.2, 0.01
 
 
-def is_flat(losses: Sequence[float]) -> bool | None:
-    """Whether a curve of losses, one an epoch, is flat at its end; None where it is too short to tell.
+def is_flat(losses: Sequence[float]) -> bool:
+    """Whether a curve of losses, one an epoch, is seen to be flat at its end: of fewer than five epochs none is.
 
     Args:
         losses: in order, finite.
     """
     if len(losses) < FEWEST_EPOCHS:
-        return None
+        return False
     fifth = round(SHARE * len(losses))
     last, before = np.mean(losses[-fifth:]), np.mean(losses[-2 * fifth : -fifth])
     return bool(abs(last - before) <= CHANGE * np.ptp(losses))

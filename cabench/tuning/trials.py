@@ -1,12 +1,13 @@
 """The trials of a request: which method is tried with which settings, on the part of a data set that is for that.
 
 Trials are ordinary cells. They stand under the data set's label with "-validation" behind it and under tuning seeds,
-which no report uses: `plan` sees them, workers share them, and what is finished is not computed again.
+which no report uses: `plan` sees them, workers share them, and what is finished is not computed again. There are three
+rounds, each of which follows from what the last one came to: lengths of training, trials, and the best of these again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
@@ -16,9 +17,14 @@ from cabench.data.tuning_split import SUFFIX, TuningProvider
 from cabench.errors import UserError
 from cabench.experiment.cell import Cell
 from cabench.experiment.plan import Outline, outline
+from cabench.experiment.record import Record
 from cabench.experiment.request import Request, check_method
+from cabench.experiment.store import ResultsStore
 from cabench.method import ContrastiveAnalysisMethod
+from cabench.tuning.choice import finalists
+from cabench.tuning.length import lengthened, long_enough
 from cabench.tuning.space import trial_settings
+from cabench.tuning.tuning_record import Outcome, TrialEntry
 
 SEED = 1000
 """Of every trial. Reports take seeds from 0, so that no cell is both a trial and a result."""
@@ -31,13 +37,107 @@ class Trial(NamedTuple):
 
     Attributes:
         number: from 0, which is the profile's own settings.
-        method: configured for it.
-        refused: why it cannot be computed, in a sentence; "" where it can. It counts like a trial that failed.
+        settings: of the method.
+        cell: what is computed; None where it cannot be.
+        refused: why it cannot be computed, in a sentence; else "". It counts like a trial that failed.
     """
 
     number: int
-    method: ContrastiveAnalysisMethod
+    settings: Settings
+    cell: Cell | None
     refused: str
+
+
+@dataclass(frozen=True)
+class MethodTrials:
+    """Everything that is tried of one method on one data set.
+
+    Attributes:
+        outline: of the request.
+        label: of the data set's part for choosing settings.
+        name: label of the method.
+        method: with the profile's settings.
+        file: that part.
+    """
+
+    outline: TuningOutline
+    label: str
+    name: str
+    method: ContrastiveAnalysisMethod
+    file: DatasetFile
+
+    def cells(self) -> list[Cell]:
+        """All that is known by now to be computed, each once; a round is known when the one before it has ended."""
+        lengths = self._lengths()
+        ended = [self._ended(cell) for cell in lengths]
+        found = lengths if len(lengths) > 1 else []
+        if len(lengths) == 1 or all(ended):
+            found += [trial.cell for trial in self.trials() if trial.cell]
+            found += self._final_cells()
+        return list({cell.identity.key: cell for cell in found}.values())
+
+    def settings(self) -> Settings:
+        """What trial 0 has: the profile's settings, with the length of training that was found to be enough."""
+        lengths = self._lengths()
+        ended = [record for cell in lengths if (record := self._ended(cell))]
+        if len(lengths) == 1 or len(ended) < len(lengths):
+            return self.method.config
+        return lengths[long_enough(ended)].method.config
+
+    def trials(self) -> list[Trial]:
+        """Every trial of the second round."""
+        return [
+            self._trial(number, settings)
+            for number, settings in enumerate(trial_settings(self.settings(), self.outline.trials))
+        ]
+
+    def entries(self) -> list[TrialEntry]:
+        """The trials, with what is known of them under any seed."""
+        return [self._entry(trial) for trial in self.trials()]
+
+    def _lengths(self) -> list[Cell]:
+        """The cells of the first round; one that is not computed for a method whose length is not in question."""
+        return [self._cell(settings, SEED) for settings in lengthened(self.method.config, self.outline.longest)]
+
+    def _final_cells(self) -> list[Cell]:
+        """The cells of the third round: the best trials under more seeds. One trial alone needs none."""
+        entries = {entry.number: entry for entry in self.entries()}
+        trials = self.trials()
+        if len(trials) == 1 or any(trial.cell and not entries[trial.number].outcomes for trial in trials):
+            return []
+        best = finalists(list(entries.values()))
+        return [self._cell(trials[entry.number].settings, seed) for entry in best for seed in FINAL_SEEDS]
+
+    def _entry(self, trial: Trial) -> TrialEntry:
+        cells = [self._cell(trial.settings, seed) for seed in (SEED, *FINAL_SEEDS)] if trial.cell else []
+        records = [record for cell in cells if (record := self._ended(cell))]
+        settings = trial.settings.to_dict()
+        return TrialEntry(
+            number=trial.number,
+            settings={name: settings[name] for name in type(trial.settings).searched()},
+            refused=trial.refused,
+            outcomes=tuple(_outcome(record) for record in records),
+        )
+
+    def _trial(self, number: int, settings: Settings) -> Trial:
+        try:
+            cell = self._cell(settings, SEED)
+            check_method(cell.method, self.file.info)
+        except UserError as error:
+            return Trial(number, settings, None, str(error))
+        return Trial(number, settings, cell, "")
+
+    def _cell(self, settings: Settings, seed: int) -> Cell:
+        return self.outline.cell(self.name, type(self.method)(settings), self.label, self.file, seed)
+
+    def _ended(self, cell: Cell) -> Record | None:
+        """The record of a cell; None while it has none that can be read."""
+        store = self.outline.store
+        try:
+            path = cell.identity.folder(store.folder) / "record.json"
+            return store.load_alone(path) if path.exists() else None
+        except UserError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -46,40 +146,32 @@ class TuningOutline(Outline):
 
     Attributes:
         trials: of each method that has something to search.
+        longest: how many times the profile's epochs a method is trained at most.
+        store: where trials are kept.
     """
 
     trials: int
+    longest: int
+    store: ResultsStore
 
     def cells(self, label: str, file: DatasetFile) -> tuple[list[Cell], dict[str, str]]:
-        """The cells of all trials on one data set, each once; and what is left out, and why. Errors as of `Outline`."""
+        """The cells on one data set that are known by now; and what is left out, and why. Errors as of `Outline`."""
+        found, left_out = self.methods_on(label, file)
+        refused = {
+            f"{each.name}, trial {trial.number}": trial.refused
+            for each in found
+            for trial in each.trials()
+            if trial.refused
+        }
+        return [cell for each in found for cell in each.cells()], {**left_out, **refused}
+
+    def methods_on(self, label: str, file: DatasetFile) -> tuple[list[MethodTrials], dict[str, str]]:
+        """The methods that are tried on one data set; and those that are left out, and why. Errors as of `Outline`."""
         taken, left_out = self.taken(label, file)
-        found: dict[str, Cell] = {}
-        for name, method in taken.items():
-            for trial in self.trials_of(method, file):
-                if trial.refused:
-                    left_out[f"{name}, trial {trial.number}"] = trial.refused
-                    continue
-                cell = self.cell(name, trial.method, label, file, SEED)
-                found.setdefault(cell.identity.key, cell)
-        return list(found.values()), left_out
-
-    def trials_of(self, method: ContrastiveAnalysisMethod, file: DatasetFile) -> list[Trial]:
-        """The trials of one method on a data set that takes it."""
-        return [
-            self._trial(method, number, settings, file)
-            for number, settings in enumerate(trial_settings(method.config, self.trials))
-        ]
-
-    def _trial(self, method: ContrastiveAnalysisMethod, number: int, settings: Settings, file: DatasetFile) -> Trial:
-        tried = type(method)(settings)
-        try:
-            check_method(tried, file.info)
-        except UserError as error:
-            return Trial(number, tried, str(error))
-        return Trial(number, tried, "")
+        return [MethodTrials(self, label, name, method, file) for name, method in taken.items()], left_out
 
 
-def tuning_outline(request: Request, trials: int) -> TuningOutline:
+def tuning_outline(request: Request, trials: int, longest: int, store: ResultsStore) -> TuningOutline:
     """The outline of a request's trials. Only methods that learn are tried; seeds and controls do not count.
 
     Raises:
@@ -90,9 +182,9 @@ def tuning_outline(request: Request, trials: int) -> TuningOutline:
     methods = {f"{label}{SUFFIX}": _learning(by_name) for label, by_name in whole.methods.items()}
     if not any(methods.values()):
         raise UserError("None of these methods learns anything, so that there are no settings to choose; name others.")
-    changed = {"datasets": datasets, "methods": methods}
     values = {item.name: getattr(whole, item.name) for item in fields(whole)}
-    return TuningOutline(**{**values, **changed}, trials=trials)
+    values |= {"datasets": datasets, "methods": methods}
+    return TuningOutline(**values, trials=trials, longest=longest, store=store)
 
 
 def _learning(
@@ -101,7 +193,14 @@ def _learning(
     return {name: method for name, method in methods.items() if isinstance(method, UserError) or method.learns}
 
 
-def again(outlined: TuningOutline, cell: Cell, seeds: Sequence[int]) -> list[Cell]:
-    """The cell of a trial under other seeds."""
-    label, name = cell.identity.dataset["label"], cell.identity.method["label"]
-    return [outlined.cell(name, cell.method, label, cell.data, seed) for seed in seeds]
+def _outcome(record: Record) -> Outcome:
+    return Outcome(
+        seed=record.seed,
+        key=record.key,
+        error=record.error["message"] if record.error else "",
+        gap=record.separation_gap,
+        criteria={},
+        train_s=record.cost.get("train_s", 0.0),
+        images_seen=record.cost.get("images_seen", 0.0),
+        is_flat=record.loss_is_flat,
+    )
