@@ -232,11 +232,16 @@ class Runner:
         encoded: EncodedSplit,
         fitted: FittedRows,
     ) -> dict[str, str]:
-        """Keep what can be looked at and used again. Gives what could not be made: see `Record.unmade`."""
-        self.store.check_present(cell)  # each may take long, and the cell may be another process's by then
-        unmade = keep_picture(self.store, cell, test, encoded, method)
-        self.store.check_present(cell)
-        unmade |= keep_maps(self.store, cell, test.info.attributes, encoded)
+        """Keep what can be looked at and used again. Gives what could not be made: see `Record.unmade`.
+
+        Nobody looks at trials of settings: they keep their method alone.
+        """
+        unmade: dict[str, str] = {}
+        if not test.info.validation_of:
+            self.store.check_present(cell)  # each may take long, and the cell may be another process's by then
+            unmade |= keep_picture(self.store, cell, test, encoded, method)
+            self.store.check_present(cell)
+            unmade |= keep_maps(self.store, cell, test.info.attributes, encoded)
         if self.keep_models:
             self.store.check_present(cell)
             unmade |= keep_method(self.store, cell, method, test.info.image_shape, fitted)
