@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cabench.training import GradientTrainedMethod as GradientTrainedMethod
     from cabench.training import TrainingConfig as TrainingConfig
     from cabench.training import descend as descend
+    from cabench.tuning.opening import open_trials as open_trials
 
 _NAMES = {
     "api": "LoadedDataset Results evaluate load_dataset merge run score tune",
@@ -54,6 +55,7 @@ _NAMES = {
     "method": "ContrastiveAnalysisMethod Generative NetworkMethod Representation",
     "saving": "load_method save_method",
     "training": "Batch GradientTrainedMethod TrainingConfig descend",
+    "tuning.opening": "open_trials",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_MODULES)
