@@ -124,16 +124,23 @@ def report(
     reference: Annotated[
         str, typer.Option(help="Method that all others are compared with, chosen before the results were seen.")
     ] = "",
+    tuning: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Tuning records to report instead of results: what tuning was worth."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is no report of cabench.")] = False,
 ) -> None:
     """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
+    if tuning is not None:
+        _report_tuning(tuning, format, output, datasets, force)
+        return
     from cabench.errors import UserError
     from cabench.experiment.store import ResultsStore
     from cabench.experiment.without_collecting import without_collecting
     from cabench.report.html import html_page
     from cabench.report.latex import latex
     from cabench.report.markdown import markdown, markdown_summary
-    from cabench.report.output import check_own, write_marked, write_report
+    from cabench.report.output import check_own
     from cabench.report.published import read_published
     from cabench.report.summary import of_datasets
     from cabench.report.tidy_csv import tidy_csv
@@ -157,13 +164,36 @@ def report(
             Format.HTML: lambda: html_page(records, results, figures, stale, reference),
         }
         text = write[format]()
+    _put(text, output, format)
+    say_all(unreadable, "not reported: ")
+    if unreadable:
+        raise typer.Exit(1)
+
+
+def _report_tuning(folder: Path, format: Format, output: Path | None, datasets: str, force: bool) -> None:
+    from cabench.errors import UserError
+    from cabench.report.output import check_own
+    from cabench.report.tuning_report import tuning_html, tuning_markdown
+    from cabench.tuning.tuning_record import read_tuning_records
+
+    if not folder.is_dir():
+        raise UserError(f"There is no folder of tuning records {folder}; `cabench tune` writes one.")
+    write = {Format.MARKDOWN: tuning_markdown, Format.HTML: tuning_html}
+    if format not in write:
+        raise UserError(f"Tuning is not reported as {format}; choose --format {' or '.join(write)}.")
+    if output is not None and not force:
+        check_own(output)
+    _put(write[format](read_tuning_records(folder), datasets), output, format)
+
+
+def _put(text: str, output: Path | None, format: Format) -> None:
+    """Print a report, or write it to where it belongs."""
+    from cabench.report.output import write_marked, write_report
+
     if output is None:
         typer.echo(text, nl=False)
     else:
         (write_marked if format in (Format.MARKDOWN, Format.SUMMARY) else write_report)(output, text)
-    say_all(unreadable, "not reported: ")
-    if unreadable:
-        raise typer.Exit(1)
 
 
 def gate(

@@ -13,6 +13,11 @@ WIDTH, HEIGHT = 640, 400
 LEFT, RIGHT, TOP, BOTTOM = 64, 132, 16, 48  # on the right there is room for the names of points
 LABEL_HEIGHT = 14
 LABEL_WIDTH = 130  # of a long name, in pixels
+COLOURS = ("#2b84c4", "#d1602b", "#2a9d6f", "#b8609a", "#a8842a", "#7b6fd0", "#c0504d", "#5f8a8b")
+"""Of lines: each stands out from white and from the page's dark paper by a contrast of 3 or more."""
+BESIDE = 4.0  # pixels between the intervals of neighbouring lines
+LINE_HEIGHT = 14.0  # of a name beside the end of a line
+FOR_NAMES = 0.27  # the part of a chart's width behind the ends of its lines
 
 
 class Point(NamedTuple):
@@ -33,6 +38,27 @@ class Point(NamedTuple):
     x_interval: float | None
     y_interval: float | None
     filled: bool
+
+
+class Place(NamedTuple):
+    """A point of a trend, and the ends of its interval: both equal to `y` where there is none."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+class Trend(NamedTuple):
+    """One method in a chart of trends.
+
+    Attributes:
+        name: its label.
+        places: in the order of their x, one or more.
+    """
+
+    name: str
+    places: tuple[Place, ...]
 
 
 class Axis(NamedTuple):
@@ -67,9 +93,15 @@ def percent_axis(title: str) -> Axis:
 def linear_axis(title: str, values: Sequence[float]) -> Axis:
     """From 0 to a round number above all values."""
     largest = max([*values, 1e-9])
-    step = 10 ** math.floor(math.log10(largest))
-    step = next(s for s in (step / 5, step / 2, step, 2 * step) if largest / s <= 6)
+    step = _step(largest)
     return Axis(title, tuple(step * index for index in range(math.ceil(largest / step) + 1)))
+
+
+def axis_around(title: str, values: Sequence[float]) -> Axis:
+    """From a round number below all values to one above them."""
+    step = _step(max(max(values) - min(values), 1e-3 * max(map(abs, values)), 1e-9))
+    first, last = math.floor(min(values) / step), math.ceil(max(values) / step)
+    return Axis(title, tuple(step * index for index in range(first, max(last, first + 1) + 1)))
 
 
 def logarithmic_axis(title: str, values: Sequence[float]) -> Axis:
@@ -159,6 +191,32 @@ def strip(values: Sequence[float], interval: float | None, ends: tuple[float, fl
     return _written(root)
 
 
+def trends(series: Sequence[Trend], x: Axis, y: Axis, description: str) -> str:
+    """A line a method with the intervals of its points, side by side so that none covers another.
+
+    Args:
+        series: in the order of the colours; after as many as there are, lines are dashed.
+        x: the horizontal axis. Behind its end there is room for names.
+        y: the vertical axis.
+        description: read aloud in place of the picture.
+    """
+    root = _figure(WIDTH, HEIGHT, description)
+    wider = x._replace(ticks=(*x.ticks, _behind(x)), text=lambda value: x.text(value) if value in x.ticks else "")
+    _axes(root, wider, y)
+    shifts = [BESIDE * (index - (len(series) - 1) / 2) for index in range(len(series))]
+    groups = [_trend_group(root, trend.name, index) for index, trend in enumerate(series)]
+    drawn = [
+        _draw_trend(group, [(_x_of(place.x, wider) + shift, place) for place in trend.places], y)
+        for group, trend, shift in zip(groups, series, shifts, strict=True)
+    ]
+    edge = _x_of(x.ticks[-1], wider) + BESIDE * len(series) / 2 + 14
+    heights = _apart([top for _, top in drawn])
+    for group, trend, (left, top), height in zip(groups, series, drawn, heights, strict=True):
+        _line(group, left + 4, top, edge, height, "to-name")
+        _text(root, edge + 3, height + 4, trend.name, "name")
+    return _written(root)
+
+
 def heat(rows: Mapping[str, Sequence[float]], title: str) -> str:
     """A matrix of fractions as squares, darker for more; values are shown when pointed at.
 
@@ -176,6 +234,54 @@ def heat(rows: Mapping[str, Sequence[float]], title: str) -> str:
             shade = _add(root, "rect", **place, **{"class": "shade", "fill-opacity": f"{0.04 + 0.96 * value:.2f}"})
             _add(shade, "title").text = f"{name}, dimension {column + 1}: {value:.2f}"
     return _written(root)
+
+
+def _trend_group(root: ElementTree.Element, name: str, index: int) -> ElementTree.Element:
+    """What a trend is drawn into, in a colour of its own."""
+    colour = COLOURS[index % len(COLOURS)]
+    group = _add(root, "g", **{"class": "trend" if index < len(COLOURS) else "trend dashed"})
+    group.attrib.update(stroke=colour, fill=colour)
+    _add(group, "title").text = name
+    return group
+
+
+def _draw_trend(group: ElementTree.Element, places: Sequence[tuple[float, Place]], y: Axis) -> tuple[float, float]:
+    """Draw a line with its points, each with how far across it stands, and their intervals; gives where it ends."""
+    corners = [(left, _y_of(place.y, y)) for left, place in places]
+    line = _add(group, "polyline", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in corners), fill="none")
+    line.set("stroke-width", "1.5")
+    if "dashed" in group.get("class", ""):
+        line.set("stroke-dasharray", "5 3")
+    for (left, place), (_, top) in zip(places, corners, strict=True):
+        if place.low < place.high:
+            _line(group, left, _y_of(place.low, y), left, _y_of(place.high, y), "band")
+        _add(group, "circle", cx=left, cy=top, r=2.5)
+    return corners[-1]
+
+
+def _step(reach: float) -> float:
+    """A round step, at most six of which go into a length."""
+    power: float = 10 ** math.floor(math.log10(reach))
+    return next(step for step in (power / 5, power / 2, power, 2 * power) if reach / step <= 6)
+
+
+def _behind(axis: Axis) -> float:
+    """Where a logarithmic axis would end that left room for names on its right."""
+    first, last = axis.ticks[0], axis.ticks[-1]
+    return float(last * (last / first) ** (FOR_NAMES / (1 - FOR_NAMES)))
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Where names stand, in their order: each at its height, or as little away as leaves room for all."""
+    placed = dict.fromkeys(range(len(heights)), 0.0)
+    lowest = float(HEIGHT - BOTTOM)
+    for count, index in enumerate(sorted(placed, key=lambda index: heights[index], reverse=True)):
+        lowest = placed[index] = min(heights[index], lowest - (LINE_HEIGHT if count else 0))
+    highest = float(TOP)
+    for index in sorted(placed, key=placed.__getitem__):
+        placed[index] = max(placed[index], highest)
+        highest = placed[index] + LINE_HEIGHT
+    return [placed[index] for index in range(len(heights))]
 
 
 def _figure(width: int, height: int, description: str) -> ElementTree.Element:
@@ -238,8 +344,8 @@ def _y_of(value: float, axis: Axis) -> float:
     return _up(axis.part(value))
 
 
-def _line(parent: ElementTree.Element, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
-    _add(parent, "line", x1=x1, y1=y1, x2=x2, y2=y2, **{"class": kind})
+def _line(parent: ElementTree.Element, x1: float, y1: float, x2: float, y2: float, kind: str) -> ElementTree.Element:
+    return _add(parent, "line", x1=x1, y1=y1, x2=x2, y2=y2, **{"class": kind})
 
 
 def _text(

@@ -16,7 +16,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 from typing_extensions import TypedDict
@@ -126,10 +126,10 @@ def html_page(
     ranked = [(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(found)]
     numbered = enumerate(one_by_one(found), start=1)
     shown = [_section(section, number, results, published) for number, section in numbered]
-    return _render(
+    return render(
         "template.html",
-        style=Markup(_asset("style.css")),
-        script=Markup(_asset("script.js")),
+        style=Markup(asset("style.css")),
+        script=Markup(asset("script.js")),
         sections=shown,
         rankings=ranked,
         versions=sorted({str(record.provenance.get("cabench", "unknown")) for record in records}),
@@ -145,17 +145,23 @@ def html_tables(records: Sequence[Record]) -> str:
     found = sections(records)
     shown = [(s, origin(s), overview(s), [conclusion(s), *warnings(s)]) for s in found]
     ranked = [(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(found)]
-    return _render("fragment.html", sections=shown, rankings=ranked)
+    return render("fragment.html", sections=shown, rankings=ranked)
 
 
-def _render(template: str, **content: object) -> str:
+def render(template: str, **content: object) -> str:
+    """A template of `page/` filled in: text from outside is escaped, `Markup` is not."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_seen
+        loader=FunctionLoader(asset),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_seen,
     )
     environment.filters["strip_of"] = _strip
     environment.filters["mean"] = lambda values: sum(values) / len(values)
     environment.globals["span"] = _span
-    return environment.from_string(_asset(template)).render(content)
+    return environment.get_template(template).render(content)
 
 
 def _seen(value: object) -> object:
@@ -345,5 +351,6 @@ def _span(headers: Sequence[Header], index: int) -> int:
     return len(list(takewhile(lambda header: header.group == headers[index].group, headers[index:])))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of `page/`."""
     return (files("cabench.report") / "page" / name).read_text(encoding="utf-8")
