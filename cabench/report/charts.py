@@ -17,7 +17,7 @@ COLOURS = ("#2b84c4", "#d1602b", "#2a9d6f", "#b8609a", "#a8842a", "#7b6fd0", "#c
 """Of lines: each stands out from white and from the page's dark paper by a contrast of 3 or more."""
 BESIDE = 4.0  # pixels between the intervals of neighbouring lines
 LINE_HEIGHT = 14.0  # of a name beside the end of a line
-FOR_NAMES = 0.27  # the part of a chart's width behind the ends of its lines
+FOR_INTERVALS, FOR_NAMES = 0.07, 0.27  # the parts of a chart's width before and behind its lines
 
 
 class Point(NamedTuple):
@@ -196,12 +196,12 @@ def trends(series: Sequence[Trend], x: Axis, y: Axis, description: str) -> str:
 
     Args:
         series: in the order of the colours; after as many as there are, lines are dashed.
-        x: the horizontal axis. Behind its end there is room for names.
+        x: the horizontal axis, logarithmic.
         y: the vertical axis.
         description: read aloud in place of the picture.
     """
     root = _figure(WIDTH, HEIGHT, description)
-    wider = x._replace(ticks=(*x.ticks, _behind(x)), text=lambda value: x.text(value) if value in x.ticks else "")
+    wider = _with_room(x)
     _axes(root, wider, y)
     shifts = [BESIDE * (index - (len(series) - 1) / 2) for index in range(len(series))]
     groups = [_trend_group(root, trend.name, index) for index, trend in enumerate(series)]
@@ -265,10 +265,13 @@ def _step(reach: float) -> float:
     return next(step for step in (power / 5, power / 2, power, 2 * power) if reach / step <= 6)
 
 
-def _behind(axis: Axis) -> float:
-    """Where a logarithmic axis would end that left room for names on its right."""
+def _with_room(axis: Axis) -> Axis:
+    """A logarithmic axis with room for intervals on its left and for names on its right."""
     first, last = axis.ticks[0], axis.ticks[-1]
-    return float(last * (last / first) ** (FOR_NAMES / (1 - FOR_NAMES)))
+    width = math.log(last / first) / (1 - FOR_INTERVALS - FOR_NAMES)
+    before, behind = first * math.exp(-FOR_INTERVALS * width), last * math.exp(FOR_NAMES * width)
+    written = dict(zip(axis.ticks, map(axis.text, axis.ticks), strict=True))
+    return axis._replace(ticks=(before, *axis.ticks, behind), text=lambda value: written.get(value, ""))
 
 
 def _apart(heights: Sequence[float]) -> list[float]:

@@ -86,8 +86,8 @@ def origin_of(section: TuningSection) -> str:
     budgets = " or ".join(str(budget) for budget in sorted({record.budget for record in section.records}))
     criteria = ", ".join(sorted({record.criterion for record in section.records}))
     return (
-        f"Searched around profile {first.profile}, precision {first.precision}: {budgets} trials of each method, chosen "
-        f"by {criteria} on a fifth of the training groups. Data content {first.content_sha256[:8]}."
+        f"Searched around profile {first.profile}, precision {first.precision}: {budgets} trials of each method, "
+        f"chosen by {criteria} on a fifth of the training groups. Data content {first.content_sha256[:8]}."
     )
 
 
