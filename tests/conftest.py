@@ -331,33 +331,30 @@ def kornia_views() -> type:
     return runpy.run_path(str(Path(__file__).parent / "kornia_views.py"))["KorniaViews"]
 
 
-def _outcome(gap: float | None, test_gap: float | None, seed: int = 1000) -> Outcome:
-    failed = gap is None
-    return Outcome(
-        seed=seed,
-        key=f"{seed:064x}",
-        error="the loss is not finite" if failed else "",
-        gap=gap,
-        criteria={},
-        train_s=0.0 if failed else 90.0,
-        images_seen=0.0 if failed else 1e5,
-        test_gap=test_gap,
-    )
-
-
 @pytest.fixture(scope="session")
 def make_tuning_record() -> MakeTuningRecord:
-    """Makes the record of a method whose trials have these validation and test gaps, in order; None = failed.
-
-    The one with the smallest validation gap is chosen.
+    """Makes the record of a method whose trials, under one seed, have these validation and test gaps; None = failed, or
+    not known. The one with the smallest validation gap is chosen.
     """
+
+    def outcome(number: int, gap: float | None, test_gap: float | None) -> Outcome:
+        return Outcome(
+            seed=1000,
+            key=f"{number:064x}",
+            error="the loss is not finite" if gap is None else "",
+            gap=gap,
+            criteria={},
+            train_s=0.0 if gap is None else 90.0,
+            images_seen=0.0 if gap is None else 1e5,
+            test_gap=test_gap,
+        )
 
     def make(
         method: str, gaps: Sequence[float | None], tested: Sequence[float | None], **changes: object
     ) -> TuningRecord:
         trials = tuple(
-            TrialEntry(number=number, settings={"weight": 1.5 + number}, refused="", outcomes=(_outcome(*pair),))
-            for number, pair in enumerate(zip(gaps, tested, strict=True))
+            TrialEntry(number=n, settings={"weight": 1.5 + n}, refused="", outcomes=(outcome(n, *pair),))
+            for n, pair in enumerate(zip(gaps, tested, strict=True))
         )
         record = TuningRecord(
             dataset="dsprites",
@@ -372,7 +369,7 @@ def make_tuning_record() -> MakeTuningRecord:
             space={"weight": "Log(low=1, high=1000)"},
             fixed={"weight": 1.5, "latent_size": 8},
             criterion="labels",
-            chosen=min(range(len(trials)), key=lambda number: trials[number].gap),
+            chosen=min(trials, key=lambda trial: trial.gap).number,
             trials=trials,
         )
         return replace(record, **changes)
