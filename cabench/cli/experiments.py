@@ -124,17 +124,22 @@ def report(
     reference: Annotated[
         str, typer.Option(help="Method that all others are compared with, chosen before the results were seen.")
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that is no report of cabench.")] = False,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write charts and pictures as SVG and PNG into this folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are no reports of cabench.")] = False,
 ) -> None:
     """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
     from cabench.errors import UserError
     from cabench.experiment.store import ResultsStore
     from cabench.experiment.without_collecting import without_collecting
+    from cabench.report.figures import ONLY_SVG, can_draw_png, check_free, write_figures
     from cabench.report.html import html_page
     from cabench.report.latex import latex
     from cabench.report.markdown import markdown, markdown_summary
     from cabench.report.output import check_own, write_marked, write_report
     from cabench.report.published import read_published
+    from cabench.report.section_figures import section_figures
     from cabench.report.summary import of_datasets
     from cabench.report.tidy_csv import tidy_csv
 
@@ -144,19 +149,27 @@ def report(
         check_own(output)
     if published is None and DEFAULT_PUBLISHED.exists():
         published = DEFAULT_PUBLISHED
-    figures = read_published(published) if published else []
+    from_papers = read_published(published) if published else []
     with without_collecting():
         records, unreadable = ResultsStore(results).readable_records()
         if datasets:
             records = of_datasets(records, datasets)
         write = {
-            Format.MARKDOWN: lambda: markdown(records, figures, stale, reference),
+            Format.MARKDOWN: lambda: markdown(records, from_papers, stale, reference),
             Format.SUMMARY: lambda: markdown_summary(records, stale, reference),
             Format.CSV: lambda: tidy_csv(records, stale),
-            Format.LATEX: lambda: latex(records, figures, stale, reference),
-            Format.HTML: lambda: html_page(records, results, figures, stale, reference),
+            Format.LATEX: lambda: latex(records, from_papers, stale, reference),
+            Format.HTML: lambda: html_page(records, results, from_papers, stale, reference),
         }
         text = write[format]()
+        drawn = section_figures(records, results) if figures else {}
+    if figures:
+        if not force:
+            check_free(figures, drawn)
+        written = write_figures(figures, drawn)
+        typer.echo(
+            f"{len(written)} files of figures are in {figures}." + ("" if can_draw_png() else f" {ONLY_SVG}"), err=True
+        )
     if output is None:
         typer.echo(text, nl=False)
     else:

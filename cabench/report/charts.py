@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 64, 132, 16, 48  # on the right there is room for the names of points
-LABEL_HEIGHT = 14
-LABEL_WIDTH = 130  # of a long name, in pixels
+from cabench.report.labels import HEIGHT as NAME_HEIGHT
+from cabench.report.labels import Box, Label, place_labels, width_of
+
+WIDTH, HEIGHT = 640, 480
+LEFT, RIGHT, TOP, BOTTOM = 64, 24, 16, 48
 
 
 class Point(NamedTuple):
@@ -91,21 +92,20 @@ def scatter(points: Sequence[Point], x: Axis, y: Axis, description: str, diagona
     """
     root = _figure(WIDTH, HEIGHT, description)
     _axes(root, x, y)
-    if diagonal:
-        _line(root, _across(0), _up(0), _across(1), _up(1), "guide")
-        _text(root, _across(0.95), _up(1) + 12, diagonal, "note", "end")
+    written = [_diagonal(root, diagonal)] if diagonal else []
     places = [(_x_of(float(np.mean(p.x)), x), _y_of(float(np.mean(p.y)), y)) for p in points]
+    drawn: list[Box] = []
     for point, (left, top) in zip(points, places, strict=True):
         group = _add(root, "g", **{"class": "point" if point.filled else "point yardstick"})
         _add(group, "title").text = point.name
-        for a, b in zip(point.x, point.y, strict=True):
-            _add(group, "circle", cx=_x_of(a, x), cy=_y_of(b, y), r=2, **{"class": "seed"})
-        _intervals(group, point, x, y, left, top)
-        _add(group, "circle", cx=left, cy=top, r=5)
-    for point, (left, top), height in zip(points, places, _label_heights(places), strict=True):
-        if abs(height - top) > 3:
-            _line(root, left + 6, top, left + 12, height, "leader")
-        _text(root, left + 13, height + 4, point.name, "name")
+        for a, b in _seeds(point):
+            _add(group, "circle", cx=_x_of(a, x), cy=_y_of(b, y), r=1.5, **{"class": "seed"})
+        drawn += _intervals(group, point, x, y, left, top)
+        _add(group, "circle", cx=left, cy=top, r=4)
+    plot = Box(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
+    labels = place_labels([point.name for point in points], places, plot, drawn, written)
+    for label, place in zip(labels, places, strict=True):
+        _name(root, label, place)
     return _written(root)
 
 
@@ -192,34 +192,49 @@ def _axes(root: ElementTree.Element, x: Axis, y: Axis) -> None:
     for tick in y.ticks:
         top = _y_of(tick, y)
         _line(root, LEFT, top, WIDTH - RIGHT, top, "grid")
-        _text(root, LEFT - 6, top + 4, y.text(tick), "tick", "end")
+        _text(root, LEFT - 8, top + 4, y.text(tick), "tick", "end")
     _text(root, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x.title, "axis", "middle")
     text = _text(root, 0, 0, y.title, "axis", "middle")
     text.set("transform", f"translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.1f}) rotate(-90)")
 
 
-def _intervals(group: ElementTree.Element, point: Point, x: Axis, y: Axis, left: float, top: float) -> None:
+def _seeds(point: Point) -> list[tuple[float, float]]:
+    """The values of each seed; none where one is all there is, which is the mean."""
+    return list(zip(point.x, point.y, strict=True)) if len(point.x) > 1 else []
+
+
+def _name(root: ElementTree.Element, label: Label, place: tuple[float, float]) -> None:
+    """A name in the width that it was placed with, and the line that joins it to its point."""
+    if label.end:
+        _line(root, *place, *label.end, "leader")
+    left, _, right, bottom = label.box
+    text = _text(root, left, bottom - 3.5, label.text, "name")
+    text.set("textLength", f"{right - left:.1f}")
+    text.set("lengthAdjust", "spacingAndGlyphs")
+
+
+def _diagonal(root: ElementTree.Element, words: str) -> Box:
+    """The line of equal parts of both axes; gives where its label stands."""
+    _line(root, _across(0), _up(0), _across(1), _up(1), "guide")
+    right, bottom = _across(0.95), _up(1) + 16
+    _text(root, right, bottom - 4, words, "note", "end")
+    return Box(right - width_of(words), bottom - NAME_HEIGHT, right, bottom)
+
+
+def _intervals(group: ElementTree.Element, point: Point, x: Axis, y: Axis, left: float, top: float) -> list[Box]:
+    """Lines through a point, as long as its intervals; gives what they cover."""
+    drawn = []
     if point.x_interval is not None:
         mean = float(np.mean(point.x))
         ends = (_x_of(mean - point.x_interval, x), _x_of(mean + point.x_interval, x))
         _line(group, ends[0], top, ends[1], top, "interval")
+        drawn.append(Box(ends[0], top - 1, ends[1], top + 1))
     if point.y_interval is not None:
         mean = float(np.mean(point.y))
-        ends = (_y_of(mean - point.y_interval, y), _y_of(mean + point.y_interval, y))
+        ends = (_y_of(mean + point.y_interval, y), _y_of(mean - point.y_interval, y))
         _line(group, left, ends[0], left, ends[1], "interval")
-
-
-def _label_heights(places: Sequence[tuple[float, float]]) -> list[float]:
-    """Where the names of points stand so that none covers another: each at its point or as little below as it can."""
-    heights = [0.0] * len(places)
-    taken: list[tuple[float, float]] = []
-    for index in sorted(range(len(places)), key=lambda index: places[index][1]):
-        left, height = places[index]
-        while any(abs(left - x) < LABEL_WIDTH and abs(height - y) < LABEL_HEIGHT for x, y in taken):
-            height += 2
-        taken.append((left, height))
-        heights[index] = height
-    return heights
+        drawn.append(Box(left - 1, ends[0], left + 1, ends[1]))
+    return drawn
 
 
 def _across(part: float) -> float:

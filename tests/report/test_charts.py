@@ -1,16 +1,12 @@
-"""Charts, read back as XML: where points stand, and that names do not cover each other."""
+"""Charts, read back as XML: where points stand, and what their names are joined by."""
 
 from __future__ import annotations
 
-from itertools import combinations
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
 from cabench.report.charts import (
-    LABEL_HEIGHT,
-    LABEL_WIDTH,
     Axis,
     Point,
     curves,
@@ -21,6 +17,7 @@ from cabench.report.charts import (
     scatter,
     strip,
 )
+from cabench.report.labels import width_of
 
 PERCENT = percent_axis("part")
 
@@ -68,16 +65,24 @@ class TestScatter:
         text = scatter([point("a", 0.1, 0.2), point("b", 0.3, 0.2, filled=False)], PERCENT, PERCENT, "")
         assert len(drawn(text, "point", "g")) == len(drawn(text, "point yardstick", "g")) == 1
 
-    def test_names_never_cover_each_other(self) -> None:
-        generator = np.random.default_rng(0)
-        points = [point(f"m{i}", *generator.uniform(0.4, 0.6, 2)) for i in range(14)]
-        names = drawn(scatter(points, PERCENT, PERCENT, ""), "name", "text")
-        places = [(float(name.get("x", "")), float(name.get("y", ""))) for name in names]
-        assert len(places) == 14
-        assert all(
-            abs(a[0] - b[0]) >= LABEL_WIDTH - 0.1 or abs(a[1] - b[1]) >= LABEL_HEIGHT - 0.1
-            for a, b in combinations(places, 2)
-        )
+    def test_names_are_written_in_the_width_that_they_were_placed_with(self) -> None:
+        (name,) = drawn(scatter([point("sepclr", 0.5, 0.5)], PERCENT, PERCENT, ""), "name", "text")
+        assert float(name.get("textLength", "")) == pytest.approx(width_of("sepclr"), abs=0.11)
+        assert name.get("lengthAdjust") == "spacingAndGlyphs"
+
+    def test_a_name_far_from_its_point_is_joined_to_it(self) -> None:
+        points = [point(f"method_{i}", 0.5 + 0.002 * i, 0.5) for i in range(9)]
+        text = scatter(points, PERCENT, PERCENT, "")
+        leaders = drawn(text, "leader", "line")
+        assert leaders
+        places = [group.findall("circle")[-1] for group in drawn(text, "point", "g")]
+        centres = {(place.get("cx"), place.get("cy")) for place in places}
+        assert {(line.get("x1"), line.get("y1")) for line in leaders} <= centres
+
+    def test_the_mean_of_one_seed_is_not_drawn_twice(self) -> None:
+        one, two = Point("one", (0.5,), (0.5,), None, None, True), point("two", 0.2, 0.2)
+        assert len(drawn(scatter([one], PERCENT, PERCENT, ""), "seed")) == 0
+        assert len(drawn(scatter([two], PERCENT, PERCENT, ""), "seed")) == 2
 
     def test_markup_in_names_is_text(self) -> None:
         name = "<script>&\"'"
