@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from cabench.report.html import asset, render
+from cabench.report.html import render
 from cabench.report.markdown import escape, list_text, table_text
+from cabench.report.section_figures import plain, told_apart
 from cabench.report.selection_table import selection_sentence, selection_tables
 from cabench.report.tables import Table
 from cabench.report.tuning_tables import (
@@ -40,12 +41,19 @@ def tuning_markdown(records: Sequence[TuningRecord], datasets: str = "") -> str:
 
 def tuning_html(records: Sequence[TuningRecord], datasets: str = "") -> str:
     """The same as a page that needs no network, with a chart; arguments and errors as for `tuning_markdown`."""
-    return render(
-        "tuning.html",
-        style=Markup(asset("style.css")),
-        script=Markup(asset("script.js")),
-        sections=[_shown(section) for section in tuning_sections(records, datasets)],
-    )
+    return render("tuning.html", sections=[_shown(section) for section in tuning_sections(records, datasets)])
+
+
+def tuning_figures(records: Sequence[TuningRecord], datasets: str = "") -> dict[str, str]:
+    """The charts of the page as SVG by name, where there are some; arguments and errors as for `tuning_markdown`."""
+    found = tuning_sections(records, datasets)
+    short = [plain(f"{section.dataset}-{section.profile}") for section in found]
+    long = [
+        f"{name}-{s.records[0].precision}-{s.records[0].content_sha256[:8]}"
+        for name, s in zip(short, found, strict=True)
+    ]
+    named = zip(told_apart(short, long), map(worth_chart, found), strict=True)
+    return {f"{name}-tuning": chart for name, chart in named if chart}
 
 
 def _section_text(section: TuningSection) -> str:

@@ -1,8 +1,7 @@
-"""Charts, read back as XML: where points stand, and that names do not cover each other."""
+"""Charts, read back as XML: where points stand, and what their names are joined by."""
 
 from __future__ import annotations
 
-from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,9 +10,6 @@ import pytest
 from cabench.report.charts import (
     BESIDE,
     COLOURS,
-    LABEL_HEIGHT,
-    LABEL_WIDTH,
-    LINE_HEIGHT,
     Axis,
     Place,
     Point,
@@ -28,6 +24,8 @@ from cabench.report.charts import (
     strip,
     trends,
 )
+from cabench.report.labels import HEIGHT as NAME_HEIGHT
+from cabench.report.labels import width_of
 
 PERCENT = percent_axis("part")
 
@@ -82,16 +80,24 @@ class TestScatter:
         text = scatter([point("a", 0.1, 0.2), point("b", 0.3, 0.2, filled=False)], PERCENT, PERCENT, "")
         assert len(drawn(text, "point", "g")) == len(drawn(text, "point yardstick", "g")) == 1
 
-    def test_names_never_cover_each_other(self) -> None:
-        generator = np.random.default_rng(0)
-        points = [point(f"m{i}", *generator.uniform(0.4, 0.6, 2)) for i in range(14)]
-        names = drawn(scatter(points, PERCENT, PERCENT, ""), "name", "text")
-        places = [(float(name.get("x", "")), float(name.get("y", ""))) for name in names]
-        assert len(places) == 14
-        assert all(
-            abs(a[0] - b[0]) >= LABEL_WIDTH - 0.1 or abs(a[1] - b[1]) >= LABEL_HEIGHT - 0.1
-            for a, b in combinations(places, 2)
-        )
+    def test_names_are_written_in_the_width_that_they_were_placed_with(self) -> None:
+        (name,) = drawn(scatter([point("sepclr", 0.5, 0.5)], PERCENT, PERCENT, ""), "name", "text")
+        assert float(name.get("textLength", "")) == pytest.approx(width_of("sepclr"), abs=0.11)
+        assert name.get("lengthAdjust") == "spacingAndGlyphs"
+
+    def test_a_name_far_from_its_point_is_joined_to_it(self) -> None:
+        points = [point(f"method_{i}", 0.5 + 0.002 * i, 0.5) for i in range(9)]
+        text = scatter(points, PERCENT, PERCENT, "")
+        leaders = drawn(text, "leader", "line")
+        assert leaders
+        places = [group.findall("circle")[-1] for group in drawn(text, "point", "g")]
+        centres = {(place.get("cx"), place.get("cy")) for place in places}
+        assert {(line.get("x1"), line.get("y1")) for line in leaders} <= centres
+
+    def test_the_mean_of_one_seed_is_not_drawn_twice(self) -> None:
+        one, two = Point("one", (0.5,), (0.5,), None, None, True), point("two", 0.2, 0.2)
+        assert len(drawn(scatter([one], PERCENT, PERCENT, ""), "seed")) == 0
+        assert len(drawn(scatter([two], PERCENT, PERCENT, ""), "seed")) == 2
 
     def test_markup_in_names_is_text(self) -> None:
         name = "<script>&\"'"
@@ -124,7 +130,7 @@ class TestTrends:
         bars = [line for line in group.iter("line") if line.get("class") == "band"]
         assert len(bars) == 2
         below, above = (abs(float(bars[0].get(end, "")) - dots[0]) for end in ("y1", "y2"))
-        height = 400 - 16 - 48
+        height = 480 - 16 - 48
         assert below == pytest.approx(0.25 * height, abs=0.2)
         assert above == pytest.approx(0.25 * height, abs=0.2)
 
@@ -141,7 +147,7 @@ class TestTrends:
         looks = {(group.get("stroke"), next(group.iter("polyline")).get("stroke-dasharray")) for group in groups}
         assert len(looks) == 14 <= 2 * len(COLOURS)
         heights = sorted(float(name.get("y", "")) for name in drawn(text, "name", "text"))
-        assert np.diff(heights).min() >= LINE_HEIGHT - 0.11
+        assert np.diff(heights).min() >= NAME_HEIGHT - 0.11
 
     def test_names_at_the_edges_stay_within(self) -> None:
         for value in (0.0, 1.0):
@@ -150,7 +156,13 @@ class TestTrends:
             )
             heights = [float(name.get("y", "")) for name in drawn(text, "name", "text")]
             assert min(heights) > 10
-            assert max(heights) < 400 - 40
+            assert max(heights) < 480 - 40
+
+    def test_long_names_have_room_and_longer_ones_are_cut(self) -> None:
+        text = trends([self.trend("m" * 200, 0.5, 0.4)], self.NUMBERS, axis_around("", [0.0, 1.0]), "")
+        (name,) = drawn(text, "name", "text")
+        assert float(name.get("x", "")) + float(name.get("textLength", "")) <= 640 - 24 + 0.1
+        assert len(name.text or "") == 36
 
     def test_markup_in_names_is_text(self) -> None:
         (group,) = self.drawn([self.trend("<b>&\"'", 0.5)])

@@ -194,6 +194,16 @@ def test_the_command_writes_it_and_what_is_out_of_date_shows(two: list[TuningRec
     assert generated_text(html) == tuning_html(two).strip()
 
 
+def test_the_command_draws_the_chart(make_tuning_record: Make, tmp_path, cabench_here) -> None:
+    for record in (make_tuning_record(name, *EARLY, profile="../my profile.toml") for name in ("a", "b")):
+        record.write(tmp_path / "tuning")
+    done = cabench_here("report", "--tuning", str(tmp_path / "tuning"), "--figures", str(tmp_path / "figures"))
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "figures").glob("*.svg")
+    assert path.name == "dsprites-.._my_profile.toml-tuning.svg"
+    assert {title.text for title in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}title")} == {"a", "b"}
+
+
 def test_formats_that_it_has_not_are_refused(tmp_path, cabench_here) -> None:
     (tmp_path / "tuning").mkdir()
     done = cabench_here("report", "--tuning", str(tmp_path / "tuning"), "--format", "csv")
