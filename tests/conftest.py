@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +27,7 @@ from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS
 from cabench.data.sources import Source
 from cabench.discovery import Plugin, plugins
+from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord
 
 # One thread a process: tests run beside each other, and sums come out the same however many cores there are.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -319,6 +320,56 @@ def server() -> Iterator[FileServer]:
         yield running
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def judged_record() -> Callable[..., TuningRecord]:
+    """Makes a record of tuning whose trials, under one seed, have these test gaps and criteria; None = not known."""
+
+    def outcome(number: int, test_gap: float | None, gap: float | None, criteria: Mapping[str, float]) -> Outcome:
+        return Outcome(
+            seed=1000,
+            key=f"{number:064x}",
+            error="" if gap is not None else "the loss is not finite",
+            gap=gap,
+            criteria=criteria,
+            train_s=1.0,
+            images_seen=1.0,
+            test_gap=test_gap,
+        )
+
+    def make(
+        test_gaps: Sequence[float | None],
+        criteria: Mapping[str, Sequence[float | None]],
+        gaps: Sequence[float | None] | None = None,
+        method: str = "mmcvae",
+    ) -> TuningRecord:
+        known = [
+            {name: value for name, values in criteria.items() if (value := values[number]) is not None}
+            for number in range(len(test_gaps))
+        ]
+        columns = enumerate(zip(test_gaps, gaps or [0.5] * len(test_gaps), known, strict=True))
+        trials = tuple(
+            TrialEntry(number=n, settings={}, refused="", outcomes=(outcome(n, *one),)) for n, one in columns
+        )
+        return TuningRecord(
+            dataset="dsprites",
+            data={"name": "dsprites", "config": {}},
+            content_sha256="0" * 64,
+            profile="quick",
+            method=method,
+            name=method,
+            version=1,
+            precision="fp32",
+            budget=len(trials),
+            space={},
+            fixed={},
+            criterion="labels",
+            chosen=0,
+            trials=trials,
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def few_labels_gap(
     Returns:
         None where no attribute can be read of so few rows.
     """
-    labelled = EncodedSplit(*(_drawn(part, number) for number, part in enumerate(validation)))
+    labelled = EncodedSplit(*map(_taken, validation, labelled_rows(validation)))
     scoring = Scoring(labelled.blocks.count)
     for question in questions(attributes):
         if question.attribute.name != IS_TARGET:
@@ -68,10 +68,15 @@ def few_labels_gap(
     return found and found.gap.value
 
 
-def _drawn(part: EncodedPopulation, number: int) -> EncodedPopulation:
-    """The labelled rows of one population."""
-    generator = np.random.default_rng([SEED, number])
-    rows = np.sort(generator.permutation(len(part))[: LABELLED // 2])
+def labelled_rows(validation: EncodedSplit) -> list[np.ndarray]:
+    """Int64 (n,), ascending, for background and target: the rows whose labels are used; all where there are few."""
+    generators = (np.random.default_rng([SEED, number]) for number in range(2))
+    each = LABELLED // 2
+    return [np.sort(g.permutation(len(part))[:each]) for g, part in zip(generators, validation, strict=True)]
+
+
+def _taken(part: EncodedPopulation, rows: np.ndarray) -> EncodedPopulation:
+    """Some rows (n,) of one population."""
     return EncodedPopulation(
         {space: vectors[rows] for space, vectors in part.spaces.items()},
         {name: values[rows] for name, values in part.attributes.items()},
@@ -82,9 +87,11 @@ def _drawn(part: EncodedPopulation, number: int) -> EncodedPopulation:
 def _read(scoring: Scoring, labelled: EncodedSplit, question: Question, space: Space) -> None:
     """Add the scores of one attribute in one space; raises NotMeasurableError where no probe can be fitted."""
     attribute = question.attribute
-    rows = defined_rows(labelled, attribute, question.fitted)
-    features, groups = labelled.features(space)[rows.indices], labelled.groups[rows.indices]
-    read = (_read_classes if attribute.kind == "class" else _read_numbers)(rows, features, groups)
+    rows, read_held_out = defined_rows(labelled, attribute, question.fitted), _read_numbers
+    if attribute.kind == "class":
+        rows, read_held_out = rows.among(_classes(rows.values, labelled.groups[rows.indices])), _read_classes
+    groups = labelled.groups[rows.indices]
+    read = read_held_out(rows, labelled.features(space)[rows.indices], groups)
     for population, among in question.scored.items():
         there = np.isin(rows.indices, labelled.indices(attribute, among))
         with suppress(NotMeasurableError):
@@ -96,7 +103,7 @@ def _read(scoring: Scoring, labelled: EncodedSplit, question: Question, space: S
 def _read_classes(rows: Rows, features: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Float64 (n, largest class + 1): what speaks for each class, from probes that have not seen the row."""
     labels = rows.values
-    evidence = np.full((len(labels), labels.max(initial=0) + 1), LEAST)
+    evidence = np.full((len(labels), labels.max() + 1), LEAST)
     for fitted, held_out in _folds(labels, groups):
         if len(np.unique(labels[fitted])) > 1:
             probe = class_probe(features[fitted], labels[fitted], groups[fitted], PROBES)
@@ -107,6 +114,7 @@ def _read_classes(rows: Rows, features: np.ndarray, groups: np.ndarray) -> np.nd
 def _read_numbers(rows: Rows, features: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Float64 (n,): predictions of probes that have not seen the row."""
     check_numbers(rows)
+    check_read(groups)
     predicted = np.zeros(len(rows.values))
     for fitted, held_out in _folds(np.zeros(len(groups), np.int64), groups):
         predicted[held_out] = real_probe(features[fitted], rows.values[fitted], groups[fitted], PROBES).predict(
@@ -126,7 +134,12 @@ def _scores(truth: np.ndarray, read: np.ndarray, groups: np.ndarray) -> dict[str
     if read.ndim == 1:
         check_read(groups)
         return {"correlation": correlation(truth, read, groups)}
-    classes = scored_classes(truth, groups, np.unique(truth).tolist())
+    classes = _classes(truth, groups)
     scored = np.isin(truth, classes)
     codes, evidence = np.searchsorted(classes, truth[scored]), read[scored][:, classes]
     return {"balanced_accuracy": balanced_accuracy(codes, evidence.argmax(axis=1)), "auc": hand_till(codes, evidence)}
+
+
+def _classes(labels: np.ndarray, groups: np.ndarray) -> list[int]:
+    """The classes that there are groups enough of; raises NotMeasurableError where these are fewer than two."""
+    return scored_classes(labels, groups, np.unique(labels).tolist())
