@@ -23,8 +23,8 @@ from cabench.experiment.task import Task
 from cabench.tuning.choice import choose
 from cabench.tuning.judging import EVERY
 from cabench.tuning.length import check_longest
-from cabench.tuning.space import check_trials
 from cabench.tuning.rules import Rule
+from cabench.tuning.space import check_trials
 from cabench.tuning.trials import MethodTrials, TuningOutline, tuning_outline
 from cabench.tuning.tuned_profile import check_own_profile, write_tuned_profile
 from cabench.tuning.tuning_record import TuningRecord, read_tuning_records
