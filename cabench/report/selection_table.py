@@ -116,10 +116,9 @@ def _notes(records: Sequence[TuningRecord]) -> Iterator[str]:
         without = [record.method for record in among if not rule.costs(record.trials)]
         if without and rule.name != STABLE:
             yield f"Not known by {rule.name}: {', '.join(without)}."
-    criteria = ", ".join(sorted({record.criterion for record in among}))
     yield (
-        f"{STABLE} is known of the trials alone that ran under more seeds, which {criteria} had chosen; it counts in "
-        "label-free where all of the best four did."
+        f"{STABLE} is known only of trials that ran under more seeds, as the best by another rule; it counts in "
+        "label-free where all of its best did."
     )
     left_out = [record.method for record in records if len(record.trials) > 1 and record not in among]
     if left_out:

@@ -52,7 +52,7 @@ def few_labels_gap(
         measured: scores of the whole part, of which those of target against background are taken.
 
     Returns:
-        None where no attribute can be read of so few rows.
+        None where no attribute can be read of so few rows, or target was not told from background.
     """
     labelled = EncodedSplit(*map(_taken, validation, labelled_rows(validation)))
     scoring = Scoring(labelled.blocks.count)
@@ -61,9 +61,9 @@ def few_labels_gap(
             for space in labelled.spaces:
                 with suppress(NotMeasurableError):
                     _read(scoring, labelled, question, space)
-    if not scoring.scores:
-        return None
     known = [score for score in measured if score.attribute == IS_TARGET and score.metric == "auc"]
+    if not (scoring.scores and known):
+        return None
     found = separation([*scoring.scores, *known])
     return found and found.gap.value
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
@@ -24,6 +27,13 @@ def auc_of_target(common: float, salient: float) -> list[Score]:
 
 
 PERFECT = auc_of_target(common=0.5, salient=1.0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As trials are judged: on a busy machine more threads take ten times as long for so few rows."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 def part(seed: int, n: int, is_target: bool, kept: float, leak: float, groups: int = 0) -> EncodedPopulation:
@@ -109,6 +119,10 @@ def test_it_is_not_known_where_nothing_can_be_read() -> None:
         EncodedPopulation(p.spaces, {"object": np.full(len(p), -1), "depth": np.full(len(p), np.nan)}) for p in few
     ]
     assert few_labels_gap(EncodedSplit(*unlabelled), (OBJECT, DEPTH), PERFECT) is None
+
+
+def test_it_is_not_known_without_target_against_background() -> None:
+    assert few_labels_gap(split(kept=5, leak=0), (SITE,), []) is None
 
 
 def test_it_is_not_known_of_one_group() -> None:
