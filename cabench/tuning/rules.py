@@ -5,7 +5,7 @@ known under all of its seeds, is not judged by that rule.
 
 `label-free` is the mean rank of a trial among the others by `told`, `apart` and, where all of them ran under more
 seeds, `stable`: each alone can be fooled, and not by the same (statistics card, section 5.3). Trials whose salient
-space has collapsed rank behind all others.
+space has collapsed rank behind all others; where all have, as where it has one dimension, none is set back.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _label_free(trials: Sequence[TrialEntry]) -> Costs:
     stable = _by_criterion(STABLE, trials)
     if all(number in stable for number in judged):
         costs.append(stable)
-    full = [number for number in judged if ranks[number] >= FEWEST_DIRECTIONS]
+    full = [number for number in judged if ranks[number] >= FEWEST_DIRECTIONS] or judged
     by_criterion = [rankdata([cost[number] for number in full]) for cost in costs]
     behind = dict.fromkeys(judged, float(len(judged) + 1))
     return {**behind, **dict(zip(full, np.mean(by_criterion, axis=0).tolist(), strict=True))}
