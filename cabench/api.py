@@ -37,6 +37,7 @@ from cabench.profiles import load_profile
 from cabench.report.html import html_tables
 from cabench.report.markdown import markdown
 from cabench.report.tidy_csv import score_table, tidy_table
+from cabench.tuning.rules import tuning_rule
 from cabench.tuning.tune import Tuned, Tuning
 
 
@@ -200,6 +201,7 @@ def tune(
     records: str | Path = "results/tuning",
     output: str | Path = "tuned.toml",
     *,
+    criterion: str = "labels",
     sets: Sequence[str] = (),
     device: str = "auto",
     precision: str = "auto",
@@ -226,6 +228,7 @@ def tune(
         results: the folder of the trials' cells.
         records: the folder of tuning records, one a method and data set.
         output: the path of the profile that is written, of all records in that folder.
+        criterion: what trials are judged by: "labels", the separation gap, or "label-free", which asks for no labels.
         sets: as for `run`; so are all that follow.
         device: as for `run`.
         precision: as for `run`.
@@ -249,18 +252,26 @@ def tune(
         cluster=Path(cluster) if cluster else None,
         wait=wait,
     )
-    return tune_request(request, trials, longest, Path(results), Path(records), Path(output), settings)
+    return tune_request(request, trials, longest, criterion, Path(results), Path(records), Path(output), settings)
 
 
 def tune_request(
-    request: Request, trials: int, longest: int, results: Path, records: Path, output: Path, settings: RunSettings
+    request: Request,
+    trials: int,
+    longest: int,
+    criterion: str,
+    results: Path,
+    records: Path,
+    output: Path,
+    settings: RunSettings,
 ) -> Tuned:
     """Do what `tune` does, for a complete request."""
+    rule = tuning_rule(criterion)
     if settings.time_limit:
         parse_span(settings.time_limit)  # before any work
     journal().started_s()
     store, folder, profile = ResultsStore(results.absolute()), records.absolute(), output.absolute()
-    return Tuning(request, trials, longest, store, folder, profile, settings, make_reporter()).run()
+    return Tuning(request, trials, longest, rule, store, folder, profile, settings, make_reporter()).run()
 
 
 def merge(folders: Sequence[str | Path], results: str | Path = "results/runs") -> Merged:

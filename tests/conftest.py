@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -373,5 +373,25 @@ def make_tuning_record() -> MakeTuningRecord:
             trials=trials,
         )
         return replace(record, **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def judged_record(make_tuning_record: MakeTuningRecord) -> MakeTuningRecord:
+    """Makes a record of tuning whose trials, under one seed, have these test gaps and criteria; None = not known."""
+
+    def make(
+        test_gaps: Sequence[float | None],
+        criteria: Mapping[str, Sequence[float | None]],
+        gaps: Sequence[float | None] | None = None,
+        method: str = "mmcvae",
+    ) -> TuningRecord:
+        record = make_tuning_record(method, gaps or [0.5] * len(test_gaps), test_gaps, space={}, fixed={}, chosen=0)
+        trials = []
+        for trial in record.trials:
+            known = {name: value for name, values in criteria.items() if (value := values[trial.number]) is not None}
+            trials.append(replace(trial, settings={}, outcomes=(replace(trial.outcomes[0], criteria=known),)))
+        return replace(record, trials=tuple(trials))
 
     return make

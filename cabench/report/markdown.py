@@ -89,7 +89,7 @@ def table_text(table: Table) -> str:
     """A table with the notes below it."""
     lines = [[_name(line), *map(_entry, line.entries)] for line in table.lines]
     lines += [[f"*{name}*", *values] for name, values in table.yardsticks.items()]
-    return _tabulate(["method", *map(_header, table.headers)], lines) + _below(table.notes)
+    return _tabulate([table.rows, *map(_header, table.headers)], lines) + _below(table.notes)
 
 
 def _below(sentences: Sequence[str]) -> str:
