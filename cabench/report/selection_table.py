@@ -38,7 +38,10 @@ _WHAT = (
     "trial, which the test rows' own luck helps to find. Gain: the test gap of the profile's own settings less that of "
     "its choice."
 )
-_INTERVALS = "± is the 95 % interval over methods; without it there is one method alone, or all have the same value."
+_INTERVALS = (
+    "± is the 95 % interval over methods; of ± 1.000 nothing is known, and without it there is one method alone, or all "
+    "have the same value."
+)
 _PRACTICAL = tuple(rule for rule in RULES.values() if rule.name not in (LABELS, STABLE))
 """What somebody can choose by who has at most a hundred labels, and runs every trial under one seed."""
 
@@ -106,7 +109,7 @@ def _entry(found: Estimate | None) -> Entry:
     if found is None:
         return Entry(NO_SCORE)
     interval = "" if found.half_width is None else FRACTION.text(min(found.half_width, FRACTION.widest))
-    return Entry(FRACTION.text(found.value), interval)
+    return Entry(FRACTION.text(round(found.value, FRACTION.digits) + 0.0), interval)  # -0.0 is shown as 0
 
 
 def _notes(records: Sequence[TuningRecord]) -> Iterator[str]:

@@ -66,6 +66,12 @@ def test_the_random_trial_loses_what_trials_lose_on_average(judged_record: MakeR
     assert entries(table, "a trial at random")[:2] == ["–", f"{np.mean(regrets):.3f}"]
 
 
+def test_what_rounds_to_0_has_no_sign(judged_record: MakeRecord) -> None:
+    records = [judged_record([0.3, 0.3002], {"told": [0.1, 0.2]}, method=name) for name in "ab"]
+    (table,) = selection_tables(records)
+    assert entries(table, "told")[1:3] == ["0.000", "0.000"]
+
+
 def test_a_rule_with_skill_is_advised_with_its_interval(judged_record: MakeRecord) -> None:
     said = selection_sentence(planted(judged_record, told=20, apart=0, salient_rank=0, labels_100=20))
     without, with_labels = said.split(". ")
