@@ -39,8 +39,8 @@ _WHAT = (
     "its choice."
 )
 _INTERVALS = (
-    "± is the 95 % interval over methods; of ± 1.000 nothing is known, and without it there is one method alone, or all "
-    "have the same value."
+    "± is the 95 % interval over methods; of ± 1.000 nothing is known, and without it there is one method alone, or "
+    "all have the same value."
 )
 _PRACTICAL = tuple(rule for rule in RULES.values() if rule.name not in (LABELS, STABLE))
 """What somebody can choose by who has at most a hundred labels, and runs every trial under one seed."""

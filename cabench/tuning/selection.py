@@ -23,8 +23,9 @@ import numpy as np
 from scipy.stats import spearmanr, t
 
 from cabench.tuning.choice import choose, first_look
-from cabench.tuning.rules import RULES, Rule, has_ended
-from cabench.tuning.tuning_record import WORST, TrialEntry, TuningRecord
+from cabench.tuning.rules import RULES, Rule
+from cabench.tuning.tuning_record import TuningRecord
+from cabench.tuning.worth import is_opened, test_gap_of
 
 DEFAULT, RANDOM = "default", "random"
 LEVEL = 0.05
@@ -70,16 +71,6 @@ class Worth(NamedTuple):
     correlation: Estimate | None
     regret: Estimate | None
     gain: Estimate | None
-
-
-def test_gap_of(trial: TrialEntry) -> float | None:
-    """The test gap of a trial under the seed that all trials have: the worst where it failed, None where not opened."""
-    return trial.outcomes[0].test_gap if has_ended(trial) else WORST
-
-
-def is_opened(record: TuningRecord) -> bool:
-    """Whether the test gaps of all trials are known."""
-    return all(test_gap_of(trial) is not None for trial in record.trials)
 
 
 def comparable(records: Sequence[TuningRecord]) -> list[TuningRecord]:
