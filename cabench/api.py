@@ -5,7 +5,6 @@ The command line is a thin layer over these functions. See docs/python.md.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from cabench.data.cache import raw_data_folder
 from cabench.data.dataset import Attribute, ContrastiveDataset, DatasetInfo
 from cabench.data.file import DatasetFile
 from cabench.data.layout import VALIDATION
@@ -154,7 +154,7 @@ def run(
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
     """
-    request = Request(methods, datasets, seeds, profile, sets, device, precision, _root(data_root), controls)
+    request = Request(methods, datasets, seeds, profile, sets, device, precision, raw_data_folder(data_root), controls)
     settings = RunSettings(
         force=force,
         checkpoint_seconds=checkpoint_seconds,
@@ -240,7 +240,9 @@ def tune(
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
     """
-    request = Request(methods, datasets, "", profile, sets, device, precision, _root(data_root), controls=False)
+    request = Request(
+        methods, datasets, "", profile, sets, device, precision, raw_data_folder(data_root), controls=False
+    )
     settings = RunSettings(
         checkpoint_seconds=checkpoint_seconds,
         workers=workers,
@@ -375,10 +377,4 @@ def _dataset(
     """A data set's file and its name in tables."""
     resolved, (label,) = ResolvedProfile.read(profile, sets).with_files([str(name)])
     resolved.check_overrides([label])
-    return ready_file(label, resolved.sample(label), _root(data_root), make_reporter().say), label
-
-
-def _root(data_root: str | Path | None) -> Path | None:
-    """The folder of raw data, absolute, as methods may change the working folder."""
-    root = data_root or os.environ.get("CABENCH_DATA")
-    return Path(root).absolute() if root else None
+    return ready_file(label, resolved.sample(label), raw_data_folder(data_root), make_reporter().say), label

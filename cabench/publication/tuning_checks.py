@@ -1,0 +1,108 @@
+"""The checks of tuning records from elsewhere, and of the profile that was made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cabench import discovery
+from cabench.errors import UserError
+from cabench.profiles import profile_names
+from cabench.publication.data_here import names_a_file
+from cabench.publication.found import Verification
+from cabench.tuning.choice import choose, finalists
+from cabench.tuning.space import check_trials, trial_settings
+from cabench.tuning.trials import FINAL_SEEDS, SEED
+from cabench.tuning.tuned_profile import digest_line, tuned_profile
+from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord, read_tuning_record
+
+
+def check_tuning(folder: Path, found: Verification) -> list[TuningRecord]:
+    """Check every tuning record below a folder; gives those that can be read."""
+    records = []
+    for path in sorted(folder.glob("*/*.json")):
+        found.tuned += 1
+        place = path.relative_to(folder)
+        try:
+            record = read_tuning_record(folder, path)
+        except UserError as error:
+            found.find(place, str(error))
+            continue
+        records.append(record)
+        for sentence in (*_trials(record, found), *_choice(record)):
+            found.find(place, sentence)
+    return records
+
+
+def check_profile(profile: Path, records: Sequence[TuningRecord], found: Verification) -> None:
+    """Check that a profile is the one that tuning records give."""
+    try:
+        text = profile.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        found.find(profile.name, f"it cannot be read ({error}).")
+        return
+    if digest_line(records) not in text.splitlines():
+        found.find(profile.name, "its digest is not that of the tuning records: one of the two was changed.")
+        return
+    if any(record.profile not in profile_names() or names_a_file(record.data["config"]) for record in records):
+        found.notes["The profile rests on the sender's own files, so that its settings were not compared."] += 1
+        return
+    try:
+        if tuned_profile(records, profile) != text:
+            found.find(profile.name, "it was changed: the tuning records give another profile.")
+    except UserError as error:
+        found.find(profile.name, f"the tuning records give no profile: {error}")
+
+
+def _trials(record: TuningRecord, found: Verification) -> Iterator[str]:
+    """Whether the trials are those that the declared ranges give."""
+    try:
+        kind = discovery.method_class(record.name)
+    except UserError:
+        found.notes[f"The method {record.name} is not installed, so that its trials were not checked."] += 1
+        return
+    if kind.version != record.version:
+        found.notes[
+            f"The method {record.name} has version {record.version} in tuning records; here it is {kind.version}: its "
+            "trials were not checked."
+        ] += 1
+        return
+    ranges = kind.Config.searched()
+    if dict(record.space) != {name: repr(searched) for name, searched in ranges.items()}:
+        yield f"it was searched over other ranges than those that {record.name} declares."
+        return
+    try:
+        check_trials(record.budget)
+        wanted = trial_settings(kind.Config.from_mapping(record.fixed), record.budget)
+    except UserError as error:
+        yield f"its budget or fixed settings cannot be: {error}"
+        return
+    if len(wanted) != len(record.trials):
+        yield f"it has {len(record.trials)} trials, of a budget that gives {len(wanted)}."
+        return
+    for settings, trial in zip(wanted, record.trials, strict=True):
+        values = settings.to_dict()
+        if dict(trial.settings) != {name: values[name] for name in ranges}:
+            yield f"trial {trial.number} has other settings than the declared ranges give."
+
+
+def _choice(record: TuningRecord) -> Iterator[str]:
+    """Whether trials were looked at as often as they should be, and the one that was chosen is the best."""
+    best = [trial.number for trial in finalists(record.trials)] if len(record.trials) > 1 else []
+    for trial in record.trials:
+        seeds = [SEED, *(FINAL_SEEDS if trial.number in best else ())]
+        if [outcome.seed for outcome in trial.outcomes] != ([] if trial.refused else seeds):
+            yield f"trial {trial.number} was not computed under the seeds that it should be."
+        if any(not _is_possible(outcome) for outcome in trial.outcomes):
+            yield f"trial {trial.number} has an outcome that cannot be."
+    if (wanted := _chosen(record.trials)) != record.chosen:
+        yield f"it chose trial {record.chosen}; by its own outcomes that is trial {wanted}."
+
+
+def _chosen(trials: Sequence[TrialEntry]) -> int:
+    return choose(trials).number
+
+
+def _is_possible(outcome: Outcome) -> bool:
+    gaps = [gap for gap in (outcome.gap, outcome.test_gap) if gap is not None]
+    return all(0 <= gap <= 1 for gap in gaps) and (outcome.gap is None) == bool(outcome.error)
