@@ -9,6 +9,7 @@ import typer
 
 from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Results, say_all
 from cabench.files.names import printable
+from cabench.publication.found import TOLERANCE
 
 Tuning = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of tuning records.")]
 Profile = Annotated[Path | None, typer.Option(metavar="FILE", help="The profile that was made of these.")]
@@ -88,7 +89,7 @@ def verify_results(
     build: Annotated[bool, typer.Option("--build", help="Build data sets that are not built here yet.")] = False,
     tolerance: Annotated[
         float, typer.Option(min=0, help="By how much a number may differ that is computed anew.")
-    ] = 0.005,
+    ] = TOLERANCE,
 ) -> None:
     """Check results that others send: hashes, keys, versions, settings, data, and scores where vectors are there.
 

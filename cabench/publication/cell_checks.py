@@ -76,19 +76,20 @@ class CellChecks:
 
     def _note_versions(self, record: Record) -> None:
         """Note what is older or newer than what is installed: such a record is right for its own versions alone."""
-        notes = self.found.notes
         for part in _parts(record):
             if part.installed is None:
-                notes[f"The {part.called} is not installed, so that its version and settings were not checked."] += 1
+                self.found.note(
+                    f"The {part.called} is not installed, so that its version and settings were not checked."
+                )
             elif not part.is_current:
                 here = part.installed.version
-                notes[
+                self.found.note(
                     f"The {part.called} has version {part.version} in records; here it is {here}: they are stale."
-                ] += 1
+                )
         if record.evaluation != current_evaluation():
-            notes["Scores are of another evaluation than the one here, and were not checked."] += 1
+            self.found.note("Scores are of another evaluation than the one here, and were not checked.")
         if record.status == "ok" and record.read_contributions() is None:
-            notes["There are no contributions, so that reports cannot compare methods by test rows."] += 1
+            self.found.note("There are no contributions, so that reports cannot compare methods by test rows.")
 
     def _check_against_data(self, record: Record, place: Path) -> None:
         file = self.data.of(record)
@@ -96,7 +97,7 @@ class CellChecks:
         if path.exists() and record.vectors_sha256 and stored_fingerprint(path) != record.vectors_sha256:
             self.found.find(place, "its vectors are not those that its record was made of.")
         elif isinstance(file, str):
-            self.found.notes[file] += 1
+            self.found.note(file)
         elif file.info.content_sha256 != record.dataset["content_sha256"]:
             self._say_other_content(record, file, place)
         elif path.exists() and record.status == "ok" and record.evaluation == current_evaluation():
@@ -105,7 +106,7 @@ class CellChecks:
     def _say_other_content(self, record: Record, file: DatasetFile, place: Path) -> None:
         label = record.dataset["label"]
         if file.info.builder_version != record.dataset["builder_version"]:
-            self.found.notes[f"The data set {label} is built by another version here; contents were not compared."] += 1
+            self.found.note(f"The data set {label} is built by another version here; contents were not compared.")
             return
         told, here = record.dataset["content_sha256"][:8], file.info.content_sha256[:8]
         self.found.find(place, f"it is of data with the content {told}, but {label} has {here} here.")

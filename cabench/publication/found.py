@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+TOLERANCE = 0.005
+"""By how much a number may differ that is computed anew from vectors: half a point, one test row of 200."""
+
 
 @dataclass
 class Verification:
@@ -38,12 +41,17 @@ class Verification:
 
     def __str__(self) -> str:
         counted = [f"{self.cells} cells, {self.failed} of them failed", f"{self.tuned} tuning records"]
+        findings = "1 finding" if len(self.findings) == 1 else f"{len(self.findings)} findings"
         computed = f"scores of {self.recomputed} cells computed anew"
         if self.recomputed:
             computed += f", {self.equal} of them bit for bit"
         if self.equal < self.recomputed:
             computed += f", the others within {self.farthest:.2g}"
-        return f"{'; '.join([*counted, computed, f'{len(self.findings)} findings'])}."
+        return f"{'; '.join([*counted, computed, findings])}."
+
+    def note(self, what: str) -> None:
+        """Add a note for one more place."""
+        self.notes[what] += 1
 
     def find(self, place: object, what: str) -> None:
         """Add a finding at a place."""

@@ -39,8 +39,8 @@ def _lines(summary: Summary, records: Sequence[Record], names: Sequence[str]) ->
     yield "## What is here"
     yield ""
     yield "- `manifest.json`: SHA-256 and size of every file, versions, and what cells there are."
-    yield "- `results/`: a folder for each cell. `record.json` has its scores, settings and costs; `contributions.h5` has"
-    yield "  what each group of test rows adds to each score, by which reports compare methods."
+    yield "- `results/`: a folder for each cell. `record.json` has its scores, settings and costs, `contributions.h5`"
+    yield "  what each group of test rows adds to each score: reports compare methods by it."
     if any(name.endswith(representations_file.NAME) for name in names):
         yield "  `representations.h5` has its vectors, from which its scores can be computed anew."
     else:

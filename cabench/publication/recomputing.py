@@ -21,8 +21,6 @@ from cabench.evaluation.score import Score
 from cabench.experiment.measuring import measure
 from cabench.experiment.record import Record
 
-TOLERANCE = 0.005
-"""By how much a recomputed number may differ: half a point, one test row of 200."""
 _NUMBERS = ("value", "chance", "ideal", "standard_error", "p_value", "p_familywise", "p_smallest")
 _EXACT = ("space", "attribute", "attribute_space", "population", "metric", "n_train", "n_test", "n_groups")
 

@@ -45,8 +45,8 @@ class Sources:
         tuning, profile = folder / TUNING, folder / PROFILE
         return cls(
             ResultsStore(folder / RESULTS),
-            tuning if tuning.is_dir() else None,
-            profile if profile.is_file() else None,
+            tuning if tuning.is_dir() and not tuning.is_symlink() else None,
+            profile if profile.is_file() and not profile.is_symlink() else None,
         )
 
     def _check_present(self) -> None:

@@ -45,7 +45,7 @@ def check_profile(profile: Path, records: Sequence[TuningRecord], found: Verific
         found.find(profile.name, "its digest is not that of the tuning records: one of the two was changed.")
         return
     if any(record.profile not in profile_names() or names_a_file(record.data["config"]) for record in records):
-        found.notes["The profile rests on the sender's own files, so that its settings were not compared."] += 1
+        found.note("The profile rests on the sender's own files, so that its settings were not compared.")
         return
     try:
         if tuned_profile(records, profile) != text:
@@ -59,13 +59,13 @@ def _trials(record: TuningRecord, found: Verification) -> Iterator[str]:
     try:
         kind = discovery.method_class(record.name)
     except UserError:
-        found.notes[f"The method {record.name} is not installed, so that its trials were not checked."] += 1
+        found.note(f"The method {record.name} is not installed, so that its trials were not checked.")
         return
     if kind.version != record.version:
-        found.notes[
+        found.note(
             f"The method {record.name} has version {record.version} in tuning records; here it is {kind.version}: its "
             "trials were not checked."
-        ] += 1
+        )
         return
     ranges = kind.Config.searched()
     if dict(record.space) != {name: repr(searched) for name, searched in ranges.items()}:

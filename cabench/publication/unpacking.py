@@ -117,7 +117,7 @@ def _write(content: BinaryIO, place: Path) -> None:
     with storing():
         place.parent.mkdir(parents=True, exist_ok=True)
         out = place.open("xb")
-    with out:
+    with content, out:
         while piece := content.read(LONGEST_HEADER):
             with storing():
                 out.write(piece)

@@ -18,10 +18,9 @@ from cabench.errors import UserError
 from cabench.publication.archive import SUFFIXES
 from cabench.publication.cell_checks import CellChecks
 from cabench.publication.data_here import DataHere, find, obtain
-from cabench.publication.found import Verification
+from cabench.publication.found import TOLERANCE, Verification
 from cabench.publication.layout import MANIFEST, belongs
 from cabench.publication.manifest import Manifest, Summary, entry_of
-from cabench.publication.recomputing import TOLERANCE
 from cabench.publication.sources import Sources
 from cabench.publication.tuning_checks import check_profile, check_tuning
 from cabench.publication.unpacking import unpack
@@ -73,7 +72,8 @@ def _verify_archive(archive: Path, data: DataHere, tolerance: float) -> Verifica
         folder = Path(name).resolve()
         unpacked = unpack(archive, folder)
         found = _verify_published(folder, data, tolerance)
-    found.findings[:0] = unpacked
+    # Where it was unpacked to means nothing to anybody.
+    found.findings = unpacked + [said.replace(f"{folder}{os.sep}", "") for said in found.findings]
     return found
 
 
