@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +23,7 @@ from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.verified import check_no_links, stored_fingerprint, verified
-from cabench.hardening.trial import try_reading
+from cabench.hardening.trial import lived_through, try_reading
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.publication.data_here import DataHere
 from cabench.publication.found import Verification
@@ -55,14 +56,20 @@ class CellChecks:
     tolerance: float
     found: Verification
 
+    @cached_property
+    def is_tried(self) -> bool:
+        """Whether another process could read all files of arrays; else each is tried by itself."""
+        beside = (array for path in self.store.paths() for array in _arrays(path))
+        return lived_through([array for array in beside if array.is_file() and not array.is_symlink()])
+
     def check(self, path: Path) -> Record | None:
         """Check the cell of a record; None for one whose files are not in order, of which nothing more is looked at."""
         place = path.parent.relative_to(self.store.folder)
         self.found.cells += 1
         try:
             check_no_links(path)
-            for name in (contributions_file.NAME, representations_file.NAME):
-                try_reading(path.with_name(name))
+            for array in () if self.is_tried else _arrays(path):
+                try_reading(array)
             record = verified(self.store, path)
         except UserError as error:
             self.found.find(place, str(error))
@@ -128,6 +135,11 @@ class CellChecks:
                 f"{compared.place}: its vectors give another number here, by {compared.difference:.3g}; "
                 f"{self.tolerance:g} is allowed.",
             )
+
+
+def _arrays(record: Path) -> list[Path]:
+    """Where a cell's files of arrays are, if it has them."""
+    return [record.with_name(name) for name in (contributions_file.NAME, representations_file.NAME)]
 
 
 class _Part(NamedTuple):

@@ -21,6 +21,8 @@ from cabench.evaluation.score import Score
 from cabench.experiment.measuring import measure
 from cabench.experiment.record import Record
 
+SMALLEST_ERROR = 0.01
+"""Standard errors are compared as parts of themselves, or of this where they are smaller."""
 _NUMBERS = ("value", "chance", "ideal", "standard_error", "p_value", "p_familywise", "p_smallest")
 _EXACT = ("space", "attribute", "attribute_space", "population", "metric", "n_train", "n_test", "n_groups")
 
@@ -86,7 +88,11 @@ def _kinds(scores: Sequence[Score]) -> list[tuple[object, ...]]:
 def _of_scores(told: Score, found: Score) -> Iterator[_Pair]:
     for name in _NUMBERS:
         place = f"{name} of {told.metric}, {told.attribute} in the {told.space} space, {told.population}"
-        yield place, getattr(told, name), getattr(found, name)
+        pair = getattr(told, name), getattr(found, name)
+        if name == "standard_error" and None not in pair:
+            scale = max(*pair, SMALLEST_ERROR)
+            pair = pair[0] / scale, pair[1] / scale
+        yield place, *pair
 
 
 def _others(record: Record, measured: Mapping[str, Any]) -> Iterator[_Pair]:

@@ -128,6 +128,9 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
         for member in members:
             yield _Member(member.name, member.size, _tar_kind(member), _tar_content(members, member))
             members.members = []  # type: ignore[attr-defined]  # otherwise every header is kept
+        stream.read(LONGEST_HEADER)  # to the end, where gzip compares all of it with its checksum
+        if stream.read(1):
+            raise _RefusedError("it goes on behind its last member")
 
 
 def _tar_content(members: tarfile.TarFile, member: tarfile.TarInfo) -> BinaryIO | None:

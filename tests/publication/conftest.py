@@ -17,7 +17,7 @@ from cabench.publication.layout import MANIFEST, ROOT
 from cabench.publication.manifest import Manifest, Summary, entry_of
 
 SMALL = ("--profile", "smoke", "--datasets", "planted", "--set", "planted.repeats=1")
-RUN = ("run", *SMALL, "--no-controls", "--methods", "chance,random_encoder", "--seeds", "0-1", "--results", "runs")
+RUN = ("run", *SMALL, "--no-controls", "--methods", "chance,random_encoder", "--seeds", "0", "--results", "runs")
 TUNE = ("tune", *SMALL, "--methods", "cpca", "--trials", "4", "--results", "trials", "--records", "tuning")
 
 
@@ -40,18 +40,30 @@ def mine(computed: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def archive(computed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive of it, with vectors; do not write to it."""
+    """An archive of it, without vectors; do not write to it."""
     output = tmp_path_factory.mktemp("archive") / "all.tar.gz"
-    cabench.publish(computed / "runs", output, computed / "tuning", computed / "tuned.toml", vectors=True)
+    cabench.publish(computed / "runs", output, computed / "tuning", computed / "tuned.toml")
     return output
 
 
 @pytest.fixture
 def unpacked(archive: Path, tmp_path: Path) -> Path:
     """What that archive holds."""
+    return taken_out(archive, tmp_path / "theirs")
+
+
+@pytest.fixture
+def with_vectors(computed: Path, tmp_path: Path) -> Path:
+    """What an archive of it holds that was made with vectors."""
+    output = tmp_path / "vectors.tar.gz"
+    cabench.publish(computed / "runs", output, vectors=True)
+    return taken_out(output, tmp_path / "theirs")
+
+
+def taken_out(archive: Path, folder: Path) -> Path:
     with tarfile.open(archive) as members:
-        members.extractall(tmp_path / "theirs", filter="data")
-    return tmp_path / "theirs" / ROOT
+        members.extractall(folder, filter="data")
+    return folder / ROOT
 
 
 def cell(folder: Path, method: str = "random_encoder", seed: int = 0) -> Path:
