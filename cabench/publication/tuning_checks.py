@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cabench import discovery
 from cabench.errors import UserError
+from cabench.experiment.record import Record
 from cabench.profiles import profile_names
 from cabench.publication.data_here import names_a_file
 from cabench.publication.found import Verification
@@ -14,7 +15,7 @@ from cabench.tuning.choice import choose, finalists
 from cabench.tuning.space import check_trials, trial_settings
 from cabench.tuning.trials import FINAL_SEEDS, SEED
 from cabench.tuning.tuned_profile import digest_line, tuned_profile
-from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord, read_tuning_record
+from cabench.tuning.tuning_record import Outcome, TuningRecord, read_tuning_record
 
 
 def check_tuning(folder: Path, found: Verification) -> list[TuningRecord]:
@@ -52,6 +53,15 @@ def check_profile(profile: Path, records: Sequence[TuningRecord], found: Verific
             found.find(profile.name, "it was changed: the tuning records give another profile.")
     except UserError as error:
         found.find(profile.name, f"the tuning records give no profile: {error}")
+
+
+def note_other_settings(records: Sequence[Record], tuned: Sequence[TuningRecord], found: Verification) -> None:
+    """Note which cells have other settings than were chosen for their method and data set: they are not tuned ones."""
+    chosen = {(record.dataset, record.method): record.settings for record in tuned}
+    for record in records:
+        labels = record.dataset["label"], record.method["label"]
+        if chosen.get(labels, record.method["config"]) != record.method["config"]:
+            found.note(f"Cells of {labels[1]} on {labels[0]} have other settings than tuning chose.")
 
 
 def _trials(record: TuningRecord, found: Verification) -> Iterator[str]:
@@ -95,12 +105,8 @@ def _choice(record: TuningRecord) -> Iterator[str]:
             yield f"trial {trial.number} was not computed under the seeds that it should be."
         if any(not _is_possible(outcome) for outcome in trial.outcomes):
             yield f"trial {trial.number} has an outcome that cannot be."
-    if (wanted := _chosen(record.trials)) != record.chosen:
+    if (wanted := choose(record.trials).number) != record.chosen:
         yield f"it chose trial {record.chosen}; by its own outcomes that is trial {wanted}."
-
-
-def _chosen(trials: Sequence[TrialEntry]) -> int:
-    return choose(trials).number
 
 
 def _is_possible(outcome: Outcome) -> bool:

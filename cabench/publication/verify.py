@@ -22,7 +22,7 @@ from cabench.publication.found import TOLERANCE, Verification
 from cabench.publication.layout import MANIFEST, belongs
 from cabench.publication.manifest import Manifest, Summary, entry_of
 from cabench.publication.sources import Sources
-from cabench.publication.tuning_checks import check_profile, check_tuning
+from cabench.publication.tuning_checks import check_profile, check_tuning, note_other_settings
 from cabench.publication.unpacking import unpack
 
 
@@ -94,6 +94,7 @@ def _verify_sources(sources: Sources, data: DataHere, tolerance: float, found: V
         found.find(sources.results.folder.name, "there are no records.")
     if sources.tuning is not None:
         tuned = check_tuning(sources.tuning, found)
+        note_other_settings(records, tuned, found)
         if sources.profile is not None and tuned:
             check_profile(sources.profile, tuned, found)
     elif sources.profile is not None:

@@ -105,3 +105,14 @@ def test_a_profile_that_rests_on_own_files_is_not_read(mine: Path, tmp_path: Pat
     found = cabench.verify_results(mine / "runs", mine / "tuning", mine / "tuned.toml")
     assert found.passed
     assert any("rests on the sender's own files" in note for note in found.notes)
+
+
+def test_cells_with_other_settings_than_were_chosen_are_noted(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mine)
+    tuned = {"methods": "cpca", "profile": str(mine / "tuned.toml"), "seeds": "0", "controls": False}
+    cabench.run(**tuned, results="tuned")
+    assert not cabench.verify_results("tuned", "tuning", "tuned.toml").notes
+    cabench.run(**tuned, results="tuned", sets=["cpca.components=1"])
+    found = cabench.verify_results("tuned", "tuning", "tuned.toml")
+    assert found.passed
+    assert dict(found.notes) == {"Cells of cpca on planted have other settings than tuning chose.": 1}
