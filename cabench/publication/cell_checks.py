@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -63,7 +63,7 @@ class CellChecks:
         return lived_through([array for array in beside if array.is_file() and not array.is_symlink()])
 
     def check(self, path: Path) -> Record | None:
-        """Check the cell of a record; None for one whose files are not in order, of which nothing more is looked at."""
+        """Check the cell of a record; without contributions; None for one whose files are not in order."""
         place = path.parent.relative_to(self.store.folder)
         self.found.cells += 1
         try:
@@ -79,7 +79,7 @@ class CellChecks:
             self.found.find(place, sentence)
         self._note_versions(record)
         self._check_against_data(record, place)
-        return record
+        return replace(record, contributions=None)  # those of all records would not fit into memory
 
     def _note_versions(self, record: Record) -> None:
         """Note what is older or newer than what is installed: such a record is right for its own versions alone."""

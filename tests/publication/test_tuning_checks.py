@@ -112,7 +112,7 @@ def test_cells_with_other_settings_than_were_chosen_are_noted(mine: Path, monkey
     tuned = {"methods": "cpca", "profile": str(mine / "tuned.toml"), "seeds": "0", "controls": False}
     cabench.run(**tuned, results="tuned")
     assert not cabench.verify_results("tuned", "tuning", "tuned.toml").notes
-    cabench.run(**tuned, results="tuned", sets=["cpca.components=1"])
+    cabench.run(**tuned, results="tuned", sets=["cpca.components=3"])
     found = cabench.verify_results("tuned", "tuning", "tuned.toml")
     assert found.passed
     assert dict(found.notes) == {"Cells of cpca on planted have other settings than tuning chose.": 1}

@@ -347,3 +347,13 @@ def test_whatever_a_record_says_it_is_checked(mine: Path, data: st.DataObject) -
 def test_options_of_python_are_those_of_the_command(computed: Path) -> None:
     with pytest.raises(UserError, match="neither a folder nor an archive"):
         cabench.verify_results(computed / "tuned.toml")
+
+
+@pytest.mark.parametrize("most", [{"train": 0}, {"train": -3}, {"train": 2**62}, {"elsewhere": 5}, {}])
+@pytest.mark.parametrize("validation", [{}, {"validation_of": "0" * 64}])
+def test_samples_that_cannot_be_end_no_check(unpacked: Path, most: dict[str, int], validation: dict[str, str]) -> None:
+    rekeyed(unpacked, **dataset(unpacked, most_rows=most, content_sha256="0" * 64, **validation))
+    seal(unpacked)
+    found = cabench.verify_results(unpacked)
+    assert found.cells == 2
+    assert len(found.findings) + len(found.notes) == 1
