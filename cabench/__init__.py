@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cabench.training import GradientTrainedMethod as GradientTrainedMethod
     from cabench.training import TrainingConfig as TrainingConfig
     from cabench.training import descend as descend
+    from cabench.tuning.opening import open_trials as open_trials
 
 _NAMES = {
     "api": "LoadedDataset Results evaluate load_dataset merge run score tune",
@@ -58,6 +59,7 @@ _NAMES = {
     "publication.verify": "verify_results",
     "saving": "load_method save_method",
     "training": "Batch GradientTrainedMethod TrainingConfig descend",
+    "tuning.opening": "open_trials",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_MODULES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 DEFAULT_TRIALS, DEFAULT_RECORDS, DEFAULT_PROFILE = Path("results/trials"), Path("results/tuning"), Path("tuned.toml")
 
 
+class Criterion(StrEnum):
+    """What `tune` can judge trials by."""
+
+    LABELS = "labels"
+    LABEL_FREE = "label-free"
+
+
 @partial(takes_request, without=("seeds", "controls"))
 def tune(
     request: Request,
@@ -25,6 +33,9 @@ def tune(
     longest: Annotated[
         int, typer.Option(metavar="N", help="Train at most N = 1, 2, 4, 8 or 16 times the profile's epochs.")
     ] = 1,
+    criterion: Annotated[
+        Criterion, typer.Option(help="What trials are judged by: the gap, which takes labels, or none of them.")
+    ] = Criterion.LABELS,
     results: Annotated[Path, typer.Option(help="Folder of the trials' cells.")] = DEFAULT_TRIALS,
     records: Annotated[Path, typer.Option(help="Folder of tuning records.")] = DEFAULT_RECORDS,
     output: Annotated[Path, typer.Option(help="The profile that is written, a .toml file.")] = DEFAULT_PROFILE,
@@ -54,7 +65,7 @@ def tune(
         cluster=cluster,
         wait=wait,
     )
-    done = tune_request(request, trials, longest, results, records, output, settings)
+    done = tune_request(request, trials, longest, criterion, results, records, output, settings)
     if done.left:
         typer.echo(f"{done.left} trials are left, and nothing is chosen yet; the same command goes on.", err=True)
         raise typer.Exit(1)

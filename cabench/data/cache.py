@@ -35,14 +35,6 @@ def download_folder() -> Path:
     return cache_folder() / "sources"
 
 
-def raw_data_folder(given: str | Path | None) -> Path | None:
-    """The user's folder of raw data, absolute, as methods may change the working folder: what is given, else what
-    `CABENCH_DATA` names; None where raw data is downloaded.
-    """
-    root = given or os.environ.get("CABENCH_DATA")
-    return Path(root).absolute() if root else None
-
-
 class Listed(NamedTuple):
     """A file in a listing, with what changes when somebody writes to it.
 

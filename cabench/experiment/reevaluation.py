@@ -12,7 +12,7 @@ from cabench.data.file import DatasetFile
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
-from cabench.experiment.identity import current_evaluation
+from cabench.experiment.identity import evaluation_of
 from cabench.experiment.keepsakes import keep_maps, keep_picture
 from cabench.experiment.measuring import measure
 from cabench.experiment.record import Record
@@ -127,4 +127,5 @@ class Reevaluation:
 
 def _is_measured(record: Record) -> bool:
     """Whether it holds what the evaluation as it is now gives, with what test rows add to the scores beside it."""
-    return record.evaluation == current_evaluation() and record.read_contributions() is not None
+    is_whole = record.evaluation.get("only") == "gap" or record.read_contributions() is not None
+    return record.evaluation == evaluation_of(record.dataset) and is_whole

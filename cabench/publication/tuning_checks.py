@@ -12,10 +12,11 @@ from cabench.profiles import profile_names
 from cabench.publication.data_here import names_a_file
 from cabench.publication.found import Verification
 from cabench.tuning.choice import choose, finalists
+from cabench.tuning.rules import tuning_rule
 from cabench.tuning.space import check_trials, trial_settings
 from cabench.tuning.trials import FINAL_SEEDS, SEED
 from cabench.tuning.tuned_profile import digest_line, tuned_profile
-from cabench.tuning.tuning_record import Outcome, TuningRecord, read_tuning_record
+from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord, read_tuning_record
 
 
 def check_tuning(folder: Path, found: Verification) -> list[TuningRecord]:
@@ -97,16 +98,28 @@ def _trials(record: TuningRecord, found: Verification) -> Iterator[str]:
 
 
 def _choice(record: TuningRecord) -> Iterator[str]:
-    """Whether trials were looked at as often as they should be, and the one that was chosen is the best."""
-    best = [trial.number for trial in finalists(record.trials)] if len(record.trials) > 1 else []
+    """Whether trials were looked at as often as they should be, and the one that was chosen is the best by its rule."""
+    try:
+        rule = tuning_rule(record.criterion)
+    except UserError as error:
+        yield str(error)
+        return
+    best = [trial.number for trial in finalists(record.trials, rule)] if len(record.trials) > 1 else []
     for trial in record.trials:
-        seeds = [SEED, *(FINAL_SEEDS if trial.number in best else ())]
-        if [outcome.seed for outcome in trial.outcomes] != ([] if trial.refused else seeds):
+        if not _is_looked_at(trial, trial.number in best):
             yield f"trial {trial.number} was not computed under the seeds that it should be."
         if any(not _is_possible(outcome) for outcome in trial.outcomes):
             yield f"trial {trial.number} has an outcome that cannot be."
-    if (wanted := choose(record.trials).number) != record.chosen:
+    if (wanted := choose(record.trials, rule).number) != record.chosen:
         yield f"it chose trial {record.chosen}; by its own outcomes that is trial {wanted}."
+
+
+def _is_looked_at(trial: TrialEntry, is_finalist: bool) -> bool:
+    """Whether a trial has the seeds that it should; others than finalists may be those of another rule."""
+    seeds, known = [outcome.seed for outcome in trial.outcomes], [SEED, *FINAL_SEEDS]
+    if trial.refused:
+        return not seeds
+    return seeds == (known if is_finalist else [seed for seed in known if seed in seeds]) and SEED in seeds
 
 
 def _is_possible(outcome: Outcome) -> bool:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from cabench.data.cache import raw_data_folder
+from cabench.data.download import raw_data_root
 from cabench.errors import UserError
 from cabench.publication.archive import SUFFIXES
 from cabench.publication.cell_checks import CellChecks
@@ -52,7 +52,7 @@ def verify_results(
         UserError: for what is not there, and for options that mean nothing.
         StorageError: when an archive cannot be unpacked for want of room.
     """
-    place, data = Path(path).absolute(), DataHere(raw_data_folder(data_root), obtain if build else find)
+    place, data = Path(path).absolute(), DataHere(raw_data_root(data_root), obtain if build else find)
     is_published = not place.is_dir() or (place / MANIFEST).exists()
     if is_published and (tuning or profile):
         raise UserError(f"{path} holds its own tuning records and profile; leave out --tuning and --profile.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,17 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
 
 
 def digest_line(records: Sequence[TuningRecord]) -> str:
-    """The line of the profile that says which records it was made of."""
-    return f"# Digest of the records: {digest([record.to_dict() for record in records])}"
+    """The line of the profile that says which records it was made of. Test gaps came later, and do not count."""
+    return f"# Digest of the records: {digest([_unopened(record).to_dict() for record in records])}"
+
+
+def _unopened(record: TuningRecord) -> TuningRecord:
+    """The record as it was when its choice was made."""
+    trials = [
+        replace(trial, outcomes=tuple(replace(outcome, test_gap=None) for outcome in trial.outcomes))
+        for trial in record.trials
+    ]
+    return replace(record, trials=tuple(trials))
 
 
 def write_tuned_profile(records: Sequence[TuningRecord], place: Path) -> None:

@@ -65,6 +65,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a failure with a gap": (lambda content: first(content, error="no"), "an outcome that cannot be"),
     "a seed": (lambda content: first(content, seed=0), "was not computed under the seeds"),
     "a look less": (lambda content: [trial["outcomes"].clear() for trial in content["trials"]], "under the seeds"),
+    "the rule": (lambda content: content.update(criterion="luck"), "Unknown criterion"),
     "the version": (lambda content: content.update(version=77), "has version 77 in tuning records"),
     "the method": (lambda content: content.update(name="theirs"), "theirs is not installed"),
     "the label": (lambda content: content.update(method="pca"), "another method or data set"),
@@ -87,6 +88,11 @@ def test_a_profile_of_other_records_is_found(mine: Path) -> None:
     assert finding == "tuned.toml: its digest is not that of the tuning records: one of the two was changed."
     write_tuned_profile(read_tuning_records(mine / "tuning"), mine / "tuned.toml")
     assert cabench.verify_results(*arguments).passed
+
+
+def test_test_gaps_that_came_later_change_no_profile(mine: Path) -> None:
+    assert changed(mine, lambda content: first(content, test_gap=0.4)) == []
+    assert cabench.verify_results(mine / "runs", mine / "tuning", mine / "tuned.toml").passed
 
 
 def test_a_profile_that_was_changed_by_hand_is_found(mine: Path) -> None:
