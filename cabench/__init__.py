@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from cabench.method import Generative as Generative
     from cabench.method import NetworkMethod as NetworkMethod
     from cabench.method import Representation as Representation
+    from cabench.publication.publish import publish as publish
+    from cabench.publication.verify import verify_results as verify_results
     from cabench.saving import load_method as load_method
     from cabench.saving import save_method as save_method
     from cabench.training import Batch as Batch
@@ -53,6 +55,8 @@ _NAMES = {
     "errors": "UserError",
     "evaluation.vectors": "Vectors",
     "method": "ContrastiveAnalysisMethod Generative NetworkMethod Representation",
+    "publication.publish": "publish",
+    "publication.verify": "verify_results",
     "saving": "load_method save_method",
     "training": "Batch GradientTrainedMethod TrainingConfig descend",
     "tuning.opening": "open_trials",

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from cabench import discovery
 from cabench.data.file import DatasetFile
-from cabench.data.sample import sampled
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
@@ -18,6 +16,7 @@ from cabench.experiment.identity import evaluation_of
 from cabench.experiment.keepsakes import keep_maps, keep_picture
 from cabench.experiment.measuring import measure
 from cabench.experiment.record import Record
+from cabench.experiment.recorded_data import recorded_provider
 from cabench.experiment.store import MAPS, PICTURE, ResultsStore
 
 PATIENCE_S = 600.0  # for another process that evaluates the same record
@@ -78,9 +77,7 @@ class Reevaluation:
 
     def _dataset(self, record: Record) -> DatasetFile:
         """The data set that a record was computed on."""
-        provider = discovery.dataset_class(record.dataset["name"])
-        whole = provider(provider.Config.from_mapping(record.dataset["config"]))
-        file = sampled(whole.obtain(self.data_root), record.dataset.get("most_rows", {}))
+        file = recorded_provider(record).obtain(self.data_root)
         if file.info.content_sha256 != record.dataset["content_sha256"]:
             raise UserError("its data set would be built differently today; the cell must be computed again.")
         file.check_content()

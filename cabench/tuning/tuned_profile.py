@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
         f"# Budget: {' or '.join(map(str, budgets))} trials of every method on a data set, under seed {SEED}; the best "
         f"{FINALISTS} again under {' and '.join(map(str, FINAL_SEEDS))}.",
         f"# Chosen by: {', '.join(criteria)}, on a fifth of the training groups.",
-        f"# Digest of the records: {digest([record.to_dict() for record in records])}",
+        digest_line(records),
         "",
         f"description = {_value('settings chosen by equal budgets of trials, without the test split; generated')}",
         f"extends = {_value(_relative(profile, place) if profile.endswith('.toml') else profile)}",
@@ -64,6 +65,20 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
     for record in records:
         lines += _method_table(record, resolved)
     return "\n".join(lines) + "\n"
+
+
+def digest_line(records: Sequence[TuningRecord]) -> str:
+    """The line of the profile that says which records it was made of. Test gaps came later, and do not count."""
+    return f"# Digest of the records: {digest([_unopened(record).to_dict() for record in records])}"
+
+
+def _unopened(record: TuningRecord) -> TuningRecord:
+    """The record as it was when its choice was made."""
+    trials = [
+        replace(trial, outcomes=tuple(replace(outcome, test_gap=None) for outcome in trial.outcomes))
+        for trial in record.trials
+    ]
+    return replace(record, trials=tuple(trials))
 
 
 def write_tuned_profile(records: Sequence[TuningRecord], place: Path) -> None:
