@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cabench.files.json import canonical_json
 from cabench.tuning.tuning_record import TrialEntry
 
 FINALISTS = 4
 
 
 def finalists(trials: Sequence[TrialEntry]) -> list[TrialEntry]:
-    """The trials that run again: at most four, the smallest gap first, and none that failed."""
+    """The trials that run again: at most four, of different settings, the smallest gap first, and none that failed."""
     ended = [trial for trial in trials if trial.outcomes and trial.outcomes[0].gap is not None]
-    return sorted(ended, key=lambda trial: (trial.gap, trial.number))[:FINALISTS]
+    different: dict[str, TrialEntry] = {}
+    for trial in sorted(ended, key=lambda trial: (trial.gap, trial.number)):
+        different.setdefault(canonical_json(dict(trial.settings)), trial)
+    return list(different.values())[:FINALISTS]
 
 
 def choose(trials: Sequence[TrialEntry]) -> TrialEntry:
