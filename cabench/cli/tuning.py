@@ -45,6 +45,7 @@ def tune(
     """Choose settings for methods by equal numbers of trials, without the test split; write them as a profile."""
     from cabench.api import tune_request
     from cabench.experiment.executors import RunSettings
+    from cabench.tuning.choice import finalists
 
     settings = RunSettings(
         checkpoint_seconds=checkpoint_seconds,
@@ -61,6 +62,11 @@ def tune(
     for record in done.records:
         typer.echo(_said(record))
     typer.echo(f"{output} holds these settings: cabench run --profile {output} --methods ...")
+    lost = [record for record in done.records if not finalists(record.trials)]
+    for record in lost:
+        typer.echo(f"Every trial of {record.dataset} / {record.method} failed; the profile's own stands.", err=True)
+    if lost:
+        raise typer.Exit(1)
 
 
 def _said(record: TuningRecord) -> str:

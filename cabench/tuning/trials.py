@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from cabench.config import Settings
 from cabench.data.file import DatasetFile
@@ -150,6 +150,7 @@ class TuningOutline(Outline):
         store: where trials are kept.
     """
 
+    grows: ClassVar[bool] = True
     trials: int
     longest: int
     store: ResultsStore
