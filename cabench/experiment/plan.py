@@ -198,7 +198,7 @@ def outline(request: Request) -> Outline:
     datasets = {label: resolved.sample(label) for label in labels}
     configured = {label: _configured(resolved, label, methods, optional) for label in labels}
     resolved.check_overrides([*methods, *labels])
-    check_profile(resolved.profile)
+    check_profile(resolved.profile, resolved.given)
     return Outline(
         profile=resolved.profile.name,
         device=device,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cabench import discovery
 from cabench.errors import UserError
 from cabench.experiment.request import ResolvedProfile
 from cabench.files.atomic import write_text
@@ -128,9 +129,11 @@ def _dataset_table(record: TuningRecord, resolved: ResolvedProfile, place: Path)
 
 
 def _method_table(record: TuningRecord, resolved: ResolvedProfile) -> Iterable[str]:
-    """What was chosen, as far as the profile does not say it already."""
-    _, config = resolved.configuration(record.method, record.dataset)
-    known = config.to_dict()
+    """What was chosen, as far as the profile does not say it already; all of a method that is not installed."""
+    known: Mapping[str, Any] = {}
+    if record.name in discovery.plugins("methods"):
+        _, config = resolved.configuration(record.method, record.dataset)
+        known = config.to_dict()
     changed = {name: value for name, value in record.settings.items() if known.get(name) != value}
     chosen = f"# trial {record.chosen} of {len(record.trials)}"
     return ["", f"[on.{_key(record.dataset)}.{_key(record.method)}]  {chosen}", *_fields(changed)]
