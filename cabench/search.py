@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 DIGITS = 3  # significant ones of a value
+LAST = 1 - 2**-53  # the largest coordinate below 1
 
 
 class Range(ABC):
@@ -22,6 +23,14 @@ class Range(ABC):
     @abstractmethod
     def at(self, part: float, default: object) -> object:
         """The value at a coordinate in [0, 1), of the kind of the field's default: whole where that is whole."""
+
+    @abstractmethod
+    def ends(self, default: object) -> tuple[object, ...]:
+        """The values that all others lie between; of single values every one. `default` as of `at`."""
+
+    @abstractmethod
+    def holds(self, value: object) -> bool:
+        """Whether a value lies in it."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +45,19 @@ class _Between(Range):
             raise ValueError(f"{self} has no numbers in it: its ends are not in order")
 
     def at(self, part: float, default: object) -> object:
-        """See `Range`; whole numbers have equal shares, the last one included."""
+        """See `Range`; a whole number has the share from itself to the next, the last one too."""
         if isinstance(default, int):
             return min(int(self._between(self.low, self.high + 1, part)), int(self.high))
-        return float(f"{self._between(self.low, self.high, part):.{DIGITS}g}")
+        rounded = float(f"{self._between(self.low, self.high, part):.{DIGITS}g}")
+        return float(min(max(rounded, self.low), self.high))
+
+    def ends(self, default: object) -> tuple[object, ...]:
+        """See `Range`."""
+        return self.at(0.0, default), self.at(LAST, default)
+
+    def holds(self, value: object) -> bool:
+        """See `Range`."""
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
     @abstractmethod
     def _between(self, low: float, high: float, part: float) -> float: ...
@@ -80,3 +98,11 @@ class OneOf(Range):
     def at(self, part: float, default: object) -> object:
         """See `Range`."""
         return self.values[int(part * len(self.values))]
+
+    def ends(self, default: object) -> tuple[object, ...]:
+        """See `Range`."""
+        return self.values
+
+    def holds(self, value: object) -> bool:
+        """See `Range`."""
+        return value in self.values

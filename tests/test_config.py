@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from cabench.config import ConfigError, Settings, parse_value, setting
 from cabench.errors import UserError
 from cabench.files.json import canonical_json, digest
+from cabench.search import Linear, Log
 
 
 @dataclass(frozen=True)
@@ -446,3 +447,39 @@ def test_digest_is_the_known_sha256_and_changes_with_the_value() -> None:
     # printf '{"a":1}' | sha256sum
     assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
     assert len({digest(value) for value in ({"a": 1}, {"a": 2}, {"b": 1}, {"a": [1]}, {"a": "1"}, {})}) == 6
+
+
+@dataclass(frozen=True)
+class Searched(Settings):
+    """Two fields that are tuned, and one that is not."""
+
+    weight: float = setting(1.0, at_least=0, search=Log(0.1, 10), help="of a term")
+    size: int = setting(4, at_least=1, help="stays")
+    share: float = setting(0.5, at_least=0, at_most=1, search=Linear(0, 1))
+
+
+def test_what_is_searched_is_named_in_the_order_of_declaration() -> None:
+    assert list(Searched.searched().items()) == [("weight", Log(0.1, 10)), ("share", Linear(0, 1))]
+    assert EveryKind.searched() == {}
+
+
+def test_a_new_bare_default_keeps_the_search_range() -> None:
+    @dataclass(frozen=True)
+    class Heavier(Searched):
+        weight: float = 5.0
+
+    assert Heavier.searched() == Searched.searched()
+    assert Heavier().weight == 5.0
+
+
+def test_a_field_declared_anew_has_the_search_range_that_it_names_or_none() -> None:
+    @dataclass(frozen=True)
+    class Other(Searched):
+        weight: float = setting(1.0, at_least=0, search=Log(1, 100))
+        share: float = setting(0.5, at_least=0, at_most=1)
+
+    assert Other.searched() == {"weight": Log(1, 100)}
+
+
+def test_a_search_range_bounds_no_value_that_is_given() -> None:
+    assert Searched(weight=1000).weight == 1000

@@ -56,6 +56,7 @@ def tune(
     """Choose settings for methods by equal numbers of trials, without the test split; write them as a profile."""
     from cabench.api import tune_request
     from cabench.experiment.executors import RunSettings
+    from cabench.tuning.rules import has_ended
 
     settings = RunSettings(
         checkpoint_seconds=checkpoint_seconds,
@@ -72,6 +73,11 @@ def tune(
     for record in done.records:
         typer.echo(_said(record))
     typer.echo(f"{output} holds these settings: cabench run --profile {output} --methods ...")
+    lost = [record for record in done.records if not any(map(has_ended, record.trials))]
+    for record in lost:
+        typer.echo(f"Every trial of {record.dataset} / {record.method} failed; the profile's own stands.", err=True)
+    if lost:
+        raise typer.Exit(1)
 
 
 def _said(record: TuningRecord) -> str:

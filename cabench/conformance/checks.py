@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cabench.conformance.searched import check_what_is_searched_can_be_used
 from cabench.conformance.subject import CPU, IMAGES, Subject, context
 from cabench.context import FitContext
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
@@ -279,6 +280,7 @@ CHECKS: dict[Check, tuple[Check, ...]] = {
         check_saving_and_loading,
         check_encoding_is_in_eval_mode,
     ),
+    check_what_is_searched_can_be_used: (),
 }
 """All checks in order, each with what it rests on: where that fails, directly or further down, it is skipped."""
 

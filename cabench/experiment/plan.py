@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -106,6 +107,7 @@ class Outline:
     """A request with all names looked up and all configurations validated.
 
     Attributes:
+        grows: whether more cells become known as others end.
         profile: the profile's name.
         device: for training and encoding.
         precision: of the networks.
@@ -117,6 +119,7 @@ class Outline:
         seeds: in order.
     """
 
+    grows: ClassVar[bool] = False
     profile: str
     device: torch.device
     precision: Precision
@@ -195,7 +198,7 @@ def outline(request: Request) -> Outline:
     datasets = {label: resolved.sample(label) for label in labels}
     configured = {label: _configured(resolved, label, methods, optional) for label in labels}
     resolved.check_overrides([*methods, *labels])
-    check_profile(resolved.profile)
+    check_profile(resolved.profile, resolved.given)
     return Outline(
         profile=resolved.profile.name,
         device=device,

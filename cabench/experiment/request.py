@@ -29,7 +29,8 @@ FEATURES = "features"
 """The data set that stands for a pretrained network's features of another one's images."""
 MOST_SEEDS = 10_000
 
-MethodLike = str | type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod
+GivenMethod = type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod
+MethodLike = str | GivenMethod
 Overrides = Mapping[str, Mapping[str, Any]]
 
 CHOOSE_OTHERS = f"; choose other methods, or {ALL!r} for every one that takes it"
@@ -81,7 +82,7 @@ class ResolvedProfile:
 
     profile: Profile
     overrides: Overrides = field(default_factory=dict)
-    given: Mapping[str, type[ContrastiveAnalysisMethod] | ContrastiveAnalysisMethod] = field(default_factory=dict)
+    given: Mapping[str, GivenMethod] = field(default_factory=dict)
 
     @classmethod
     def read(cls, profile: str, sets: Sequence[str], labels: Sequence[str] | None = None) -> ResolvedProfile:
@@ -353,13 +354,13 @@ def check_given(method: object) -> str:
     return name
 
 
-def check_profile(profile: Profile) -> None:
-    """Construct every configuration that a profile gives, whether or not it is asked for.
+def check_profile(profile: Profile, given: Mapping[str, GivenMethod] | None = None) -> None:
+    """Construct every configuration that a profile gives, whether or not it is asked for, also of methods `given` by name.
 
     Raises:
         UserError: for a name, field or value that does not exist or is not allowed.
     """
-    plain = ResolvedProfile(profile)
+    plain = ResolvedProfile(profile, given=given or {})
     for name in (*profile.method_variants, *profile.dataset_variants):
         if name == ALL or name in discovery.plugins("methods") or name in discovery.plugins("datasets"):
             raise UserError(f"Profile {profile.name!r}: the variant name {name!r} is taken; choose another.")

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import torch
 
+from cabench.data.builder import DatasetProvider
+from cabench.data.file import DatasetFile
 from cabench.errors import UserError
 from cabench.experiment.cell import Cell
 from cabench.experiment.estimate import StoredDurations
@@ -123,6 +125,7 @@ class Surveyor:
             store: the results folder.
         """
         self._outline, self._data_root, self._store = outlined, data_root, store
+        self._files: dict[str, DatasetFile] = {}
         self._planned: dict[str, tuple[list[Cell], dict[str, str]]] = {}
         self._seen: dict[str, tuple[tuple[str | None, str | None], SurveyedCell]] = {}
         self._durations = StoredDurations(Place(self._outline.device, torch.get_num_threads()), store)
@@ -137,8 +140,7 @@ class Surveyor:
         cells: list[SurveyedCell] = []
         left_out: list[LeftOut] = []
         for label, dataset in self._outline.datasets.items():
-            if label not in self._planned and (file := dataset.find(self._data_root)):
-                self._planned[label] = self._outline.cells(label, file)
+            self._plan(label, dataset)
             if label not in self._planned:
                 methods, seeds = self._outline.methods[label], self._outline.seeds
                 cells += [SurveyedCell(label, name, seed, "", "missing") for name in methods for seed in seeds]
@@ -148,6 +150,13 @@ class Surveyor:
             for method, same in groupby(planned, key=lambda cell: cell.identity.method["label"]):
                 cells += self._looked_at(label, method, list(same))
         return Survey(cells, left_out, self._outline.device)
+
+    def _plan(self, label: str, dataset: DatasetProvider) -> None:
+        """Find the cells on a data set: once, unless others become known as these end."""
+        if label not in self._files and (file := dataset.find(self._data_root)):
+            self._files[label] = file
+        if label in self._files and (label not in self._planned or self._outline.grows):
+            self._planned[label] = self._outline.cells(label, self._files[label])
 
     def _looked_at(self, dataset: str, method: str, planned: Sequence[Cell]) -> list[SurveyedCell]:
         """Cells that differ in their seeds alone. Where some are left, finished ones tell how long they will take."""

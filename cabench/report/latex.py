@@ -32,6 +32,7 @@ _SPECIAL = {
     "±": r"$\pm$",
     "–": "--",
     "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
     **{character: f"{{{character}}}" for character in "[*"},  # bare at the start of a row, they are read as its end's
 }

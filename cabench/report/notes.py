@@ -63,6 +63,7 @@ def warnings(section: Section) -> list[str]:
     """What the data of a section do not allow to be read off its tables; empty where nothing is to be feared."""
     return [
         *_meaningless(section),
+        *_validation(section),
         *_sample(section),
         *_improvised(section),
         *_prepared(section),
@@ -165,6 +166,16 @@ def _prepared(section: Section) -> list[str]:
 
 def _meaningless(section: Section) -> list[str]:
     return [f"Profile {MEANINGLESS}: its numbers mean nothing."] if section.profile == MEANINGLESS else []
+
+
+def _validation(section: Section) -> list[str]:
+    records = [record for row in section.rows for record in (*row.records, *row.failures)]
+    if not any(record.dataset.get("validation_of") for record in records):
+        return []
+    return [
+        "These are trials of settings, scored on a part of the training split: they are no results, and the best of "
+        "them is better than it would be on the test split."
+    ]
 
 
 def _sample(section: Section) -> list[str]:

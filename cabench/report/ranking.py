@@ -11,7 +11,7 @@ from scipy import stats
 from cabench.report.comparison import takes_part
 from cabench.report.quantities import gap_of
 from cabench.report.row_values import over_seeds
-from cabench.report.summary import Section, grouped
+from cabench.report.summary import NOT_FLAT, Section, grouped
 
 PERMUTATIONS = 9999
 
@@ -23,8 +23,8 @@ class Ranking(NamedTuple):
         profile: the profile's name.
         precision: of the networks.
         datasets: labels.
-        ranks: by method label, its rank on each data set (1 is the smallest gap, ties share their mean), best mean
-            first.
+        ranks: by method label, marked as in the tables of any of the data sets, its rank on each data set (1 is the
+            smallest gap, ties share their mean), best mean first.
         p_value: of Friedman's test that all methods rank alike, by permuting the ranks within each data set: with few
             data sets the usual approximations miss their level by far. None below three methods or three data sets,
             where it can hardly find anything, and where all ranks are equal.
@@ -51,7 +51,7 @@ def rankings(sections: Sequence[Section]) -> list[Ranking]:
 def _ranking(sections: Sequence[Section]) -> Ranking:
     gaps = [
         {
-            row.title: float(np.mean(values))
+            row.title.removesuffix(NOT_FLAT): float(np.mean(values))
             for row in section.rows
             if takes_part(row) and (values := over_seeds(row, gap_of))
         }
@@ -61,11 +61,13 @@ def _ranking(sections: Sequence[Section]) -> Ranking:
     table = np.array([[by_name[name] for name in common] for by_name in gaps])  # (data sets, methods)
     ranks = stats.rankdata(table, axis=1) if common else table
     order = np.argsort(ranks.mean(axis=0), kind="stable").tolist() if common else []
+    marked = {row.title for section in sections for row in section.rows}
+    titles = [name + NOT_FLAT if name + NOT_FLAT in marked else name for name in common]
     return Ranking(
         profile=sections[0].profile,
         precision=sections[0].precision,
         datasets=tuple(section.dataset for section in sections),
-        ranks={common[index]: tuple(float(rank) for rank in ranks[:, index]) for index in order},
+        ranks={titles[index]: tuple(float(rank) for rank in ranks[:, index]) for index in order},
         p_value=rank_test(table),
     )
 

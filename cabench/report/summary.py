@@ -18,6 +18,8 @@ from cabench.files.names import printable
 
 FROM_VECTORS = " †"
 """Stands behind the names of rows whose vectors were brought from elsewhere."""
+NOT_FLAT = " ‡"
+"""Stands behind the names of rows whose loss still fell when training ended, under one seed or more."""
 
 _Key = TypeVar("_Key")
 _Item = TypeVar("_Item")
@@ -52,8 +54,10 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The name as tables show it, marked where the vectors came from elsewhere."""
-        return self.name + (FROM_VECTORS if any(record.from_vectors for record in self.records) else "")
+        """The name as tables show it, marked where the vectors came from elsewhere, or training was too short."""
+        if any(record.from_vectors for record in self.records):
+            return self.name + FROM_VECTORS
+        return self.name + (NOT_FLAT if any(record.loss_is_flat is False for record in self.records) else "")
 
     @cached_property
     def tables(self) -> list[ContributionTable | None]:

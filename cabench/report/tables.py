@@ -17,8 +17,13 @@ from cabench.report.comparison import Comparison, Mark, compare, mark
 from cabench.report.multiplicity import LEVEL
 from cabench.report.quantities import Quantity, distance_of, score_of
 from cabench.report.row_values import NOT_KNOWN, find_intervals, interval_of, over_seeds, rows_of_blocks
-from cabench.report.summary import FROM_VECTORS, Column, Row, Section
+from cabench.report.summary import FROM_VECTORS, NOT_FLAT, Column, Row, Section
 
+FOOTNOTES = {
+    FROM_VECTORS: f"{FROM_VECTORS.strip()} vectors from elsewhere, scored here.",
+    NOT_FLAT: f"{NOT_FLAT.strip()} the loss still fell when training ended: longer training may change these numbers.",
+}
+"""By mark behind a row's name, what it means."""
 NO_SCORE = "–"
 SAME_IDEAL = 1e-9
 UNEQUAL = 0.9  # groups of sizes that say less than this part of as many equal ones
@@ -209,12 +214,9 @@ def entry_of(row: Row, quantity: Quantity, found: Comparison | None, kind: Kind)
 
 
 def footnote(names: Iterable[str]) -> str:
-    """What the mark behind some of the names of a table's rows means; empty where none has it."""
-    return (
-        f"{FROM_VECTORS.strip()} vectors from elsewhere, scored here."
-        if any(n.endswith(FROM_VECTORS) for n in names)
-        else ""
-    )
+    """What the marks behind some of the names of a table's rows mean; empty where none has one."""
+    found = list(names)
+    return " ".join(said for mark, said in FOOTNOTES.items() if any(name.endswith(mark) for name in found))
 
 
 def attribute_title(name: str) -> str:

@@ -1,7 +1,8 @@
 """CSV in tidy form: one score a row.
 
 `separation_gap` and its halves, `wanted` and `leaked`, are empty for records of another version of the evaluation.
-`origin` is "vectors" where vectors from elsewhere were scored, and empty where a method was trained. A score under a
+`origin` is "vectors" where vectors from elsewhere were scored, and empty where a method was trained. `loss_is_flat` is
+False where the loss still fell when training ended, and empty where there is no loss that tells. A score under a
 paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be measured has no
 value and a `reason`; a failed cell is one row without a score, its error as the reason. Text that a spreadsheet would
 take for a formula, as it starts with =, +, - or @, has an apostrophe before it.
@@ -35,7 +36,7 @@ CELL = (  # the first columns; whatever comes later comes behind the seventh
 )
 _SCORE = tuple(item.name for item in dataclasses.fields(Score))
 _COUNTS = ("n_train", "n_test", "n_groups")
-_COLUMNS = (*CELL, "protocol", *_SCORE, "reason", "origin")
+_COLUMNS = (*CELL, "protocol", *_SCORE, "reason", "origin", "loss_is_flat")
 
 
 def tidy_csv(records: Sequence[Record], with_stale: bool = False) -> str:
@@ -68,7 +69,8 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
             *(found and found.value for found in (wanted_of(record), leaked_of(record))),
             record.leak_floor,
         )
-        named = {**dict(zip(CELL, cell, strict=True)), "origin": "vectors" if record.from_vectors else ""}
+        origin = "vectors" if record.from_vectors else ""
+        named = {**dict(zip(CELL, cell, strict=True)), "origin": origin, "loss_is_flat": record.loss_is_flat}
         items: list[Score | Unmeasured] = [*record.scores, *record.unmeasured]
         rows += [{**named, **_fields(item)} for item in items] or [_failed(named, record)]
         rows += [

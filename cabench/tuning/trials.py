@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from cabench.config import Settings
 from cabench.data.file import DatasetFile
@@ -155,6 +155,7 @@ class TuningOutline(Outline):
         store: where trials are kept.
     """
 
+    grows: ClassVar[bool] = True
     trials: int
     longest: int
     rule: Rule

@@ -26,7 +26,7 @@ from cabench.tuning.length import check_longest
 from cabench.tuning.rules import Rule
 from cabench.tuning.space import check_trials
 from cabench.tuning.trials import MethodTrials, TuningOutline, tuning_outline
-from cabench.tuning.tuned_profile import check_own_profile, write_tuned_profile
+from cabench.tuning.tuned_profile import check_own_profile, check_records, write_tuned_profile
 from cabench.tuning.tuning_record import TuningRecord, read_tuning_records
 
 LOOK_EVERY_S = 1.0
@@ -81,6 +81,7 @@ class Tuning:
         check_trials(self.trials)
         check_longest(self.longest)
         check_own_profile(self.profile)
+        check_records(self.folder, self.request.profile)
         executor = make_executor(self.request.device, self.settings)
         planned = replace(self.request, device=executor.planned_on)
         outlined = tuning_outline(planned, self.trials, self.longest, self.rule, self.store)
@@ -114,19 +115,18 @@ class Tuning:
         Returns:
             How many cells of a round are left, for want of time, or as a cluster goes on with them.
         """
-        known: set[str] = set()
-        while True:
-            cells = [cell for each in tried for cell in each.cells()]
-            if {cell.identity.key for cell in cells} <= known:
-                return 0
+        ended: set[str] = set()  # well or not: what failed is not tried again in the next round
+        while cells := [cell for each in tried for cell in each.cells() if cell.identity.key not in ended]:
             done = compute(replace(experiment, cells=cells), self.store, self.settings, executor, self.reporter)
-            if not done.left:
-                known |= {cell.identity.key for cell in cells}
-            elif not (done.is_waited_for and self._wait_for_others(done.left)):
+            ended |= {record.key for record in done.records}
+            if done.left and not (done.is_waited_for and self._wait_for_others(done.left)):
                 return len(done.left)
+        return 0
 
     def _wait_for_others(self, left: Sequence[Task]) -> bool:
-        """Wait until nobody works on any of the cells that are left. False where nobody did."""
+        """Wait until nobody works on any of the cells that are left. False where nobody did, or time is limited."""
+        if self.settings.time_limit:
+            return False
         was_held = False
         while any(self.store.is_held(task.cell.identity) for task in left):
             was_held = True

@@ -150,6 +150,13 @@ class TuningRecord:
         """Its content as plain JSON values."""
         return dataclasses.asdict(self)
 
+    def decided(self) -> dict[str, Any]:
+        """Likewise, without what a clock measured and what came after the choice: equal wherever trials ran alike."""
+        trials = tuple(
+            dataclasses.replace(trial, outcomes=tuple(map(_decided, trial.outcomes))) for trial in self.trials
+        )
+        return dataclasses.replace(self, trials=trials).to_dict()
+
     def write(self, folder: Path) -> None:
         """Write it to its place.
 
@@ -182,6 +189,10 @@ def read_tuning_record(folder: Path, path: Path) -> TuningRecord:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a record of tuning ({error}); `cabench tune` writes it anew.") from error
     return record
+
+
+def _decided(outcome: Outcome) -> Outcome:
+    return dataclasses.replace(outcome, train_s=0.0, test_gap=None)
 
 
 def _counted(outcome: Outcome) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from cabench.config import setting
+from cabench import search as ranges
+from cabench.config import ConfigError, setting
 from cabench.conformance import CHECKS, Finding, check, findings, title
 from cabench.conformance import checks as conformance
 from cabench.conformance.subject import Subject, load_subject
@@ -265,6 +267,15 @@ class NeedsOneValue(Linear):
         return images.flatten(1).nanmean(1, keepdim=True)
 
 
+@dataclass(frozen=True)
+class SearchesItsSize(LinearConfig):
+    dimensions: int = setting(2, at_least=1, search=ranges.Linear(1, 5))
+
+
+class NamesASizeToSearch(Linear):
+    Config = SearchesItsSize
+
+
 class RefusesOtherSizes(Linear):
     def check(self, info):
         if info.image_shape[1:] != (32, 32):
@@ -306,6 +317,7 @@ FAULTY = {
     DecodingLeavesEvalMode: conformance.check_decoding_gives_images,
     LetsMissingValuesThrough: conformance.check_missing_values_are_taken,
     NeedsOneValue: conformance.check_missing_values_are_taken,
+    NamesASizeToSearch: conformance.check_what_is_searched_can_be_used,
 }
 
 
@@ -316,7 +328,7 @@ def data():
 
 @pytest.mark.parametrize("kind", FAULTY, ids=lambda kind: kind.__name__)
 def test_a_faulty_method_is_blamed_for_its_own_fault_alone(kind, data):
-    found = list(findings(Subject(kind, LinearConfig(), data)))
+    found = list(findings(Subject(kind, kind.Config(), data)))
     failed = [finding for finding in found if finding.outcome == "FAILED"]
     assert [finding.title for finding in failed] == [title(FAULTY[kind])], failed
     reason = f"rests on {title(FAULTY[kind])!r}, which failed"
@@ -342,17 +354,17 @@ def test_checks_come_after_those_that_they_rest_on():
 def test_a_method_may_refuse_other_sizes(data):
     found = list(findings(Subject(RefusesOtherSizes, LinearConfig(), data)))
     refused = ("images of other sizes are taken", "missing values are taken")
-    assert found[-2:] == [Finding(name, "skipped", "linear takes images of 32 x 32.") for name in refused]
-    assert {finding.outcome for finding in found[:-2]} == {"passed"}
+    skipped = [finding for finding in found if finding.outcome != "passed"]
+    assert skipped == [Finding(name, "skipped", "linear takes images of 32 x 32.") for name in refused]
 
 
 def test_a_method_that_takes_no_missing_values_is_not_asked_about_them(data):
     class TakesAll(Linear):
         takes = ("images", "tables")
 
-    found = list(findings(Subject(TakesAll, LinearConfig(), data)))
-    assert found[-1].outcome == "skipped"
-    assert found[-1].reason.startswith("the method takes no missing values")
+    (skipped,) = [each for each in findings(Subject(TakesAll, LinearConfig(), data)) if each.outcome != "passed"]
+    assert skipped.outcome == "skipped"
+    assert skipped.reason.startswith("the method takes no missing values")
 
 
 def test_a_method_that_says_wrongly_that_it_does_not_learn_fails_where_it_does(data):
@@ -409,3 +421,88 @@ def test_a_class_that_lacks_something_is_refused():
 
     with pytest.raises(UserError, match="The method Nameless lacks name, build, make_optimizers, represent, training"):
         check(Nameless)
+
+
+# What is searched
+
+
+@dataclass(frozen=True)
+class SearchedConfig(LinearConfig):
+    rate: float = setting(0.05, above=0, at_most=1, search=ranges.Log(0.01, 1))
+    slope: float = setting(0.0, at_least=0, search=ranges.Log(0.1, 10))
+    decay: Literal["none", "linear", "cosine"] = setting("none", search=ranges.OneOf("none", "linear"))
+
+
+class Searched(Linear):
+    Config = SearchedConfig
+
+
+def blamed(config, data) -> str:
+    with pytest.raises(AssertionError) as blame:
+        conformance.check_what_is_searched_can_be_used(Subject(Searched, config, data))
+    return str(blame.value).splitlines()[0]  # pytest adds what the assertion was
+
+
+def test_ranges_that_can_be_used_pass_and_zero_may_stand_for_off(data):
+    conformance.check_what_is_searched_can_be_used(Subject(Searched, SearchedConfig(), data))
+    conformance.check_what_is_searched_can_be_used(Subject(Searched, SearchedConfig(slope=10), data))
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [({"rate": 0.009}, "rate = 0.009"), ({"slope": 11}, "slope = 11.0"), ({"decay": "cosine"}, "decay = 'cosine'")],
+)
+def test_the_values_that_are_searched_around_lie_in_the_ranges(changes, name, data):
+    assert blamed(SearchedConfig(**changes), data).startswith(f"{name} lies outside of what is searched, ")
+
+
+def test_every_end_of_a_range_is_allowed(data):
+    @dataclass(frozen=True)
+    class TooHigh(SearchedConfig):
+        rate: float = setting(0.05, above=0, at_most=1, search=ranges.Log(0.01, 1.5))
+
+    said = blamed(TooHigh(), data)
+    assert said.startswith("{'rate': 1.5, ")
+    assert "may be tried, but is refused: " in said
+    assert "must be above 0 and at most 1" in said
+
+
+def test_every_single_value_is_allowed(data):
+    @dataclass(frozen=True)
+    class NoSuchChoice(SearchedConfig):
+        decay: Literal["none", "linear"] = setting("none", search=ranges.OneOf("none", "quadratic", "linear"))
+
+    assert "choose one of none, linear" in blamed(NoSuchChoice(), data)
+
+
+def test_every_combination_of_ends_is_allowed(data):
+    @dataclass(frozen=True)
+    class Ordered(SearchedConfig):
+        slope: float = setting(2.0, at_least=0, search=ranges.Log(0.1, 10))
+
+        def __post_init__(self):
+            super().__post_init__()
+            if self.slope < self.rate:
+                raise ConfigError(f"slope = {self.slope} is below the rate, {self.rate}; raise it.")
+
+    assert "'rate': 1.0, 'slope': 0.1" in blamed(Ordered(), data)
+
+
+@pytest.mark.parametrize("name", ["epochs", "components"])
+def test_sizes_and_length_of_training_are_not_searched(name, data):
+    @dataclass(frozen=True)
+    class Longer(SearchedConfig):
+        components: int = setting(3, at_least=1, search=ranges.Linear(1, 5) if name == "components" else None)
+        epochs: int = setting(2, at_least=1, search=ranges.Linear(1, 5) if name == "epochs" else None)
+
+    assert blamed(Longer(), data) == f"{name}: sizes of vectors and the length of training are not searched"
+
+
+def test_five_fields_are_the_most(data):
+    @dataclass(frozen=True)
+    class Three(SearchedConfig):
+        a: float = setting(0.5, search=ranges.Linear(0, 1))
+        b: float = setting(0.5, search=ranges.Linear(0, 1))
+        c: float = setting(0.5, search=ranges.Linear(0, 1))
+
+    assert blamed(Three(), data) == "6 fields are searched; name 5 at most"

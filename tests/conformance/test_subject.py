@@ -48,7 +48,7 @@ def test_a_method_in_a_file_is_checked(cabench_here, tmp_path):
     done = cabench_here("check-method", "mine.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAILED" not in done.stdout
-    assert done.stdout.count("passed") == 12
+    assert done.stdout.count("passed") == 13
 
 
 def test_one_of_several_is_chosen_by_its_class(cabench_here, tmp_path):

@@ -123,6 +123,15 @@ class TestWarnings:
             assert text.count(said) == 1
         assert said not in markdown([make_record()])
 
+    def test_trials_are_said_to_be_no_results(self, make_record: MakeRecord, make_failed: MakeRecord) -> None:
+        said = "These are trials of settings, scored on a part of the training split: they are no results"
+        for make in (make_record, make_failed):
+            records = [make(dataset__label="planted-validation", dataset__validation_of="cd" * 32)]
+            assert warnings(only_section(records))[0].startswith(said)
+            html = html_page(records, Path("absent"))
+            for text in (markdown(records), markdown_summary(records), latex(records), html, html_tables(records)):
+                assert text.count(said) == 1
+
     def test_there_are_none_where_images_are_many(self, make_record: MakeRecord) -> None:
         assert warnings(only_section([make_record(leak_floor=0.004)])) == []
 

@@ -82,6 +82,7 @@ def test_columns_are_those_of_the_cell_the_protocol_every_field_of_a_score_and_a
         *(item.name for item in dataclasses.fields(Score)),
         "reason",
         "origin",
+        "loss_is_flat",
     ]
 
 

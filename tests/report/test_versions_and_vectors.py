@@ -1,4 +1,6 @@
-"""Rows that are not like the others, in every format: of older versions, of vectors from elsewhere, of one space."""
+"""Rows that are not like the others, in every format: of older versions, of vectors from elsewhere, of one space, and
+trained too shortly.
+"""
 
 from __future__ import annotations
 
@@ -175,6 +177,64 @@ class TestVectors:
         assert (
             markdown([*records, *elsewhere]).rstrip().count(FOOTNOTE) == 5
         )  # two tables of two sections, and the ranks
+
+
+class TestTooShortlyTrained:
+    SAID = "‡ the loss still fell when training ended: longer training may change these numbers."
+
+    @pytest.fixture
+    def falling(self, make_records: MakeRecords) -> list[Record]:
+        """Under one seed of three the loss still fell."""
+        found = make_records({"mine": OLD}, loss_is_flat=True)
+        return [replace(found[0], loss_is_flat=False), *found[1:]]
+
+    def test_they_are_marked_in_every_format_and_take_part(
+        self, make_records: MakeRecords, falling: list[Record], tmp_path: Path
+    ) -> None:
+        records = [*make_records({"ours": NEW}, loss_is_flat=True), *falling]
+
+        assert "of the 2 methods compared" in conclusion(section_of(records, stale=False))
+        for text in (markdown(records), markdown_summary(records), html_page(records, tmp_path), html_tables(records)):
+            assert "mine ‡" in text
+            assert self.SAID in text
+            assert "ours ‡" not in text
+        assert "mine $^\\ddagger$ &" in latex(records)
+        assert "$^\\ddagger$ the loss still fell when training ended" in latex(records)
+
+    @pytest.mark.parametrize("is_flat", [True, None])
+    def test_there_is_no_mark_where_it_was_flat_or_nobody_knows(
+        self, make_records: MakeRecords, tmp_path: Path, is_flat: bool | None
+    ) -> None:
+        records = make_records({"mine": NEW, "ours": OLD}, loss_is_flat=is_flat)
+
+        assert all("‡" not in text for text in (markdown(records), html_page(records, tmp_path)))
+        assert "ddagger" not in latex(records)
+
+    def test_beside_vectors_from_elsewhere_both_marks_are_explained(
+        self, falling: list[Record], ours: list[Record]
+    ) -> None:
+        assert f"{FOOTNOTE} {self.SAID}" in markdown([*falling, *ours])
+
+    def test_csv_has_the_plain_name_and_a_column(
+        self, make_records: MakeRecords, falling: list[Record], ours: list[Record]
+    ) -> None:
+        records = [*falling, *make_records({"theirs": NEW}, loss_is_flat=True), *ours]
+        rows = csv.DictReader(io.StringIO(tidy_csv(records)))
+
+        assert {(row["method"], row["seed"], row["loss_is_flat"]) for row in rows} == {
+            *((name, seed, flat) for name, flat in (("theirs", "True"), ("ours", "")) for seed in "012"),
+            *(("mine", "0", "False"), ("mine", "1", "True"), ("mine", "2", "True")),
+        }
+
+    def test_ranks_put_a_method_together_with_itself_and_keep_the_mark(
+        self, make_records: MakeRecords, falling: list[Record]
+    ) -> None:
+        here = [*make_records({"ours": NEW}), *falling]
+        there = make_records({"ours": OLD, "mine": NEW}, dataset__label="x", loss_is_flat=True)
+        (ranking,) = rankings(sections([*here, *there]))
+
+        assert ranking.ranks == {"ours": (1, 2), "mine ‡": (2, 1)}
+        assert self.SAID in markdown([*here, *there]).split("## Ranks")[1]
 
 
 class TestOneSpace:
