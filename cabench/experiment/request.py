@@ -355,7 +355,7 @@ def check_given(method: object) -> str:
 
 
 def check_profile(profile: Profile, given: Mapping[str, GivenMethod] | None = None) -> None:
-    """Construct every configuration that a profile gives, whether or not it is asked for, also of methods `given` by name.
+    """Construct every configuration that a profile gives, asked for or not, also of methods that are `given` by name.
 
     Raises:
         UserError: for a name, field or value that does not exist or is not allowed.
