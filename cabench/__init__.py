@@ -34,12 +34,15 @@ if TYPE_CHECKING:
     from cabench.method import Generative as Generative
     from cabench.method import NetworkMethod as NetworkMethod
     from cabench.method import Representation as Representation
+    from cabench.publication.publish import publish as publish
+    from cabench.publication.verify import verify_results as verify_results
     from cabench.saving import load_method as load_method
     from cabench.saving import save_method as save_method
     from cabench.training import Batch as Batch
     from cabench.training import GradientTrainedMethod as GradientTrainedMethod
     from cabench.training import TrainingConfig as TrainingConfig
     from cabench.training import descend as descend
+    from cabench.tuning.opening import open_trials as open_trials
 
 _NAMES = {
     "api": "LoadedDataset Results evaluate load_dataset merge run score tune",
@@ -52,8 +55,11 @@ _NAMES = {
     "errors": "UserError",
     "evaluation.vectors": "Vectors",
     "method": "ContrastiveAnalysisMethod Generative NetworkMethod Representation",
+    "publication.publish": "publish",
+    "publication.verify": "verify_results",
     "saving": "load_method save_method",
     "training": "Batch GradientTrainedMethod TrainingConfig descend",
+    "tuning.opening": "open_trials",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_MODULES)

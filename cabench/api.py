@@ -5,7 +5,6 @@ The command line is a thin layer over these functions. See docs/python.md.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cabench.data.dataset import Attribute, ContrastiveDataset, DatasetInfo
+from cabench.data.download import raw_data_root
 from cabench.data.file import DatasetFile
 from cabench.data.layout import VALIDATION
 from cabench.errors import UserError
@@ -37,6 +37,7 @@ from cabench.profiles import load_profile
 from cabench.report.html import html_tables
 from cabench.report.markdown import markdown
 from cabench.report.tidy_csv import score_table, tidy_table
+from cabench.tuning.rules import tuning_rule
 from cabench.tuning.tune import Tuned, Tuning
 
 
@@ -154,7 +155,7 @@ def run(
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
     """
-    request = Request(methods, datasets, seeds, profile, sets, device, precision, _root(data_root), controls)
+    request = Request(methods, datasets, seeds, profile, sets, device, precision, raw_data_root(data_root), controls)
     settings = RunSettings(
         force=force,
         checkpoint_seconds=checkpoint_seconds,
@@ -200,6 +201,7 @@ def tune(
     records: str | Path = "results/tuning",
     output: str | Path = "tuned.toml",
     *,
+    criterion: str = "labels",
     sets: Sequence[str] = (),
     device: str = "auto",
     precision: str = "auto",
@@ -226,6 +228,7 @@ def tune(
         results: the folder of the trials' cells.
         records: the folder of tuning records, one a method and data set.
         output: the path of the profile that is written, of all records in that folder.
+        criterion: what trials are judged by: "labels", the separation gap, or "label-free", which asks for no labels.
         sets: as for `run`; so are all that follow.
         device: as for `run`.
         precision: as for `run`.
@@ -240,7 +243,7 @@ def tune(
     Raises:
         UserError: for anything that does not exist, is not allowed or does not fit together, before any work starts.
     """
-    request = Request(methods, datasets, "", profile, sets, device, precision, _root(data_root), controls=False)
+    request = Request(methods, datasets, "", profile, sets, device, precision, raw_data_root(data_root), controls=False)
     settings = RunSettings(
         checkpoint_seconds=checkpoint_seconds,
         workers=workers,
@@ -249,18 +252,26 @@ def tune(
         cluster=Path(cluster) if cluster else None,
         wait=wait,
     )
-    return tune_request(request, trials, longest, Path(results), Path(records), Path(output), settings)
+    return tune_request(request, trials, longest, criterion, Path(results), Path(records), Path(output), settings)
 
 
 def tune_request(
-    request: Request, trials: int, longest: int, results: Path, records: Path, output: Path, settings: RunSettings
+    request: Request,
+    trials: int,
+    longest: int,
+    criterion: str,
+    results: Path,
+    records: Path,
+    output: Path,
+    settings: RunSettings,
 ) -> Tuned:
     """Do what `tune` does, for a complete request."""
+    rule = tuning_rule(criterion)
     if settings.time_limit:
         parse_span(settings.time_limit)  # before any work
     journal().started_s()
     store, folder, profile = ResultsStore(results.absolute()), records.absolute(), output.absolute()
-    return Tuning(request, trials, longest, store, folder, profile, settings, make_reporter()).run()
+    return Tuning(request, trials, longest, rule, store, folder, profile, settings, make_reporter()).run()
 
 
 def merge(folders: Sequence[str | Path], results: str | Path = "results/runs") -> Merged:
@@ -375,10 +386,4 @@ def _dataset(
     """A data set's file and its name in tables."""
     resolved, (label,) = ResolvedProfile.read(profile, sets).with_files([str(name)])
     resolved.check_overrides([label])
-    return ready_file(label, resolved.sample(label), _root(data_root), make_reporter().say), label
-
-
-def _root(data_root: str | Path | None) -> Path | None:
-    """The folder of raw data, absolute, as methods may change the working folder."""
-    root = data_root or os.environ.get("CABENCH_DATA")
-    return Path(root).absolute() if root else None
+    return ready_file(label, resolved.sample(label), raw_data_root(data_root), make_reporter().say), label

@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +28,7 @@ from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS
 from cabench.data.sources import Source
 from cabench.discovery import Plugin, plugins
+from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord
 
 # One thread a process: tests run beside each other, and sums come out the same however many cores there are.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,6 +36,7 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # the imports above h
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 StartPython = Callable[..., "Process"]
+MakeTuningRecord = Callable[..., TuningRecord]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -326,3 +329,69 @@ def kornia_views() -> type:
     """`KorniaViews` of `tests/kornia_views.py`."""
     pytest.importorskip("kornia")
     return runpy.run_path(str(Path(__file__).parent / "kornia_views.py"))["KorniaViews"]
+
+
+@pytest.fixture(scope="session")
+def make_tuning_record() -> MakeTuningRecord:
+    """Makes the record of a method whose trials, under one seed, have these validation and test gaps; None = failed, or
+    not known. The one with the smallest validation gap is chosen.
+    """
+
+    def outcome(number: int, gap: float | None, test_gap: float | None) -> Outcome:
+        return Outcome(
+            seed=1000,
+            key=f"{number:064x}",
+            error="the loss is not finite" if gap is None else "",
+            gap=gap,
+            criteria={},
+            train_s=0.0 if gap is None else 90.0,
+            images_seen=0.0 if gap is None else 1e5,
+            test_gap=test_gap,
+        )
+
+    def make(
+        method: str, gaps: Sequence[float | None], tested: Sequence[float | None], **changes: object
+    ) -> TuningRecord:
+        trials = tuple(
+            TrialEntry(number=n, settings={"weight": 1.5 + n}, refused="", outcomes=(outcome(n, *pair),))
+            for n, pair in enumerate(zip(gaps, tested, strict=True))
+        )
+        record = TuningRecord(
+            dataset="dsprites",
+            data={"name": "dsprites", "config": {}},
+            content_sha256="0" * 64,
+            profile="quick",
+            method=method,
+            name=method,
+            version=1,
+            precision="fp32",
+            budget=len(trials),
+            space={"weight": "Log(low=1, high=1000)"},
+            fixed={"weight": 1.5, "latent_size": 8},
+            criterion="labels",
+            chosen=min(trials, key=lambda trial: trial.gap).number,
+            trials=trials,
+        )
+        return replace(record, **changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def judged_record(make_tuning_record: MakeTuningRecord) -> MakeTuningRecord:
+    """Makes a record of tuning whose trials, under one seed, have these test gaps and criteria; None = not known."""
+
+    def make(
+        test_gaps: Sequence[float | None],
+        criteria: Mapping[str, Sequence[float | None]],
+        gaps: Sequence[float | None] | None = None,
+        method: str = "mmcvae",
+    ) -> TuningRecord:
+        record = make_tuning_record(method, gaps or [0.5] * len(test_gaps), test_gaps, space={}, fixed={}, chosen=0)
+        trials = []
+        for trial in record.trials:
+            known = {name: value for name, values in criteria.items() if (value := values[trial.number]) is not None}
+            trials.append(replace(trial, settings={}, outcomes=(replace(trial.outcomes[0], criteria=known),)))
+        return replace(record, trials=tuple(trials))
+
+    return make

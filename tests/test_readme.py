@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import cabench
 from cabench.experiment.store import ResultsStore
+from cabench.report.figures import can_draw_png, png, standing_alone
 from cabench.report.markdown import markdown, markdown_summary
-from cabench.report.output import END, START, write_report
+from cabench.report.output import END, START, generated_text, write_report
 from cabench.report.published import read_published
+from cabench.report.section_figures import section_figures
 from cabench.report.summary import of_datasets
 
 CHECKOUT = Path(cabench.__file__).parent.parent
@@ -28,10 +33,27 @@ def summary_of_dsprites(records):
 @pytest.mark.parametrize(("page", "write"), [("README.md", summary_of_dsprites), ("results/README.md", markdown)])
 def test_tables_are_those_of_the_published_records(page, write):
     """README: `cabench report --results results/published --datasets dsprites --format summary --output README.md`."""
-    block = (CHECKOUT / page).read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
     records = ResultsStore(CHECKOUT / "results" / "published").records()
     assert records
-    assert block.strip() == write(records).strip()
+    assert generated_text(CHECKOUT / page) == write(records).strip()
+
+
+def test_figures_are_those_of_the_published_records():
+    """`cabench report --results results/published --datasets dsprites --figures docs/images`."""
+    published = CHECKOUT / "results" / "published"
+    charts = section_figures(of_datasets(ResultsStore(published).records(), "dsprites"), published)
+    images = CHECKOUT / "docs" / "images"
+    assert {path.stem for path in images.iterdir()} == set(charts)
+    for name, chart in charts.items():
+        figure = standing_alone(chart)
+        assert (images / f"{name}.svg").read_text(encoding="utf-8") == figure
+        if can_draw_png():
+            kept, drawn = (Image.open(file).convert("L") for file in (images / f"{name}.png", io.BytesIO(png(figure))))
+            assert kept.size == drawn.size
+            assert np.abs(np.subtract(kept, drawn, dtype=np.float64)).mean() < 0.5, "versions of resvg differ by less"
+    shown = re.findall(r"\(docs/images/([^)]*)\)", README.read_text(encoding="utf-8"))
+    assert shown
+    assert all((images / name).is_file() for name in shown)
 
 
 def test_figures_from_papers_can_be_read():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -124,17 +125,28 @@ def report(
     reference: Annotated[
         str, typer.Option(help="Method that all others are compared with, chosen before the results were seen.")
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that is no report of cabench.")] = False,
+    tuning: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Tuning records to report instead of results: what tuning was worth."),
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write charts and pictures as SVG and PNG into this folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are no reports of cabench.")] = False,
 ) -> None:
     """Write what all records in a results folder say: tables, their summary, all scores, or a page to look at."""
+    if tuning is not None:
+        _report_tuning(tuning, format, output, datasets, figures, force)
+        return
     from cabench.errors import UserError
     from cabench.experiment.store import ResultsStore
     from cabench.experiment.without_collecting import without_collecting
     from cabench.report.html import html_page
     from cabench.report.latex import latex
     from cabench.report.markdown import markdown, markdown_summary
-    from cabench.report.output import check_own, write_marked, write_report
+    from cabench.report.output import check_own
     from cabench.report.published import read_published
+    from cabench.report.section_figures import section_figures
     from cabench.report.summary import of_datasets
     from cabench.report.tidy_csv import tidy_csv
 
@@ -144,26 +156,70 @@ def report(
         check_own(output)
     if published is None and DEFAULT_PUBLISHED.exists():
         published = DEFAULT_PUBLISHED
-    figures = read_published(published) if published else []
+    from_papers = read_published(published) if published else []
     with without_collecting():
         records, unreadable = ResultsStore(results).readable_records()
         if datasets:
             records = of_datasets(records, datasets)
         write = {
-            Format.MARKDOWN: lambda: markdown(records, figures, stale, reference),
+            Format.MARKDOWN: lambda: markdown(records, from_papers, stale, reference),
             Format.SUMMARY: lambda: markdown_summary(records, stale, reference),
             Format.CSV: lambda: tidy_csv(records, stale),
-            Format.LATEX: lambda: latex(records, figures, stale, reference),
-            Format.HTML: lambda: html_page(records, results, figures, stale, reference),
+            Format.LATEX: lambda: latex(records, from_papers, stale, reference),
+            Format.HTML: lambda: html_page(records, results, from_papers, stale, reference),
         }
         text = write[format]()
+        drawn = section_figures(records, results) if figures else {}
+    if figures:
+        _draw(figures, drawn, force)
+    _put(text, output, format)
+    say_all(unreadable, "not reported: ")
+    if unreadable:
+        raise typer.Exit(1)
+
+
+def _report_tuning(
+    folder: Path, format: Format, output: Path | None, datasets: str, figures: Path | None, force: bool
+) -> None:
+    from cabench.errors import UserError
+    from cabench.report.output import check_own
+    from cabench.report.tuning_report import tuning_figures, tuning_html, tuning_markdown
+    from cabench.tuning.tuning_record import read_tuning_records
+
+    if not folder.is_dir():
+        raise UserError(f"There is no folder of tuning records {folder}; `cabench tune` writes one.")
+    write = {Format.MARKDOWN: tuning_markdown, Format.HTML: tuning_html}
+    if format not in write:
+        raise UserError(f"Tuning is not reported as {format}; choose --format {' or '.join(write)}.")
+    if output is not None and not force:
+        check_own(output)
+    records = read_tuning_records(folder)
+    text = write[format](records, datasets)
+    if figures:
+        _draw(figures, tuning_figures(records, datasets), force)
+    _put(text, output, format)
+
+
+def _draw(folder: Path, figures: Mapping[str, str], force: bool) -> None:
+    """Write figures, and say where they are."""
+    from cabench.report.figures import ONLY_SVG, can_draw_png, check_free, write_figures
+
+    if not force:
+        check_free(folder, figures)
+    written = write_figures(folder, figures)
+    typer.echo(
+        f"{len(written)} files of figures are in {folder}." + ("" if can_draw_png() else f" {ONLY_SVG}"), err=True
+    )
+
+
+def _put(text: str, output: Path | None, format: Format) -> None:
+    """Print a report, or write it to where it belongs."""
+    from cabench.report.output import write_marked, write_report
+
     if output is None:
         typer.echo(text, nl=False)
     else:
         (write_marked if format in (Format.MARKDOWN, Format.SUMMARY) else write_report)(output, text)
-    say_all(unreadable, "not reported: ")
-    if unreadable:
-        raise typer.Exit(1)
 
 
 def gate(

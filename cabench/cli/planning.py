@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cabench.cli.options import DEFAULT_RESULTS, Results, say_all, takes_request
+from cabench.cli.tuning import Criterion
 from cabench.files.names import printable
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def plan(
         int, typer.Option(metavar="N", help="Show the cells of `cabench tune --trials N` instead; 0 for a run's.")
     ] = 0,
     longest: Annotated[int, typer.Option(metavar="N", help="Of `cabench tune --longest N`.")] = 1,
+    criterion: Annotated[Criterion, typer.Option(help="Of `cabench tune --criterion ...`.")] = Criterion.LABELS,
 ) -> None:
     """Show every cell of a run and its state; compute nothing.
 
@@ -46,6 +48,7 @@ def plan(
     from cabench.experiment.plan_document import plan_document
     from cabench.experiment.store import ResultsStore
     from cabench.experiment.survey import Surveyor
+    from cabench.tuning.rules import tuning_rule
     from cabench.tuning.trials import tuning_outline
 
     if as_json and watched:
@@ -53,7 +56,8 @@ def plan(
     if not every >= LEAST_S:
         raise UserError(f"--every {every} is not allowed; it must be from {LEAST_S} seconds, such as 5.")
     store = ResultsStore(results)
-    outlined = tuning_outline(request, trials, longest, store) if trials else outline(request)
+    rule = tuning_rule(criterion)
+    outlined = tuning_outline(request, trials, longest, rule, store) if trials else outline(request)
     surveyor = Surveyor(outlined, request.data_root, store)
     if not as_json:
         say_all(left_out_plugins(), "Left out: ")

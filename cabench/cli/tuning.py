@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +14,16 @@ from cabench.cli.options import takes_request
 
 if TYPE_CHECKING:
     from cabench.experiment.request import Request
-    from cabench.tuning.tuning_record import TuningRecord
+    from cabench.tuning.tuning_record import TrialEntry, TuningRecord
 
 DEFAULT_TRIALS, DEFAULT_RECORDS, DEFAULT_PROFILE = Path("results/trials"), Path("results/tuning"), Path("tuned.toml")
+
+
+class Criterion(StrEnum):
+    """What `tune` can judge trials by."""
+
+    LABELS = "labels"
+    LABEL_FREE = "label-free"
 
 
 @partial(takes_request, without=("seeds", "controls"))
@@ -25,6 +33,9 @@ def tune(
     longest: Annotated[
         int, typer.Option(metavar="N", help="Train at most N = 1, 2, 4, 8 or 16 times the profile's epochs.")
     ] = 1,
+    criterion: Annotated[
+        Criterion, typer.Option(help="What trials are judged by: the gap, which takes labels, or none of them.")
+    ] = Criterion.LABELS,
     results: Annotated[Path, typer.Option(help="Folder of the trials' cells.")] = DEFAULT_TRIALS,
     records: Annotated[Path, typer.Option(help="Folder of tuning records.")] = DEFAULT_RECORDS,
     output: Annotated[Path, typer.Option(help="The profile that is written, a .toml file.")] = DEFAULT_PROFILE,
@@ -45,7 +56,6 @@ def tune(
     """Choose settings for methods by equal numbers of trials, without the test split; write them as a profile."""
     from cabench.api import tune_request
     from cabench.experiment.executors import RunSettings
-    from cabench.tuning.choice import finalists
 
     settings = RunSettings(
         checkpoint_seconds=checkpoint_seconds,
@@ -55,14 +65,14 @@ def tune(
         cluster=cluster,
         wait=wait,
     )
-    done = tune_request(request, trials, longest, results, records, output, settings)
+    done = tune_request(request, trials, longest, criterion, results, records, output, settings)
     if done.left:
         typer.echo(f"{done.left} trials are left, and nothing is chosen yet; the same command goes on.", err=True)
         raise typer.Exit(1)
     for record in done.records:
         typer.echo(_said(record))
     typer.echo(f"{output} holds these settings: cabench run --profile {output} --methods ...")
-    lost = [record for record in done.records if not finalists(record.trials)]
+    lost = [record for record in done.records if all(map(_failed, record.trials))]
     for record in lost:
         typer.echo(f"Every trial of {record.dataset} / {record.method} failed; the profile's own stands.", err=True)
     if lost:
@@ -73,8 +83,12 @@ def _said(record: TuningRecord) -> str:
     """What was chosen. The score that it was chosen by is too good, and is not shown."""
     settings = ", ".join(f"{name} = {value}" for name, value in record.choice.settings.items())
     told = f"trial {record.chosen} of {len(record.trials)}" + (" (the profile's own)" if record.chosen == 0 else "")
-    failed = sum(not trial.outcomes or trial.outcomes[0].gap is None for trial in record.trials)
+    failed = sum(map(_failed, record.trials))
     return (
         f"{record.dataset} / {record.method}: {told}{f': {settings}' if settings else ''}"
         f"{f'; {failed} failed' if failed else ''}"
     )
+
+
+def _failed(trial: TrialEntry) -> bool:
+    return not trial.outcomes or trial.outcomes[0].gap is None

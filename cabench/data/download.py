@@ -28,6 +28,19 @@ BLOCK = 1 << 18  # bytes read at a time
 Algorithm = Literal["md5", "sha256"]
 
 
+def raw_data_root(given: str | Path | None) -> Path | None:
+    """The folder of raw data, absolute, as methods may change the working folder.
+
+    Args:
+        given: the folder; None for what CABENCH_DATA names.
+
+    Returns:
+        None where neither names one: raw data is downloaded.
+    """
+    root = given or os.environ.get("CABENCH_DATA")
+    return Path(root).absolute() if root else None
+
+
 def not_found(title: str, root: Path, looked_for: str, layout: str, owner: str = "") -> UserError:
     """The error for a folder that does not hold a source.
 

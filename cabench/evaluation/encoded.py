@@ -153,3 +153,18 @@ class EncodedSplit:
 
     def _parts(self, populations: Sequence[PopulationName]) -> list[EncodedPopulation]:
         return [getattr(self, population) for population in populations]
+
+
+def check_vectors(*splits: EncodedSplit) -> None:
+    """Refuse what cannot be measured.
+
+    Raises:
+        ValueError: when a representation is not finite, or the populations are not all of the same spaces.
+    """
+    parts = [part for split in splits for part in split]
+    if not parts[0].spaces or any(part.spaces.keys() != parts[0].spaces.keys() for part in parts):
+        raise ValueError("Every population needs vectors of the same spaces: common, salient or both.")
+    for part in parts:
+        for space, features in part.spaces.items():
+            if not np.isfinite(features).all():
+                raise ValueError(f"The {space} representation holds values that are not finite.")

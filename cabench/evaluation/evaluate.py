@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from cabench.data.dataset import Attribute
 from cabench.evaluation.contributions import ContributionTable
-from cabench.evaluation.encoded import EncodedSplit
+from cabench.evaluation.encoded import EncodedSplit, check_vectors
 from cabench.evaluation.grouped import strata_of
 from cabench.evaluation.nuisances import NuisanceReader, nuisances_of
 from cabench.evaluation.probe_scores import ProbeGrid
@@ -44,7 +44,7 @@ def evaluate(
     Raises:
         ValueError: when a representation is not finite, or its populations are not all of the same spaces.
     """
-    _check(train, test)
+    check_vectors(train, test)
     scoring = Scoring(test.blocks.count)
     # One thread: these products are too small to share (on two cores the probes of one cell, 8,000 images in 32
     # dimensions, took 15 s with two threads and 3 s with one), and sums do not depend on the number of cores.
@@ -69,13 +69,3 @@ def _contributions(scoring: Scoring, test: EncodedSplit) -> ContributionTable:
     strata = np.zeros(blocks.count, dtype=np.int64)
     strata[blocks.codes] = strata_of(blocks.codes, test.is_target())
     return ContributionTable(scoring.contributions, np.bincount(blocks.codes), strata, blocks.names)
-
-
-def _check(*splits: EncodedSplit) -> None:
-    parts = [part for split in splits for part in split]
-    if not parts[0].spaces or any(part.spaces.keys() != parts[0].spaces.keys() for part in parts):
-        raise ValueError("Every population needs vectors of the same spaces: common, salient or both.")
-    for part in parts:
-        for space, features in part.spaces.items():
-            if not np.isfinite(features).all():
-                raise ValueError(f"The {space} representation holds values that are not finite.")

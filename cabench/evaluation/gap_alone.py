@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from cabench.data.dataset import Attribute
-from cabench.evaluation.encoded import EncodedSplit
+from cabench.evaluation.encoded import EncodedSplit, check_vectors
 from cabench.evaluation.gap import LEAK_METRICS, WANTED_METRICS, Separation, separation
 from cabench.evaluation.probe_scores import EVERY, ProbeGrid
 from cabench.evaluation.probes import ProbeConfig
@@ -21,7 +21,14 @@ from cabench.evaluation.score import Scoring
 
 
 def gap_of_vectors(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute]) -> Separation | None:
-    """The separation gap with its halves; None where one space is missing.
+    """The separation gap with its halves; None where one space is missing. Arguments and errors as of `gap_terms`, and
+    ValueError where nothing can be probed that is wanted or may leak.
+    """
+    return separation(gap_terms(train, test, attributes).scores)
+
+
+def gap_terms(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attribute]) -> Scoring:
+    """The scores that the gap is made of, and others of the same metrics.
 
     Args:
         train: what probes are fitted on.
@@ -29,8 +36,9 @@ def gap_of_vectors(train: EncodedSplit, test: EncodedSplit, attributes: Sequence
         attributes: of the data set.
 
     Raises:
-        ValueError: where nothing can be probed that is wanted or may leak.
+        ValueError: when a representation is not finite, or its populations are not all of the same spaces.
     """
+    check_vectors(train, test)
     scoring = Scoring(test.blocks.count)
     every_row = np.zeros(len(test.groups), np.int64)
     metrics = EVERY.among((*WANTED_METRICS, *LEAK_METRICS))
@@ -38,4 +46,4 @@ def gap_of_vectors(train: EncodedSplit, test: EncodedSplit, attributes: Sequence
         grid = ProbeGrid(scoring, train, test, every_row, ProbeConfig(), metrics)
         for question in questions(attributes):
             grid.read(question)
-    return separation(scoring.scores)
+    return scoring

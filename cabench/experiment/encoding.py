@@ -11,14 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cabench.data.dataset import SPACES, Space, float_batches
-from cabench.data.file import DatasetFile
+from cabench.data.dataset import SPACES, ContrastiveDataset, Space, float_batches
+from cabench.data.file import DatasetFile, Rows
 from cabench.data.importing.images.fitting import Fit, Size
 from cabench.data.importing.images.notes import said_of_cut_off
 from cabench.data.importing.images.reading import ImageForm, open_folder, read_folders
 from cabench.data.layout import SPLITS, texts
 from cabench.errors import UserError
-from cabench.evaluation.encoded import EVERYONE
+from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
 from cabench.experiment.fitted_rows import FittedRows
 from cabench.files.atomic import replacing
 from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents, reading_hdf5
@@ -61,6 +61,25 @@ def encode_images(method: ContrastiveAnalysisMethod, images: Tensor, device: tor
         if len(vectors) != len(images):
             raise ValueError(f"{method.name} gives {len(vectors)} {space} vectors for {len(images)} images.")
     return spaces
+
+
+def encode_split(
+    method: ContrastiveAnalysisMethod, split: ContrastiveDataset, rows: Sequence[Rows], device: torch.device
+) -> EncodedSplit:
+    """Encode both populations of a split, as `encode_images` does.
+
+    Args:
+        method: fitted.
+        split: as it is given to the method, see `FittedRows`.
+        rows: names and groups of the rows of background and target.
+        device: where to encode.
+    """
+    placed = _on(method, device)
+    background, target = (
+        EncodedPopulation(encode_images(placed, part.images, device), part.attributes, told.groups)
+        for part, told in zip((split.background, split.target), rows, strict=True)
+    )
+    return EncodedSplit(background, target)
 
 
 def encode_folder(

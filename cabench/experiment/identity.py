@@ -62,15 +62,21 @@ class DatasetEntry(TypedDict):
 
 @_and_more
 class EvaluationEntry(TypedDict):
-    """The evaluation of a cell."""
+    """The evaluation of a cell. `only` says "gap" where nothing else was measured, as of trials of settings."""
 
     version: int
     config: dict[str, Any]
+    only: NotRequired[Literal["gap"]]
 
 
 def current_evaluation() -> EvaluationEntry:
-    """The evaluation as it is now: part of every new key."""
+    """The evaluation of results as it is now: part of every new key."""
     return {"version": VERSION, "config": PROBES.to_dict()}
+
+
+def evaluation_of(dataset: DatasetEntry) -> EvaluationEntry:
+    """The evaluation on a data set as it is now: where settings are chosen, the gap alone is measured."""
+    return {**current_evaluation(), "only": "gap"} if dataset.get("validation_of") else current_evaluation()
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ class Identity:
 
     def renewed(self) -> Self:
         """The same cell under the evaluation as it is now: another key, where the evaluation has changed."""
-        renewed = replace(self, evaluation=current_evaluation())
+        renewed = replace(self, evaluation=evaluation_of(self.dataset))
         return replace(renewed, key=renewed.computed_key())
 
     def computed_key(self) -> str:
@@ -155,8 +161,8 @@ class Identity:
             method = discovery.method_class(self.method["name"])
             builder = discovery.dataset_class(self.dataset["name"])
         except UserError:
-            return self.evaluation != current_evaluation()
-        return self.versions != (method.version, builder.version, current_evaluation())
+            return self.evaluation != evaluation_of(self.dataset)
+        return self.versions != (method.version, builder.version, evaluation_of(self.dataset))
 
     @property
     def _place(self) -> tuple[object, ...]:
@@ -194,4 +200,4 @@ def identify(
         entry["is_table"] = True
     if dataset.validation_of:
         entry["validation_of"] = dataset.validation_of
-    return Identity("", method, entry, current_evaluation(), profile, seed, precision).renewed()
+    return Identity("", method, entry, evaluation_of(entry), profile, seed, precision).renewed()

@@ -6,26 +6,19 @@ key is that of its content, it stands in its own folder, and its contributions a
 
 from __future__ import annotations
 
-import os
 import shutil
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import Timeout
 
-from cabench.data.dataset import SPACES
-from cabench.data.layout import SPLITS
 from cabench.errors import UserError
-from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
-from cabench.experiment import contributions_file
-from cabench.experiment.measuring import fingerprint
 from cabench.experiment.record import Record
-from cabench.experiment.representations_file import NAME as REPRESENTATIONS
 from cabench.experiment.store import BESIDE, ResultsStore
-from cabench.files.atomic import NO_LINK_NO_PIPE, replacing, stamp
-from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5
+from cabench.experiment.verified import verified
+from cabench.files.atomic import replacing, stamp
+from cabench.files.regular import open_regular
 
 
 @dataclass
@@ -74,7 +67,7 @@ def merge_stores(sources: Sequence[ResultsStore], target: ResultsStore) -> Merge
     for source in sources:
         for path in source.paths():
             _merge_cell(source, path, target, merged)
-        merged.left_out += [f"{folder} is being computed." for folder in _under_way(source)]
+        merged.left_out += [f"{folder} is being computed." for folder in under_way(source)]
     return merged
 
 
@@ -89,7 +82,7 @@ def _check_source(source: ResultsStore, target: ResultsStore) -> None:
         raise UserError(f"{folder} holds no records; name results folders, such as results/runs.")
 
 
-def _under_way(source: ResultsStore) -> Iterator[Path]:
+def under_way(source: ResultsStore) -> Iterator[Path]:
     """Folders of cells that have no record, and that a process works on."""
     for folder in sorted(source.folder.glob("*/*/seed*")):
         if not (folder / "record.json").exists() and source.is_worked_in(folder):
@@ -102,7 +95,7 @@ def _merge_cell(source: ResultsStore, path: Path, target: ResultsStore, merged: 
         return
     try:
         before = stamp(path)
-        record = _verified(source, path)
+        record = verified(source, path)
         with target.lock(record):
             if _is_wanted(record, path, target, merged):
                 _copy(path.parent, record.folder(target.folder), before)
@@ -135,54 +128,6 @@ def _result(record: Record) -> object:
     return record.scores, record.separation_gap, record.unmeasured
 
 
-def _verified(source: ResultsStore, path: Path) -> Record:
-    """The record at a path, with all in order.
-
-    Raises:
-        UserError: where it is not.
-    """
-    beside = [path.with_name(name) for name in BESIDE]
-    for part in (*path.parents[:3], path, *beside):
-        if part.is_symlink():
-            raise UserError(f"{part} is a link, and none is followed.")
-    record = source.load_in_its_folder(path)
-    if record.key != record.computed_key():
-        raise UserError(f"{path} was changed: its key is not that of its content.")
-    if path.with_name(contributions_file.NAME).exists() and record.contributions is None:
-        raise UserError(f"{path.with_name(contributions_file.NAME)} is damaged, or of another cell than {path}.")
-    representations = path.with_name(REPRESENTATIONS)
-    if representations.exists():
-        _check_representations(representations, record)
-    return record
-
-
-def _check_representations(path: Path, record: Record) -> None:
-    """Refuse vectors of another cell.
-
-    Their key is the record's; or that of the record's first evaluation, so that the vectors themselves must tell.
-    """
-    try:
-        with reading_hdf5(path) as stored:
-            check_contents(stored)
-            if stored.attrs["content_sha256"] == record.dataset["content_sha256"]:
-                if stored.attrs["key"] == record.key:
-                    return
-                splits = (
-                    EncodedSplit(
-                        *(
-                            EncodedPopulation({space: part[space][:] for space in SPACES if space in part}, {})
-                            for part in (stored[f"{split}/{population}"] for population in EVERYONE)
-                        )
-                    )
-                    for split in SPLITS
-                )
-                if fingerprint(*splits) == record.vectors_sha256:
-                    return
-    except UNREADABLE as error:
-        raise UserError(f"{path} is damaged ({error}).") from error
-    raise UserError(f"{path} holds vectors of another cell than the record beside it.")
-
-
 def _copy(source: Path, target: Path, before: str | None) -> None:
     """Copy a cell's files, its record last.
 
@@ -206,12 +151,5 @@ def _copy(source: Path, target: Path, before: str | None) -> None:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    try:
-        handle = os.open(source, os.O_RDONLY | NO_LINK_NO_PIPE)
-    except OSError as error:
-        raise UserError(f"{source} cannot be read ({error.strerror}).") from error
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise UserError(f"{source} is no regular file.")
-        with replacing(target) as temporary, temporary.open("wb") as copy:
-            shutil.copyfileobj(file, copy)
+    with open_regular(source) as file, replacing(target) as temporary, temporary.open("wb") as copy:
+        shutil.copyfileobj(file, copy)

@@ -8,16 +8,15 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from cabench import discovery
 from cabench.data.file import DatasetFile
-from cabench.data.sample import sampled
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
-from cabench.experiment.identity import current_evaluation
+from cabench.experiment.identity import evaluation_of
 from cabench.experiment.keepsakes import keep_maps, keep_picture
 from cabench.experiment.measuring import measure
 from cabench.experiment.record import Record
+from cabench.experiment.recorded_data import recorded_provider
 from cabench.experiment.store import MAPS, PICTURE, ResultsStore
 
 PATIENCE_S = 600.0  # for another process that evaluates the same record
@@ -78,9 +77,7 @@ class Reevaluation:
 
     def _dataset(self, record: Record) -> DatasetFile:
         """The data set that a record was computed on."""
-        provider = discovery.dataset_class(record.dataset["name"])
-        whole = provider(provider.Config.from_mapping(record.dataset["config"]))
-        file = sampled(whole.obtain(self.data_root), record.dataset.get("most_rows", {}))
+        file = recorded_provider(record).obtain(self.data_root)
         if file.info.content_sha256 != record.dataset["content_sha256"]:
             raise UserError("its data set would be built differently today; the cell must be computed again.")
         file.check_content()
@@ -130,4 +127,5 @@ class Reevaluation:
 
 def _is_measured(record: Record) -> bool:
     """Whether it holds what the evaluation as it is now gives, with what test rows add to the scores beside it."""
-    return record.evaluation == current_evaluation() and record.read_contributions() is not None
+    is_whole = record.evaluation.get("only") == "gap" or record.read_contributions() is not None
+    return record.evaluation == evaluation_of(record.dataset) and is_whole

@@ -16,12 +16,11 @@ from filelock import Timeout
 
 from cabench.context import FitContext, FitCost, Randomness
 from cabench.data.dataset import ContrastiveDataset
-from cabench.data.file import Rows
 from cabench.data.preparation import said_of
 from cabench.errors import StopRequested, UserError
-from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
+from cabench.evaluation.encoded import EncodedSplit
 from cabench.experiment.cell import Cell
-from cabench.experiment.encoding import encode_images
+from cabench.experiment.encoding import encode_split
 from cabench.experiment.fitted_rows import FittedRows
 from cabench.experiment.flatness import is_flat
 from cabench.experiment.identity import Identity
@@ -211,7 +210,7 @@ class Runner:
             cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
         test = fitted.given(cell.data.read("test"))
         rows = cell.data.read_all_rows()
-        vectors = _encoded(method, train, rows["train"], device), _encoded(method, test, rows["test"], device)
+        vectors = encode_split(method, train, rows["train"], device), encode_split(method, test, rows["test"], device)
         parameters = method.parameter_count()
         measured, probe_s = keep_and_measure(self.store, identity, cell.data, *vectors)
         measured["prepared"] = said_of(info, method.takes)
@@ -232,11 +231,16 @@ class Runner:
         encoded: EncodedSplit,
         fitted: FittedRows,
     ) -> dict[str, str]:
-        """Keep what can be looked at and used again. Gives what could not be made: see `Record.unmade`."""
-        self.store.check_present(cell)  # each may take long, and the cell may be another process's by then
-        unmade = keep_picture(self.store, cell, test, encoded, method)
-        self.store.check_present(cell)
-        unmade |= keep_maps(self.store, cell, test.info.attributes, encoded)
+        """Keep what can be looked at and used again. Gives what could not be made: see `Record.unmade`.
+
+        Nobody looks at trials of settings: they keep their method alone.
+        """
+        unmade: dict[str, str] = {}
+        if not test.info.validation_of:
+            self.store.check_present(cell)  # each may take long, and the cell may be another process's by then
+            unmade |= keep_picture(self.store, cell, test, encoded, method)
+            self.store.check_present(cell)
+            unmade |= keep_maps(self.store, cell, test.info.attributes, encoded)
         if self.keep_models:
             self.store.check_present(cell)
             unmade |= keep_method(self.store, cell, method, test.info.image_shape, fitted)
@@ -283,13 +287,3 @@ class _Attempt:
         """A record of what is known however the attempt ends."""
         where = provenance(self.device, self.started)
         return Record.of(self.identity, status, scores=(), separation_gap=None, cost={}, provenance=where, error=None)
-
-
-def _encoded(
-    method: ContrastiveAnalysisMethod, split: ContrastiveDataset, rows: Sequence[Rows], device: torch.device
-) -> EncodedSplit:
-    background, target = (
-        EncodedPopulation(encode_images(method, part.images, device), part.attributes, told.groups)
-        for part, told in zip((split.background, split.target), rows, strict=True)
-    )
-    return EncodedSplit(background, target)

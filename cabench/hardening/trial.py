@@ -14,6 +14,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -24,6 +27,7 @@ from cabench.files.hdf5 import UNREADABLE, arrays, check_contents
 from cabench.hardening.import_path import import_path
 
 PIECE = 1 << 22  # bytes of an array that are read at a time
+ALL = "--all"  # in place of a path: paths are read from standard input
 CPU_S = 10  # processor time for the file's structure, which takes milliseconds
 BYTES_PER_S = 20e6  # least speed of reading arrays; deflate is ten times as fast on any processor of today
 
@@ -51,11 +55,33 @@ def try_reading(path: Path, places: tuple[str, ...] = ()) -> None:
         )
 
 
+def lived_through(paths: Sequence[Path]) -> bool:
+    """Whether another process read all of some files, one after another, and lived; a process for each takes longer.
+
+    Where it did not, `try_reading` tells of each whether that was the one.
+
+    Args:
+        paths: of regular files.
+    """
+    return not paths or _started([ALL], "\0".join(map(str, paths))) >= 0
+
+
 @functools.cache
 def _exit_code(path: Path, stamp: tuple[int, ...], places: tuple[str, ...] = ()) -> int:
-    command = [sys.executable, "-P", "-m", __name__, str(path), *places]
+    return _started([str(path), *places], "")
+
+
+def _started(arguments: Sequence[str], told: str) -> int:
+    command = [sys.executable, "-P", "-m", __name__, *arguments]
     environment = os.environ | {"PYTHONPATH": import_path()}
-    return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+    silent = subprocess.DEVNULL
+    return subprocess.run(command, env=environment, input=os.fsencode(told), stdout=silent, stderr=silent).returncode
+
+
+def _read_all(paths: Iterable[str]) -> None:
+    for path in paths:
+        with suppress(*UNREADABLE, MemoryError):
+            _read(Path(path))
 
 
 def _read(path: Path, *places: str) -> None:
@@ -78,17 +104,21 @@ def _own_arrays(file: h5py.File) -> list[Item]:
 
 
 def _allow(seconds: int) -> None:
-    """Have SIGXCPU end this process once it has used so much processor time. Windows has no such limit."""
+    """Have SIGXCPU end this process once it has used so much more processor time. Windows has no such limit."""
     if sys.platform == "win32":
         return
     import resource
 
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    seconds += int(time.process_time())  # for other files
     resource.setrlimit(resource.RLIMIT_CPU, (seconds if most == resource.RLIM_INFINITY else min(seconds, most), most))
 
 
 if __name__ == "__main__":
     try:
-        _read(Path(sys.argv[1]), *sys.argv[2:])
+        if sys.argv[1] == ALL:
+            _read_all(os.fsdecode(sys.stdin.buffer.read()).split("\0"))
+        else:
+            _read(Path(sys.argv[1]), *sys.argv[2:])
     except (*UNREADABLE, MemoryError):
         sys.exit(1)

@@ -9,6 +9,16 @@ from torch import Tensor
 from cabench.data.drawing import labelled_rows
 from cabench.method import Generative, Representation
 
+ROWS = (
+    "target",
+    "reconstructed",
+    "salient removed",
+    "background",
+    "reconstructed,\nsalient zero",
+    "with the salient part\nof the target above",
+)
+"""What the rows of `picture_grid` show, from above."""
+
 
 def reconstruct(method: Generative, images: Tensor) -> Tensor:
     """Images decoded from their own common and salient vectors.
@@ -70,13 +80,12 @@ def picture_grid(method: Generative, background: Tensor, target: Tensor) -> Imag
     """
     pairs = min(len(background), len(target))
     background, target = background[:pairs], target[:pairs]
-    return labelled_rows(
-        [
-            ("target", target),
-            ("reconstructed", reconstruct(method, target)),
-            ("salient removed", remove_salient(method, target)),
-            ("background", background),
-            ("reconstructed,\nsalient zero", remove_salient(method, background)),
-            ("with the salient part\nof the target above", swap(method, background, target)),
-        ]
-    )
+    rows = [
+        target,
+        reconstruct(method, target),
+        remove_salient(method, target),
+        background,
+        remove_salient(method, background),
+        swap(method, background, target),
+    ]
+    return labelled_rows(list(zip(ROWS, rows, strict=True)))

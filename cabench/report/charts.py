@@ -9,10 +9,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-WIDTH, HEIGHT = 640, 400
-LEFT, RIGHT, TOP, BOTTOM = 64, 132, 16, 48  # on the right there is room for the names of points
-LABEL_HEIGHT = 14
-LABEL_WIDTH = 130  # of a long name, in pixels
+from cabench.report.labels import HEIGHT as NAME_HEIGHT
+from cabench.report.labels import Box, Label, place_labels, shortened, width_of
+
+WIDTH, HEIGHT = 640, 480
+LEFT, RIGHT, TOP, BOTTOM = 64, 24, 16, 48
+COLOURS = ("#2b84c4", "#d1602b", "#2a9d6f", "#b8609a", "#a8842a", "#7b6fd0", "#c0504d", "#5f8a8b")
+"""Of lines: each stands out from white and from the page's dark paper by a contrast of 3 or more."""
+BESIDE = 4.0  # pixels between the intervals of neighbouring lines
+TO_NAMES = 14.0  # pixels from the ends of lines to their names
 
 
 class Point(NamedTuple):
@@ -33,6 +38,27 @@ class Point(NamedTuple):
     x_interval: float | None
     y_interval: float | None
     filled: bool
+
+
+class Place(NamedTuple):
+    """A point of a trend, and the ends of its interval: both equal to `y` where there is none."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+class Trend(NamedTuple):
+    """One method in a chart of trends.
+
+    Attributes:
+        name: its label.
+        places: in the order of their x, one or more.
+    """
+
+    name: str
+    places: tuple[Place, ...]
 
 
 class Axis(NamedTuple):
@@ -67,9 +93,15 @@ def percent_axis(title: str) -> Axis:
 def linear_axis(title: str, values: Sequence[float]) -> Axis:
     """From 0 to a round number above all values."""
     largest = max([*values, 1e-9])
-    step = 10 ** math.floor(math.log10(largest))
-    step = next(s for s in (step / 5, step / 2, step, 2 * step) if largest / s <= 6)
+    step = _step(largest)
     return Axis(title, tuple(step * index for index in range(math.ceil(largest / step) + 1)))
+
+
+def axis_around(title: str, values: Sequence[float]) -> Axis:
+    """From a round number below all values to one above them."""
+    step = _step(max(max(values) - min(values), 1e-3 * max(map(abs, values)), 1e-9))
+    first, last = math.floor(min(values) / step), math.ceil(max(values) / step)
+    return Axis(title, tuple(step * index for index in range(first, max(last, first + 1) + 1)))
 
 
 def logarithmic_axis(title: str, values: Sequence[float]) -> Axis:
@@ -91,21 +123,20 @@ def scatter(points: Sequence[Point], x: Axis, y: Axis, description: str, diagona
     """
     root = _figure(WIDTH, HEIGHT, description)
     _axes(root, x, y)
-    if diagonal:
-        _line(root, _across(0), _up(0), _across(1), _up(1), "guide")
-        _text(root, _across(0.95), _up(1) + 12, diagonal, "note", "end")
+    written = [_diagonal(root, diagonal)] if diagonal else []
     places = [(_x_of(float(np.mean(p.x)), x), _y_of(float(np.mean(p.y)), y)) for p in points]
+    drawn: list[Box] = []
     for point, (left, top) in zip(points, places, strict=True):
         group = _add(root, "g", **{"class": "point" if point.filled else "point yardstick"})
         _add(group, "title").text = point.name
-        for a, b in zip(point.x, point.y, strict=True):
-            _add(group, "circle", cx=_x_of(a, x), cy=_y_of(b, y), r=2, **{"class": "seed"})
-        _intervals(group, point, x, y, left, top)
-        _add(group, "circle", cx=left, cy=top, r=5)
-    for point, (left, top), height in zip(points, places, _label_heights(places), strict=True):
-        if abs(height - top) > 3:
-            _line(root, left + 6, top, left + 12, height, "leader")
-        _text(root, left + 13, height + 4, point.name, "name")
+        for a, b in _seeds(point):
+            _add(group, "circle", cx=_x_of(a, x), cy=_y_of(b, y), r=1.5, **{"class": "seed"})
+        drawn += _intervals(group, point, x, y, left, top)
+        _add(group, "circle", cx=left, cy=top, r=4)
+    plot = Box(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
+    labels = place_labels([point.name for point in points], places, plot, drawn, written)
+    for label, place in zip(labels, places, strict=True):
+        _name(root, label, place)
     return _written(root)
 
 
@@ -159,6 +190,34 @@ def strip(values: Sequence[float], interval: float | None, ends: tuple[float, fl
     return _written(root)
 
 
+def trends(series: Sequence[Trend], x: Axis, y: Axis, description: str) -> str:
+    """A line a method with the intervals of its points, side by side so that none covers another.
+
+    Args:
+        series: in the order of the colours; after as many as there are, lines are dashed.
+        x: the horizontal axis, logarithmic.
+        y: the vertical axis.
+        description: read aloud in place of the picture.
+    """
+    root = _figure(WIDTH, HEIGHT, description)
+    names = [shortened(trend.name) for trend in series]
+    half = BESIDE * len(series) / 2
+    wider = _with_room(x, half, half + TO_NAMES + max(map(width_of, names)))
+    _axes(root, wider, y)
+    shifts = [BESIDE * (index + 0.5) - half for index in range(len(series))]
+    groups = [_trend_group(root, trend.name, index) for index, trend in enumerate(series)]
+    ends = [
+        _draw_trend(group, [(_x_of(place.x, wider) + shift, place) for place in trend.places], y)
+        for group, trend, shift in zip(groups, series, shifts, strict=True)
+    ]
+    edge = _x_of(x.ticks[-1], wider) + half + TO_NAMES
+    for group, name, end, height in zip(groups, names, ends, _apart([top for _, top in ends]), strict=True):
+        _line(group, end[0] + 4, end[1], edge - 3, height, "to-name")
+        box = Box(edge, height - NAME_HEIGHT / 2, edge + width_of(name), height + NAME_HEIGHT / 2)
+        _name(root, Label(name, box, None), end)
+    return _written(root)
+
+
 def heat(rows: Mapping[str, Sequence[float]], title: str) -> str:
     """A matrix of fractions as squares, darker for more; values are shown when pointed at.
 
@@ -178,6 +237,58 @@ def heat(rows: Mapping[str, Sequence[float]], title: str) -> str:
     return _written(root)
 
 
+def _trend_group(root: ElementTree.Element, name: str, index: int) -> ElementTree.Element:
+    """What a trend is drawn into, in a colour of its own."""
+    colour = COLOURS[index % len(COLOURS)]
+    group = _add(root, "g", **{"class": "trend" if index < len(COLOURS) else "trend dashed"})
+    group.attrib.update(stroke=colour, fill=colour)
+    _add(group, "title").text = name
+    return group
+
+
+def _draw_trend(group: ElementTree.Element, places: Sequence[tuple[float, Place]], y: Axis) -> tuple[float, float]:
+    """Draw a line with its points, each with how far across it stands, and their intervals; gives where it ends."""
+    corners = [(left, _y_of(place.y, y)) for left, place in places]
+    line = _add(group, "polyline", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in corners), fill="none")
+    line.set("stroke-width", "1.5")
+    if "dashed" in group.get("class", ""):
+        line.set("stroke-dasharray", "5 3")
+    for (left, place), (_, top) in zip(places, corners, strict=True):
+        if place.low < place.high:
+            _line(group, left, _y_of(place.low, y), left, _y_of(place.high, y), "band")
+        _add(group, "circle", cx=left, cy=top, r=2.5)
+    return corners[-1]
+
+
+def _step(reach: float) -> float:
+    """A round step, at most six of which go into a length."""
+    power: float = 10 ** math.floor(math.log10(reach))
+    return next(step for step in (power / 5, power / 2, power, 2 * power) if reach / step <= 6)
+
+
+def _with_room(axis: Axis, before: float, behind: float) -> Axis:
+    """A logarithmic axis with so many pixels of room on its left and on its right."""
+    first, last = axis.ticks[0], axis.ticks[-1]
+    plot = WIDTH - LEFT - RIGHT
+    pixel = math.log(last / first) / (plot - before - behind)
+    ends = first * math.exp(-before * pixel), last * math.exp(behind * pixel)
+    written = dict(zip(axis.ticks, map(axis.text, axis.ticks), strict=True))
+    return axis._replace(ticks=(ends[0], *axis.ticks, ends[1]), text=lambda value: written.get(value, ""))
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Where names stand, in their order: each at its height, or as little away as leaves room for all."""
+    placed = dict.fromkeys(range(len(heights)), 0.0)
+    lowest = float(HEIGHT - BOTTOM)
+    for count, index in enumerate(sorted(placed, key=lambda index: heights[index], reverse=True)):
+        lowest = placed[index] = min(heights[index], lowest - (NAME_HEIGHT if count else 0))
+    highest = float(TOP)
+    for index in sorted(placed, key=placed.__getitem__):
+        placed[index] = max(placed[index], highest)
+        highest = placed[index] + NAME_HEIGHT
+    return [placed[index] for index in range(len(heights))]
+
+
 def _figure(width: int, height: int, description: str) -> ElementTree.Element:
     root = ElementTree.Element("svg", {"viewBox": f"0 0 {width} {height}", "role": "img", "class": "chart"})
     root.set("aria-label", description)
@@ -192,34 +303,49 @@ def _axes(root: ElementTree.Element, x: Axis, y: Axis) -> None:
     for tick in y.ticks:
         top = _y_of(tick, y)
         _line(root, LEFT, top, WIDTH - RIGHT, top, "grid")
-        _text(root, LEFT - 6, top + 4, y.text(tick), "tick", "end")
+        _text(root, LEFT - 8, top + 4, y.text(tick), "tick", "end")
     _text(root, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x.title, "axis", "middle")
     text = _text(root, 0, 0, y.title, "axis", "middle")
     text.set("transform", f"translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.1f}) rotate(-90)")
 
 
-def _intervals(group: ElementTree.Element, point: Point, x: Axis, y: Axis, left: float, top: float) -> None:
+def _seeds(point: Point) -> list[tuple[float, float]]:
+    """The values of each seed; none where one is all there is, which is the mean."""
+    return list(zip(point.x, point.y, strict=True)) if len(point.x) > 1 else []
+
+
+def _name(root: ElementTree.Element, label: Label, place: tuple[float, float]) -> None:
+    """A name in the width that it was placed with, and the line that joins it to its point."""
+    if label.end:
+        _line(root, *place, *label.end, "leader")
+    left, _, right, bottom = label.box
+    text = _text(root, left, bottom - 3.5, label.text, "name")
+    text.set("textLength", f"{right - left:.1f}")
+    text.set("lengthAdjust", "spacingAndGlyphs")
+
+
+def _diagonal(root: ElementTree.Element, words: str) -> Box:
+    """The line of equal parts of both axes; gives where its label stands."""
+    _line(root, _across(0), _up(0), _across(1), _up(1), "guide")
+    right, bottom = _across(0.95), _up(1) + 16
+    _text(root, right, bottom - 4, words, "note", "end")
+    return Box(right - width_of(words), bottom - NAME_HEIGHT, right, bottom)
+
+
+def _intervals(group: ElementTree.Element, point: Point, x: Axis, y: Axis, left: float, top: float) -> list[Box]:
+    """Lines through a point, as long as its intervals; gives what they cover."""
+    drawn = []
     if point.x_interval is not None:
         mean = float(np.mean(point.x))
         ends = (_x_of(mean - point.x_interval, x), _x_of(mean + point.x_interval, x))
         _line(group, ends[0], top, ends[1], top, "interval")
+        drawn.append(Box(ends[0], top - 1, ends[1], top + 1))
     if point.y_interval is not None:
         mean = float(np.mean(point.y))
-        ends = (_y_of(mean - point.y_interval, y), _y_of(mean + point.y_interval, y))
+        ends = (_y_of(mean + point.y_interval, y), _y_of(mean - point.y_interval, y))
         _line(group, left, ends[0], left, ends[1], "interval")
-
-
-def _label_heights(places: Sequence[tuple[float, float]]) -> list[float]:
-    """Where the names of points stand so that none covers another: each at its point or as little below as it can."""
-    heights = [0.0] * len(places)
-    taken: list[tuple[float, float]] = []
-    for index in sorted(range(len(places)), key=lambda index: places[index][1]):
-        left, height = places[index]
-        while any(abs(left - x) < LABEL_WIDTH and abs(height - y) < LABEL_HEIGHT for x, y in taken):
-            height += 2
-        taken.append((left, height))
-        heights[index] = height
-    return heights
+        drawn.append(Box(left - 1, ends[0], left + 1, ends[1]))
+    return drawn
 
 
 def _across(part: float) -> float:
@@ -238,8 +364,8 @@ def _y_of(value: float, axis: Axis) -> float:
     return _up(axis.part(value))
 
 
-def _line(parent: ElementTree.Element, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
-    _add(parent, "line", x1=x1, y1=y1, x2=x2, y2=y2, **{"class": kind})
+def _line(parent: ElementTree.Element, x1: float, y1: float, x2: float, y2: float, kind: str) -> ElementTree.Element:
+    return _add(parent, "line", x1=x1, y1=y1, x2=x2, y2=y2, **{"class": kind})
 
 
 def _text(

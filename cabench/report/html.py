@@ -6,101 +6,29 @@ theme. Pictures are re-encoded small, of each method the one of its lowest seed.
 
 from __future__ import annotations
 
-import base64
-import io
-import struct
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
-from typing_extensions import TypedDict
 
-from cabench.data.dataset import SPACES, Space
-from cabench.evaluation.gap import Estimate
 from cabench.experiment.record import Record
-from cabench.files.json import read_json, read_json_lines
 from cabench.files.names import printable
-from cabench.report.charts import (
-    Point,
-    curves,
-    heat,
-    linear_axis,
-    logarithmic_axis,
-    percent_axis,
-    scatter,
-    strip,
-)
-from cabench.report.comparison import takes_part
+from cabench.report.cell_files import CellFiles, read_cell
+from cabench.report.charts import curves, heat, strip
 from cabench.report.conclusions import conclusion
 from cabench.report.further_tables import further_tables
 from cabench.report.notes import notes, origin, problems, ranking_sentence, warnings
 from cabench.report.overview import overview
 from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
-from cabench.report.quantities import Quantity, gap_of, leaked_of, wanted_of
 from cabench.report.ranking import rankings
-from cabench.report.row_values import interval_of, over_seeds
+from cabench.report.section_charts import cost_chart, leakage_chart, leakage_points
 from cabench.report.summary import Row, Section, one_by_one, sections
 from cabench.report.tables import Entry, Header, Table, attribute_title, footnote
-
-WIDEST_PICTURE = 660  # pixels, which the grids of `cabench.pictures` need; wider ones are made smaller
-MOST_EPOCHS = 200  # points of a curve
-
-
-# What the readers below, and Pillow's of PNG files, raise for content that is damaged or of another kind.
-_DAMAGED = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError),
-    *(SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError),
-)
-_Content = TypeVar("_Content")
-
-
-class _MappedAttribute(TypedDict):
-    name: str
-    space: Space
-    kind: Literal["class", "real"]
-    classes: list[str]
-
-
-class _Plane(TypedDict):
-    points: list[tuple[float, float]]
-    explained: tuple[float, float]
-
-
-class _Maps(TypedDict):
-    """What `cabench.pictures.maps.maps` makes."""
-
-    attributes: list[_MappedAttribute]
-    is_target: list[int]
-    values: dict[str, list[float | None]]
-    spaces: dict[Space, _Plane]
-
-
-class _Epoch(TypedDict):
-    """What is read of a line of a cell's log."""
-
-    epoch: int
-    terms: dict[str, float]
-
-
-class CellFiles(NamedTuple):
-    """What a cell's folder holds beside its record; None or empty where it was not kept.
-
-    Attributes:
-        pictures: a grid of images, as the URL of a small copy.
-        maps: see `cabench.pictures.maps.maps`.
-        curve: (epoch, total loss) pairs.
-    """
-
-    pictures: str | None
-    maps: Mapping[str, Any] | None
-    curve: list[tuple[float, float]]
 
 
 def html_page(
@@ -126,10 +54,8 @@ def html_page(
     ranked = [(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(found)]
     numbered = enumerate(one_by_one(found), start=1)
     shown = [_section(section, number, results, published) for number, section in numbered]
-    return _render(
+    return render(
         "template.html",
-        style=Markup(_asset("style.css")),
-        script=Markup(_asset("script.js")),
         sections=shown,
         rankings=ranked,
         versions=sorted({str(record.provenance.get("cabench", "unknown")) for record in records}),
@@ -145,54 +71,30 @@ def html_tables(records: Sequence[Record]) -> str:
     found = sections(records)
     shown = [(s, origin(s), overview(s), [conclusion(s), *warnings(s)]) for s in found]
     ranked = [(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(found)]
-    return _render("fragment.html", sections=shown, rankings=ranked)
+    return render("fragment.html", sections=shown, rankings=ranked)
 
 
-def _render(template: str, **content: object) -> str:
+def render(template: str, **content: object) -> str:
+    """A template of `page/` filled in: text from outside is escaped, `Markup` is not."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_seen
+        loader=FunctionLoader(_asset),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_seen,
     )
     environment.filters["strip_of"] = _strip
     environment.filters["mean"] = lambda values: sum(values) / len(values)
     environment.globals["span"] = _span
-    return environment.from_string(_asset(template)).render(content)
+    environment.globals["style"] = Markup(_asset("style.css") + _asset("chart.css"))
+    environment.globals["script"] = Markup(_asset("script.js"))
+    return environment.get_template(template).render(content)
 
 
 def _seen(value: object) -> object:
     """What the template writes: text without control characters. Markup is this project's own."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def read_cell(record: Record, results: Path) -> CellFiles:
-    """What a record's folder holds; a file that cannot be read counts as not kept."""
-    folder = record.folder(results)
-    return CellFiles(
-        pictures=_whole(lambda: _small_picture(folder / "pictures.png")),
-        maps=_whole(lambda: _read_maps(folder / "maps.json")),
-        curve=_whole(lambda: _read_curve(folder / "log.jsonl")) or [],
-    )
-
-
-def _whole(read: Callable[[], _Content]) -> _Content | None:
-    """What `read` gives; None where the file is missing or damaged."""
-    try:
-        return read()
-    except _DAMAGED:
-        return None
-
-
-def _read_maps(path: Path) -> Mapping[str, Any]:
-    maps = read_json(path, _Maps)
-    if any(len(maps["spaces"][space]["points"]) != len(maps["is_target"]) for space in SPACES):
-        raise ValueError("points that do not fit")
-    if any(len(maps["values"][attribute["name"]]) != len(maps["is_target"]) for attribute in maps["attributes"]):
-        raise ValueError("values that do not fit")
-    return maps
-
-
-def _read_curve(path: Path) -> list[tuple[float, float]]:
-    curve = [(float(entry["epoch"]), entry["terms"]["total"]) for entry in read_json_lines(path, _Epoch)]
-    return curve[:: max(1, len(curve) // MOST_EPOCHS)]
 
 
 def _section(section: Section, number: int, results: Path, published: Sequence[Published]) -> dict[str, Any]:
@@ -207,8 +109,8 @@ def _section(section: Section, number: int, results: Path, published: Sequence[P
         "origin": origin(section),
         "conclusion": conclusion(section),
         "warnings": warnings(section),
-        "leakage": Markup(_leakage(section)),
-        "cost": Markup(_cost(section)),
+        "leakage": Markup(leakage_chart(leakage_points(section))),
+        "cost": Markup(cost_chart(section)),
         "overview": overview(section),
         "probes": probe_tables(section),
         "further": [*further_tables(section), *beside_published(section, published)],
@@ -223,46 +125,6 @@ def _section(section: Section, number: int, results: Path, published: Sequence[P
     }
 
 
-def _leakage(section: Section) -> str:
-    points = _points(section.current, leaked_of, wanted_of)
-    description = "Information read from the right space against information leaked into the wrong one, by method."
-    wanted, leaked = (
-        percent_axis("wanted: read from the right space"),
-        percent_axis("leaked: read from the wrong space"),
-    )
-    return scatter(points, leaked, wanted, description, "below: no separation")
-
-
-def _cost(section: Section) -> str:
-    """Training time against the separation gap, of the methods that have seen images; nothing where there is none."""
-    trained = [
-        row for row in section.current if all(min(r.cost["images_seen"], r.cost["train_s"]) > 0 for r in row.records)
-    ]
-    points = _points(trained, lambda record: Estimate(float(record.cost["train_s"]), {}), gap_of)
-    if not points:
-        return ""
-    seconds = logarithmic_axis("training time in seconds", [value for point in points for value in point.x])
-    highest = [value + (point.y_interval or 0.0) for point in points for value in point.y]
-    gaps = linear_axis("separation gap, less is better", highest)
-    return scatter(points, seconds, gaps, "Training time against separation gap, by method.")
-
-
-def _points(rows: Sequence[Row], x: Quantity, y: Quantity) -> list[Point]:
-    """The rows that have both quantities."""
-    points = []
-    for row in rows:
-        across, up = over_seeds(row, x), over_seeds(row, y)
-        if across and up:
-            points.append(Point(row.name, tuple(across), tuple(up), _half(row, x), _half(row, y), takes_part(row)))
-    return points
-
-
-def _half(row: Row, quantity: Quantity) -> float | None:
-    """Half the width of the interval of a row's mean; none of what test groups add nothing to, such as times."""
-    found = interval_of(row, quantity)
-    return found.half_width if found else None
-
-
 def _maps(section: Section, kept: Mapping[str, Sequence[CellFiles]]) -> dict[str, Any] | None:
     """What the script draws maps from: attributes and their values once, points by method; None where none were kept.
 
@@ -275,18 +137,6 @@ def _maps(section: Section, kept: Mapping[str, Sequence[CellFiles]]) -> dict[str
     shared = {key: first[key] for key in ("attributes", "is_target", "values")}
     same = {name: maps["spaces"] for name, maps in drawn.items() if {key: maps[key] for key in shared} == shared}
     return {**shared, "methods": same}
-
-
-def _small_picture(path: Path) -> str:
-    """A picture as a data URL, WebP, at most `WIDEST_PICTURE` wide."""
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    with Image.open(path, formats=("PNG",)) as picture:
-        smaller = picture.convert("RGB")
-        smaller.thumbnail((WIDEST_PICTURE, 10 * WIDEST_PICTURE), Image.Resampling.BOX)
-    encoded = io.BytesIO()
-    smaller.save(encoded, format="webp", quality=75, method=4)
-    return "data:image/webp;base64," + base64.b64encode(encoded.getvalue()).decode()
 
 
 def _curves(name: str, cells: Sequence[CellFiles]) -> str:

@@ -16,7 +16,7 @@ from cabench.report.overview import overview
 from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
 from cabench.report.summary import Section, one_by_one, sections
-from cabench.report.tables import Entry, Header, Line, Table
+from cabench.report.tables import Entry, Line, Table
 
 FIRST_LINE = "% Needs \\usepackage{booktabs} and \\usepackage{graphicx}."
 _SPECIAL = {
@@ -75,7 +75,7 @@ def _label(section: Section) -> str:
 
 
 def _environment(table: Table, caption: str) -> str:
-    body = "\n".join([*_head(table.headers), r"\midrule", *map(_line, table.lines), *_yardsticks(table)])
+    body = "\n".join([*_head(table), r"\midrule", *map(_line, table.lines), *_yardsticks(table)])
     return (
         "\\begin{table}\n\\centering\n\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
         f"\\begin{{tabular}}{{l{'r' * len(table.headers)}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}}}\n"
@@ -83,9 +83,10 @@ def _environment(table: Table, caption: str) -> str:
     )
 
 
-def _head(headers: Sequence[Header]) -> list[str]:
+def _head(table: Table) -> list[str]:
     """A row of groups with rules below them, where there are groups, and a row of labels."""
-    labels = _row("method", *(escape(" ".join(filter(None, (h.label, h.arrow)))) for h in headers))
+    headers = table.headers
+    labels = _row(table.rows, *(escape(" ".join(filter(None, (h.label, h.arrow)))) for h in headers))
     if not any(header.group for header in headers):
         return [labels]
     groups, rules, column = [], [], 2

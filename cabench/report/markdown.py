@@ -62,8 +62,8 @@ def _section(section: Section, published: Sequence[Published]) -> str:
     return "\n".join(
         [
             f"## {escape(section.dataset)}\n\n{escape(origin(section))}\n\n### Overview\n\n{_overview(section)}",
-            *(f"### {escape(table.title)}\n\n{_table(table)}" for table in tables),
-            *(f"{escape(heading)}\n\n{_list(lines)}" for heading, lines in problems(section)),
+            *(f"### {escape(table.title)}\n\n{table_text(table)}" for table in tables),
+            *(f"{escape(heading)}\n\n{list_text(lines)}" for heading, lines in problems(section)),
             *(f"{escape(paragraph)}\n" for paragraph in notes(section)),
         ]
     )
@@ -71,7 +71,7 @@ def _section(section: Section, published: Sequence[Published]) -> str:
 
 def _overview(section: Section) -> str:
     said = [conclusion(section), *warnings(section)]
-    return "\n".join([_table(overview(section)), *(f"{escape(paragraph)}\n" for paragraph in said)])
+    return "\n".join([table_text(overview(section)), *(f"{escape(paragraph)}\n" for paragraph in said)])
 
 
 def _ranking(ranking: Ranking) -> str:
@@ -85,10 +85,11 @@ def _ranking(ranking: Ranking) -> str:
     return f"{title}\n\n{table}\n{escape(ranking_sentence(ranking))}\n"
 
 
-def _table(table: Table) -> str:
+def table_text(table: Table) -> str:
+    """A table with the notes below it."""
     lines = [[_name(line), *map(_entry, line.entries)] for line in table.lines]
     lines += [[f"*{name}*", *values] for name, values in table.yardsticks.items()]
-    return _tabulate(["method", *map(_header, table.headers)], lines) + _below(table.notes)
+    return _tabulate([table.rows, *map(_header, table.headers)], lines) + _below(table.notes)
 
 
 def _below(sentences: Sequence[str]) -> str:
@@ -108,7 +109,8 @@ def _entry(entry: Entry) -> str:
     return _MARKED[entry.mark].format(shown) + (" \\*" if entry.star else "")
 
 
-def _list(lines: Sequence[str]) -> str:
+def list_text(lines: Sequence[str]) -> str:
+    """Lines as a list."""
     return "".join(f"- {escape(line)}\n" for line in lines)
 
 

@@ -52,6 +52,20 @@ def write_marked(path: Path, text: str) -> None:
     _write(path, text, f"{START}\n\n{text}\n{END}\n")
 
 
+def generated_text(path: Path) -> str:
+    """What stands between the markers of a page, or all of a report without them: equal to what a report written now
+    would say, but for white space at both ends, unless it is out of date.
+
+    Raises:
+        UserError: when the file cannot be read.
+    """
+    try:
+        page = _read(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}).") from error
+    return (page.partition(START)[2].partition(END)[0] if START in page else page).strip()
+
+
 def _write(path: Path, text: str, alone: str) -> None:
     """Write `text` between the markers of a page, or `alone` where it has none."""
     try:

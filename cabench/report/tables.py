@@ -63,7 +63,7 @@ class Header(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One method's entries.
+    """The entries of one row, such as a method's.
 
     Attributes:
         name: the row's name.
@@ -82,9 +82,10 @@ class Table(NamedTuple):
     Attributes:
         title: a heading.
         headers: of all columns but the first, which holds names.
-        lines: one a method.
+        lines: one a row.
         yardsticks: by name ("chance", "ideal", "test groups"), the values of each column as text; may be empty.
         notes: sentences that stand below it, on its marks, and on what is not tested.
+        rows: what a line is of.
     """
 
     title: str
@@ -92,6 +93,7 @@ class Table(NamedTuple):
     lines: tuple[Line, ...]
     yardsticks: dict[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
+    rows: str = "method"
 
 
 class Kind(NamedTuple):

@@ -7,8 +7,9 @@ rounds, each of which follows from what the last one came to: lengths of trainin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 from cabench.config import Settings
@@ -22,7 +23,10 @@ from cabench.experiment.request import Request, check_method
 from cabench.experiment.store import ResultsStore
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.tuning.choice import finalists
+from cabench.tuning.criteria import STABLE
+from cabench.tuning.judging import Judge
 from cabench.tuning.length import lengthened, long_enough
+from cabench.tuning.rules import Rule
 from cabench.tuning.space import trial_settings
 from cabench.tuning.tuning_record import Outcome, TrialEntry
 
@@ -91,9 +95,9 @@ class MethodTrials:
             for number, settings in enumerate(trial_settings(self.settings(), self.outline.trials))
         ]
 
-    def entries(self) -> list[TrialEntry]:
-        """The trials, with what is known of them under any seed."""
-        return [self._entry(trial) for trial in self.trials()]
+    def entries(self, criteria: Collection[str]) -> list[TrialEntry]:
+        """The trials, with what is known of them under any seed, some criteria among it."""
+        return [self._entry(trial, criteria) for trial in self.trials()]
 
     def _lengths(self) -> list[Cell]:
         """The cells of the first round; one that is not computed for a method whose length is not in question."""
@@ -101,14 +105,14 @@ class MethodTrials:
 
     def _final_cells(self) -> list[Cell]:
         """The cells of the third round: the best trials under more seeds. One trial alone needs none."""
-        entries = {entry.number: entry for entry in self.entries()}
-        trials = self.trials()
-        if len(trials) == 1 or any(trial.cell and not entries[trial.number].outcomes for trial in trials):
+        trials, rule = self.trials(), self.outline.rule
+        if len(trials) == 1 or any(trial.cell and not self._ended(trial.cell) for trial in trials):
             return []
-        best = finalists(list(entries.values()))
+        known = [name for name in rule.criteria if name != STABLE]  # which asks for more seeds
+        best = finalists(self.entries(known), rule)
         return [self._cell(trials[entry.number].settings, seed) for entry in best for seed in FINAL_SEEDS]
 
-    def _entry(self, trial: Trial) -> TrialEntry:
+    def _entry(self, trial: Trial, criteria: Collection[str]) -> TrialEntry:
         cells = [self._cell(trial.settings, seed) for seed in (SEED, *FINAL_SEEDS)] if trial.cell else []
         records = [record for cell in cells if (record := self._ended(cell))]
         settings = trial.settings.to_dict()
@@ -116,7 +120,7 @@ class MethodTrials:
             number=trial.number,
             settings={name: settings[name] for name in type(trial.settings).searched()},
             refused=trial.refused,
-            outcomes=tuple(_outcome(record) for record in records),
+            outcomes=tuple(map(_outcome, records, self.outline.judge.criteria(self.file, records, criteria))),
         )
 
     def _trial(self, number: int, settings: Settings) -> Trial:
@@ -147,13 +151,20 @@ class TuningOutline(Outline):
     Attributes:
         trials: of each method that has something to search.
         longest: how many times the profile's epochs a method is trained at most.
+        rule: what chooses among trials.
         store: where trials are kept.
     """
 
     grows: ClassVar[bool] = True
     trials: int
     longest: int
+    rule: Rule
     store: ResultsStore
+
+    @cached_property
+    def judge(self) -> Judge:
+        """What measures trials; what it has measured is kept."""
+        return Judge(self.store)
 
     def cells(self, label: str, file: DatasetFile) -> tuple[list[Cell], dict[str, str]]:
         """The cells on one data set that are known by now; and what is left out, and why. Errors as of `Outline`."""
@@ -172,7 +183,7 @@ class TuningOutline(Outline):
         return [MethodTrials(self, label, name, method, file) for name, method in taken.items()], left_out
 
 
-def tuning_outline(request: Request, trials: int, longest: int, store: ResultsStore) -> TuningOutline:
+def tuning_outline(request: Request, trials: int, longest: int, rule: Rule, store: ResultsStore) -> TuningOutline:
     """The outline of a request's trials. Only methods that learn are tried; seeds and controls do not count.
 
     Raises:
@@ -185,7 +196,7 @@ def tuning_outline(request: Request, trials: int, longest: int, store: ResultsSt
         raise UserError("None of these methods learns anything, so that there are no settings to choose; name others.")
     values = {item.name: getattr(whole, item.name) for item in fields(whole)}
     values |= {"datasets": datasets, "methods": methods}
-    return TuningOutline(**values, trials=trials, longest=longest, store=store)
+    return TuningOutline(**values, trials=trials, longest=longest, rule=rule, store=store)
 
 
 def _learning(
@@ -194,13 +205,13 @@ def _learning(
     return {name: method for name, method in methods.items() if isinstance(method, UserError) or method.learns}
 
 
-def _outcome(record: Record) -> Outcome:
+def _outcome(record: Record, criteria: Mapping[str, float]) -> Outcome:
     return Outcome(
         seed=record.seed,
         key=record.key,
         error=record.error["message"] if record.error else "",
         gap=record.separation_gap,
-        criteria={},
+        criteria=criteria,
         train_s=record.cost.get("train_s", 0.0),
         images_seen=record.cost.get("images_seen", 0.0),
         is_flat=record.loss_is_flat,

@@ -21,13 +21,14 @@ from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.task import Task
 from cabench.tuning.choice import choose
+from cabench.tuning.judging import EVERY
 from cabench.tuning.length import check_longest
+from cabench.tuning.rules import Rule
 from cabench.tuning.space import check_trials
 from cabench.tuning.trials import MethodTrials, TuningOutline, tuning_outline
 from cabench.tuning.tuned_profile import check_own_profile, check_records, write_tuned_profile
 from cabench.tuning.tuning_record import TuningRecord, read_tuning_records
 
-CRITERION = "labels"
 LOOK_EVERY_S = 1.0
 
 
@@ -51,6 +52,7 @@ class Tuning:
         request: methods, data sets and profile; seeds and controls do not count.
         trials: of each method that has something to search.
         longest: how many times the profile's epochs a method is trained at most; see `cabench.tuning.length`.
+        rule: what chooses among trials.
         store: the results folder, where trials are kept.
         folder: where tuning records are written.
         profile: the path of the profile that is written.
@@ -61,6 +63,7 @@ class Tuning:
     request: Request
     trials: int
     longest: int
+    rule: Rule
     store: ResultsStore
     folder: Path
     profile: Path
@@ -81,12 +84,14 @@ class Tuning:
         check_records(self.folder, self.request.profile)
         executor = make_executor(self.request.device, self.settings)
         planned = replace(self.request, device=executor.planned_on)
-        outlined = tuning_outline(planned, self.trials, self.longest, self.store)
+        outlined = tuning_outline(planned, self.trials, self.longest, self.rule, self.store)
         tried = self._tried(outlined)
         self.store.check_writable()
         if left := self._compute_all(tried, Experiment(outlined.device, []), executor):
             return Tuned((), left)
         records = [self._record(each) for each in tried]
+        for reason in outlined.judge.unread.values():
+            self.reporter.say(f"A trial is judged without its vectors: {reason}")
         for record in records:
             record.write(self.folder)
         write_tuned_profile(read_tuning_records(self.folder), self.profile)
@@ -129,7 +134,7 @@ class Tuning:
         return was_held
 
     def _record(self, tried: MethodTrials) -> TuningRecord:
-        entries, info, settings = tried.entries(), tried.file.info, tried.settings()
+        entries, info, settings = tried.entries(EVERY), tried.file.info, tried.settings()
         return TuningRecord(
             dataset=tried.label.removesuffix(SUFFIX),
             data={"name": info.name, "config": dict(info.config)},
@@ -142,7 +147,7 @@ class Tuning:
             budget=self.trials,
             space={name: repr(searched) for name, searched in type(settings).searched().items()},
             fixed=settings.to_dict(),
-            criterion=CRITERION,
-            chosen=choose(entries).number,
+            criterion=self.rule.name,
+            chosen=choose(entries, self.rule).number,
             trials=tuple(entries),
         )

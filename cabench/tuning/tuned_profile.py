@@ -49,7 +49,7 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
         f"# Budget: {' or '.join(map(str, budgets))} trials of every method on a data set, under seed {SEED}; the best "
         f"{FINALISTS} again under {' and '.join(map(str, FINAL_SEEDS))}.",
         f"# Chosen by: {', '.join(criteria)}, on a fifth of the training groups.",
-        f"# Digest of the records: {digest([record.decided() for record in records])}",
+        digest_line(records),
         "",
         f"description = {_value('settings chosen by equal budgets of trials, without the test split; generated')}",
         f"extends = {_value(_relative(profile, place) if profile.endswith('.toml') else profile)}",
@@ -65,6 +65,11 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
     for record in records:
         lines += _method_table(record, resolved)
     return "\n".join(lines) + "\n"
+
+
+def digest_line(records: Sequence[TuningRecord]) -> str:
+    """The line of the profile that says which records it was made of, as far as they decided anything."""
+    return f"# Digest of the records: {digest([record.decided() for record in records])}"
 
 
 def write_tuned_profile(records: Sequence[TuningRecord], place: Path) -> None:

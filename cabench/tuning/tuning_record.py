@@ -172,10 +172,11 @@ def read_tuning_records(folder: Path) -> list[TuningRecord]:
     Raises:
         UserError: for one that cannot be read, or that says it belongs elsewhere.
     """
-    return [_read(folder, path) for path in sorted(folder.glob("*/*.json"))]
+    return [read_tuning_record(folder, path) for path in sorted(folder.glob("*/*.json"))]
 
 
-def _read(folder: Path, path: Path) -> TuningRecord:
+def read_tuning_record(folder: Path, path: Path) -> TuningRecord:
+    """The record at a path below a folder; errors as `read_tuning_records`."""
     try:
         record = read_json(path, TuningRecord)
         if record.schema != SCHEMA:

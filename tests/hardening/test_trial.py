@@ -46,6 +46,15 @@ def test_a_process_that_dies_is_told_of(sound: Path, child) -> None:
         try_reading(sound)
 
 
+def test_many_files_are_read_by_one_process(sound: Path, tmp_path: Path, child) -> None:
+    (tmp_path / "y.h5").write_bytes(b"no HDF5 at all")
+    assert trial.lived_through([tmp_path / "y.h5", sound])
+    assert trial.lived_through([])
+    child("if 'x.h5' in sys.stdin.read(): os.kill(os.getpid(), 11)")
+    assert not trial.lived_through([tmp_path / "y.h5", sound])
+    assert trial.lived_through([tmp_path / "y.h5"])
+
+
 def test_reading_without_end_is_ended(sound: Path, child) -> None:
     child("resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass")
     with pytest.raises(UserError, match=r"was ended by SIG(XCPU|KILL)\."):
@@ -56,6 +65,7 @@ def test_the_processor_time_is_limited(sound: Path, monkeypatch: pytest.MonkeyPa
     limits = []
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limit: limits.append((kind, limit[0])))
     monkeypatch.setattr(trial, "BYTES_PER_S", 8.0)
+    monkeypatch.setattr(trial.time, "process_time", lambda: 0.0)
     trial._read(sound)
     assert limits == [(resource.RLIMIT_CPU, seconds) for seconds in (10, 10 + 12 * 8 // 8)]
 

@@ -1,18 +1,20 @@
-"""Charts, read back as XML: where points stand, and that names do not cover each other."""
+"""Charts, read back as XML: where points stand, and what their names are joined by."""
 
 from __future__ import annotations
 
-from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from cabench.report.charts import (
-    LABEL_HEIGHT,
-    LABEL_WIDTH,
+    BESIDE,
+    COLOURS,
     Axis,
+    Place,
     Point,
+    Trend,
+    axis_around,
     curves,
     heat,
     linear_axis,
@@ -20,7 +22,10 @@ from cabench.report.charts import (
     percent_axis,
     scatter,
     strip,
+    trends,
 )
+from cabench.report.labels import HEIGHT as NAME_HEIGHT
+from cabench.report.labels import width_of
 
 PERCENT = percent_axis("part")
 
@@ -49,6 +54,13 @@ class TestAxis:
         assert ticks[0] == 0.0
         assert ticks[-1] >= largest * (1 - 1e-9)
 
+    @pytest.mark.parametrize("values", [[0.3], [0.31, 0.33], [-2.0, 5.0], [0.0], [1e-9, 1.0], [0.4, 0.4]])
+    def test_an_axis_around_values_holds_them_between_a_few_ticks(self, values: list[float]) -> None:
+        ticks = axis_around("", values).ticks
+        assert 2 <= len(ticks) <= 8
+        assert ticks[0] <= min(values) + 1e-12
+        assert ticks[-1] >= max(values) - 1e-12
+
     @pytest.mark.parametrize("values", [[3.0], [10.0], [0.2, 900.0]])
     def test_a_logarithmic_axis_holds_all_values(self, values: list[float]) -> None:
         ticks = logarithmic_axis("", values).ticks
@@ -68,22 +80,93 @@ class TestScatter:
         text = scatter([point("a", 0.1, 0.2), point("b", 0.3, 0.2, filled=False)], PERCENT, PERCENT, "")
         assert len(drawn(text, "point", "g")) == len(drawn(text, "point yardstick", "g")) == 1
 
-    def test_names_never_cover_each_other(self) -> None:
-        generator = np.random.default_rng(0)
-        points = [point(f"m{i}", *generator.uniform(0.4, 0.6, 2)) for i in range(14)]
-        names = drawn(scatter(points, PERCENT, PERCENT, ""), "name", "text")
-        places = [(float(name.get("x", "")), float(name.get("y", ""))) for name in names]
-        assert len(places) == 14
-        assert all(
-            abs(a[0] - b[0]) >= LABEL_WIDTH - 0.1 or abs(a[1] - b[1]) >= LABEL_HEIGHT - 0.1
-            for a, b in combinations(places, 2)
-        )
+    def test_names_are_written_in_the_width_that_they_were_placed_with(self) -> None:
+        (name,) = drawn(scatter([point("sepclr", 0.5, 0.5)], PERCENT, PERCENT, ""), "name", "text")
+        assert float(name.get("textLength", "")) == pytest.approx(width_of("sepclr"), abs=0.11)
+        assert name.get("lengthAdjust") == "spacingAndGlyphs"
+
+    def test_a_name_far_from_its_point_is_joined_to_it(self) -> None:
+        points = [point(f"method_{i}", 0.5 + 0.002 * i, 0.5) for i in range(9)]
+        text = scatter(points, PERCENT, PERCENT, "")
+        leaders = drawn(text, "leader", "line")
+        assert leaders
+        places = [group.findall("circle")[-1] for group in drawn(text, "point", "g")]
+        centres = {(place.get("cx"), place.get("cy")) for place in places}
+        assert {(line.get("x1"), line.get("y1")) for line in leaders} <= centres
+
+    def test_the_mean_of_one_seed_is_not_drawn_twice(self) -> None:
+        one, two = Point("one", (0.5,), (0.5,), None, None, True), point("two", 0.2, 0.2)
+        assert len(drawn(scatter([one], PERCENT, PERCENT, ""), "seed")) == 0
+        assert len(drawn(scatter([two], PERCENT, PERCENT, ""), "seed")) == 2
 
     def test_markup_in_names_is_text(self) -> None:
         name = "<script>&\"'"
         assert [item.text for item in drawn(scatter([point(name, 0, 0)], PERCENT, PERCENT, ""), "name", "text")] == [
             name
         ]
+
+
+class TestTrends:
+    NUMBERS = Axis("n", (1.0, 2.0, 4.0, 8.0), logarithmic=True)
+
+    @staticmethod
+    def drawn(series: list[Trend]) -> list[ElementTree.Element]:
+        text = trends(series, TestTrends.NUMBERS, axis_around("gap", [0.0, 1.0]), "")
+        return [item for item in ElementTree.fromstring(text).iter("g") if item.get("class", "").startswith("trend")]
+
+    @staticmethod
+    def trend(name: str, *values: float, band: float = 0.05) -> Trend:
+        return Trend(name, tuple(Place(2.0**i, value, value - band, value + band) for i, value in enumerate(values)))
+
+    def test_equal_ratios_are_equally_far_apart_and_less_is_lower(self) -> None:
+        (group,) = self.drawn([self.trend("a", 0.9, 0.5, 0.3, 0.2)])
+        places = [(float(dot.get("cx", "")), float(dot.get("cy", ""))) for dot in group.iter("circle")]
+        assert np.ptp(np.diff([x for x, _ in places])) < 0.2
+        assert [y for _, y in places] == sorted(y for _, y in places)
+
+    def test_bars_reach_as_far_as_the_numbers_say(self) -> None:
+        (group,) = self.drawn([self.trend("a", 0.5, 0.5, band=0.25)])
+        dots = [float(dot.get("cy", "")) for dot in group.iter("circle")]
+        bars = [line for line in group.iter("line") if line.get("class") == "band"]
+        assert len(bars) == 2
+        below, above = (abs(float(bars[0].get(end, "")) - dots[0]) for end in ("y1", "y2"))
+        height = 480 - 16 - 48
+        assert below == pytest.approx(0.25 * height, abs=0.2)
+        assert above == pytest.approx(0.25 * height, abs=0.2)
+
+    def test_there_is_no_bar_where_nothing_is_known(self) -> None:
+        (group,) = self.drawn([self.trend("a", 0.5, 0.4, band=0.0)])
+        assert not [line for line in group.iter("line") if line.get("class") == "band"]
+
+    def test_many_lines_stand_side_by_side_are_told_apart_and_their_names_have_room(self) -> None:
+        series = [self.trend(f"m{i}", 0.5, 0.5 + 0.001 * i) for i in range(14)]
+        text = trends(series, self.NUMBERS, axis_around("gap", [0.0, 1.0]), "")
+        groups = self.drawn(series)
+        first = [float(next(group.iter("circle")).get("cx", "")) for group in groups]
+        assert np.diff(first) == pytest.approx([BESIDE] * 13, abs=0.11)
+        looks = {(group.get("stroke"), next(group.iter("polyline")).get("stroke-dasharray")) for group in groups}
+        assert len(looks) == 14 <= 2 * len(COLOURS)
+        heights = sorted(float(name.get("y", "")) for name in drawn(text, "name", "text"))
+        assert np.diff(heights).min() >= NAME_HEIGHT - 0.11
+
+    def test_names_at_the_edges_stay_within(self) -> None:
+        for value in (0.0, 1.0):
+            text = trends(
+                [self.trend(f"m{i}", value) for i in range(14)], self.NUMBERS, axis_around("", [0.0, 1.0]), ""
+            )
+            heights = [float(name.get("y", "")) for name in drawn(text, "name", "text")]
+            assert min(heights) > 10
+            assert max(heights) < 480 - 40
+
+    def test_long_names_have_room_and_longer_ones_are_cut(self) -> None:
+        text = trends([self.trend("m" * 200, 0.5, 0.4)], self.NUMBERS, axis_around("", [0.0, 1.0]), "")
+        (name,) = drawn(text, "name", "text")
+        assert float(name.get("x", "")) + float(name.get("textLength", "")) <= 640 - 24 + 0.1
+        assert len(name.text or "") == 36
+
+    def test_markup_in_names_is_text(self) -> None:
+        (group,) = self.drawn([self.trend("<b>&\"'", 0.5)])
+        assert [title.text for title in group.iter("title")] == ["<b>&\"'"]
 
 
 def test_curves_draw_a_line_a_seed_from_edge_to_edge() -> None:

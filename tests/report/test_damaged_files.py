@@ -14,7 +14,8 @@ from PIL import Image
 
 from cabench.errors import UserError
 from cabench.experiment.record import Record
-from cabench.report.html import CellFiles, html_page, read_cell
+from cabench.report.cell_files import CellFiles, read_cell
+from cabench.report.html import html_page
 from cabench.report.output import END, START, write_report
 
 MakeRecord = Callable[..., Record]

@@ -1,0 +1,90 @@
+"""The data sets that records from elsewhere name, as far as they are here; each is looked for once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cabench.data.builder import DatasetProvider
+from cabench.data.file import DatasetFile
+from cabench.errors import UserError
+from cabench.experiment.record import Record
+from cabench.experiment.recorded_data import recorded_provider
+from cabench.files.json import canonical_json, parse_json
+from cabench.profiles import OWN_SUFFIX, PATH
+
+ORIGIN = "of_config"  # of `cabench.data.derived.DerivedConfig`
+Look = Callable[[DatasetProvider, Path | None], DatasetFile | None]
+
+
+def find(provider: DatasetProvider, root: Path | None) -> DatasetFile | None:
+    """A data set that is built already; see `DatasetProvider.find`."""
+    return provider.find(root)
+
+
+def obtain(provider: DatasetProvider, root: Path | None) -> DatasetFile | None:
+    """A data set, built now where it is not yet; see `DatasetProvider.obtain`."""
+    return provider.obtain(root)
+
+
+@dataclass(frozen=True)
+class DataHere:
+    """Gives data sets of records.
+
+    Attributes:
+        root: the user's folder of raw data.
+        look: how a data set is had, `find` or `obtain`.
+    """
+
+    root: Path | None
+    look: Look
+    _known: dict[str, DatasetFile | str] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def of(self, record: Record) -> DatasetFile | str:
+        """The data set of a record, checked against its own hash; or why there is none here, as a sentence.
+
+        A path that a record names is never opened: it would be of the sender's choice.
+        """
+        asked = canonical_json(
+            [record.dataset[key] for key in ("name", "config")]
+            + [record.dataset.get("most_rows"), record.dataset.get("validation_of") is not None]
+        )
+        if asked not in self._known:
+            self._known[asked] = self._look(record)
+        return self._known[asked]
+
+    def _look(self, record: Record) -> DatasetFile | str:
+        called = f"The data set {record.dataset['label']}"
+        try:
+            provider = recorded_provider(record)
+            if names_a_file(record.dataset["config"]):
+                return f"{called} is a file of the sender's, which is not opened; its content was not compared."
+            file = self.look(provider, self.root)
+            if file is None:
+                return f"{called} is not built here, so that its content was not compared; --build builds it."
+            file.check_content()
+        except UserError as error:
+            return f"{called} cannot be had here, so that its content was not compared: {error}"
+        return file
+
+
+def names_a_file(config: Mapping[str, Any]) -> bool:
+    """Whether a data set's configuration names a file: its own, weights, or one of a data set that it is made of."""
+    for name, value in config.items():
+        if not isinstance(value, str) or not value:
+            continue
+        if name == PATH or name.endswith(f"_{PATH}") or value.endswith(OWN_SUFFIX):
+            return True
+        if name == ORIGIN and names_a_file(_parsed(value)):
+            return True
+    return False
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """A configuration; {} for a text that is none, with which nothing can be built."""
+    try:
+        return parse_json(text, dict[str, Any])
+    except ValueError:
+        return {}

@@ -1,0 +1,128 @@
+"""The table "Choosing without labels" of one data set, and the sentence on what a practitioner should choose by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cabench.report.tables import DOWN, FRACTION, NO_SCORE, UP, Entry, Header, Line, Table
+from cabench.tuning.criteria import STABLE
+from cabench.tuning.rules import LABELS, RULES, Rule
+from cabench.tuning.selection import (
+    DEFAULT,
+    FEWEST_RANKED,
+    LEVEL,
+    RANDOM,
+    Estimate,
+    Worth,
+    comparable,
+    worth_of,
+    worths,
+)
+from cabench.tuning.tuning_record import TuningRecord
+
+TITLE = "Choosing without labels"
+HEADERS = (
+    Header("", "rank correlation", UP),
+    Header("", "regret", DOWN),
+    Header("", "gain", UP),
+    Header("", "methods"),
+)
+_NAMES = {
+    LABELS: "labels (upper envelope)",
+    DEFAULT: "the profile's own settings",
+    RANDOM: "a trial at random",
+}
+_WHAT = (
+    "Means over methods. Rank correlation: Spearman's, of what a rule judges trials by and their test gaps, where it "
+    f"judges {FEWEST_RANKED} or more. Regret: the test gap of the trial that it chooses less the best test gap of any "
+    "trial, which the test rows' own luck helps to find. Gain: the test gap of the profile's own settings less that of "
+    "its choice."
+)
+_INTERVALS = (
+    "± is the 95 % interval over methods; of ± 1.000 nothing is known, and without it there is one method alone, or "
+    "all have the same value."
+)
+_PRACTICAL = tuple(rule for rule in RULES.values() if rule.name not in (LABELS, STABLE))
+"""What somebody can choose by who has at most a hundred labels, and runs every trial under one seed."""
+
+
+def selection_tables(records: Sequence[TuningRecord]) -> list[Table]:
+    """What each way to choose is worth on one data set.
+
+    Args:
+        records: of one data set, one a method. A method with one trial, or whose test gaps are not known, does not
+            count.
+
+    Returns:
+        One table; none where no method counts.
+    """
+    if not comparable(records):
+        return []
+    lines = tuple(Line(_NAMES.get(found.name, found.name), False, _entries(found)) for found in worths(records))
+    return [Table(TITLE, HEADERS, lines, {}, (_WHAT, _INTERVALS, *_notes(records)), rows="chosen by")]
+
+
+def selection_sentence(records: Sequence[TuningRecord]) -> str:
+    """Which rule to choose by on one data set, with a hundred labels and with none; empty where nothing is known.
+
+    A rule is named where its gain over the profile's own settings is above 0 in an interval that is corrected for the
+    number of rules; of several, the one whose interval has the highest lower end.
+
+    Args:
+        records: as of `selection_tables`.
+    """
+    among = comparable(records)
+    if len(among) < 2:
+        return ""
+    level = LEVEL / len(_PRACTICAL)
+    gains = {rule: gain for rule in _PRACTICAL if (gain := worth_of(rule, records, level).gain) is not None}
+    shown = {rule: gain for rule, gain in gains.items() if (gain.low or 0.0) > 0}
+    if not shown:
+        return (
+            f"Of {len(among)} methods, no rule that takes a hundred labels or none is shown to choose better than the "
+            f"profile's own settings (95 % intervals, corrected for {len(_PRACTICAL)} rules)."
+        )
+    return " ".join(_advice(shown))
+
+
+def _advice(shown: dict[Rule, Estimate]) -> Iterator[str]:
+    corrected = f"95 %, corrected for {len(_PRACTICAL)} rules"
+    for labels, condition in (("none", "Without labels"), ("100", "With a hundred labels")):
+        found = {rule: gain for rule, gain in shown.items() if rule.labels == labels}
+        if not found:
+            yield f"{condition}, no rule is shown to choose better than the profile's own settings."
+            continue
+        rule, gain = max(found.items(), key=lambda item: item[1].low or 0.0)
+        assert gain.half_width is not None
+        yield (
+            f"{condition}, choose by {rule.name}: over {gain.methods} methods the test gap is smaller than with the "
+            f"profile's own settings by {FRACTION.text(gain.value)} ± {FRACTION.text(gain.half_width)} ({corrected})."
+        )
+
+
+def _entries(worth: Worth) -> tuple[Entry, ...]:
+    methods = str(worth.regret.methods) if worth.regret else "0"
+    return (*map(_entry, (worth.correlation, worth.regret, worth.gain)), Entry(methods))
+
+
+def _entry(found: Estimate | None) -> Entry:
+    if found is None:
+        return Entry(NO_SCORE)
+    interval = "" if found.half_width is None else FRACTION.text(min(found.half_width, FRACTION.widest))
+    return Entry(FRACTION.text(round(found.value, FRACTION.digits) + 0.0), interval)  # -0.0 is shown as 0
+
+
+def _notes(records: Sequence[TuningRecord]) -> Iterator[str]:
+    """On what rules do not judge, and what does not count."""
+    among = comparable(records)
+    for rule in RULES.values():
+        without = [record.method for record in among if not rule.costs(record.trials)]
+        if without and rule.name != STABLE:
+            yield f"Not known by {rule.name}: {', '.join(without)}."
+    yield (
+        f"{STABLE} is known only of trials that ran under more seeds, as the best by another rule; it counts in "
+        "label-free where all of its best did."
+    )
+    left_out = [record.method for record in records if len(record.trials) > 1 and record not in among]
+    if left_out:
+        yield f"Not counted, as the test gaps of their trials are not known: {', '.join(left_out)}."

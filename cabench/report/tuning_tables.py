@@ -1,0 +1,246 @@
+"""What tuning was worth on one data set: tables, sentences, the chosen settings and the chart of all methods.
+
+Scores that settings were chosen by are too good and are not shown; test gaps were looked at after the choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from cabench import discovery
+from cabench.errors import unknown
+from cabench.report.charts import Axis, Place, Trend, axis_around, trends
+from cabench.report.summary import grouped
+from cabench.report.tables import DOWN, FRACTION, NO_SCORE, Entry, Header, Line, Table, number
+from cabench.tuning.length import EPOCHS
+from cabench.tuning.tuning_record import TuningRecord
+from cabench.tuning.worth import Curve, curves_of, is_opened, rank_changes, test_gap_of
+
+SHOWN = 0.95
+"""The part of the resamples that must agree on a change of rank."""
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class TuningSection:
+    """All tuning records of a data set under one profile and precision.
+
+    Attributes:
+        dataset: label of the data set.
+        profile: whose settings were searched around.
+        records: one a method, in the order of their labels.
+    """
+
+    dataset: str
+    profile: str
+    records: tuple[TuningRecord, ...]
+
+    @property
+    def current(self) -> list[TuningRecord]:
+        """The records of methods as they are installed."""
+        return [record for record in self.records if not is_stale(record)]
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """Of every method whose trials are opened, the smallest gap at the largest number of trials first."""
+        return sorted(curves_of(self.records), key=lambda curve: (float(curve.expected[-1]), curve.method))
+
+    @cached_property
+    def compared(self) -> list[Curve]:
+        """Those of methods as they are installed."""
+        names = {record.method for record in self.current}
+        return [curve for curve in self.curves if curve.method in names]
+
+
+def is_stale(record: TuningRecord) -> bool:
+    """Whether the method was tuned in another version than is installed."""
+    installed = record.name in discovery.plugins("methods")
+    return installed and discovery.method_class(record.name).version != record.version
+
+
+def tuning_sections(records: Sequence[TuningRecord], datasets: str = "") -> list[TuningSection]:
+    """The records by data set, profile and precision.
+
+    Args:
+        records: of one folder.
+        datasets: labels separated by commas; "" for all.
+
+    Raises:
+        UserError: for a data set of which there is no record.
+    """
+    there = {record.dataset for record in records}
+    wanted = [name.strip() for name in datasets.split(",")] if datasets else sorted(there)
+    for name in wanted:
+        if name not in there:
+            raise unknown("data set of these records", name, there)
+    kept = [record for record in records if record.dataset in wanted]
+    groups = grouped(kept, lambda r: (r.dataset, r.profile, r.precision, r.content_sha256))
+    return [TuningSection(key[0], key[1], tuple(groups[key])) for key in sorted(groups)]
+
+
+def origin_of(section: TuningSection) -> str:
+    """What a section was computed on, in one line."""
+    first = section.records[0]
+    budgets = " or ".join(str(budget) for budget in sorted({record.budget for record in section.records}))
+    criteria = ", ".join(sorted({record.criterion for record in section.records}))
+    return (
+        f"Searched around profile {first.profile}, precision {first.precision}: {budgets} trials of each method, "
+        f"chosen by {criteria} on a fifth of the training groups. Data content {first.content_sha256[:8]}."
+    )
+
+
+def worth_table(section: TuningSection) -> Table:
+    """The expected test gap of the best of n trials, a line a method."""
+    counts = sorted({n for curve in section.curves for n in curve.counts})
+    curves = {curve.method: curve for curve in section.curves}
+    by_name = {record.method: record for record in section.records}
+    order = [*curves, *(name for name in by_name if name not in curves)]
+    lines = [
+        Line(
+            name,
+            is_stale(by_name[name]),
+            (_own_entry(by_name[name]), *(_expected_entry(curves.get(name), n) for n in counts)),
+        )
+        for name in order
+    ]
+    headers = (Header("test gap", "profile's own", DOWN), *(Header("best of", _trials(n), DOWN) for n in counts))
+    return Table("Expected test gap of the best of n trials", headers, tuple(lines), {}, tuple(_worth_notes(section)))
+
+
+def trials_table(section: TuningSection) -> Table:
+    """What was spent: trials, those that failed or were still learning, and hours."""
+    headers = tuple(
+        Header("", title) for title in ("trials", "failed", "loss still falling", "hours of training", "chosen trial")
+    )
+    lines = tuple(Line(record.method, is_stale(record), _spent(record)) for record in section.records)
+    notes = (
+        "Hours are of one process, with the second look at the best trials under more seeds, without trials that "
+        "failed. A failed trial counts as the largest gap there is. Trial 0 is the profile's own.",
+    )
+    return Table("Trials", headers, lines, {}, notes)
+
+
+def worth_sentence(section: TuningSection) -> str:
+    """Which methods change rank between one trial and as many as all have; nothing where there is none to compare."""
+    common = set.intersection(*(set(curve.counts) for curve in section.compared)) if section.compared else set()
+    if len(section.compared) < 2 or max(common) == 1:
+        return ""
+    most = max(common)
+    changes = rank_changes(section.compared, most)
+    first = _names(change.method for change in changes if change.first == 1)
+    last = _names(change.method for change in changes if change.last == 1)
+    best = (
+        f"{first} with one trial and with the best of {most}"
+        if first == last
+        else f"{first} with one trial, {last} with the best of {most}"
+    )
+    said = f"Of {len(changes)} methods the best is {best}."
+    moved = sorted((change for change in changes if change.first != change.last), key=lambda change: change.last)
+    if not moved:
+        return f"{said} No method changes rank between."
+    told = ", ".join(f"{change.method} from {change.first} to {change.last}" for change in moved)
+    shown = [change.method for change in moved if change.certainty >= SHOWN]
+    verdict = (
+        f"at least {100 * SHOWN:.0f} % of the resamples agree on the direction for {_names(shown)}"
+        if shown
+        else "none of these changes is shown: the trials drawn again do not agree on their direction"
+    )
+    return f"{said} Ranks change: {told}; {verdict}."
+
+
+def chosen_lines(section: TuningSection) -> list[str]:
+    """The settings that were chosen, a line a method."""
+    return [_chosen(record) for record in section.records]
+
+
+def worth_chart(section: TuningSection) -> str:
+    """The expected test gaps against the number of trials, as SVG; nothing where there is one number alone."""
+    counts = sorted({n for curve in section.compared for n in curve.counts})
+    if len(counts) < 2:
+        return ""
+    drawn = [_trend(curve) for curve in section.compared]
+    reached = [y for trend in drawn for place in trend.places for y in (place.y, place.low, place.high)]
+    return trends(
+        drawn,
+        Axis("best of n trials", tuple(map(float, counts)), logarithmic=True),
+        axis_around("expected test gap, less is better", reached),
+        f"Expected test gap of the best of n trials on {section.dataset}, by method.",
+    )
+
+
+def _trend(curve: Curve) -> Trend:
+    low, high = curve.band if curve.has_band else (curve.expected, curve.expected)
+    return Trend(
+        curve.method,
+        tuple(map(Place, map(float, curve.counts), *(each.tolist() for each in (curve.expected, low, high)))),
+    )
+
+
+def _own_entry(record: TuningRecord) -> Entry:
+    gap = test_gap_of(record.trials[0])
+    return Entry(NO_SCORE) if gap is None else Entry(FRACTION.text(gap), values=(gap,))
+
+
+def _expected_entry(curve: Curve | None, n: int) -> Entry:
+    if curve is None or n not in curve.counts:
+        return Entry(NO_SCORE)
+    place = curve.counts.index(n)
+    value, (low, high) = float(curve.expected[place]), curve.band[:, place].tolist()
+    band = f" ({FRACTION.text(low)} to {FRACTION.text(high)})" if curve.has_band else ""
+    return Entry(FRACTION.text(value) + band, values=(value,))
+
+
+def _worth_notes(section: TuningSection) -> list[str]:
+    notes = [
+        "Of n trials the one with the smallest validation gap is taken; shown is its test gap, as the mean over all "
+        "sets of n trials; as trials are spread evenly and not at random, it is an approximation. Less is better. One "
+        "trial is a setting taken at random, not the profile's own."
+    ]
+    if any(curve.has_band for curve in section.curves):
+        notes.append(
+            "In brackets: where 95 % of such means lie when trials are drawn again, with replacement. At the largest n "
+            "these bands are too narrow, as nothing is known of settings better than the best few: in simulations "
+            "they held the true value in 72 to 85 % of cases. Nothing is claimed of more than half the trials."
+        )
+    fixed = [record.method for record in section.records if not record.space]
+    if fixed:
+        notes.append(f"{_names(fixed)}: nothing to search, so that any number of trials gives the same.")
+    closed = [record.method for record in section.records if not is_opened(record)]
+    if closed:
+        notes.append(
+            f"{_names(closed)}: the test split was not opened for all trials yet; `cabench open-trials` does it."
+        )
+    if any(map(is_stale, section.records)):
+        notes.append("Stale: tuned in an older version of the method, and not compared.")
+    return notes
+
+
+def _spent(record: TuningRecord) -> tuple[Entry, ...]:
+    outcomes = [outcome for trial in record.trials for outcome in trial.outcomes]
+    hours = sum(outcome.train_s for outcome in outcomes) / HOUR_S
+    first = [trial.outcomes[0] for trial in record.trials if trial.outcomes]
+    ended = [outcome for outcome in first if outcome.gap is not None]
+    falling = sum(outcome.is_flat is False for outcome in ended)
+    counts = (len(record.trials), len(record.trials) - len(ended), falling)
+    return (
+        *(Entry(number(count, 0), values=(float(count),)) for count in counts),
+        Entry(number(hours, 2), values=(hours,)),
+        Entry(number(record.chosen, 0), values=(float(record.chosen),)),
+    )
+
+
+def _chosen(record: TuningRecord) -> str:
+    epochs = {EPOCHS: record.fixed[EPOCHS]} if EPOCHS in record.fixed else {}
+    settings = ", ".join(f"{name} = {value}" for name, value in (epochs | dict(record.choice.settings)).items())
+    own = " (the profile's own)" if record.chosen == 0 else ""
+    return f"{record.method}: trial {record.chosen} of {len(record.trials)}{own}{f': {settings}' if settings else ''}"
+
+
+def _trials(n: int) -> str:
+    return "1 trial" if n == 1 else f"{n} trials"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,114 @@
+"""The table of rules that choose, and the sentence on which to use, on planted records of tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from cabench.report import latex, markdown
+from cabench.report.selection_table import selection_sentence, selection_tables
+from cabench.report.tables import Table
+from cabench.tuning.tuning_record import TuningRecord
+
+MakeRecord = Callable[..., TuningRecord]
+
+
+def planted(judged_record: MakeRecord, methods: int = 8, **skills: float) -> list[TuningRecord]:
+    """Methods of 12 trials whose test gaps spread by 0.05; criteria follow these as strongly as their skill says."""
+    generator = np.random.default_rng(0)
+    records = []
+    for number in range(methods):
+        tested = 0.4 + 0.05 * generator.normal(size=12)
+        tested[0] = 0.4 + 0.005 * generator.normal()
+        judged = {
+            name.replace("labels_", "labels:"): (
+                skill * tested * (1 if name in ("labels_100", "loss") else -1) + 0.05 * generator.normal(size=12)
+            ).tolist()
+            for name, skill in skills.items()
+        }
+        records.append(judged_record(tested.tolist(), judged, gaps=tested.tolist(), method=f"method{number}"))
+    return records
+
+
+def entries(table: Table, name: str) -> list[str]:
+    (line,) = (line for line in table.lines if line.name == name)
+    return [entry.text for entry in line.entries]
+
+
+def test_every_rule_has_a_row_and_what_is_not_known_is_said(judged_record: MakeRecord) -> None:
+    (table,) = selection_tables(planted(judged_record, told=20, apart=0))
+    assert [line.name for line in table.lines] == [
+        "labels (upper envelope)",
+        "labels:100",
+        "label-free",
+        "told",
+        "apart",
+        "stable",
+        "loss",
+        "the profile's own settings",
+        "a trial at random",
+    ]
+    assert entries(table, "labels (upper envelope)")[:2] == ["1.000", "0.000"]
+    assert entries(table, "told")[3] == "8"
+    assert entries(table, "loss") == ["–", "–", "–", "0"]
+    assert any(note.startswith("Not known by loss: method0, ") for note in table.notes)
+
+
+def test_the_random_trial_loses_what_trials_lose_on_average(judged_record: MakeRecord) -> None:
+    records = planted(judged_record)
+    regrets = [
+        np.mean([gap - min(record_gaps) for gap in record_gaps])
+        for record_gaps in ([trial.outcomes[0].test_gap for trial in record.trials] for record in records)
+    ]
+    (table,) = selection_tables(records)
+    assert entries(table, "a trial at random")[:2] == ["–", f"{np.mean(regrets):.3f}"]
+
+
+def test_what_rounds_to_0_has_no_sign(judged_record: MakeRecord) -> None:
+    records = [judged_record([0.3, 0.3002], {"told": [0.1, 0.2]}, method=name) for name in "ab"]
+    (table,) = selection_tables(records)
+    assert entries(table, "told")[1:3] == ["0.000", "0.000"]
+
+
+def test_a_rule_with_skill_is_advised_with_its_interval(judged_record: MakeRecord) -> None:
+    said = selection_sentence(planted(judged_record, told=20, apart=0, salient_rank=0, labels_100=20))
+    without, with_labels = said.split(". ")
+    assert without.startswith("Without labels, choose by told: over 8 methods the test gap is smaller")
+    assert with_labels.startswith("With a hundred labels, choose by labels:100: over 8 methods")
+    assert "0.0" in without.split("±")[1]
+
+
+def test_a_hundred_labels_may_be_needed(judged_record: MakeRecord) -> None:
+    said = selection_sentence(planted(judged_record, told=0, labels_100=20))
+    assert "Without labels, no rule is shown to choose better than the profile's own settings." in said
+    assert "choose by labels:100" in said
+
+
+def test_no_rule_is_advised_without_evidence(judged_record: MakeRecord) -> None:
+    said = selection_sentence(planted(judged_record, told=0, apart=0, loss=0, labels_100=0))
+    assert said.startswith("Of 8 methods, no rule that takes a hundred labels or none is shown to choose better")
+
+
+@pytest.mark.parametrize("methods", [1, 2])
+def test_few_methods_give_no_advice(judged_record: MakeRecord, methods: int) -> None:
+    assert "choose by" not in selection_sentence(planted(judged_record, methods, told=20))
+
+
+def test_records_whose_test_split_was_not_opened_say_nothing(judged_record: MakeRecord) -> None:
+    records = [judged_record([None, None], {"told": [0.1, 0.2]}, method=name) for name in "ab"]
+    assert selection_tables(records) == []
+    assert selection_sentence(records) == ""
+
+
+def test_what_does_not_count_is_named(judged_record: MakeRecord) -> None:
+    records = [*planted(judged_record), judged_record([None] * 5, {}, method="not_opened")]
+    (table,) = selection_tables([*records, judged_record([0.1], {}, method="one_trial")])
+    assert "Not counted, as the test gaps of their trials are not known: not_opened." in table.notes
+
+
+def test_formats_name_the_rows(judged_record: MakeRecord) -> None:
+    (table,) = selection_tables(planted(judged_record))
+    assert markdown.table_text(table).startswith("| chosen by")
+    assert "chosen by & " in latex._environment(table, "")

@@ -1,0 +1,214 @@
+"""The report on tuning, from records made by hand: what it says, what it keeps to itself, and what it says of gaps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from xml.etree import ElementTree
+
+import pytest
+
+from cabench import discovery
+from cabench.errors import UserError
+from cabench.report.output import generated_text
+from cabench.report.tables import NO_SCORE
+from cabench.report.tuning_report import tuning_html, tuning_markdown
+from cabench.report.tuning_tables import tuning_sections, worth_chart, worth_sentence, worth_table
+from cabench.tuning.tuning_record import TuningRecord
+
+Make = Callable[..., TuningRecord]
+EARLY = [0.31, 0.32, 0.33, 0.34], [0.30, 0.31, 0.32, 0.33]
+LATE = [0.123, 0.60, 0.70, None], [0.20, 0.61, 0.71, None]
+
+
+@pytest.fixture(scope="module")
+def two(make_tuning_record: Make) -> list[TuningRecord]:
+    """A method that is good with any settings, and one that is better with the right ones."""
+    return [make_tuning_record("early", *EARLY), make_tuning_record("late", *LATE)]
+
+
+HEAD = """\
+## dsprites: what tuning is worth
+
+Searched around profile quick, precision fp32: 4 trials of each method, chosen by labels on a fifth of the training \
+groups. Data content 00000000.
+
+Of 2 methods the best is early with one trial and with the best of 2. No method changes rank between.
+"""
+
+WORTH = """\
+### Expected test gap of the best of n trials
+
+| method   |   test gap: profile's own ↓ |     best of: 1 trial ↓ |    best of: 2 trials ↓ |
+|----------|-----------------------------|------------------------|------------------------|
+| early    |                       0.300 | 0.315 (0.305 to 0.325) | 0.307 (0.300 to 0.322) |
+| late     |                       0.200 | 0.630 (0.327 to 0.902) | 0.422 (0.200 to 0.805) |
+"""
+
+SPENT = """\
+### Trials
+
+| method   |   trials |   failed |   loss still falling |   hours of training |   chosen trial |
+|----------|----------|----------|----------------------|---------------------|----------------|
+| early    |        4 |        0 |                    0 |                0.10 |              0 |
+| late     |        4 |        1 |                    0 |                0.07 |              0 |
+"""
+
+CHOSEN = """\
+### Chosen settings
+
+- early: trial 0 of 4 (the profile's own): weight = 1.5
+- late: trial 0 of 4 (the profile's own): weight = 1.5
+"""
+
+
+def test_the_text_of_two_records(two: list[TuningRecord]) -> None:
+    text = tuning_markdown(two)
+    assert text.startswith(HEAD)
+    assert WORTH in text
+    assert SPENT in text
+    assert text.endswith(CHOSEN)
+
+
+def test_what_the_choice_was_made_by_is_not_shown(two: list[TuningRecord]) -> None:
+    for text in (tuning_markdown(two), tuning_html(two)):
+        assert "0.123" not in text
+        assert ">0.310<" not in text
+
+
+class TestWorthSentence:
+    def test_a_method_that_is_worst_with_one_trial_and_best_with_more_is_said_to_be(
+        self, make_tuning_record: Make
+    ) -> None:
+        steady = make_tuning_record("steady", [0.4] * 16, [0.4] * 16)
+        gaps = [0.1] * 6 + [0.8] * 10
+        (section,) = tuning_sections([steady, make_tuning_record("late", gaps, gaps)])
+        assert worth_sentence(section) == (
+            "Of 2 methods the best is steady with one trial, late with the best of 8. Ranks change: late from 2 to 1, "
+            "steady from 1 to 2; at least 95 % of the resamples agree on the direction for late, steady."
+        )
+
+    def test_a_change_that_the_trials_do_not_show_is_called_so(self, make_tuning_record: Make) -> None:
+        one = make_tuning_record("one", [0.30, 0.32, 0.34, 0.36], [0.305, 0.32, 0.33, 0.36])
+        other = make_tuning_record("other", [0.31, 0.32, 0.33, 0.34], [0.32, 0.32, 0.325, 0.32])
+        (section,) = tuning_sections([one, other])
+        assert "none of these changes is shown" in worth_sentence(section)
+
+    @pytest.mark.parametrize("trials", [2, 3])
+    def test_too_few_trials_or_methods_say_nothing(self, trials: int, make_tuning_record: Make) -> None:
+        few = [make_tuning_record(name, [0.3] * trials, [0.3] * trials) for name in ("a", "b")]
+        assert worth_sentence(*tuning_sections(few)) == ""
+        assert worth_sentence(*tuning_sections([make_tuning_record("a", *EARLY)])) == ""
+        assert worth_chart(*tuning_sections(few)) == ""
+
+
+def test_methods_that_were_not_opened_are_named_and_left_out(two: list[TuningRecord], make_tuning_record: Make) -> None:
+    closed = make_tuning_record("closed", [0.3] * 4, [None] * 4)
+    (section,) = tuning_sections([closed, *two])
+    table = worth_table(section)
+    assert [line.name for line in table.lines] == ["early", "late", "closed"]
+    assert [entry.text for entry in table.lines[-1].entries] == [NO_SCORE] * 3
+    assert "closed: the test split was not opened for all trials yet; `cabench open-trials` does it." in table.notes
+    assert "2 methods" in worth_sentence(section)
+    assert "closed" not in worth_chart(section)
+
+
+def test_nothing_opened_gives_a_report_all_the_same(make_tuning_record: Make) -> None:
+    text = tuning_markdown([make_tuning_record("closed", [0.3] * 4, [None] * 4)])
+    assert "`closed" not in text
+    assert "| closed   |        4 |" in text
+    assert tuning_markdown([]) == "There are no tuning records yet.\n"
+    assert "There are no tuning records yet." in tuning_html([])
+
+
+def test_a_method_with_nothing_to_search_is_said_to_be_one(two: list[TuningRecord], make_tuning_record: Make) -> None:
+    fixed = make_tuning_record("fixed", [0.3], [0.32], space={})
+    (section,) = tuning_sections([*two, fixed])
+    line = next(line for line in worth_table(section).lines if line.name == "fixed")
+    assert [entry.text for entry in line.entries] == ["0.320"] * 3
+    assert any(note.startswith("fixed: nothing to search") for note in worth_table(section).notes)
+
+
+def test_methods_tuned_in_an_older_version_are_stale_and_not_compared(
+    two: list[TuningRecord], make_tuning_record: Make
+) -> None:
+    version = discovery.method_class("pca").version
+    old = make_tuning_record("pca", *EARLY, version=version - 1)
+    (section,) = tuning_sections([*two, old])
+    assert [line.stale for line in worth_table(section).lines if line.name == "pca"] == [True]
+    assert "Of 2 methods" in worth_sentence(section)
+    (section,) = tuning_sections([*two, make_tuning_record("pca", *EARLY, version=version)])
+    assert "Of 3 methods" in worth_sentence(section)
+
+
+def test_data_sets_and_profiles_have_sections_of_their_own(two: list[TuningRecord], make_tuning_record: Make) -> None:
+    records = [
+        *two,
+        make_tuning_record("early", *EARLY, dataset="planted"),
+        make_tuning_record("early", *EARLY, profile="paper"),
+    ]
+    assert [(section.dataset, section.profile) for section in tuning_sections(records)] == [
+        ("dsprites", "paper"),
+        ("dsprites", "quick"),
+        ("planted", "quick"),
+    ]
+    assert [section.dataset for section in tuning_sections(records, "planted")] == ["planted"]
+    with pytest.raises(UserError, match="did you mean 'planted'"):
+        tuning_sections(records, "plantd")
+
+
+def test_settings_from_elsewhere_are_text(make_tuning_record: Make) -> None:
+    hostile = make_tuning_record("mine", *EARLY, fixed={"epochs": "<script>alert(1)</script>|`x`"})
+    assert "<script>alert" not in tuning_html([hostile])
+    assert r"\<script\>alert(1)\</script\>\|\`x\`" in tuning_markdown([hostile])
+
+
+def test_the_page_holds_the_chart_and_every_table(two: list[TuningRecord]) -> None:
+    page = tuning_html(two)
+    (svg,) = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    titles = [title.text for title in ElementTree.fromstring(svg).iter("title")]
+    assert titles == ["early", "late"]
+    for title in ("Expected test gap of the best of n trials", "Trials", "Chosen settings"):
+        assert f"<h3>{title}</h3>" in page
+
+
+def test_the_command_writes_it_and_what_is_out_of_date_shows(two: list[TuningRecord], tmp_path, cabench_here) -> None:
+    for record in two:
+        record.write(tmp_path / "tuning")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "before\n<!-- cabench tables: generated by `cabench report`, do not edit -->\n<!-- end of cabench tables -->\n"
+    )
+    done = cabench_here("report", "--tuning", str(tmp_path / "tuning"), "--output", str(page))
+    assert done.returncode == 0
+    assert page.read_text("utf-8").startswith("before\n")
+    assert generated_text(page) == tuning_markdown(two).strip()
+    assert generated_text(page) != tuning_markdown(two[:1]).strip()
+    html = tmp_path / "page.html"
+    assert (
+        cabench_here(
+            "report", "--tuning", str(tmp_path / "tuning"), "--format", "html", "--output", str(html)
+        ).returncode
+        == 0
+    )
+    assert generated_text(html) == tuning_html(two).strip()
+
+
+def test_the_command_draws_the_chart(make_tuning_record: Make, tmp_path, cabench_here) -> None:
+    for record in (make_tuning_record(name, *EARLY, profile="../my profile.toml") for name in ("a", "b")):
+        record.write(tmp_path / "tuning")
+    done = cabench_here("report", "--tuning", str(tmp_path / "tuning"), "--figures", str(tmp_path / "figures"))
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "figures").glob("*.svg")
+    assert path.name == "dsprites-.._my_profile.toml-tuning.svg"
+    assert {title.text for title in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}title")} == {"a", "b"}
+
+
+def test_formats_that_it_has_not_are_refused(tmp_path, cabench_here) -> None:
+    (tmp_path / "tuning").mkdir()
+    done = cabench_here("report", "--tuning", str(tmp_path / "tuning"), "--format", "csv")
+    assert done.returncode == 2
+    assert "choose --format markdown or html" in done.stderr
+    done = cabench_here("report", "--tuning", str(tmp_path / "nothing"))
+    assert done.returncode == 2
+    assert "There is no folder of tuning records" in done.stderr
