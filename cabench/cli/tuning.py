@@ -14,7 +14,7 @@ from cabench.cli.options import takes_request
 
 if TYPE_CHECKING:
     from cabench.experiment.request import Request
-    from cabench.tuning.tuning_record import TuningRecord
+    from cabench.tuning.tuning_record import TrialEntry, TuningRecord
 
 DEFAULT_TRIALS, DEFAULT_RECORDS, DEFAULT_PROFILE = Path("results/trials"), Path("results/tuning"), Path("tuned.toml")
 
@@ -56,7 +56,6 @@ def tune(
     """Choose settings for methods by equal numbers of trials, without the test split; write them as a profile."""
     from cabench.api import tune_request
     from cabench.experiment.executors import RunSettings
-    from cabench.tuning.rules import has_ended
 
     settings = RunSettings(
         checkpoint_seconds=checkpoint_seconds,
@@ -73,7 +72,7 @@ def tune(
     for record in done.records:
         typer.echo(_said(record))
     typer.echo(f"{output} holds these settings: cabench run --profile {output} --methods ...")
-    lost = [record for record in done.records if not any(map(has_ended, record.trials))]
+    lost = [record for record in done.records if all(map(_failed, record.trials))]
     for record in lost:
         typer.echo(f"Every trial of {record.dataset} / {record.method} failed; the profile's own stands.", err=True)
     if lost:
@@ -84,8 +83,12 @@ def _said(record: TuningRecord) -> str:
     """What was chosen. The score that it was chosen by is too good, and is not shown."""
     settings = ", ".join(f"{name} = {value}" for name, value in record.choice.settings.items())
     told = f"trial {record.chosen} of {len(record.trials)}" + (" (the profile's own)" if record.chosen == 0 else "")
-    failed = sum(not trial.outcomes or trial.outcomes[0].gap is None for trial in record.trials)
+    failed = sum(map(_failed, record.trials))
     return (
         f"{record.dataset} / {record.method}: {told}{f': {settings}' if settings else ''}"
         f"{f'; {failed} failed' if failed else ''}"
     )
+
+
+def _failed(trial: TrialEntry) -> bool:
+    return not trial.outcomes or trial.outcomes[0].gap is None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cabench.files.json import canonical_json
 from cabench.tuning.rules import Costs, Rule
 from cabench.tuning.tuning_record import TrialEntry
 
@@ -22,12 +21,12 @@ def first_look(trials: Sequence[TrialEntry]) -> list[TrialEntry]:
 
 
 def finalists(trials: Sequence[TrialEntry], rule: Rule) -> list[TrialEntry]:
-    """The trials that run again: at most four of different settings, the best by the seed that all have first, and none
-    that failed.
+    """The trials that run again: at most four, of different settings, the best by the seed that all have first, and
+    none that failed.
     """
     different: dict[str, TrialEntry] = {}
     for trial in _in_order(trials, rule.costs(first_look(trials))):
-        different.setdefault(canonical_json(dict(trial.settings)), trial)
+        different.setdefault(trial.outcomes[0].key, trial)
     return list(different.values())[:FINALISTS]
 
 

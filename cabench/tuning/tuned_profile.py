@@ -68,7 +68,7 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
 
 
 def digest_line(records: Sequence[TuningRecord]) -> str:
-    """The line of the profile that says which records it was made of."""
+    """The line of the profile that says which records it was made of, as far as they decided anything."""
     return f"# Digest of the records: {digest([record.decided() for record in records])}"
 
 

@@ -82,7 +82,7 @@ def test_what_was_changed_in_a_tuning_record_is_found(mine: Path, what: str) -> 
 
 
 def test_a_profile_of_other_records_is_found(mine: Path) -> None:
-    changed(mine, lambda content: first(content, train_s=1e6))
+    changed(mine, lambda content: first(content, images_seen=1e6))
     arguments = mine / "runs", mine / "tuning", mine / "tuned.toml"
     (finding,) = cabench.verify_results(*arguments).findings
     assert finding == "tuned.toml: its digest is not that of the tuning records: one of the two was changed."

@@ -7,26 +7,36 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from cabench.tuning.choice import FINALISTS, choose, finalists
+from cabench.tuning import choice
+from cabench.tuning.choice import FINALISTS
+from cabench.tuning.rules import RULES
 from cabench.tuning.tuning_record import WORST, Outcome, TrialEntry
 
 SEEDS = (1000, 1001, 1002)
 
 
-def outcome(seed: int, gap: float | None) -> Outcome:
+def outcome(seed: int, gap: float | None, key: str) -> Outcome:
     error = "" if gap is not None else "it failed"
-    return Outcome(seed=seed, key="", error=error, gap=gap, criteria={}, train_s=1.0, images_seen=10.0)
+    return Outcome(seed=seed, key=key, error=error, gap=gap, criteria={}, train_s=1.0, images_seen=10.0)
 
 
 def entry(number: int, *gaps: float | None, settings: object = None, refused: str = "") -> TrialEntry:
     """A trial with gaps under as many seeds; the settings are its number, unless they are given."""
-    outcomes = tuple(outcome(seed, gap) for seed, gap in zip(SEEDS, gaps, strict=False))
     value = number if settings is None else settings
+    outcomes = tuple(outcome(seed, gap, f"{seed} {value}") for seed, gap in zip(SEEDS, gaps, strict=False))
     return TrialEntry(number=number, settings={"weight": value}, refused=refused, outcomes=outcomes)
 
 
 def entries(*gaps: float | None) -> list[TrialEntry]:
     return [entry(number, gap) for number, gap in enumerate(gaps)]
+
+
+def finalists(trials: Sequence[TrialEntry]) -> list[TrialEntry]:
+    return choice.finalists(trials, RULES["labels"])
+
+
+def choose(trials: Sequence[TrialEntry]) -> TrialEntry:
+    return choice.choose(trials, RULES["labels"])
 
 
 def numbers(trials: Sequence[TrialEntry]) -> list[int]:
