@@ -240,4 +240,4 @@ def test_the_readme_is_short():
 def test_pictures_are_small():
     pictures = list((CHECKOUT / "docs" / "images").iterdir())
     assert pictures
-    assert all(path.suffix == ".png" and path.stat().st_size < 150_000 for path in pictures)
+    assert all(path.suffix in (".png", ".svg") and path.stat().st_size < 150_000 for path in pictures)
