@@ -51,6 +51,8 @@ def setting(
         added_later: whether records were made before the field existed. `to_dict` leaves it out where it has its
             default, so that they keep their key; the default must stand for what was done before.
     """
+    if search is not None and not isinstance(search, Range):
+        raise TypeError(f"search = {search!r} is no range; give one of cabench.search, such as Log(1, 100)")
     bounds = {"at_least": at_least, "above": above, "at_most": at_most}
     told = {"bounds": bounds, "search": search, "help": help, "added_later": added_later}
     return field(default=default, metadata=told)

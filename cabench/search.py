@@ -10,6 +10,7 @@ digits, so that a profile with tuned settings can be read, and gives exactly wha
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -41,13 +42,14 @@ class _Between(Range):
     high: float
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ValueError(f"{self} has no numbers in it: its ends are not in order")
+        if not (self.low < self.high and math.isfinite(self.high - self.low)):
+            raise ValueError(f"{self} has no numbers in it: its ends are not in order, or not finite")
 
     def at(self, part: float, default: object) -> object:
         """See `Range`; a whole number has the share from itself to the next, the last one too."""
         if isinstance(default, int):
-            return min(int(self._between(self.low, self.high + 1, part)), int(self.high))
+            low, high = math.ceil(self.low), math.floor(self.high)
+            return min(int(self._between(low, high + 1, part)), high)
         rounded = float(f"{self._between(self.low, self.high, part):.{DIGITS}g}")
         return float(min(max(rounded, self.low), self.high))
 

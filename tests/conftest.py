@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from cabench.config import Settings
 from cabench.data.builder import DatasetBuilder
@@ -33,6 +34,10 @@ from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord
 # One thread a process: tests run beside each other, and sums come out the same however many cores there are.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # the imports above have set it already
+
+# A test passes or fails by what it finds, however busy the machine is.
+settings.register_profile("at any speed", deadline=None)
+settings.load_profile("at any speed")
 
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 StartPython = Callable[..., "Process"]

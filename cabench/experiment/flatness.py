@@ -1,8 +1,11 @@
 """Whether training went on until the loss no longer fell.
 
-The epochs' mean losses of the last fifth of a run are compared with those of the fifth before: the curve is flat where
-the two means differ by no more than a hundredth of the range of all. Losses of methods in which an adversary learns too
-say nothing; see `cabench.training.GradientTrainedMethod.loss_may_rise`.
+A line is fitted to the epochs' mean losses of the last two fifths of a run. The curve is flat at its end where the line
+changes over a fifth by no more than a hundredth of the range of all losses, that of the first epoch left out. From 15
+epochs on it is flat, too, where the line changes by no more than two standard errors, and so does not stand out from
+the noise.
+
+Losses of methods in which an adversary learns too say nothing: `cabench.training.GradientTrainedMethod.loss_may_rise`.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import linregress
 
 FEWEST_EPOCHS = 5
-SHARE, CHANGE = 0.2, 0.01
+FEWEST_NOISY = 15  # epochs that tell noise from a change
+SHARE, CHANGE, ERRORS = 0.2, 0.01, 2.0
 
 
 def is_flat(losses: Sequence[float]) -> bool:
@@ -24,5 +29,7 @@ def is_flat(losses: Sequence[float]) -> bool:
     if len(losses) < FEWEST_EPOCHS:
         return False
     fifth = round(SHARE * len(losses))
-    last, before = np.mean(losses[-fifth:]), np.mean(losses[-2 * fifth : -fifth])
-    return bool(abs(last - before) <= CHANGE * np.ptp(losses))
+    last = losses[-max(2 * fifth, 3) :]
+    line = linregress(np.arange(len(last)), last)
+    noise = ERRORS * line.stderr * fifth if len(losses) >= FEWEST_NOISY else 0.0
+    return bool(abs(line.slope) * fifth <= max(CHANGE * np.ptp(losses[1:]), noise))

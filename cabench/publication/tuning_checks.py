@@ -13,7 +13,7 @@ from cabench.publication.data_here import names_a_file
 from cabench.publication.found import Verification
 from cabench.tuning.choice import choose, finalists
 from cabench.tuning.rules import tuning_rule
-from cabench.tuning.space import check_trials, trial_settings
+from cabench.tuning.space import check_trials, trial_values
 from cabench.tuning.trials import FINAL_SEEDS, SEED
 from cabench.tuning.tuned_profile import digest_line, tuned_profile
 from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord, read_tuning_record
@@ -78,22 +78,25 @@ def _trials(record: TuningRecord, found: Verification) -> Iterator[str]:
             "trials were not checked."
         )
         return
-    ranges = kind.Config.searched()
+    declared = kind.Config.searched()
+    # What makes a variant what it is, is not searched.
+    ranges = {name: found for name, found in declared.items() if name in record.space or record.method == record.name}
     if dict(record.space) != {name: repr(searched) for name, searched in ranges.items()}:
         yield f"it was searched over other ranges than those that {record.name} declares."
         return
     try:
         check_trials(record.budget)
-        wanted = trial_settings(kind.Config.from_mapping(record.fixed), record.budget)
+        default = kind.Config.from_mapping(record.fixed)
+        wanted = trial_values(default, ranges, record.budget)
     except UserError as error:
         yield f"its budget or fixed settings cannot be: {error}"
         return
     if len(wanted) != len(record.trials):
         yield f"it has {len(record.trials)} trials, of a budget that gives {len(wanted)}."
         return
-    for settings, trial in zip(wanted, record.trials, strict=True):
-        values = settings.to_dict()
-        if dict(trial.settings) != {name: values[name] for name in ranges}:
+    fixed = default.to_dict()
+    for values, trial in zip(wanted, record.trials, strict=True):
+        if dict(trial.settings) != {name: values.get(name, fixed[name]) for name in ranges}:
             yield f"trial {trial.number} has other settings than the declared ranges give."
 
 

@@ -3,7 +3,7 @@
 With the profile's settings a method is trained for once, twice, four times, … the profile's epochs. The first length is
 taken after which nothing more happens: its loss was flat at the end, as `cabench.experiment.flatness` has it, and what
 contrastive analysis promises, that the salient space tells target from background and the common one does not, came out
-as under the next length. Where there is none the longest is taken; tables mark what is not flat.
+as under the next length. Where there is none the longest that did not fail is taken; tables mark what is not flat.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ def long_enough(records: Sequence[Record]) -> int:
     """The index of the length that is taken.
 
     Args:
-        records: of the same settings under growing lengths, one or more; failed ones count as not flat.
+        records: of the same settings under growing lengths, one or more; one that failed is not taken, unless all did.
     """
     settled = (index for index, pair in enumerate(pairwise(records)) if _is_settled(*pair))
-    return next(settled, len(records) - 1)
+    ended = [index for index, record in enumerate(records) if record.status == "ok"]
+    return next(settled, max(ended, default=0))
 
 
-def told(record: Record) -> float | None:
+def _told(record: Record) -> float | None:
     """How much better the salient space tells target from background than the common one, in [-1, 1]; None where either
     was not measured. A difference of areas under ROC curves (statistics card, section 5.3, A).
     """
@@ -61,6 +62,6 @@ def told(record: Record) -> float | None:
 
 
 def _is_settled(short: Record, long: Record) -> bool:
-    before, after = told(short), told(long)
+    before, after = _told(short), _told(long)
     is_told = before is not None and after is not None and abs(before - after) <= SETTLED
     return is_told and short.loss_is_flat is not False

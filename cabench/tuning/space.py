@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from scipy.stats import qmc
@@ -22,22 +21,21 @@ from cabench.search import Range
 MOST_TRIALS = 1024
 
 
-def trial_settings(default: Settings, trials: int) -> list[Settings]:
-    """What a method is tried with.
+def trial_values(default: Settings, ranges: Mapping[str, Range], trials: int) -> list[dict[str, object]]:
+    """The values of what is searched, by trial; none in trial 0, which has the default's.
 
     Args:
-        default: of the profile, trial 0. What is not searched stays as it is here.
+        default: of the profile. Whole numbers stay whole.
+        ranges: by name of a field of it.
         trials: how many, from 1.
 
     Returns:
-        As many configurations; one alone for a method that has nothing to search. Some may be equal, where there are
-        few values to choose from.
+        As many; one alone where nothing is searched. Some may be equal, where there are few values to choose from.
     """
-    ranges = type(default).searched()
     if not ranges or trials == 1:
-        return [default]
+        return [{}]
     points = _points(ranges, trials - 1)
-    return [default, *(_moved(default, ranges, point) for point in points.tolist())]
+    return [{}, *(_values(default, ranges, point) for point in points.tolist())]
 
 
 def check_trials(trials: int) -> None:
@@ -55,11 +53,10 @@ def space_digest(ranges: Mapping[str, Range]) -> str:
     return digest({name: repr(found) for name, found in ranges.items()})
 
 
-def _moved(default: Settings, ranges: Mapping[str, Range], point: Sequence[float]) -> Settings:
-    values = {
+def _values(default: Settings, ranges: Mapping[str, Range], point: Sequence[float]) -> dict[str, object]:
+    return {
         name: found.at(part, getattr(default, name)) for (name, found), part in zip(ranges.items(), point, strict=True)
     }
-    return replace(default, **values)
 
 
 def _points(ranges: Mapping[str, Range], count: int) -> np.ndarray:

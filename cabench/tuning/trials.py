@@ -7,10 +7,10 @@ rounds, each of which follows from what the last one came to: lengths of trainin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from cabench.config import Settings
 from cabench.data.file import DatasetFile
@@ -22,12 +22,14 @@ from cabench.experiment.record import Record
 from cabench.experiment.request import Request, check_method
 from cabench.experiment.store import ResultsStore
 from cabench.method import ContrastiveAnalysisMethod
+from cabench.profiles import load_profile
+from cabench.search import Range
 from cabench.tuning.choice import finalists
 from cabench.tuning.criteria import STABLE
 from cabench.tuning.judging import Judge
-from cabench.tuning.length import lengthened, long_enough
+from cabench.tuning.length import check_longest, lengthened, long_enough
 from cabench.tuning.rules import Rule
-from cabench.tuning.space import trial_settings
+from cabench.tuning.space import check_trials, trial_values
 from cabench.tuning.tuning_record import Outcome, TrialEntry
 
 SEED = 1000
@@ -41,13 +43,13 @@ class Trial(NamedTuple):
 
     Attributes:
         number: from 0, which is the profile's own settings.
-        settings: of the method.
+        values: of what is searched, by name of a field.
         cell: what is computed; None where it cannot be.
         refused: why it cannot be computed, in a sentence; else "". It counts like a trial that failed.
     """
 
     number: int
-    settings: Settings
+    values: Mapping[str, object]
     cell: Cell | None
     refused: str
 
@@ -88,16 +90,23 @@ class MethodTrials:
             return self.method.config
         return lengths[long_enough(ended)].method.config
 
+    def searched(self) -> dict[str, Range]:
+        """What is searched: the ranges that the configuration names, but for what makes a variant what it is."""
+        own = self.outline.defining.get(self.name, ())
+        return {name: found for name, found in type(self.method.config).searched().items() if name not in own}
+
     def trials(self) -> list[Trial]:
         """Every trial of the second round."""
-        return [
-            self._trial(number, settings)
-            for number, settings in enumerate(trial_settings(self.settings(), self.outline.trials))
-        ]
+        default = self.settings()
+        values = trial_values(default, self.searched(), self.outline.trials)
+        return [self._trial(number, default, found) for number, found in enumerate(values)]
 
     def entries(self, criteria: Collection[str]) -> list[TrialEntry]:
-        """The trials, with what is known of them under any seed, some criteria among it."""
-        return [self._entry(trial, criteria) for trial in self.trials()]
+        """The trials, with some criteria: the best under every seed, the others under the one that all have."""
+        trials = self.trials()
+        best = {entry.number for entry in self._finalists(trials)}
+        seeds = {trial.number: (SEED, *FINAL_SEEDS) if trial.number in best else (SEED,) for trial in trials}
+        return [self._entry(trial, seeds[trial.number], criteria) for trial in trials]
 
     def _lengths(self) -> list[Cell]:
         """The cells of the first round; one that is not computed for a method whose length is not in question."""
@@ -105,31 +114,36 @@ class MethodTrials:
 
     def _final_cells(self) -> list[Cell]:
         """The cells of the third round: the best trials under more seeds. One trial alone needs none."""
-        trials, rule = self.trials(), self.outline.rule
+        trials = self.trials()
+        cells = [trials[entry.number].cell for entry in self._finalists(trials)]
+        return [self._cell(cell.method.config, seed) for cell in cells if cell for seed in FINAL_SEEDS]
+
+    def _finalists(self, trials: Sequence[Trial]) -> list[TrialEntry]:
+        """The best trials by the seed that all have; none before all have ended."""
+        rule = self.outline.rule
         if len(trials) == 1 or any(trial.cell and not self._ended(trial.cell) for trial in trials):
             return []
         known = [name for name in rule.criteria if name != STABLE]  # which asks for more seeds
-        best = finalists(self.entries(known), rule)
-        return [self._cell(trials[entry.number].settings, seed) for entry in best for seed in FINAL_SEEDS]
+        return finalists([self._entry(trial, (SEED,), known) for trial in trials], rule)
 
-    def _entry(self, trial: Trial, criteria: Collection[str]) -> TrialEntry:
-        cells = [self._cell(trial.settings, seed) for seed in (SEED, *FINAL_SEEDS)] if trial.cell else []
+    def _entry(self, trial: Trial, seeds: Sequence[int], criteria: Collection[str]) -> TrialEntry:
+        cells = [self._cell(trial.cell.method.config, seed) for seed in seeds] if trial.cell else []
         records = [record for cell in cells if (record := self._ended(cell))]
-        settings = trial.settings.to_dict()
+        default = self.settings().to_dict()
         return TrialEntry(
             number=trial.number,
-            settings={name: settings[name] for name in type(trial.settings).searched()},
+            settings={name: trial.values.get(name, default[name]) for name in self.searched()},
             refused=trial.refused,
             outcomes=tuple(map(_outcome, records, self.outline.judge.criteria(self.file, records, criteria))),
         )
 
-    def _trial(self, number: int, settings: Settings) -> Trial:
+    def _trial(self, number: int, default: Settings, values: Mapping[str, Any]) -> Trial:
         try:
-            cell = self._cell(settings, SEED)
+            cell = self._cell(replace(default, **values), SEED)
             check_method(cell.method, self.file.info)
         except UserError as error:
-            return Trial(number, settings, None, str(error))
-        return Trial(number, settings, cell, "")
+            return Trial(number, values, None, str(error))
+        return Trial(number, values, cell, "")
 
     def _cell(self, settings: Settings, seed: int) -> Cell:
         return self.outline.cell(self.name, type(self.method)(settings), self.label, self.file, seed)
@@ -152,6 +166,7 @@ class TuningOutline(Outline):
         trials: of each method that has something to search.
         longest: how many times the profile's epochs a method is trained at most.
         rule: what chooses among trials.
+        defining: by label of a method variant, the fields that make it what it is; they are not searched.
         store: where trials are kept.
     """
 
@@ -159,6 +174,7 @@ class TuningOutline(Outline):
     trials: int
     longest: int
     rule: Rule
+    defining: Mapping[str, Collection[str]]
     store: ResultsStore
 
     @cached_property
@@ -189,6 +205,8 @@ def tuning_outline(request: Request, trials: int, longest: int, rule: Rule, stor
     Raises:
         UserError: as `cabench.experiment.plan.outline`, and where no method of the request learns.
     """
+    check_trials(trials)
+    check_longest(longest)
     whole = outline(replace(request, seeds=str(SEED), controls=False))
     datasets = {f"{label}{SUFFIX}": TuningProvider(provider) for label, provider in whole.datasets.items()}
     methods = {f"{label}{SUFFIX}": _learning(by_name) for label, by_name in whole.methods.items()}
@@ -196,7 +214,9 @@ def tuning_outline(request: Request, trials: int, longest: int, rule: Rule, stor
         raise UserError("None of these methods learns anything, so that there are no settings to choose; name others.")
     values = {item.name: getattr(whole, item.name) for item in fields(whole)}
     values |= {"datasets": datasets, "methods": methods}
-    return TuningOutline(**values, trials=trials, longest=longest, rule=rule, store=store)
+    variants = load_profile(request.profile).method_variants
+    defining = {label: frozenset(variant.fields) for label, variant in variants.items()}
+    return TuningOutline(**values, trials=trials, longest=longest, rule=rule, defining=defining, store=store)
 
 
 def _learning(

@@ -22,9 +22,7 @@ from cabench.experiment.store import ResultsStore
 from cabench.experiment.task import Task
 from cabench.tuning.choice import choose
 from cabench.tuning.judging import EVERY
-from cabench.tuning.length import check_longest
 from cabench.tuning.rules import Rule
-from cabench.tuning.space import check_trials
 from cabench.tuning.trials import MethodTrials, TuningOutline, tuning_outline
 from cabench.tuning.tuned_profile import check_own_profile, check_records, write_tuned_profile
 from cabench.tuning.tuning_record import TuningRecord, read_tuning_records
@@ -78,8 +76,6 @@ class Tuning:
             UserError: for what does not exist, is not allowed or does not fit together, before any work; and when
                 something cannot be written.
         """
-        check_trials(self.trials)
-        check_longest(self.longest)
         check_own_profile(self.profile)
         check_records(self.folder, self.request.profile)
         executor = make_executor(self.request.device, self.settings)
@@ -145,7 +141,7 @@ class Tuning:
             version=tried.method.version,
             precision=tried.outline.precision,
             budget=self.trials,
-            space={name: repr(searched) for name, searched in type(settings).searched().items()},
+            space={name: repr(found) for name, found in tried.searched().items()},
             fixed=settings.to_dict(),
             criterion=self.rule.name,
             chosen=choose(entries, self.rule).number,

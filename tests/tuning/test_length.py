@@ -11,7 +11,7 @@ from cabench.config import Settings, setting
 from cabench.errors import UserError
 from cabench.evaluation.score import Score
 from cabench.experiment.record import Record
-from cabench.tuning.length import LONGEST, SETTLED, check_longest, lengthened, long_enough, told
+from cabench.tuning.length import LONGEST, SETTLED, _told, check_longest, lengthened, long_enough
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,11 @@ def test_where_none_is_long_enough_the_longest_is_taken(length) -> None:
 
 def test_one_that_failed_is_not_long_enough_and_does_not_confirm_another(length, failed: Record) -> None:
     assert long_enough([length(0.3, True), failed, length(0.3, True), length(0.3, True)]) == 2
-    assert long_enough([failed, failed]) == 1
+    assert long_enough([failed, failed]) == 0
+    assert long_enough([length(0.3, False), length(0.1, False), failed]) == 1
 
 
 def test_what_is_told_is_the_salient_space_s_area_less_the_common_one_s(length, failed: Record) -> None:
-    assert told(length(0.25, None)) == pytest.approx(0.25)
-    assert told(failed) is None
-    assert told(replace(failed, scores=(auc("salient", 0.9),))) is None
+    assert _told(length(0.25, None)) == pytest.approx(0.25)
+    assert _told(failed) is None
+    assert _told(replace(failed, scores=(auc("salient", 0.9),))) is None

@@ -13,7 +13,7 @@ from cabench.config import Settings
 from cabench.discovery import dataset_class, method_class
 from cabench.errors import UserError
 from cabench.experiment.request import ResolvedProfile
-from cabench.tuning.space import trial_settings
+from cabench.tuning.space import trial_values
 from cabench.tuning.tuned_profile import (
     FIRST_LINE,
     check_own_profile,
@@ -22,6 +22,11 @@ from cabench.tuning.tuned_profile import (
     write_tuned_profile,
 )
 from cabench.tuning.tuning_record import TrialEntry, TuningRecord
+
+
+def trial_settings(default: Settings, trials: int) -> list[Settings]:
+    """Every configuration that a method is tried with."""
+    return [replace(default, **values) for values in trial_values(default, type(default).searched(), trials)]
 
 
 def tuned(method: str, dataset: str = "planted", profile: str = "smoke", chosen: int = 1, **changes) -> TuningRecord:
