@@ -109,6 +109,7 @@ def test_every_record_that_was_ever_written_loads_with_all_it_holds(path: Path) 
         "vectors_sha256": "",
         "prepared": [],
         "unmade": {},
+        "loss_is_flat": None,
         "improvised_common": False,
     }
     scores = [as_written_now(score) for score in content["scores"]]

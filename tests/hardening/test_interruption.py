@@ -103,7 +103,7 @@ main()
     ("kind", "place"),
     [
         (signal.SIGTERM, "cabench.data.builder.DatasetWriter"),
-        (signal.SIGTERM, "cabench.experiment.runner.encode_images"),
+        (signal.SIGTERM, "cabench.experiment.encoding.encode_images"),
         (signal.SIGTERM, "cabench.experiment.runner.keep_and_measure"),
         (signal.SIGTERM, "cabench.experiment.store.write_text"),
         (signal.SIGINT, "cabench.experiment.runner.keep_and_measure"),

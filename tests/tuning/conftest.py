@@ -12,6 +12,7 @@ METHODS = '''
 
 import math
 import os
+import time
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,7 @@ class KnownBest(ContrastiveAnalysisMethod):
         if log := os.environ.get("FITS"):
             with open(log, "a") as lines:
                 lines.write(f"{self.name} {context.folder.name}\\n")
+        time.sleep(float(os.environ.get("FIT_SECONDS", "0")))
         self.drawn = torch.randn(8, 4, generator=context.randomness.noise)
 
     def encode(self, images):

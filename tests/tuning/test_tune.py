@@ -217,7 +217,7 @@ class TestInterruptions:
     def test_a_time_limit_leaves_cells_and_chooses_nothing_until_the_same_command_goes_on(
         self, few: Path, tmp_path: Path, tune_in: Callable
     ) -> None:
-        errors = ended(tune_in(tmp_path, *FEW, "--time-limit", "2s"), 1)
+        errors = ended(tune_in(tmp_path, *FEW, "--time-limit", "2s", FIT_SECONDS="0.5"), 1)
         assert "Left for want of time" in errors
         assert "are left, and nothing is chosen yet; the same command goes on" in errors
         assert not (tmp_path / "tuned.toml").exists()
