@@ -9,6 +9,7 @@ import torch
 from cabench.data.file import DatasetFile
 from cabench.experiment.identity import Identity
 from cabench.method import ContrastiveAnalysisMethod
+from cabench.profiles import ProfileEntry
 
 CPU = torch.device("cpu")
 
@@ -21,11 +22,13 @@ class Cell:
         identity: what it is called, and its key.
         method: constructed with its resolved configuration, never fitted: see `new_method`.
         data: the built data set.
+        profile: that it was asked for under.
     """
 
     identity: Identity
     method: ContrastiveAnalysisMethod
     data: DatasetFile
+    profile: ProfileEntry
 
     def new_method(self) -> ContrastiveAnalysisMethod:
         """A fresh method to fit. It is dropped with its cell, so that a long run holds one network at a time."""

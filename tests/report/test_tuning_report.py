@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from xml.etree import ElementTree
@@ -68,6 +69,12 @@ def test_the_text_of_two_records(two: list[TuningRecord]) -> None:
     assert WORTH in text
     assert SPENT in text
     assert text.endswith(CHOSEN)
+
+
+def test_a_search_around_smoke_is_said_to_mean_nothing(make_tuning_record: Make) -> None:
+    record = dataclasses.replace(make_tuning_record("early", *EARLY), profile="smoke")
+    for text in (tuning_markdown([record]), tuning_html([record])):
+        assert "Profile smoke: its numbers mean nothing." in text
 
 
 def test_what_the_choice_was_made_by_is_not_shown(two: list[TuningRecord]) -> None:

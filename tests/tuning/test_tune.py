@@ -119,6 +119,9 @@ class TestChoice:
         assert {(cell.seed, cell.dataset["label"]) for cell in found.values()} == {(0, "planted")}
         assert all(cell.key == cell.computed_key() for cell in found.values())
         assert found["known_best"].separation_gap < 0.1
+        said = (undisturbed / "results/runs/report.md").read_text(encoding="utf-8")
+        assert "Profile tuned (extends smoke: settings chosen by equal budgets" in said
+        assert "Profile tuned extends smoke: its numbers mean nothing." in said
         document = json.loads(
             start_known(undisturbed, "plan", "--json", "--methods", "known_best", *RUN).communicate()[0]
         )
