@@ -66,6 +66,8 @@ def verify_results(
 
 
 def _verify_archive(archive: Path, data: DataHere, tolerance: float) -> Verification:
+    if not archive.exists():
+        raise UserError(f"{archive} does not exist; name an archive of `cabench publish`, or a folder.")
     if not archive.is_file() or not archive.name.endswith(SUFFIXES):
         raise UserError(f"{archive} is neither a folder nor an archive that ends in {' or '.join(SUFFIXES)}.")
     with tempfile.TemporaryDirectory(prefix="cabench-verify-") as name:

@@ -258,7 +258,8 @@ def test_the_command_says_a_line_a_finding_and_ends_with_1(unpacked: Path, archi
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nothing.tar.gz",), "neither a folder nor an archive"),
+        (("nothing.tar.gz",), "nothing.tar.gz does not exist"),
+        (("theirs/cabench-results/README.md",), "neither a folder nor an archive"),
         (("empty",), "holds no records"),
         (("theirs/cabench-results", "--tuning", "empty"), "its own tuning records"),
         (("theirs/cabench-results", "--tolerance", "-1"), "Invalid value"),
