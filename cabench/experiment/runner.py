@@ -118,7 +118,7 @@ class Runner:
                     return False
                 if self.time_limit:
                     self.time_limit.begun()
-                self.reporter.started(cell.title, task.number, task.count)
+                self.reporter.started(task.cell.title, task.number, task.count)
                 self._compute(task)
                 return True
         except Timeout:

@@ -25,7 +25,7 @@ from cabench.method import ContrastiveAnalysisMethod
 from cabench.tuning.choice import finalists
 from cabench.tuning.criteria import STABLE
 from cabench.tuning.judging import Judge
-from cabench.tuning.length import lengthened, long_enough
+from cabench.tuning.length import EPOCHS, lengthened, long_enough
 from cabench.tuning.rules import Rule
 from cabench.tuning.space import trial_settings
 from cabench.tuning.tuning_record import Outcome, TrialEntry
@@ -101,7 +101,10 @@ class MethodTrials:
 
     def _lengths(self) -> list[Cell]:
         """The cells of the first round; one that is not computed for a method whose length is not in question."""
-        return [self._cell(settings, SEED) for settings in lengthened(self.method.config, self.outline.longest)]
+        return [
+            self._cell(settings, SEED, f"{settings.to_dict().get(EPOCHS)} epochs")
+            for settings in lengthened(self.method.config, self.outline.longest)
+        ]
 
     def _final_cells(self) -> list[Cell]:
         """The cells of the third round: the best trials under more seeds. One trial alone needs none."""
@@ -110,10 +113,15 @@ class MethodTrials:
             return []
         known = [name for name in rule.criteria if name != STABLE]  # which asks for more seeds
         best = finalists(self.entries(known), rule)
-        return [self._cell(trials[entry.number].settings, seed) for entry in best for seed in FINAL_SEEDS]
+        return [
+            self._cell(trials[entry.number].settings, seed, f"trial {entry.number}")
+            for entry in best
+            for seed in FINAL_SEEDS
+        ]
 
     def _entry(self, trial: Trial, criteria: Collection[str]) -> TrialEntry:
-        cells = [self._cell(trial.settings, seed) for seed in (SEED, *FINAL_SEEDS)] if trial.cell else []
+        seeds = (SEED, *FINAL_SEEDS) if trial.cell else ()
+        cells = [self._cell(trial.settings, seed, f"trial {trial.number}") for seed in seeds]
         records = [record for cell in cells if (record := self._ended(cell))]
         settings = trial.settings.to_dict()
         return TrialEntry(
@@ -125,14 +133,15 @@ class MethodTrials:
 
     def _trial(self, number: int, settings: Settings) -> Trial:
         try:
-            cell = self._cell(settings, SEED)
+            cell = self._cell(settings, SEED, f"trial {number}")
             check_method(cell.method, self.file.info)
         except UserError as error:
             return Trial(number, settings, None, str(error))
         return Trial(number, settings, cell, "")
 
-    def _cell(self, settings: Settings, seed: int) -> Cell:
-        return self.outline.cell(self.name, type(self.method)(settings), self.label, self.file, seed)
+    def _cell(self, settings: Settings, seed: int, trial: str) -> Cell:
+        cell = self.outline.cell(self.name, type(self.method)(settings), self.label, self.file, seed)
+        return replace(cell, trial=trial)
 
     def _ended(self, cell: Cell) -> Record | None:
         """The record of a cell; None while it has none that can be read."""

@@ -109,8 +109,8 @@ class TestWorthSentence:
         (section,) = tuning_sections([steady, make_tuning_record("late", gaps, gaps)])
         assert worth_sentence(section) == (
             "Of 2 methods the best is steady with one trial, late with the best of 8. Ranks change: late from 2 to 1, "
-            "steady from 1 to 2. That is shown for late, steady: a change is shown where 95 % of all sets of trials that "
-            "are drawn again, with replacement, change in the same direction."
+            "steady from 1 to 2. That is shown for late, steady: a change is shown where 95 % of all sets of trials "
+            "that are drawn again, with replacement, change in the same direction."
         )
 
     def test_a_change_that_the_trials_do_not_show_is_called_so(self, make_tuning_record: Make) -> None:
