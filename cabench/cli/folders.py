@@ -85,6 +85,10 @@ def verify_results(
     ],
     tuning: Tuning = None,
     profile: Profile = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="An own data set of the sender's, as you have it: NAME.h5. Repeatable."),
+    ] = None,
     data_root: DataRoot = None,
     build: Annotated[bool, typer.Option("--build", help="Build data sets that are not built here yet.")] = False,
     tolerance: Annotated[
@@ -97,7 +101,9 @@ def verify_results(
     """
     from cabench.publication.verify import verify_results
 
-    found = verify_results(path, tuning, profile, data_root=data_root, build=build, tolerance=tolerance)
+    found = verify_results(
+        path, tuning, profile, data=data or (), data_root=data_root, build=build, tolerance=tolerance
+    )
     for finding in found.findings:
         typer.echo(printable(f"finding: {finding}"))
     for note, count in found.notes.items():

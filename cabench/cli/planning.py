@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cabench.cli.options import DEFAULT_RESULTS, Results, say_all, takes_request
-from cabench.cli.tuning import Criterion
+from cabench.cli.options import DEFAULT_RESULTS, say_all, takes_request
+from cabench.cli.tuning import DEFAULT_TRIALS, Criterion
 from cabench.files.names import printable
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from cabench.experiment.request import Request
     from cabench.experiment.survey import Survey, SurveyedCell, Surveyor
 
-HEADERS = ("data set", "method", "seed", "key", "state")
+TRIAL = "trial"
+HEADERS = ("data set", "method", TRIAL, "seed", "key", "state")
 LEAST_S = 0.1  # between two looks
 MOST_SHOWN = 15  # cells that the live display names
 
@@ -27,7 +29,10 @@ MOST_SHOWN = 15  # cells that the live display names
 @takes_request
 def plan(
     request: Request,
-    results: Results = DEFAULT_RESULTS,
+    results: Annotated[
+        Path | None,
+        typer.Option(help=f"Folder of records. Default: {DEFAULT_RESULTS}, with --trials {DEFAULT_TRIALS}."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document.")] = False,
     watched: Annotated[bool, typer.Option("--watch", help="Look again until every cell has ended.")] = False,
     every: Annotated[
@@ -55,7 +60,7 @@ def plan(
         raise UserError("--json writes one document and --watch goes on; leave one of them out.")
     if not every >= LEAST_S:
         raise UserError(f"--every {every} is not allowed; it must be from {LEAST_S} seconds, such as 5.")
-    store = ResultsStore(results)
+    store = ResultsStore(results or (DEFAULT_TRIALS if trials else DEFAULT_RESULTS))
     rule = tuning_rule(criterion)
     outlined = tuning_outline(request, trials, longest, rule, store) if trials else outline(request)
     surveyor = Surveyor(outlined, request.data_root, store)
@@ -74,11 +79,16 @@ def _table(survey: Survey) -> str:
     """Every cell and every method that is left out, and how long the rest will take."""
     from tabulate import tabulate
 
-    lines: list[tuple[str, str, int | str, str, str]] = [
-        (cell.dataset, cell.method, cell.seed, cell.key[:8], cell.said) for cell in survey.cells
+    lines: list[tuple[str, str, str, int | str, str, str]] = [
+        (cell.dataset, cell.method, cell.trial, cell.seed, cell.key[:8], cell.said) for cell in survey.cells
     ]
-    lines += [(left.dataset, left.method, "", "", f"left out ({left.reason})") for left in survey.left_out]
-    table = tabulate(lines, headers=HEADERS, tablefmt="simple")
+    lines += [(left.dataset, left.method, "", "", "", f"left out ({left.reason})") for left in survey.left_out]
+    shown = [name for name in HEADERS if name != TRIAL or any(cell.trial for cell in survey.cells)]
+    table = tabulate(
+        [[text for name, text in zip(HEADERS, line, strict=True) if name in shown] for line in lines],
+        headers=shown,
+        tablefmt="simple",
+    )
     estimate = _estimate(survey, survey.left)
     return printable(f"{table}\n\n{estimate}" if estimate else table)
 
@@ -130,6 +140,11 @@ def _shown(survey: Survey) -> RenderableType:
     from rich.text import Text
 
     named = [cell for state in ("running", "failed") for cell in survey.cells if cell.state == state]
-    lines = [f"{cell.dataset} / {cell.method} / seed {cell.seed}: {cell.said}" for cell in named[:MOST_SHOWN]]
+    lines = [f"{_title(cell)}: {cell.said}" for cell in named[:MOST_SHOWN]]
     lines += [f"and {len(named) - MOST_SHOWN:,} more that run or have failed"] if len(named) > MOST_SHOWN else []
     return Text(printable("\n".join([*lines, _summary(survey)])))
+
+
+def _title(cell: SurveyedCell) -> str:
+    title = f"{cell.dataset} / {cell.method} / seed {cell.seed}"
+    return f"{title} / {cell.trial}" if cell.trial else title

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cabench.tuning.tuning_record import TrialEntry, TuningRecord
 
 DEFAULT_TRIALS, DEFAULT_RECORDS, DEFAULT_PROFILE = Path("results/trials"), Path("results/tuning"), Path("tuned.toml")
+ALIKE = "its trials are not shown to differ by more than seeds do, so that the choice may be luck"
 
 
 class Criterion(StrEnum):
@@ -81,12 +82,15 @@ def tune(
 
 def _said(record: TuningRecord) -> str:
     """What was chosen. The score that it was chosen by is too good, and is not shown."""
+    from cabench.tuning.likeness import differ
+
     settings = ", ".join(f"{name} = {value}" for name, value in record.choice.settings.items())
     told = f"trial {record.chosen} of {len(record.trials)}" + (" (the profile's own)" if record.chosen == 0 else "")
     failed = sum(map(_failed, record.trials))
     return (
         f"{record.dataset} / {record.method}: {told}{f': {settings}' if settings else ''}"
         f"{f'; {failed} failed' if failed else ''}"
+        f"{'' if differ(record.trials) is not False else f'; {ALIKE}'}"
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from cabench.data.file import DatasetFile
 from cabench.experiment.identity import Identity
 from cabench.method import ContrastiveAnalysisMethod
+from cabench.profiles import ProfileEntry
 
 CPU = torch.device("cpu")
 
@@ -21,11 +22,20 @@ class Cell:
         identity: what it is called, and its key.
         method: constructed with its resolved configuration, never fitted: see `new_method`.
         data: the built data set.
+        profile: that it was asked for under.
+        trial: which try at its method's settings it is, such as "trial 3"; "" where it is none.
     """
 
     identity: Identity
     method: ContrastiveAnalysisMethod
     data: DatasetFile
+    profile: ProfileEntry
+    trial: str = ""
+
+    @property
+    def title(self) -> str:
+        """A name for progress."""
+        return f"{self.identity.title} / {self.trial}" if self.trial else self.identity.title
 
     def new_method(self) -> ContrastiveAnalysisMethod:
         """A fresh method to fit. It is dropped with its cell, so that a long run holds one network at a time."""

@@ -15,6 +15,7 @@ The document has these fields; times are in seconds, None (null) is what nobody 
                 worker           the process that works on it and its machine, of a running cell; else null
                 error            of a failed cell: type, message and step (or null); else null
                 expected_s       how long it will take, by finished cells of its kind; null once it is done
+                trial            with --trials: which try at settings it is, such as "trial 3"; else ""
     totals      how many cells are in each state that there is
     waiting     how many cells are stale, damaged or missing: a run would compute them
     expected_s  of all cells that are not done, one after the other, where it is known

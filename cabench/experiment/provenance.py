@@ -12,15 +12,18 @@ from pathlib import Path
 
 import torch
 
+from cabench.profiles import ProfileEntry
+
 
 def now() -> str:
     """The time in UTC, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def provenance(device: torch.device, started: str) -> dict[str, object]:
+def provenance(device: torch.device, started: str, profile: ProfileEntry) -> dict[str, object]:
     """The provenance of a cell that ends now."""
     return {
+        "profile": profile,
         **_software(),
         "device": str(device),
         **hardware(device),

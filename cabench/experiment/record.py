@@ -50,7 +50,7 @@ class Record(Identity):
         separation_gap: see `cabench.evaluation.gap`, in [0, 1] since evaluation 3; None for a failed cell, and for
             vectors of one space alone.
         cost: train_s, compile_s, probe_s, images_per_s, steps, images_seen, parameters, peak_memory_gib.
-        provenance: versions, commit, hardware, start and end.
+        provenance: versions, commit, hardware, start and end; of the profile also what it says of itself.
         error: None, or type, message, traceback, step and last_terms.
         unmeasured: the scores that cannot be computed on these images, and why.
         dimension_r2: by salient attribute, what each dimension of the salient space shares with it; see

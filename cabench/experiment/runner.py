@@ -40,6 +40,7 @@ from cabench.hardening.deaths import MOST_DEATHS, ProcessDiedError, deaths_at, d
 from cabench.hardening.journal import Journal
 from cabench.hardening.stopping import heed_lost_request
 from cabench.method import ContrastiveAnalysisMethod
+from cabench.profiles import ProfileEntry
 from cabench.training import GradientTrainedMethod
 
 PATIENCE_S = 1.0  # looking at a cell's state takes its lock for a moment
@@ -117,7 +118,7 @@ class Runner:
                     return False
                 if self.time_limit:
                     self.time_limit.begun()
-                self.reporter.started(cell.title, task.number, task.count)
+                self.reporter.started(task.cell.title, task.number, task.count)
                 self._compute(task)
                 return True
         except Timeout:
@@ -160,7 +161,7 @@ class Runner:
 
     def _outcome(self, cell: Cell, deaths: int) -> str:
         """What the cell's record, which is written by now, says in a few words."""
-        attempt = _Attempt(cell.identity, cell.place(self.device), now())
+        attempt = _Attempt(cell.identity, cell.profile, cell.place(self.device), now())
         try:
             if deaths >= MOST_DEATHS:
                 attempt.cost.steps, attempt.cost.last_terms = last_logged(self._folder(cell.identity))
@@ -254,6 +255,7 @@ class _Attempt:
     """One try at a cell: what its record needs, however it ends."""
 
     identity: Identity
+    profile: ProfileEntry
     device: torch.device
     started: str
     cost: FitCost = field(default_factory=FitCost)
@@ -285,5 +287,5 @@ class _Attempt:
 
     def _record(self, status: Literal["ok", "failed"]) -> Record:
         """A record of what is known however the attempt ends."""
-        where = provenance(self.device, self.started)
+        where = provenance(self.device, self.started, self.profile)
         return Record.of(self.identity, status, scores=(), separation_gap=None, cost={}, provenance=where, error=None)

@@ -44,6 +44,7 @@ class SurveyedCell:
         error: of a failed cell, where its record can be read.
         expected_s: seconds that it will take, by finished cells of its kind; None where nothing tells, and of a cell
             that ended.
+        trial: see `cabench.experiment.cell.Cell`.
     """
 
     dataset: str
@@ -55,6 +56,7 @@ class SurveyedCell:
     worker: str | None = None
     error: ErrorEntry | None = None
     expected_s: float | None = None
+    trial: str = ""
 
     @property
     def is_waiting(self) -> bool:
@@ -166,7 +168,10 @@ class Surveyor:
         if any(cell.state == "failed" for cell in cells):
             self._durations.read_beside(planned[0])
         expected_s = self._durations.expected_anywhere_s(planned[0])
-        return [replace(cell, expected_s=expected_s) if cell.state != "done" else cell for cell in cells]
+        return [
+            replace(cell, expected_s=None if cell.state == "done" else expected_s, trial=of.trial)
+            for cell, of in zip(cells, planned, strict=True)
+        ]
 
     def _seen_again(self, cell: Identity) -> SurveyedCell | None:
         """A cell as it was, where nothing has changed; a process that works on it may have died meanwhile."""

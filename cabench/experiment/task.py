@@ -89,7 +89,9 @@ def records_of(tasks: Sequence[Task], store: ResultsStore) -> tuple[list[Record]
     for task in tasks:
         if task.has_ended(store):
             cell = task.cell.identity
-            records.append(replace(store.load(cell), profile=cell.profile))
+            record = store.load(cell)
+            where = {**record.provenance, "profile": task.cell.profile}
+            records.append(replace(record, profile=cell.profile, provenance=where))
         else:
             left.append(task)
     return records, left

@@ -119,7 +119,7 @@ def score_vectors(
                 raise UserError(
                     f"{cell.title} has a record of other vectors; choose another name or seed, or use --force."
                 )
-            record = _record(cell, train, test, data, store)
+            record = _record(cell, train, test, data, profile, store)
             for other in others:
                 store.clear(other)
             return record
@@ -149,7 +149,9 @@ def _check_new(cell: Identity, store: ResultsStore) -> None:
             )
 
 
-def _record(cell: Identity, train: EncodedSplit, test: EncodedSplit, data: DatasetFile, store: ResultsStore) -> Record:
+def _record(
+    cell: Identity, train: EncodedSplit, test: EncodedSplit, data: DatasetFile, profile: Profile, store: ResultsStore
+) -> Record:
     started = now()
     measured, probe_s = keep_and_measure(store, cell, data, train, test)
     unmade = keep_picture(store, cell, data.read("test"), test)
@@ -158,7 +160,7 @@ def _record(cell: Identity, train: EncodedSplit, test: EncodedSplit, data: Datas
         "ok",
         unmade=unmade | keep_maps(store, cell, data.info.attributes, test),
         cost={"train_s": 0.0, "probe_s": probe_s, "images_seen": 0, "parameters": 0},
-        provenance=provenance(torch.device("cpu"), started),
+        provenance=provenance(torch.device("cpu"), started, profile.entry),
         error=None,
         **measured,
     )

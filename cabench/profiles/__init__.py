@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from cabench.config import parse_toml
 from cabench.errors import UserError, unknown
@@ -65,6 +65,14 @@ class Variant:
         return f"{self.base} with " + ", ".join(f"{name} = {value}" for name, value in self.fields.items())
 
 
+class ProfileEntry(TypedDict):
+    """What records keep of the profile that they were computed under."""
+
+    name: str
+    description: str
+    extends: list[str]
+
+
 @dataclass(frozen=True)
 class Profile:
     """A parsed profile.
@@ -72,6 +80,7 @@ class Profile:
     Attributes:
         name: "quick", or the stem of a user's own file.
         description: one line for listings.
+        extends: the names of the listed profiles and files that it changes, directly or through others, nearest first.
         defaults: `datasets`, `controls`, `seeds`, `precision`.
         datasets: fields by builder name.
         every_method: fields of every method whose configuration has them.
@@ -86,6 +95,7 @@ class Profile:
 
     name: str
     description: str
+    extends: tuple[str, ...] = ()
     defaults: Fields = field(default_factory=dict)
     datasets: Mapping[str, Fields] = field(default_factory=dict)
     every_method: Fields = field(default_factory=dict)
@@ -96,6 +106,11 @@ class Profile:
     like: Mapping[str, str] = field(default_factory=dict)
     method_variants: Mapping[str, Variant] = field(default_factory=dict)
     dataset_variants: Mapping[str, Variant] = field(default_factory=dict)
+
+    @property
+    def entry(self) -> ProfileEntry:
+        """What records keep of it."""
+        return {"name": self.name, "description": self.description, "extends": list(self.extends)}
 
     def method_fields(self, label: str, dataset_label: str) -> tuple[str, dict[str, Any]]:
         """The method behind a label and the fields that this profile sets for it on a data set.
@@ -143,11 +158,18 @@ def load_profile(name: str) -> Profile:
         UserError: for an unknown name, a missing file, text that is no TOML, a table of an unknown name or kind, or
             profiles that extend each other in a circle.
     """
-    return _profile(Path(name).stem if name.endswith(".toml") else name, _content(name, Path(), ()))
+    return _profile(_called(name), _content(name, Path(), ()))
+
+
+def _called(name: str) -> str:
+    return Path(name).stem if name.endswith(".toml") else name
 
 
 def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, Any]:
-    """The tables of a profile laid over those of the profile that it extends. Paths are relative to `folder`."""
+    """The tables of a profile laid over those of the profile that it extends. Paths are relative to `folder`.
+
+    In place of the profile that it extends stand the names of all of them, but for those that are not listed.
+    """
     content = _read(name, folder)
     if name.endswith(".toml"):
         content = _located(content, (folder / name).parent)
@@ -161,7 +183,8 @@ def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, A
         raise UserError(f"Profile {name!r}: extends must be the name of a profile or a path, not {base!r}.")
     below = _content(base, (folder / name).parent if name.endswith(".toml") else folder, (*extending, where))
     below.pop("description", None)
-    return _merged(below, content)
+    listed = [] if base.startswith("_") else [_called(base)]
+    return _merged(below, content) | {"extends": [*listed, *below.get("extends", [])]}
 
 
 def _located(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -230,6 +253,7 @@ def _profile(name: str, content: dict[str, Any]) -> Profile:
     return Profile(
         name=name,
         description=str(description),
+        extends=tuple(content.pop("extends", ())),
         method_variants=_variants(name, variants, "method", "dataset"),
         dataset_variants=_variants(name, variants, "dataset", "method"),
         **content,

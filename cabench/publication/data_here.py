@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cabench.data.builder import DatasetProvider
 from cabench.data.file import DatasetFile
+from cabench.data.tuning_split import SUFFIX
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.experiment.recorded_data import recorded_provider
+from cabench.experiment.request import OWN_IMAGES, OWN_TABLE
 from cabench.files.json import canonical_json, parse_json
 from cabench.profiles import OWN_SUFFIX, PATH
 
@@ -36,10 +38,12 @@ class DataHere:
     Attributes:
         root: the user's folder of raw data.
         look: how a data set is had, `find` or `obtain`.
+        received: files that the user says are the sender's own data sets.
     """
 
     root: Path | None
     look: Look
+    received: Sequence[Path] = ()
     _known: dict[str, DatasetFile | str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, record: Record) -> DatasetFile | str:
@@ -58,16 +62,28 @@ class DataHere:
     def _look(self, record: Record) -> DatasetFile | str:
         called = f"The data set {record.dataset['label']}"
         try:
-            provider = recorded_provider(record)
-            if names_a_file(record.dataset["config"]):
-                return f"{called} is a file of the sender's, which is not opened; its content was not compared."
-            file = self.look(provider, self.root)
+            mine = self._in_place_of_the_sender_s(record)
+            if names_a_file(mine.dataset["config"]) and mine is record:
+                return (
+                    f"{called} is a file of the sender's, which is not opened; its content was not compared. Name the "
+                    "file that you have of it with --data."
+                )
+            file = self.look(recorded_provider(mine), self.root)
             if file is None:
                 return f"{called} is not built here, so that its content was not compared; --build builds it."
             file.check_content()
         except UserError as error:
             return f"{called} cannot be had here, so that its content was not compared: {error}"
         return file
+
+    def _in_place_of_the_sender_s(self, record: Record) -> Record:
+        """The record with the file of its data set's name among those received; the same where there is none."""
+        config, label = record.dataset["config"], record.dataset["label"].removesuffix(SUFFIX)
+        named = next((path for path in self.received if path.stem == label), None)
+        if named is None or record.dataset["name"] not in (OWN_IMAGES, OWN_TABLE):
+            return record
+        mine = {**config, PATH: str(named.resolve())}
+        return replace(record, dataset={**record.dataset, "config": mine})
 
 
 def names_a_file(config: Mapping[str, Any]) -> bool:

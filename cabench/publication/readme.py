@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from cabench.experiment import representations_file
 from cabench.experiment.record import Record
@@ -58,7 +59,8 @@ def _lines(summary: Summary, records: Sequence[Record], names: Sequence[str]) ->
     yield "cabench verify-results .               # hashes, keys, versions, data, and scores where vectors are here"
     yield "cabench report --results results       # the tables"
     if PROFILE in names:
-        yield f"cabench run --profile {PROFILE} --methods all   # the same cells, computed again"
+        tuned = ",".join(sorted({PurePosixPath(name).stem for name in names if name.startswith(f"{TUNING}/")}))
+        yield f"cabench run --profile {PROFILE} --methods {tuned}   # with the settings that were chosen"
     yield "```"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cabench.data.download import raw_data_root
@@ -31,6 +31,7 @@ def verify_results(
     tuning: str | Path | None = None,
     profile: str | Path | None = None,
     *,
+    data: Sequence[str | Path] = (),
     data_root: str | Path | None = None,
     build: bool = False,
     tolerance: float = TOLERANCE,
@@ -41,6 +42,7 @@ def verify_results(
         path: which. An archive is unpacked into a folder that is removed again.
         tuning: of a results folder, the folder of tuning records; archives hold their own.
         profile: likewise, the profile that was made of these.
+        data: files of the sender's own data sets, as you have them, each under the name that records call it by.
         data_root: folder of raw data; None for what CABENCH_DATA names.
         build: build data sets that are not built yet. Otherwise what needs them is not checked.
         tolerance: by how much a number may differ that is computed anew from vectors.
@@ -52,20 +54,26 @@ def verify_results(
         UserError: for what is not there, and for options that mean nothing.
         StorageError: when an archive cannot be unpacked for want of room.
     """
-    place, data = Path(path).absolute(), DataHere(raw_data_root(data_root), obtain if build else find)
+    for file in map(Path, data):
+        if not file.is_file():
+            raise UserError(f"There is no data set file {file}; name the file that you have of the sender's.")
+    place = Path(path).absolute()
+    here = DataHere(raw_data_root(data_root), obtain if build else find, tuple(map(Path, data)))
     is_published = not place.is_dir() or (place / MANIFEST).exists()
     if is_published and (tuning or profile):
         raise UserError(f"{path} holds its own tuning records and profile; leave out --tuning and --profile.")
     if not place.is_dir():
-        return _verify_archive(place, data, tolerance)
+        return _verify_archive(place, here, tolerance)
     if is_published:
-        return _verify_published(place, data, tolerance)
+        return _verify_published(place, here, tolerance)
     found = Verification()
-    _verify_sources(Sources.at(place, tuning, profile), data, tolerance, found)
+    _verify_sources(Sources.at(place, tuning, profile), here, tolerance, found)
     return found
 
 
 def _verify_archive(archive: Path, data: DataHere, tolerance: float) -> Verification:
+    if not archive.exists():
+        raise UserError(f"{archive} does not exist; name an archive of `cabench publish`, or a folder.")
     if not archive.is_file() or not archive.name.endswith(SUFFIXES):
         raise UserError(f"{archive} is neither a folder nor an archive that ends in {' or '.join(SUFFIXES)}.")
     with tempfile.TemporaryDirectory(prefix="cabench-verify-") as name:

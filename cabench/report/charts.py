@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -18,6 +19,8 @@ COLOURS = ("#2b84c4", "#d1602b", "#2a9d6f", "#b8609a", "#a8842a", "#7b6fd0", "#c
 """Of lines: each stands out from white and from the page's dark paper by a contrast of 3 or more."""
 BESIDE = 4.0  # pixels between the intervals of neighbouring lines
 TO_NAMES = 14.0  # pixels from the ends of lines to their names
+TO_FRAME = 8.0  # pixels from what is drawn, names among it, to the frame
+CLEAR = 3.0  # pixels on both sides of a line that names keep clear of
 
 
 class Point(NamedTuple):
@@ -125,7 +128,7 @@ def scatter(points: Sequence[Point], x: Axis, y: Axis, description: str, diagona
     _axes(root, x, y)
     written = [_diagonal(root, diagonal)] if diagonal else []
     places = [(_x_of(float(np.mean(p.x)), x), _y_of(float(np.mean(p.y)), y)) for p in points]
-    drawn: list[Box] = []
+    drawn = _along_diagonal() if diagonal else []
     for point, (left, top) in zip(points, places, strict=True):
         group = _add(root, "g", **{"class": "point" if point.filled else "point yardstick"})
         _add(group, "title").text = point.name
@@ -202,7 +205,7 @@ def trends(series: Sequence[Trend], x: Axis, y: Axis, description: str) -> str:
     root = _figure(WIDTH, HEIGHT, description)
     names = [shortened(trend.name) for trend in series]
     half = BESIDE * len(series) / 2
-    wider = _with_room(x, half, half + TO_NAMES + max(map(width_of, names)))
+    wider = _with_room(x, half + TO_FRAME, half + TO_NAMES + max(map(width_of, names)) + TO_FRAME)
     _axes(root, wider, y)
     shifts = [BESIDE * (index + 0.5) - half for index in range(len(series))]
     groups = [_trend_group(root, trend.name, index) for index, trend in enumerate(series)]
@@ -332,6 +335,12 @@ def _diagonal(root: ElementTree.Element, words: str) -> Box:
     return Box(right - width_of(words), bottom - NAME_HEIGHT, right, bottom)
 
 
+def _along_diagonal() -> list[Box]:
+    """What the line of equal parts covers, as boxes in a row."""
+    ends = np.linspace(0, 1, 41).tolist()
+    return [Box(_across(a), _up(b) - CLEAR, _across(b), _up(a) + CLEAR) for a, b in pairwise(ends)]
+
+
 def _intervals(group: ElementTree.Element, point: Point, x: Axis, y: Axis, left: float, top: float) -> list[Box]:
     """Lines through a point, as long as its intervals; gives what they cover."""
     drawn = []
@@ -339,12 +348,12 @@ def _intervals(group: ElementTree.Element, point: Point, x: Axis, y: Axis, left:
         mean = float(np.mean(point.x))
         ends = (_x_of(mean - point.x_interval, x), _x_of(mean + point.x_interval, x))
         _line(group, ends[0], top, ends[1], top, "interval")
-        drawn.append(Box(ends[0], top - 1, ends[1], top + 1))
+        drawn.append(Box(ends[0] - CLEAR, top - CLEAR, ends[1] + CLEAR, top + CLEAR))
     if point.y_interval is not None:
         mean = float(np.mean(point.y))
         ends = (_y_of(mean + point.y_interval, y), _y_of(mean - point.y_interval, y))
         _line(group, left, ends[0], left, ends[1], "interval")
-        drawn.append(Box(left - 1, ends[0], left + 1, ends[1]))
+        drawn.append(Box(left - CLEAR, ends[0] - CLEAR, left + CLEAR, ends[1] + CLEAR))
     return drawn
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cabench.data.dataset import IS_TARGET
 from cabench.evaluation.encoded import MISSING
 from cabench.evaluation.score import Unmeasured
+from cabench.experiment.record import Record
 from cabench.report.multiplicity import LEVEL
 from cabench.report.probe_tables import nuisances_alone
 from cabench.report.ranking import Ranking
@@ -15,7 +17,8 @@ from cabench.report.tables import attribute_title
 
 LOW_FLOOR = 0.01  # of what leaks by chance
 FEW_GROUPS = 10  # that a correlation is read of
-MEANINGLESS = "smoke"  # the profile that shows that everything runs, in seconds
+MEANINGLESS = "smoke"
+"""The profile that shows that everything runs, in seconds."""
 CONFOUNDED = 0.65  # the AUC of target against background from the nuisances alone
 
 
@@ -23,8 +26,8 @@ def origin(section: Section) -> str:
     """What a section was computed on, in one line."""
     seeds = ", ".join(map(str, section.seeds)) or "none"
     return (
-        f"Built from {', '.join(section.sources)}. Profile {section.profile}, precision {section.precision}, "
-        f"seeds {seeds}. Data content {section.content[:8]}."
+        f"Built from {', '.join(section.sources)}. Profile {section.profile}{_extending(section)}, "
+        f"precision {section.precision}, seeds {seeds}. Data content {section.content[:8]}."
     )
 
 
@@ -164,13 +167,39 @@ def _prepared(section: Section) -> list[str]:
     return [f"Given to {_who(names, everyone)}: {text}." for text, names in told.items()]
 
 
+def _records(section: Section) -> list[Record]:
+    return [record for row in section.rows for record in (*row.records, *row.failures)]
+
+
+def _extending(section: Section) -> str:
+    """Which profiles a section's own extends, and what that says of itself; "" where it extends none."""
+    if not (extended := _extended(section)):
+        return ""
+    told = next((text for record in _records(section) if (text := _profile_of(record).get("description"))), "")
+    return f" (extends {', '.join(extended)}{f': {told}' if told else ''})"
+
+
+def _extended(section: Section) -> list[str]:
+    return list(dict.fromkeys(str(name) for record in _records(section) for name in _profile_of(record)["extends"]))
+
+
+def _profile_of(record: Record) -> Mapping[str, Any]:
+    """What a record keeps of the profile that it is shown under; older ones keep its name alone."""
+    kept = record.provenance.get("profile")
+    if isinstance(kept, Mapping) and kept.get("name") == record.profile and isinstance(kept.get("extends"), list):
+        return kept
+    return {"extends": []}
+
+
 def _meaningless(section: Section) -> list[str]:
-    return [f"Profile {MEANINGLESS}: its numbers mean nothing."] if section.profile == MEANINGLESS else []
+    if section.profile == MEANINGLESS:
+        return [f"Profile {MEANINGLESS}: its numbers mean nothing."]
+    extends = MEANINGLESS in _extended(section)
+    return [f"Profile {section.profile} extends {MEANINGLESS}: its numbers mean nothing."] if extends else []
 
 
 def _validation(section: Section) -> list[str]:
-    records = [record for row in section.rows for record in (*row.records, *row.failures)]
-    if not any(record.dataset.get("validation_of") for record in records):
+    if not any(record.dataset.get("validation_of") for record in _records(section)):
         return []
     return [
         "These are trials of settings, scored on a part of the training split: they are no results, and the best of "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cabench.report.tables import DOWN, FRACTION, NO_SCORE, UP, Entry, Header, Line, Table
-from cabench.tuning.criteria import STABLE
-from cabench.tuning.rules import LABELS, RULES, Rule
+from cabench.tuning.criteria import APART, FEW_LABELS, LOSS, STABLE, TOLD
+from cabench.tuning.rules import LABEL_FREE, LABELS, RULES, Rule
 from cabench.tuning.selection import (
     DEFAULT,
     FEWEST_RANKED,
@@ -42,6 +42,18 @@ _INTERVALS = (
     "± is the 95 % interval over methods; of ± 1.000 nothing is known, and without it there is one method alone, or "
     "all have the same value."
 )
+MEANINGS = {
+    LABELS: "the validation gap, with the labels of all rows; the upper envelope, as nobody has these in practice",
+    FEW_LABELS: "the validation gap from a hundred labelled rows",
+    LABEL_FREE: f"the mean rank by {TOLD}, {APART} and, where it is known, {STABLE}; a trial whose salient space has "
+    "collapsed ranks last",
+    TOLD: "how much better target is told from background in the salient space than in the common one",
+    APART: "how little the two spaces tell of one another on target rows",
+    STABLE: "what the salient space under one seed tells of that under another",
+    LOSS: "the method's own, at the end of training",
+}
+"""What each rule judges trials by, in words."""
+_CHOSEN_BY = " ".join(f"{name}: {meaning}." for name, meaning in MEANINGS.items())
 _PRACTICAL = tuple(rule for rule in RULES.values() if rule.name not in (LABELS, STABLE))
 """What somebody can choose by who has at most a hundred labels, and runs every trial under one seed."""
 
@@ -59,7 +71,7 @@ def selection_tables(records: Sequence[TuningRecord]) -> list[Table]:
     if not comparable(records):
         return []
     lines = tuple(Line(_NAMES.get(found.name, found.name), False, _entries(found)) for found in worths(records))
-    return [Table(TITLE, HEADERS, lines, {}, (_WHAT, _INTERVALS, *_notes(records)), rows="chosen by")]
+    return [Table(TITLE, HEADERS, lines, {}, (_WHAT, _INTERVALS, _CHOSEN_BY, *_notes(records)), rows="chosen by")]
 
 
 def selection_sentence(records: Sequence[TuningRecord]) -> str:

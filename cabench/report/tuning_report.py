@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from cabench.report.html import render
 from cabench.report.markdown import escape, list_text, table_text
+from cabench.report.notes import MEANINGLESS
 from cabench.report.section_figures import plain, told_apart
 from cabench.report.selection_table import selection_sentence, selection_tables
 from cabench.report.tables import Table
@@ -80,7 +81,8 @@ def _shown(section: TuningSection) -> dict[str, Any]:
 
 
 def _sentences(section: TuningSection) -> list[str]:
-    return [said for said in (worth_sentence(section), selection_sentence(section.current)) if said]
+    meaningless = f"Profile {MEANINGLESS}: its numbers mean nothing." if section.profile == MEANINGLESS else ""
+    return [said for said in (meaningless, worth_sentence(section), selection_sentence(section.current)) if said]
 
 
 def _tables(section: TuningSection) -> list[Table]:

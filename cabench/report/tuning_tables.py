@@ -11,6 +11,7 @@ from functools import cached_property
 
 from cabench import discovery
 from cabench.errors import unknown
+from cabench.experiment.estimate import HOUR, MINUTE
 from cabench.report.charts import Axis, Place, Trend, axis_around, trends
 from cabench.report.summary import grouped
 from cabench.report.tables import DOWN, FRACTION, NO_SCORE, Entry, Header, Line, Table, number
@@ -20,7 +21,8 @@ from cabench.tuning.worth import Curve, curves_of, is_opened, rank_changes, test
 
 SHOWN = 0.95
 """The part of the resamples that must agree on a change of rank."""
-HOUR_S = 3600.0
+UNITS = (("hours", HOUR, 2), ("minutes", MINUTE, 1), ("seconds", 1, 0))
+"""Of time, with the digits that tables show: name, seconds, digits."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,14 @@ def worth_table(section: TuningSection) -> Table:
 
 
 def trials_table(section: TuningSection) -> Table:
-    """What was spent: trials, those that failed or were still learning, and hours."""
-    headers = tuple(
-        Header("", title) for title in ("trials", "failed", "loss still falling", "hours of training", "chosen trial")
-    )
-    lines = tuple(Line(record.method, is_stale(record), _spent(record)) for record in section.records)
+    """What was spent: trials, those that failed or were still learning, and time, in a unit that suits the longest."""
+    longest = max(map(_train_s, section.records))
+    unit = next((unit for unit in UNITS if longest >= 2 * unit[1]), UNITS[-1])
+    titles = ("trials", "failed", "loss still falling", f"{unit[0]} of training", "chosen trial")
+    headers = tuple(Header("", title) for title in titles)
+    lines = tuple(Line(record.method, is_stale(record), _spent(record, unit)) for record in section.records)
     notes = (
-        "Hours are of one process, with the second look at the best trials under more seeds, without trials that "
+        "Times are of one process, with the second look at the best trials under more seeds, without trials that "
         "failed. A failed trial counts as the largest gap there is. Trial 0 is the profile's own.",
     )
     return Table("Trials", headers, lines, {}, notes)
@@ -142,12 +145,12 @@ def worth_sentence(section: TuningSection) -> str:
         return f"{said} No method changes rank between."
     told = ", ".join(f"{change.method} from {change.first} to {change.last}" for change in moved)
     shown = [change.method for change in moved if change.certainty >= SHOWN]
-    verdict = (
-        f"at least {100 * SHOWN:.0f} % of the resamples agree on the direction for {_names(shown)}"
-        if shown
-        else "none of these changes is shown: the trials drawn again do not agree on their direction"
+    luck = [change.method for change in moved if change.certainty < SHOWN]
+    verdicts = [f"shown for {_names(shown)}"] * bool(shown) + [f"possibly luck for {_names(luck)}"] * bool(luck)
+    return (
+        f"{said} Ranks change: {told}. That is {', '.join(verdicts)}: a change is shown where {100 * SHOWN:.0f} % of "
+        "all sets of trials that are drawn again, with replacement, change in the same direction."
     )
-    return f"{said} Ranks change: {told}; {verdict}."
 
 
 def chosen_lines(section: TuningSection) -> list[str]:
@@ -194,9 +197,11 @@ def _expected_entry(curve: Curve | None, n: int) -> Entry:
 
 def _worth_notes(section: TuningSection) -> list[str]:
     notes = [
+        "Test gap: the separation gap on the test split, from 0, where each space tells all that belongs in it and "
+        "nothing else, to 1.",
         "Of n trials the one with the smallest validation gap is taken; shown is its test gap, as the mean over all "
         "sets of n trials; as trials are spread evenly and not at random, it is an approximation. Less is better. One "
-        "trial is a setting taken at random, not the profile's own."
+        "trial is a setting taken at random, not the profile's own.",
     ]
     if any(curve.has_band for curve in section.curves):
         notes.append(
@@ -217,16 +222,20 @@ def _worth_notes(section: TuningSection) -> list[str]:
     return notes
 
 
-def _spent(record: TuningRecord) -> tuple[Entry, ...]:
-    outcomes = [outcome for trial in record.trials for outcome in trial.outcomes]
-    hours = sum(outcome.train_s for outcome in outcomes) / HOUR_S
+def _train_s(record: TuningRecord) -> float:
+    return sum(outcome.train_s for trial in record.trials for outcome in trial.outcomes)
+
+
+def _spent(record: TuningRecord, unit: tuple[str, int, int]) -> tuple[Entry, ...]:
+    _, size, digits = unit
+    spent = _train_s(record) / size
     first = [trial.outcomes[0] for trial in record.trials if trial.outcomes]
     ended = [outcome for outcome in first if outcome.gap is not None]
     falling = sum(outcome.is_flat is False for outcome in ended)
     counts = (len(record.trials), len(record.trials) - len(ended), falling)
     return (
         *(Entry(number(count, 0), values=(float(count),)) for count in counts),
-        Entry(number(hours, 2), values=(hours,)),
+        Entry(number(spent, digits), values=(spent,)),
         Entry(number(record.chosen, 0), values=(float(record.chosen),)),
     )
 

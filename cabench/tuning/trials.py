@@ -27,7 +27,7 @@ from cabench.search import Range
 from cabench.tuning.choice import finalists
 from cabench.tuning.criteria import STABLE
 from cabench.tuning.judging import Judge
-from cabench.tuning.length import check_longest, lengthened, long_enough
+from cabench.tuning.length import EPOCHS, check_longest, lengthened, long_enough
 from cabench.tuning.rules import Rule
 from cabench.tuning.space import check_trials, trial_values
 from cabench.tuning.tuning_record import Outcome, TrialEntry
@@ -52,6 +52,11 @@ class Trial(NamedTuple):
     values: Mapping[str, object]
     cell: Cell | None
     refused: str
+
+    @property
+    def title(self) -> str:
+        """What progress calls it."""
+        return f"trial {self.number}"
 
 
 @dataclass(frozen=True)
@@ -110,13 +115,21 @@ class MethodTrials:
 
     def _lengths(self) -> list[Cell]:
         """The cells of the first round; one that is not computed for a method whose length is not in question."""
-        return [self._cell(settings, SEED) for settings in lengthened(self.method.config, self.outline.longest)]
+        return [
+            self._cell(settings, SEED, f"{settings.to_dict().get(EPOCHS)} epochs")
+            for settings in lengthened(self.method.config, self.outline.longest)
+        ]
 
     def _final_cells(self) -> list[Cell]:
         """The cells of the third round: the best trials under more seeds. One trial alone needs none."""
         trials = self.trials()
-        cells = [trials[entry.number].cell for entry in self._finalists(trials)]
-        return [self._cell(cell.method.config, seed) for cell in cells if cell for seed in FINAL_SEEDS]
+        best = [trials[entry.number] for entry in self._finalists(trials)]
+        return [
+            self._cell(trial.cell.method.config, seed, trial.title)
+            for trial in best
+            if trial.cell
+            for seed in FINAL_SEEDS
+        ]
 
     def _finalists(self, trials: Sequence[Trial]) -> list[TrialEntry]:
         """The best trials by the seed that all have; none before all have ended."""
@@ -127,7 +140,7 @@ class MethodTrials:
         return finalists([self._entry(trial, (SEED,), known) for trial in trials], rule)
 
     def _entry(self, trial: Trial, seeds: Sequence[int], criteria: Collection[str]) -> TrialEntry:
-        cells = [self._cell(trial.cell.method.config, seed) for seed in seeds] if trial.cell else []
+        cells = [self._cell(trial.cell.method.config, seed, trial.title) for seed in seeds] if trial.cell else []
         records = [record for cell in cells if (record := self._ended(cell))]
         default = self.settings().to_dict()
         return TrialEntry(
@@ -139,14 +152,15 @@ class MethodTrials:
 
     def _trial(self, number: int, default: Settings, values: Mapping[str, Any]) -> Trial:
         try:
-            cell = self._cell(replace(default, **values), SEED)
+            cell = self._cell(replace(default, **values), SEED, f"trial {number}")
             check_method(cell.method, self.file.info)
         except UserError as error:
             return Trial(number, values, None, str(error))
         return Trial(number, values, cell, "")
 
-    def _cell(self, settings: Settings, seed: int) -> Cell:
-        return self.outline.cell(self.name, type(self.method)(settings), self.label, self.file, seed)
+    def _cell(self, settings: Settings, seed: int, trial: str) -> Cell:
+        cell = self.outline.cell(self.name, type(self.method)(settings), self.label, self.file, seed)
+        return replace(cell, trial=trial)
 
     def _ended(self, cell: Cell) -> Record | None:
         """The record of a cell; None while it has none that can be read."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,7 +113,11 @@ class Tuning:
             How many cells of a round are left, for want of time, or as a cluster goes on with them.
         """
         ended: set[str] = set()  # well or not: what failed is not tried again in the next round
+        rounds = count(1)
         while cells := [cell for each in tried for cell in each.cells() if cell.identity.key not in ended]:
+            self.reporter.say(
+                f"Round {next(rounds)}: {len(cells)} cells; what follows from them comes in a further round."
+            )
             done = compute(replace(experiment, cells=cells), self.store, self.settings, executor, self.reporter)
             ended |= {record.key for record in done.records}
             if done.left and not (done.is_waited_for and self._wait_for_others(done.left)):

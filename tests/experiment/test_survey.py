@@ -169,7 +169,8 @@ def test_the_document_says_all_that_is_known(
     ]
     assert [cell["key"] for cell in cells][::2] == [failed, done]
     assert cells[0]["error"] == {"type": "ValueError", "message": "it will not", "step": None}
-    assert cells[3].keys() == {"dataset", "method", "seed", "key", "state", "deaths", "worker", "error", "expected_s"}
+    fields = {"dataset", "method", "seed", "key", "state", "deaths", "worker", "error", "expected_s", "trial"}
+    assert cells[3].keys() == fields
     asked = document.pop("request")
     assert (asked["methods"], asked["seeds"], asked["sets"], asked["data_root"]) == (
         "chance,pca",

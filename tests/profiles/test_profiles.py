@@ -376,6 +376,13 @@ def test_extending_a_built_in_profile_changes_what_is_said_and_nothing_else(tmp_
     assert mine.method_variants == quick.method_variants
 
 
+def test_a_profile_says_which_others_it_extends_but_for_those_that_are_not_listed(tmp_path):
+    write(tmp_path, middle='extends = "smoke"\n', mine='description = "mine"\nextends = "middle.toml"\n')
+    mine = load_profile(str(tmp_path / "mine.toml"))
+    assert mine.entry == {"name": "mine", "description": "mine", "extends": ["middle", "smoke"]}
+    assert load_profile("smoke").extends == ()
+
+
 def test_paths_are_relative_to_the_file_that_extends(tmp_path, monkeypatch):
     (tmp_path / "below").mkdir()
     write(tmp_path / "below", base="[methods.pca]\ncomponents = 3\n", middle='extends = "base.toml"\n')

@@ -173,3 +173,9 @@ def test_a_kill_while_writing_leaves_the_old_archive(computed: Path, tmp_path: P
     assert process.returncode == -signal.SIGKILL
     assert output.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
+
+
+def test_the_page_names_the_methods_that_were_tuned(unpacked: Path) -> None:
+    page = (unpacked / "README.md").read_text(encoding="utf-8")
+    assert "cabench run --profile tuned.toml --methods cpca   #" in page
+    assert "--methods all" not in page

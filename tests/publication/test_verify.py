@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cabench
+from cabench.data.dataset import Attribute
+from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.files.json import digest
@@ -258,7 +260,8 @@ def test_the_command_says_a_line_a_finding_and_ends_with_1(unpacked: Path, archi
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nothing.tar.gz",), "neither a folder nor an archive"),
+        (("nothing.tar.gz",), "nothing.tar.gz does not exist"),
+        (("theirs/cabench-results/README.md",), "neither a folder nor an archive"),
         (("empty",), "holds no records"),
         (("theirs/cabench-results", "--tuning", "empty"), "its own tuning records"),
         (("theirs/cabench-results", "--tolerance", "-1"), "Invalid value"),
@@ -357,3 +360,37 @@ def test_samples_that_cannot_be_end_no_check(unpacked: Path, most: dict[str, int
     found = cabench.verify_results(unpacked)
     assert found.cells == 2
     assert len(found.findings) + len(found.notes) == 1
+
+
+def test_an_own_data_set_is_checked_against_the_file_that_was_received(
+    tmp_path: Path, start_cabench: Callable[..., Any], cabench_here
+) -> None:
+    write_own_table(tmp_path / "own.h5", seed=0)
+    run = ("run", "--profile", "smoke", "--no-controls", "--methods", "chance", "--seeds", "0", "--results", "runs")
+    process = start_cabench(tmp_path, *run, "--datasets", "own.h5")
+    process.communicate()
+    assert process.returncode == 0
+    (tmp_path / "received").mkdir()
+    (tmp_path / "own.h5").rename(tmp_path / "received" / "own.h5")
+    unnamed = cabench.verify_results(tmp_path / "runs")
+    assert unnamed.recomputed == 0
+    assert any("Name the file that you have of it with --data." in note for note in unnamed.notes)
+    named = cabench_here("verify-results", "runs", "--data", "received/own.h5")
+    assert named.returncode == 0, named.stdout
+    assert "scores of 1 cells computed anew" in named.stdout
+    write_own_table(tmp_path / "other" / "own.h5", seed=1)
+    other = cabench.verify_results(tmp_path / "runs", data=[tmp_path / "other" / "own.h5"])
+    assert any("it is of data with the content" in finding for finding in other.findings)
+    with pytest.raises(UserError, match=r"There is no data set file nowhere\.h5"):
+        cabench.verify_results(tmp_path / "runs", data=["nowhere.h5"])
+
+
+def write_own_table(path: Path, seed: int) -> None:
+    """Two hundred rows of either population; targets have a mark."""
+    path.parent.mkdir(exist_ok=True)
+    generator = np.random.default_rng(seed)
+    rows = generator.normal(size=(2, 200, 6)).astype(np.float32)
+    mark = generator.integers(0, 2, 200)
+    rows[1, :, 0] += 3 * (2 * mark - 1)
+    attributes = (Attribute("mark", "salient", "class", ("no", "yes")),)
+    write_arrays(path, Examples(rows[0], {}), Examples(rows[1], {"mark": mark}), attributes)

@@ -10,6 +10,7 @@ import pytest
 from cabench.report.charts import (
     BESIDE,
     COLOURS,
+    TO_FRAME,
     Axis,
     Place,
     Point,
@@ -94,6 +95,22 @@ class TestScatter:
         centres = {(place.get("cx"), place.get("cy")) for place in places}
         assert {(line.get("x1"), line.get("y1")) for line in leaders} <= centres
 
+    def test_the_diagonal_and_intervals_run_through_no_name(self) -> None:
+        names = ("chance", "double_infogan", "cvae", "pca")
+        points = [
+            Point(name, (x,), (x + 0.03,), None, 0.05, True)
+            for name, x in zip(names, (0.1, 0.35, 0.6, 0.85), strict=True)
+        ]
+        text = scatter(points, PERCENT, PERCENT, "", diagonal="below: no separation")
+        (guide,) = drawn(text, "guide", "line")
+        for line in (guide, *drawn(text, "interval", "line")):
+            ends = [[float(line.get(f"{axis}{end}", "")) for axis in "xy"] for end in (1, 2)]
+            along = np.linspace(*ends, 2000)
+            for name in drawn(text, "name", "text"):
+                left, bottom = float(name.get("x", "")), float(name.get("y", "")) + 3.5
+                corner, size = [left, bottom - NAME_HEIGHT], [float(name.get("textLength", "")), NAME_HEIGHT]
+                assert not ((along > corner) & (along < np.add(corner, size))).all(axis=1).any(), name.text
+
     def test_the_mean_of_one_seed_is_not_drawn_twice(self) -> None:
         one, two = Point("one", (0.5,), (0.5,), None, None, True), point("two", 0.2, 0.2)
         assert len(drawn(scatter([one], PERCENT, PERCENT, ""), "seed")) == 0
@@ -148,6 +165,15 @@ class TestTrends:
         assert len(looks) == 14 <= 2 * len(COLOURS)
         heights = sorted(float(name.get("y", "")) for name in drawn(text, "name", "text"))
         assert np.diff(heights).min() >= NAME_HEIGHT - 0.11
+
+    def test_neither_marks_nor_names_touch_the_frame(self) -> None:
+        text = trends(
+            [self.trend(f"method{i}", 0.5, 0.4) for i in range(6)], self.NUMBERS, axis_around("", [0.0, 1.0]), ""
+        )
+        dots = [float(dot.get("cx", "")) for dot in ElementTree.fromstring(text).iter("circle")]
+        ends = [float(name.get("x", "")) + float(name.get("textLength", "")) for name in drawn(text, "name", "text")]
+        assert min(dots) >= 64 + TO_FRAME
+        assert max(ends) <= 640 - 24 - TO_FRAME + 0.2
 
     def test_names_at_the_edges_stay_within(self) -> None:
         for value in (0.0, 1.0):

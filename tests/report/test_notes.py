@@ -49,6 +49,34 @@ class TestOrigin:
         assert "seeds none." in origin(only_section([make_failed(0)]))
 
 
+TUNED = {"name": "tuned", "description": "settings chosen by trials", "extends": ["smoke"]}
+
+
+class TestProfiles:
+    def test_one_that_extends_another_is_said_to_and_what_it_is(self, make_record: MakeRecord) -> None:
+        section = only_section([make_record(profile="tuned", provenance={"profile": TUNED})])
+
+        assert " Profile tuned (extends smoke: settings chosen by trials), precision" in origin(section)
+
+    def test_what_means_nothing_means_no_more_where_it_is_extended(self, make_record: MakeRecord) -> None:
+        said = "Profile tuned extends smoke: its numbers mean nothing."
+
+        assert said in warnings(only_section([make_record(profile="tuned", provenance={"profile": TUNED})]))
+        assert "Profile smoke: its numbers mean nothing." in warnings(only_section([make_record(profile="smoke")]))
+        extended = {**TUNED, "extends": ["quick"]}
+        others = make_record(profile="tuned", provenance={"profile": extended})
+        assert not any("mean nothing" in text for text in warnings(only_section([others])))
+
+    @pytest.mark.parametrize("kept", [None, "tuned", {"name": "other", "extends": ["smoke"]}, {"name": "tuned"}])
+    def test_what_a_record_keeps_of_another_profile_or_in_another_form_counts_for_nothing(
+        self, make_record: MakeRecord, kept: object
+    ) -> None:
+        section = only_section([make_record(profile="tuned", provenance={"profile": kept})])
+
+        assert " Profile tuned, precision" in origin(section)
+        assert not any("mean nothing" in text for text in warnings(section))
+
+
 class TestProblems:
     def test_there_are_none_where_all_went_well(self, make_records: MakeRecords) -> None:
         assert problems_of(make_records({"a": [0.1, 0.2], "b": [0.3, 0.4]})) == {}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from cabench.report import latex, markdown
-from cabench.report.selection_table import selection_sentence, selection_tables
+from cabench.report.selection_table import MEANINGS, selection_sentence, selection_tables
 from cabench.report.tables import Table
+from cabench.tuning.rules import RULES
 from cabench.tuning.tuning_record import TuningRecord
 
 MakeRecord = Callable[..., TuningRecord]
@@ -54,6 +55,12 @@ def test_every_rule_has_a_row_and_what_is_not_known_is_said(judged_record: MakeR
     assert entries(table, "told")[3] == "8"
     assert entries(table, "loss") == ["–", "–", "–", "0"]
     assert any(note.startswith("Not known by loss: method0, ") for note in table.notes)
+
+
+def test_every_rule_is_explained_below_the_table(judged_record: MakeRecord) -> None:
+    (table,) = selection_tables(planted(judged_record, told=20))
+    assert set(MEANINGS) == set(RULES)
+    assert any(all(f"{name}: {meaning}." in note for name, meaning in MEANINGS.items()) for note in table.notes)
 
 
 def test_the_random_trial_loses_what_trials_lose_on_average(judged_record: MakeRecord) -> None:

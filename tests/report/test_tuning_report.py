@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from xml.etree import ElementTree
@@ -13,7 +14,7 @@ from cabench.errors import UserError
 from cabench.report.output import generated_text
 from cabench.report.tables import NO_SCORE
 from cabench.report.tuning_report import tuning_html, tuning_markdown
-from cabench.report.tuning_tables import tuning_sections, worth_chart, worth_sentence, worth_table
+from cabench.report.tuning_tables import trials_table, tuning_sections, worth_chart, worth_sentence, worth_table
 from cabench.tuning.tuning_record import TuningRecord
 
 Make = Callable[..., TuningRecord]
@@ -48,10 +49,10 @@ WORTH = """\
 SPENT = """\
 ### Trials
 
-| method   |   trials |   failed |   loss still falling |   hours of training |   chosen trial |
-|----------|----------|----------|----------------------|---------------------|----------------|
-| early    |        4 |        0 |                    0 |                0.10 |              0 |
-| late     |        4 |        1 |                    0 |                0.07 |              0 |
+| method   |   trials |   failed |   loss still falling |   minutes of training |   chosen trial |
+|----------|----------|----------|----------------------|-----------------------|----------------|
+| early    |        4 |        0 |                    0 |                   6.0 |              0 |
+| late     |        4 |        1 |                    0 |                   4.5 |              0 |
 """
 
 CHOSEN = """\
@@ -70,6 +71,29 @@ def test_the_text_of_two_records(two: list[TuningRecord]) -> None:
     assert text.endswith(CHOSEN)
 
 
+@pytest.mark.parametrize(
+    ("factor", "unit", "shown"), [(0.1, "seconds", "36"), (1, "minutes", "6.0"), (60, "hours", "6.00")]
+)
+def test_time_stands_in_a_unit_that_suits_it(make_tuning_record: Make, factor: float, unit: str, shown: str) -> None:
+    record = make_tuning_record("early", *EARLY)
+    trials = tuple(
+        dataclasses.replace(
+            trial, outcomes=tuple(dataclasses.replace(each, train_s=factor * each.train_s) for each in trial.outcomes)
+        )
+        for trial in record.trials
+    )
+    (section,) = tuning_sections([dataclasses.replace(record, trials=trials)])
+    table = trials_table(section)
+    assert table.headers[3].label == f"{unit} of training"
+    assert table.lines[0].entries[3].text == shown
+
+
+def test_a_search_around_smoke_is_said_to_mean_nothing(make_tuning_record: Make) -> None:
+    record = dataclasses.replace(make_tuning_record("early", *EARLY), profile="smoke")
+    for text in (tuning_markdown([record]), tuning_html([record])):
+        assert "Profile smoke: its numbers mean nothing." in text
+
+
 def test_what_the_choice_was_made_by_is_not_shown(two: list[TuningRecord]) -> None:
     for text in (tuning_markdown(two), tuning_html(two)):
         assert "0.123" not in text
@@ -85,14 +109,15 @@ class TestWorthSentence:
         (section,) = tuning_sections([steady, make_tuning_record("late", gaps, gaps)])
         assert worth_sentence(section) == (
             "Of 2 methods the best is steady with one trial, late with the best of 8. Ranks change: late from 2 to 1, "
-            "steady from 1 to 2; at least 95 % of the resamples agree on the direction for late, steady."
+            "steady from 1 to 2. That is shown for late, steady: a change is shown where 95 % of all sets of trials "
+            "that are drawn again, with replacement, change in the same direction."
         )
 
     def test_a_change_that_the_trials_do_not_show_is_called_so(self, make_tuning_record: Make) -> None:
         one = make_tuning_record("one", [0.30, 0.32, 0.34, 0.36], [0.305, 0.32, 0.33, 0.36])
         other = make_tuning_record("other", [0.31, 0.32, 0.33, 0.34], [0.32, 0.32, 0.325, 0.32])
         (section,) = tuning_sections([one, other])
-        assert "none of these changes is shown" in worth_sentence(section)
+        assert "That is possibly luck for one, other: " in worth_sentence(section)
 
     @pytest.mark.parametrize("trials", [2, 3])
     def test_too_few_trials_or_methods_say_nothing(self, trials: int, make_tuning_record: Make) -> None:

@@ -119,6 +119,9 @@ class TestChoice:
         assert {(cell.seed, cell.dataset["label"]) for cell in found.values()} == {(0, "planted")}
         assert all(cell.key == cell.computed_key() for cell in found.values())
         assert found["known_best"].separation_gap < 0.1
+        said = (undisturbed / "results/runs/report.md").read_text(encoding="utf-8")
+        assert "Profile tuned (extends smoke: settings chosen by equal budgets" in said
+        assert "Profile tuned extends smoke: its numbers mean nothing." in said
         document = json.loads(
             start_known(undisturbed, "plan", "--json", "--methods", "known_best", *RUN).communicate()[0]
         )
@@ -135,7 +138,7 @@ class TestChoice:
 
     def test_plan_agrees_with_what_was_computed(self, undisturbed: Path, start_known: Callable) -> None:
         methods = ("--methods", "known_best,pure_noise,nothing_to_search", "--trials", "9", *ON_PLANTED)
-        said, _ = start_known(undisturbed, "plan", *methods, "--results", "results/trials", "--json").communicate()
+        said, _ = start_known(undisturbed, "plan", *methods, "--json").communicate()
         document = json.loads(said)
         assert {cell["state"] for cell in document["cells"]} == {"done"}
         assert {cell["key"] for cell in document["cells"]} == {cell.key for cell in cells(undisturbed)}
@@ -279,7 +282,7 @@ class TestLength:
         assert [outcome.is_flat for trial in record.trials for outcome in trial.outcomes] == [True] * 9
         assert "epochs = 8\n" in (tmp_path / "tuned.toml").read_text(encoding="utf-8")
         methods = ("--methods", "halving", "--trials", "3", "--longest", "8", *ON_PLANTED)
-        said, _ = start_known(tmp_path, "plan", *methods, "--results", "results/trials", "--json").communicate()
+        said, _ = start_known(tmp_path, "plan", *methods, "--json").communicate()
         assert {cell["key"] for cell in json.loads(said)["cells"]} == {cell.key for cell in cells(tmp_path)}
 
     def test_where_none_is_found_the_longest_is_taken(self, tmp_path: Path, tune_in: Callable) -> None:
@@ -289,9 +292,27 @@ class TestLength:
         assert record.choice.outcomes[0].is_flat is False
 
 
+def test_every_cell_is_told_with_its_trial_and_a_choice_that_may_be_luck_is_called_so(
+    tmp_path: Path, tune_in: Callable, start_known: Callable
+) -> None:
+    process = tune_in(tmp_path, "known_best,pure_noise", "--trials", "9")
+    said, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "Round 1: 18 cells; what follows from them comes in a further round.\n" in errors
+    assert "[3/18] planted-validation / known_best / seed 1000 / trial 2\n" in errors
+    assert "Round 2: 16 cells" in errors
+    best, noise = (line for line in said.splitlines() if line.startswith("planted / "))
+    assert "may be luck" in noise
+    assert "luck" not in best
+    shown, _ = start_known(tmp_path, "plan", "--methods", "known_best", "--trials", "9", *ON_PLANTED).communicate()
+    lines = [line.split() for line in shown.splitlines() if line.startswith("planted-validation")]
+    assert {line[-1] for line in lines} == {"done"}
+    assert len({tuple(line[2:5]) for line in lines}) == len(lines) == 17, "a trial and a seed a row"
+
+
 class TestPlan:
     def test_watching_goes_on_from_round_to_round(self, tmp_path: Path, tune_in, start_known) -> None:
-        methods = ("--methods", "known_best", "--trials", "3", *ON_PLANTED, "--results", "results/trials")
+        methods = ("--methods", "known_best", "--trials", "3", *ON_PLANTED)
         watching = start_known(tmp_path, "plan", *methods, "--watch", "--every", "0.2")
         ended(tune_in(tmp_path, "known_best", "--trials", "3"))
         said, errors = watching.communicate()
