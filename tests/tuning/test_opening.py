@@ -155,6 +155,11 @@ def test_cells_and_models_that_are_gone_are_said_and_the_others_opened(tuned: Pa
     assert all(outcome.test_gap for outcome in first_outcomes(mmcvae))
 
 
+def test_methods_that_are_no_files_are_refused(tuned: Path) -> None:
+    with pytest.raises(cabench.UserError, match="cpca is no file of a method; name those alone that are not installed"):
+        cabench.open_trials(tuned / "tuning", tuned / "trials", methods="cpca", device="cpu")
+
+
 def test_failed_trials_stay_closed(tuned: Path) -> None:
     changed(
         tuned,
