@@ -192,7 +192,10 @@ def _named_kind(method: MethodLike) -> tuple[str, type[ContrastiveAnalysisMethod
     """Name and class of a method that is not installed."""
     found = class_in_file(method) if isinstance(method, str) else method
     if found is None:
-        raise UserError(f"{method} is no file of a method; name those alone that are not installed, such as mine.py.")
+        raise UserError(
+            f"{method} is no file of a method. Installed methods need not be named; name the files of others, such as "
+            "mine.py."
+        )
     return check_given(found), found if isinstance(found, type) else type(found)
 
 

@@ -87,9 +87,10 @@ class Tuning:
         executor = make_executor(self.request.device, self.settings)
         planned = replace(self.request, device=executor.planned_on)
         outlined = tuning_outline(planned, self.trials, self.longest, self.rule, self.store)
-        check_profile_of(self.folder, read_tuning_records(self.folder), self.request.profile)
+        there = read_tuning_records(self.folder)
+        check_profile_of(self.folder, there, self.request.profile)
         tried = self._tried(outlined)
-        check_terms(terms_of(read_tuning_records(self.folder)) | self._terms(tried))
+        check_terms(terms_of(there) | self._terms(tried))
         self.store.check_writable()
         if left := self._compute_all(tried, Experiment(outlined.device, []), executor):
             return Tuned((), left)

@@ -160,7 +160,7 @@ class TuningRecord:
     def with_test_gaps_of(self, earlier: Iterable[TuningRecord]) -> TuningRecord:
         """With the test gaps that are known of the same cells: a larger budget or another rule tries them again."""
         outcomes = [outcome for record in earlier for trial in record.trials for outcome in trial.outcomes]
-        known = {(outcome.key, outcome.gap): outcome.test_gap for outcome in outcomes}
+        known = {(each.key, each.gap): each.test_gap for each in outcomes if each.test_gap is not None}
         trials = tuple(
             dataclasses.replace(
                 trial,
