@@ -20,6 +20,6 @@ def check_place(folder: Path, option: str) -> None:
     """
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not there.is_dir():
-        raise UserError(f"{folder} is to be a folder, but {there} is a file; choose another with {option}.")
+        raise UserError(f"{there} is a file and no folder; choose another place with {option}.")
     if not os.access(there, os.W_OK):
         raise UserError(f"Nothing can be written in the folder {there}; choose another with {option}.")

@@ -25,7 +25,7 @@ class Terms(NamedTuple):
     content_sha256: str
 
     def __str__(self) -> str:
-        return f"{self.budget} trials chosen by {self.criterion} on data content {self.content_sha256[:8]}"
+        return f"budget {self.budget}, criterion {self.criterion} and data content {self.content_sha256[:8]}"
 
 
 Placed = tuple[str, str]

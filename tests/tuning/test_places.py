@@ -22,7 +22,7 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     for folder in (file, file / "below" / "it"):
-        with pytest.raises(UserError, match=f"but {file} is a file; choose another with --records"):
+        with pytest.raises(UserError, match=f"{file} is a file and no folder; choose another place with --records"):
             check_place(folder, "--records")
 
 

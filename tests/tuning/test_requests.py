@@ -35,8 +35,8 @@ PLANTED = ("--datasets", "planted", "--profile", "smoke", "--set", "planted.repe
         (("--workers", "0"), "0"),
         (("--records", "others"), "others holds tuning records of profile quick, and a tuned profile extends one"),
         (("--records", "others", "--profile", "smok"), "Unknown profile 'smok'; did you mean 'smoke'"),
-        (("--records", "mine.toml"), "mine.toml is a file; choose another with --records"),
-        (("--output", "mine.toml/tuned.toml"), "mine.toml is a file; choose another with --output"),
+        (("--records", "mine.toml"), "mine.toml is a file and no folder; choose another place with --records"),
+        (("--output", "mine.toml/tuned.toml"), "mine.toml is a file and no folder; choose another place with --output"),
     ],
 )
 def test_what_is_not_allowed_is_said_before_any_work(cabench_here, tmp_path: Path, options, said: str) -> None:
@@ -84,9 +84,9 @@ def test_records_on_other_terms_are_refused_before_a_trial(cabench_here, tmp_pat
     assert cabench_here(*tune, "pca", *one, "--trials", "1").returncode == 0
     before = sorted(tmp_path.rglob("*.json"))
     for options, said in (
-        ((*one, "--trials", "2"), "pca has 1 trials chosen by labels"),
-        ((*one, "--trials", "1", "--criterion", "label-free"), "ratio_pca has 1 trials chosen by label-free"),
-        (("--set", "planted.repeats=2", "--trials", "1"), "on data content"),
+        ((*one, "--trials", "2"), "pca has budget 1, criterion labels"),
+        ((*one, "--trials", "1", "--criterion", "label-free"), "ratio_pca has budget 1, criterion label-free"),
+        (("--set", "planted.repeats=2", "--trials", "1"), "data content"),
     ):
         done = cabench_here(*tune, "ratio_pca", *options)
         assert done.returncode == 2, done.stdout + done.stderr

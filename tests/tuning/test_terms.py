@@ -18,14 +18,14 @@ def test_methods_of_a_data_set_share_theirs_and_data_sets_may_differ() -> None:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        (USUAL._replace(budget=8), "uca has 8 trials chosen by labels on data content abababab"),
-        (USUAL._replace(criterion="label-free"), "uca has 16 trials chosen by label-free"),
-        (USUAL._replace(content_sha256="cd" * 32), "uca has 16 trials chosen by labels on data content cdcdcdcd"),
+        (USUAL._replace(budget=8), "uca has budget 8, criterion labels and data content abababab"),
+        (USUAL._replace(criterion="label-free"), "uca has budget 16, criterion label-free"),
+        (USUAL._replace(content_sha256="cd" * 32), "uca has budget 16, criterion labels and data content cdcdcdcd"),
     ],
 )
 def test_others_are_refused_naming_both(other: Terms, said: str) -> None:
     with pytest.raises(UserError) as caught:
         check_terms({("b", "uca"): other, ("a", "pca"): other, ("b", "pca"): USUAL})
     assert str(caught.value).startswith(
-        f"On b these terms differ: pca has 16 trials chosen by labels on data content abababab, {said}"
+        f"On b these terms differ: pca has budget 16, criterion labels and data content abababab, {said}"
     )

@@ -179,7 +179,7 @@ def test_records_of_two_profiles_make_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [{"budget": 5}, {"criterion": "label-free"}, {"content_sha256": "cd" * 32}])
 def test_records_on_other_terms_make_none(tmp_path: Path, other: dict) -> None:
-    with pytest.raises(UserError, match=r"On planted these terms differ: cpca has 4 trials .*, uca has "):
+    with pytest.raises(UserError, match=r"On planted these terms differ: cpca has budget 4, .*, uca has "):
         tuned_profile([tuned("cpca"), tuned("uca", **other)], tmp_path / "tuned.toml")
 
 
