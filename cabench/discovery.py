@@ -60,6 +60,12 @@ def plugins(kind: Kind) -> dict[str, Plugin]:
     return _found()[kind][0]
 
 
+def comes_with_cabench(method: str) -> bool:
+    """Whether a method is this project's own, and so at hand wherever cabench is."""
+    found = plugins("methods").get(method)
+    return found is not None and found.module.startswith("cabench.methods.")
+
+
 def left_out(kind: Kind) -> list[str]:
     """Why entry points of installed packages are missing from `plugins`, a sentence each. Others stay usable."""
     return _found()[kind][1]

@@ -14,6 +14,10 @@ from cabench.cli.tuning import DEFAULT_RECORDS, DEFAULT_TRIALS
 def open_trials(
     records: Annotated[Path, typer.Option(help="Folder of tuning records, which get the test gaps.")] = DEFAULT_RECORDS,
     trials: Annotated[Path, typer.Option(help="Folder of the trials' cells.")] = DEFAULT_TRIALS,
+    methods: Annotated[
+        str,
+        typer.Option(help="Files of methods that are not installed, such as mine.py, separated by commas."),
+    ] = "",
     device: Device = "auto",
     data_root: DataRoot = None,
 ) -> None:
@@ -23,7 +27,7 @@ def open_trials(
     """
     from cabench.tuning.opening import open_trials
 
-    done = open_trials(records, trials, device=device, data_root=data_root)
+    done = open_trials(records, trials, methods=methods, device=device, data_root=data_root)
     say_all(done.closed, "not opened: ")
     typer.echo(f"{done.opened} trials opened, {len(done.closed)} cannot be.")
     if done.closed:

@@ -15,7 +15,8 @@ from cabench.config import Settings
 from cabench.context import FitContext, Randomness
 from cabench.data.dataset import ContrastiveDataset, Population, as_float
 from cabench.data.preparation import Preparation
-from cabench.experiment.request import MethodLike, ResolvedProfile, check_given, check_method
+from cabench.experiment.given_method import check_given
+from cabench.experiment.request import MethodLike, ResolvedProfile, check_method
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.training import TrainingConfig
 

@@ -17,12 +17,12 @@ from cabench.discovery import ALL
 from cabench.errors import UserError
 from cabench.experiment.cell import Cell
 from cabench.experiment.device import resolve_device, resolve_precision
+from cabench.experiment.given_method import check_given
 from cabench.experiment.identity import identify, method_entry
 from cabench.experiment.request import (
     CHOOSE_OTHERS,
     Request,
     ResolvedProfile,
-    check_given,
     check_method,
     check_profile,
     name_list,

@@ -176,6 +176,11 @@ class ResolvedProfile:
         name, fields = self.profile.method_fields(label, dataset_label)
         given = self.given.get(label)
         if given is None:
+            if self.lacks(name):
+                raise UserError(
+                    f"The method {name!r} of profile {self.profile.name!r} is not installed; name its file among the "
+                    "methods, such as mine.py."
+                )
             _check_label("method", label, name, self.profile.method_variants, discovery.plugins("methods"))
             given = discovery.method_class(name)
         if isinstance(given, ContrastiveAnalysisMethod):
@@ -186,6 +191,11 @@ class ResolvedProfile:
             fields = kind.Config.defaults_at_most(self.profile.at_most) | common | fields
         with _blaming(label):
             return kind, kind.Config.from_mapping({**fields, **self.overrides.get(label, {})})
+
+    def lacks(self, name: str) -> bool:
+        """Whether a method is one that does not come with cabench, and is neither installed nor given."""
+        at_hand = name in self.given or name in discovery.plugins("methods")
+        return name in self.profile.own_methods and not at_hand
 
     def check_overrides(self, labels: Sequence[str]) -> None:
         """Refuse a change of something that takes no part in the run.
@@ -332,30 +342,10 @@ def _wanted(info: DatasetInfo) -> set[str]:
     return {"tables", "non-negative"} if info.non_negative else {"tables"}
 
 
-def check_given(method: object) -> str:
-    """The name of a method that was handed over as a class or an object.
-
-    Raises:
-        UserError: saying what the class lacks, or that its name belongs to an installed method.
-    """
-    kind = method if isinstance(method, type) else type(method)
-    if not issubclass(kind, ContrastiveAnalysisMethod):
-        raise UserError(f"{method!r} is no method; give a name, or a class or object of ContrastiveAnalysisMethod.")
-    discovery.check_class("methods", kind)
-    if isinstance(method, ContrastiveAnalysisMethod) and not isinstance(method.config, kind.Config):
-        raise UserError(f"The configuration of {kind.__name__} is {method.config!r}, not a {kind.Config.__name__}.")
-    name = kind.name
-    if not isinstance(name, str) or not is_name(name) or name == ALL:
-        raise UserError(f"The method {kind.__name__} is called {name!r}; use letters, digits, _ and - in its name.")
-    if name in discovery.plugins("methods") and discovery.method_class(name) is not kind:
-        raise UserError(f"The name {name!r} of {kind.__name__} belongs to an installed method; give it another name.")
-    if name in discovery.plugins("datasets"):
-        raise UserError(f"The name {name!r} of {kind.__name__} belongs to a data set; give it another name.")
-    return name
-
-
 def check_profile(profile: Profile, given: Mapping[str, GivenMethod] | None = None) -> None:
     """Construct every configuration that a profile gives, asked for or not, also of methods that are `given` by name.
+
+    Settings of own methods that are not at hand are passed over.
 
     Raises:
         UserError: for a name, field or value that does not exist or is not allowed.
@@ -377,7 +367,8 @@ def check_profile(profile: Profile, given: Mapping[str, GivenMethod] | None = No
     places = [(method, "") for method in (*profile.methods, *profile.method_variants)]
     places += [(method, dataset) for dataset, methods in profile.on.items() for method in methods]
     for method, dataset in places:
-        plain.configuration(method, dataset)
+        if not plain.lacks(profile.method_fields(method, dataset)[0]):
+            plain.configuration(method, dataset)
 
 
 @contextmanager

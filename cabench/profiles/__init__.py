@@ -1,6 +1,7 @@
 """Profiles: readable TOML files that say how much to compute, per data set and method.
 
 description = "..."
+own_methods = ["my_method"] # that do not come with cabench; where they are missing, their settings are passed over
 extends = "quick"           # another profile that this one changes field by field: a name, or a path ending in .toml
                             # (this and all other paths in a profile are relative to its file)
 [defaults]                  # what a run takes when the command line does not say
@@ -45,6 +46,7 @@ OWN_SUFFIX = ".h5"
 """How the paths of users' own data sets end, which stand among names."""
 WEIGHTS_SUFFIX = ".pth"
 """How the paths of users' own weights end, which stand where "imagenet" may."""
+OWN_METHODS = "own_methods"
 _TABLES = ("defaults", "datasets", "every_method", "at_most", "rows", "methods", "on", "like", "variants")
 _FLAT = ("defaults", "every_method", "at_most", "rows", "like")
 _SPLITS = ("train", "validation", "test")
@@ -89,6 +91,7 @@ class Profile:
         methods: fields by method name.
         on: fields by data set and method.
         like: by data set, another one whose fields in `on` hold there too.
+        own_methods: names of methods that do not come with cabench.
         method_variants: by name.
         dataset_variants: by name.
     """
@@ -104,6 +107,7 @@ class Profile:
     methods: Mapping[str, Fields] = field(default_factory=dict)
     on: Mapping[str, Mapping[str, Fields]] = field(default_factory=dict)
     like: Mapping[str, str] = field(default_factory=dict)
+    own_methods: tuple[str, ...] = ()
     method_variants: Mapping[str, Variant] = field(default_factory=dict)
     dataset_variants: Mapping[str, Variant] = field(default_factory=dict)
 
@@ -183,6 +187,8 @@ def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, A
         raise UserError(f"Profile {name!r}: extends must be the name of a profile or a path, not {base!r}.")
     below = _content(base, (folder / name).parent if name.endswith(".toml") else folder, (*extending, where))
     below.pop("description", None)
+    if own := {*below.get(OWN_METHODS, ()), *content.get(OWN_METHODS, ())}:
+        content[OWN_METHODS] = sorted(own)
     listed = [] if base.startswith("_") else [_called(base)]
     return _merged(below, content) | {"extends": [*listed, *below.get("extends", [])]}
 
@@ -227,6 +233,10 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
     for table, value in content.items():
         if table in ("description", "extends"):
             continue
+        if table == OWN_METHODS:
+            if not _is_list_of_names(value):
+                raise UserError(f"Profile {name!r}: {OWN_METHODS} must be a list of names, not {value!r}.")
+            continue
         if table not in _TABLES:
             raise unknown(f"table of profile {name!r}", table, _TABLES)
         _require_tables(f"{name}: [{table}]", value, depth=0 if table in _FLAT else 2 if table == "on" else 1)
@@ -250,10 +260,12 @@ def _profile(name: str, content: dict[str, Any]) -> Profile:
         if not isinstance(other, str):
             raise UserError(f"Profile {name!r}: like.{dataset} must be the name of a data set, not {other!r}.")
     variants = content.pop("variants", {})
+    own_methods = tuple(content.pop(OWN_METHODS, ()))
     return Profile(
         name=name,
         description=str(description),
         extends=tuple(content.pop("extends", ())),
+        own_methods=own_methods,
         method_variants=_variants(name, variants, "method", "dataset"),
         dataset_variants=_variants(name, variants, "dataset", "method"),
         **content,

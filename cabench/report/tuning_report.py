@@ -19,6 +19,7 @@ from cabench.report.tuning_tables import (
     origin_of,
     trials_table,
     tuning_sections,
+    uncounted_sentence,
     worth_chart,
     worth_sentence,
     worth_table,
@@ -51,6 +52,7 @@ def tuning_figures(records: Sequence[TuningRecord], datasets: str = "") -> dict[
     short = [plain(f"{section.dataset}-{section.profile}") for section in found]
     long = [
         f"{name}-{s.records[0].precision}-{s.records[0].content_sha256[:8]}"
+        f"-{s.records[0].budget}-{s.records[0].criterion}"
         for name, s in zip(short, found, strict=True)
     ]
     named = zip(told_apart(short, long), map(worth_chart, found), strict=True)
@@ -82,7 +84,8 @@ def _shown(section: TuningSection) -> dict[str, Any]:
 
 def _sentences(section: TuningSection) -> list[str]:
     meaningless = f"Profile {MEANINGLESS}: its numbers mean nothing." if section.profile == MEANINGLESS else ""
-    return [said for said in (meaningless, worth_sentence(section), selection_sentence(section.current)) if said]
+    found = (meaningless, worth_sentence(section), uncounted_sentence(section), selection_sentence(section.current))
+    return [said for said in found if said]
 
 
 def _tables(section: TuningSection) -> list[Table]:

@@ -27,7 +27,7 @@ UNITS = (("hours", HOUR, 2), ("minutes", MINUTE, 1), ("seconds", 1, 0))
 
 @dataclass(frozen=True)
 class TuningSection:
-    """All tuning records of a data set under one profile and precision.
+    """All tuning records of a data set under one profile and precision, on equal terms; see `cabench.tuning.terms`.
 
     Attributes:
         dataset: label of the data set.
@@ -63,7 +63,7 @@ def is_stale(record: TuningRecord) -> bool:
 
 
 def tuning_sections(records: Sequence[TuningRecord], datasets: str = "") -> list[TuningSection]:
-    """The records by data set, profile and precision.
+    """The records by data set, profile, precision, data, budget and criterion: what differs there is not compared.
 
     Args:
         records: of one folder.
@@ -78,18 +78,16 @@ def tuning_sections(records: Sequence[TuningRecord], datasets: str = "") -> list
         if name not in there:
             raise unknown("data set of these records", name, there)
     kept = [record for record in records if record.dataset in wanted]
-    groups = grouped(kept, lambda r: (r.dataset, r.profile, r.precision, r.content_sha256))
+    groups = grouped(kept, lambda r: (r.dataset, r.profile, r.precision, r.content_sha256, r.budget, r.criterion))
     return [TuningSection(key[0], key[1], tuple(groups[key])) for key in sorted(groups)]
 
 
 def origin_of(section: TuningSection) -> str:
     """What a section was computed on, in one line."""
     first = section.records[0]
-    budgets = " or ".join(str(budget) for budget in sorted({record.budget for record in section.records}))
-    criteria = ", ".join(sorted({record.criterion for record in section.records}))
     return (
-        f"Searched around profile {first.profile}, precision {first.precision}: {budgets} trials of each method, "
-        f"chosen by {criteria} on a fifth of the training groups. Data content {first.content_sha256[:8]}."
+        f"Searched around profile {first.profile}, precision {first.precision}: {first.budget} trials of each method, "
+        f"chosen by {first.criterion} on a fifth of the training groups. Data content {first.content_sha256[:8]}."
     )
 
 
@@ -151,6 +149,14 @@ def worth_sentence(section: TuningSection) -> str:
         f"{said} Ranks change: {told}. That is {', '.join(verdicts)}: a change is shown where {100 * SHOWN:.0f} % of "
         "all sets of trials that are drawn again, with replacement, change in the same direction."
     )
+
+
+def uncounted_sentence(section: TuningSection) -> str:
+    """Which methods are not among those that are compared, and why; nothing where all are."""
+    reasons = {record.method: "tuned in an older version" for record in section.records if is_stale(record)}
+    closed = [record.method for record in section.records if not is_opened(record)]
+    reasons |= dict.fromkeys(closed, "not all of its trials are opened")
+    return f"Not counted: {_names(f'{name} ({why})' for name, why in reasons.items())}." if reasons else ""
 
 
 def chosen_lines(section: TuningSection) -> list[str]:

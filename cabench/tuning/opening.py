@@ -7,7 +7,7 @@ and no choice depends on what is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ import torch
 from cabench.data.dataset import ContrastiveDataset
 from cabench.data.download import raw_data_root
 from cabench.data.tuning_split import SUFFIX, TuningFile
+from cabench.discovery import class_in_file, method_class, plugins
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.gap_alone import gap_of_vectors
@@ -25,11 +26,14 @@ from cabench.experiment.cell import CPU
 from cabench.experiment.device import resolve_device
 from cabench.experiment.encoding import encode_split
 from cabench.experiment.fitted_rows import FittedRows
+from cabench.experiment.given_method import check_given
 from cabench.experiment.keepsakes import said
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.record import Record
 from cabench.experiment.recorded_data import recorded_provider
+from cabench.experiment.request import MethodLike, name_list
 from cabench.experiment.store import ResultsStore
+from cabench.method import ContrastiveAnalysisMethod
 from cabench.saving import load_method
 from cabench.tuning.tuning_record import WORST, Outcome, TuningRecord, read_tuning_records
 
@@ -52,6 +56,7 @@ def open_trials(
     records: str | Path = "results/tuning",
     trials: str | Path = "results/trials",
     *,
+    methods: str | Sequence[MethodLike] = "",
     device: str = "auto",
     data_root: str | Path | None = None,
 ) -> Opened:
@@ -60,18 +65,21 @@ def open_trials(
     Args:
         records: the folder of tuning records; the test gaps are written there.
         trials: the results folder of the trials' cells.
+        methods: those that are not installed, as files such as "mine.py", separated by commas or in a list, or as
+            classes and objects.
         device: where test images are encoded: "auto", "cpu", "cuda" or "cuda:1".
         data_root: folder of raw data; None for what CABENCH_DATA names, else raw data is downloaded.
 
     Raises:
-        UserError: where there are no tuning records, or one cannot be read or written. There is none before the choice
-            is made.
+        UserError: where there are no tuning records, or one cannot be read or written, and for what is no method that
+            is not installed. There is no record before the choice is made.
     """
     opening = Opening(
         folder=Path(records).absolute(),
         store=ResultsStore(Path(trials).absolute()),
         data_root=raw_data_root(data_root),
         device=resolve_device(device),
+        kinds=dict(map(_named_kind, name_list("method", methods) if methods else [])),
         say=make_reporter().say,
     )
     return opening.run()
@@ -93,6 +101,7 @@ class Opening:
         store: the results folder of the trials' cells.
         data_root: folder of raw data, for data sets that are not in the cache; None for downloads.
         device: where test images are encoded.
+        kinds: classes of methods that are not installed, by name.
         say: told of every record.
     """
 
@@ -100,6 +109,7 @@ class Opening:
     store: ResultsStore
     data_root: Path | None
     device: torch.device
+    kinds: Mapping[str, type[ContrastiveAnalysisMethod]]
     say: Callable[[str], None]
     _data: dict[str, _Data] = field(default_factory=dict, init=False)
 
@@ -152,7 +162,7 @@ class Opening:
             raise UserError(f"{cell} holds another cell.")
         part, test = self._data_of(stored)
         train, _ = self.store.read_representations(stored, part)
-        method = load_method(cell)
+        method = load_method(cell, self._kind(record.name))
         given = FittedRows.saved(cell).given(test)
         place = self.device if method.uses_device else CPU
         vectors = encode_split(method, given, part.whole.read_rows("test"), place)
@@ -161,6 +171,11 @@ class Opening:
         found = gap_of_vectors(train, vectors, part.info.attributes)
         assert found is not None  # methods have both spaces
         return found.gap.value
+
+    def _kind(self, name: str) -> type[ContrastiveAnalysisMethod]:
+        if name not in self.kinds and name not in plugins("methods"):
+            raise UserError(f"the method {name!r} is not installed; name its file with --methods, such as mine.py.")
+        return self.kinds.get(name) or method_class(name)
 
     def _data_of(self, stored: Record) -> _Data:
         content = stored.dataset["content_sha256"]
@@ -171,6 +186,17 @@ class Opening:
             part.check_content()
             self._data[content] = _Data(part, part.whole.read("test"))
         return self._data[content]
+
+
+def _named_kind(method: MethodLike) -> tuple[str, type[ContrastiveAnalysisMethod]]:
+    """Name and class of a method that is not installed."""
+    found = class_in_file(method) if isinstance(method, str) else method
+    if found is None:
+        raise UserError(
+            f"{method} is no file of a method. Installed methods need not be named; name the files of others, such as "
+            "mine.py."
+        )
+    return check_given(found), found if isinstance(found, type) else type(found)
 
 
 def _with_test_gap(record: TuningRecord, number: int, gap: float) -> TuningRecord:

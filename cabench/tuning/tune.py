@@ -23,9 +23,11 @@ from cabench.experiment.store import ResultsStore
 from cabench.experiment.task import Task
 from cabench.tuning.choice import choose
 from cabench.tuning.judging import EVERY
+from cabench.tuning.places import check_place
 from cabench.tuning.rules import Rule
+from cabench.tuning.terms import Placed, Terms, check_profile_of, check_terms, terms_of
 from cabench.tuning.trials import MethodTrials, TuningOutline, tuning_outline
-from cabench.tuning.tuned_profile import check_own_profile, check_records, write_tuned_profile
+from cabench.tuning.tuned_profile import check_own_profile, write_tuned_profile
 from cabench.tuning.tuning_record import TuningRecord, read_tuning_records
 
 LOOK_EVERY_S = 1.0
@@ -78,15 +80,19 @@ class Tuning:
                 something cannot be written.
         """
         check_own_profile(self.profile)
-        check_records(self.folder, self.request.profile)
+        check_place(self.folder, "--records")
         executor = make_executor(self.request.device, self.settings)
         planned = replace(self.request, device=executor.planned_on)
         outlined = tuning_outline(planned, self.trials, self.longest, self.rule, self.store)
+        there = read_tuning_records(self.folder)
+        check_profile_of(self.folder, there, self.request.profile)
         tried = self._tried(outlined)
+        check_terms(terms_of(there) | self._terms(tried))
         self.store.check_writable()
         if left := self._compute_all(tried, Experiment(outlined.device, []), executor):
             return Tuned((), left)
-        records = [self._record(each) for each in tried]
+        earlier = read_tuning_records(self.folder)
+        records = [self._record(each).with_test_gaps_of(earlier) for each in tried]
         for reason in outlined.judge.unread.values():
             self.reporter.say(f"A trial is judged without its vectors: {reason}")
         for record in records:
@@ -105,6 +111,15 @@ class Tuning:
                 self.reporter.say(f"Left out on {label}: {name} ({reason})")
             tried += found
         return tried
+
+    def _terms(self, tried: Sequence[MethodTrials]) -> dict[Placed, Terms]:
+        """On what terms methods are to be tuned."""
+        return {
+            (each.label.removesuffix(SUFFIX), each.name): Terms(
+                self.trials, self.rule.name, each.file.info.validation_of
+            )
+            for each in tried
+        }
 
     def _compute_all(self, tried: Sequence[MethodTrials], experiment: Experiment, executor: Executor) -> int:
         """Compute round after round, also while other processes work on some of the cells.

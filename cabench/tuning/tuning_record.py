@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,22 @@ class TuningRecord:
             dataclasses.replace(trial, outcomes=tuple(map(_decided, trial.outcomes))) for trial in self.trials
         )
         return dataclasses.replace(self, trials=trials).to_dict()
+
+    def with_test_gaps_of(self, earlier: Iterable[TuningRecord]) -> TuningRecord:
+        """With the test gaps that are known of the same cells: a larger budget or another rule tries them again."""
+        outcomes = [outcome for record in earlier for trial in record.trials for outcome in trial.outcomes]
+        known = {(each.key, each.gap): each.test_gap for each in outcomes if each.test_gap is not None}
+        trials = tuple(
+            dataclasses.replace(
+                trial,
+                outcomes=tuple(
+                    dataclasses.replace(outcome, test_gap=known.get((outcome.key, outcome.gap)))
+                    for outcome in trial.outcomes
+                ),
+            )
+            for trial in self.trials
+        )
+        return dataclasses.replace(self, trials=trials)
 
     def write(self, folder: Path) -> None:
         """Write it to its place.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -13,7 +14,7 @@ from cabench import discovery
 from cabench.errors import UserError
 from cabench.report.output import generated_text
 from cabench.report.tables import NO_SCORE
-from cabench.report.tuning_report import tuning_html, tuning_markdown
+from cabench.report.tuning_report import tuning_figures, tuning_html, tuning_markdown
 from cabench.report.tuning_tables import trials_table, tuning_sections, worth_chart, worth_sentence, worth_table
 from cabench.tuning.tuning_record import TuningRecord
 
@@ -138,6 +139,17 @@ def test_methods_that_were_not_opened_are_named_and_left_out(two: list[TuningRec
     assert "closed" not in worth_chart(section)
 
 
+def test_methods_that_are_not_compared_are_named_beside_the_first_sentence(
+    two: list[TuningRecord], make_tuning_record: Make
+) -> None:
+    closed = make_tuning_record("closed", [0.3] * 4, [0.3, 0.3, 0.3, None])
+    old = make_tuning_record("pca", *EARLY, version=discovery.method_class("pca").version - 1)
+    said = "Not counted: pca (tuned in an older version), closed (not all of its trials are opened)."
+    for text in (tuning_markdown([*two, closed, old]), tuning_html([*two, closed, old])):
+        assert text.index("Of 2 methods the best is early") < text.index(said)
+    assert "Not counted" not in tuning_markdown(two)
+
+
 def test_nothing_opened_gives_a_report_all_the_same(make_tuning_record: Make) -> None:
     text = tuning_markdown([make_tuning_record("closed", [0.3] * 4, [None] * 4)])
     assert "`closed" not in text
@@ -147,7 +159,7 @@ def test_nothing_opened_gives_a_report_all_the_same(make_tuning_record: Make) ->
 
 
 def test_a_method_with_nothing_to_search_is_said_to_be_one(two: list[TuningRecord], make_tuning_record: Make) -> None:
-    fixed = make_tuning_record("fixed", [0.3], [0.32], space={})
+    fixed = make_tuning_record("fixed", [0.3], [0.32], space={}, budget=4)
     (section,) = tuning_sections([*two, fixed])
     line = next(line for line in worth_table(section).lines if line.name == "fixed")
     assert [entry.text for entry in line.entries] == ["0.320"] * 3
@@ -178,6 +190,11 @@ def test_data_sets_and_profiles_have_sections_of_their_own(two: list[TuningRecor
         ("planted", "quick"),
     ]
     assert [section.dataset for section in tuning_sections(records, "planted")] == ["planted"]
+    other = [make_tuning_record("c", *EARLY, budget=5), make_tuning_record("d", *EARLY, criterion="label-free")]
+    found = tuning_sections([*two, *other])
+    assert [[record.method for record in section.records] for section in found] == [["d"], ["early", "late"], ["c"]]
+    assert "precision fp32: 5 trials of each method, chosen by labels on" in tuning_markdown(other[:1])
+    assert len(tuning_figures([*two, *(replace(record, criterion="label-free") for record in two)])) == 2
     with pytest.raises(UserError, match="did you mean 'planted'"):
         tuning_sections(records, "plantd")
 

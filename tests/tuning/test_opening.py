@@ -27,15 +27,16 @@ SMALL = ["planted.repeats=1", "mmcvae.epochs=1"]
 
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two trials of a linear method and one of a network, as `cabench tune` leaves them."""
+    """Two trials of a linear method and one of a network, as `cabench tune` leaves them in two folders of records."""
     folder = tmp_path_factory.mktemp("tuned")
-    tune("cpca", 2, folder)
-    tune("mmcvae", 1, folder)
+    for method, trials in (("cpca", 2), ("mmcvae", 1)):
+        tune(method, trials, folder)
+        shutil.copytree(folder / f"tuning-{method}", folder / "tuning", dirs_exist_ok=True)
     return folder
 
 
 def tune(method: str, trials: int, folder: Path) -> None:
-    places = {"results": folder / "trials", "records": folder / "tuning", "output": folder / "tuned.toml"}
+    places = {"results": folder / "trials", "records": folder / f"tuning-{method}", "output": folder / "tuned.toml"}
     sets = [change for change in SMALL if change.startswith((method, "planted"))]
     cabench.tune(method, "planted", trials, 1, "smoke", **places, sets=sets, device="cpu")
 
@@ -153,6 +154,11 @@ def test_cells_and_models_that_are_gone_are_said_and_the_others_opened(tuned: Pa
     cpca, mmcvae = read_tuning_records(tuned / "tuning")
     assert [outcome.test_gap for outcome in first_outcomes(cpca)] == [None, None]
     assert all(outcome.test_gap for outcome in first_outcomes(mmcvae))
+
+
+def test_methods_that_are_no_files_are_refused(tuned: Path) -> None:
+    with pytest.raises(cabench.UserError, match=r"cpca is no file of a method\. Installed methods need not be named"):
+        cabench.open_trials(tuned / "tuning", tuned / "trials", methods="cpca", device="cpu")
 
 
 def test_failed_trials_stay_closed(tuned: Path) -> None:

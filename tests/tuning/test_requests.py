@@ -34,6 +34,9 @@ PLANTED = ("--datasets", "planted", "--profile", "smoke", "--set", "planted.repe
         (("--time-limit", "soon"), "'soon'"),
         (("--workers", "0"), "0"),
         (("--records", "others"), "others holds tuning records of profile quick, and a tuned profile extends one"),
+        (("--records", "others", "--profile", "smok"), "Unknown profile 'smok'; did you mean 'smoke'"),
+        (("--records", "mine.toml"), "mine.toml is a file and no folder; choose another place with --records"),
+        (("--output", "mine.toml/tuned.toml"), "mine.toml is a file and no folder; choose another place with --output"),
     ],
 )
 def test_what_is_not_allowed_is_said_before_any_work(cabench_here, tmp_path: Path, options, said: str) -> None:
@@ -72,6 +75,25 @@ def test_a_profile_that_was_generated_is_replaced(cabench_here, tmp_path: Path) 
     done = cabench_here("tune", "--methods", "pca", *PLANTED, "--trials", "1")
     assert done.returncode == 0, done.stderr
     assert "another time" not in (tmp_path / "tuned.toml").read_text()
+
+
+def test_records_on_other_terms_are_refused_before_a_trial(cabench_here, tmp_path: Path) -> None:
+    """The method that is tuned again may have others, as long as it is alone."""
+    tune = ("tune", "--datasets", "planted", "--profile", "smoke", "--methods")
+    one = ("--set", "planted.repeats=1")
+    assert cabench_here(*tune, "pca", *one, "--trials", "1").returncode == 0
+    before = sorted(tmp_path.rglob("*.json"))
+    for options, said in (
+        ((*one, "--trials", "2"), "pca has budget 1, criterion labels"),
+        ((*one, "--trials", "1", "--criterion", "label-free"), "ratio_pca has budget 1, criterion label-free"),
+        (("--set", "planted.repeats=2", "--trials", "1"), "data content"),
+    ):
+        done = cabench_here(*tune, "ratio_pca", *options)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "On planted these terms differ: pca has" in " ".join(done.stderr.split())
+        assert said in " ".join(done.stderr.split())
+        assert sorted(tmp_path.rglob("*.json")) == before
+    assert cabench_here(*tune, "pca", *one, "--trials", "2").returncode == 0
 
 
 def own_table(path: Path) -> Path:
@@ -151,6 +173,18 @@ def test_a_method_in_a_file_is_tuned_and_the_profile_runs_it(cabench_here, tmp_p
     done = cabench_here(*run, "--profile", "tuned.toml")
     assert done.returncode == 0, done.stderr
     assert cell_of(tmp_path / "out").method["config"] == record.settings
+    done = cabench_here("open-trials", "--device", "cpu")
+    assert done.returncode == 1
+    assert "the method 'mine' is not installed; name its file with --methods, such as mine.py" in done.stderr
+    done = cabench_here("open-trials", "--methods", "mine.py", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    (opened,) = read_tuning_records(tmp_path / "results" / "tuning")
+    gaps = [trial.outcomes[0].test_gap for trial in opened.trials]
+    assert None not in gaps
+    done = cabench_here("tune", "--methods", "mine.py", *PLANTED, "--trials", "4")
+    assert done.returncode == 0, done.stderr
+    (larger,) = read_tuning_records(tmp_path / "results" / "tuning")
+    assert [trial.outcomes[0].test_gap for trial in larger.trials] == [*gaps, None]
 
 
 @pytest.mark.slow

@@ -12,12 +12,12 @@ import pytest
 from cabench.config import Settings
 from cabench.discovery import dataset_class, method_class
 from cabench.errors import UserError
-from cabench.experiment.request import ResolvedProfile
+from cabench.experiment.plan import outline
+from cabench.experiment.request import Request, ResolvedProfile
 from cabench.tuning.space import trial_values
 from cabench.tuning.tuned_profile import (
     FIRST_LINE,
     check_own_profile,
-    check_records,
     tuned_profile,
     write_tuned_profile,
 )
@@ -96,14 +96,19 @@ def test_other_methods_and_data_sets_keep_what_the_profile_says(tmp_path: Path) 
 
 
 def test_the_head_says_where_it_comes_from(tmp_path: Path) -> None:
-    text = tuned_profile([tuned("cpca"), tuned("uca", budget=16)], tmp_path / "tuned.toml")
+    text = tuned_profile([tuned("cpca"), tuned("uca")], tmp_path / "tuned.toml")
     head = text.split("\n\n")[0].splitlines()
     assert head[0] == FIRST_LINE
-    assert head[1].startswith(
-        "# Budget: 4 or 16 trials of every method on a data set, under seed 1000; the best 4 again"
-    )
-    assert head[2] == "# Chosen by: labels, on a fifth of the training groups."
+    assert head[1].startswith("# Budget, trials of every method: 4; under seed 1000, the best 4 again")
+    assert head[2] == "# Chosen by: labels; judged on a fifth of the training groups."
     assert re.fullmatch("# Digest of the records: [0-9a-f]{64}", head[3])
+
+
+def test_the_head_says_where_data_sets_differ(tmp_path: Path) -> None:
+    records = [tuned("cpca"), tuned("uca"), tuned("cpca", "dsprites", budget=16, criterion="label-free")]
+    head = tuned_profile(records, tmp_path / "tuned.toml").splitlines()
+    assert head[1].startswith("# Budget, trials of every method: 4 on planted; 16 on dsprites; under seed")
+    assert head[2].startswith("# Chosen by: labels on planted; label-free on dsprites; judged")
 
 
 def test_the_digest_changes_with_the_records(tmp_path: Path) -> None:
@@ -150,18 +155,37 @@ def test_of_a_method_that_is_not_installed_all_settings_are_written(tmp_path: Pa
     assert table["on"]["planted"]["mine"] == record.settings
 
 
+def test_other_methods_run_without_one_that_is_not_installed(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.toml"
+    write_tuned_profile([replace(tuned("cpca"), method="mine", name="mine"), tuned("uca")], path)
+    path.with_name("further.toml").write_text(f'extends = "{path}"\nown_methods = ["yours"]\n')
+    for profile in (path, path.with_name("further.toml")):
+        outlined = outline(Request("uca", "planted", profile=str(profile), device="cpu"))
+        assert outlined.methods["planted"]["uca"].config.to_dict() == tuned("uca").settings
+        with pytest.raises(UserError, match=r"'mine' of profile .* is not installed; name its file among the methods"):
+            outline(Request("mine", "planted", profile=str(profile), device="cpu"))
+
+
+def test_a_method_that_is_misspelt_is_no_own_one(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.toml"
+    path.write_text('extends = "smoke"\nown_methods = ["mine"]\n[on.planted.cpac]\ncomponents = 3\n')
+    with pytest.raises(UserError, match="Unknown method 'cpac'; did you mean 'cpca'"):
+        outline(Request("uca", "planted", profile=str(path), device="cpu"))
+    path.write_text('own_methods = "mine"\n')
+    with pytest.raises(UserError, match="own_methods must be a list of names, not 'mine'"):
+        outline(Request("uca", "planted", profile=str(path), device="cpu"))
+
+
 def test_records_of_two_profiles_make_none(tmp_path: Path) -> None:
     records = [tuned("cpca"), tuned("uca", profile="quick")]
     with pytest.raises(UserError, match="belong to the profiles smoke, quick; a tuned one extends one"):
         tuned_profile(records, tmp_path / "tuned.toml")
 
 
-def test_records_of_another_profile_are_refused_beforehand(tmp_path: Path) -> None:
-    check_records(tmp_path, "quick")
-    tuned("cpca").write(tmp_path)
-    check_records(tmp_path, "smoke")
-    with pytest.raises(UserError, match="holds tuning records of profile smoke, and a tuned profile extends one"):
-        check_records(tmp_path, "quick")
+@pytest.mark.parametrize("other", [{"budget": 5}, {"criterion": "label-free"}, {"content_sha256": "cd" * 32}])
+def test_records_on_other_terms_make_none(tmp_path: Path, other: dict) -> None:
+    with pytest.raises(UserError, match=r"On planted these terms differ: cpca has budget 4, .*, uca has "):
+        tuned_profile([tuned("cpca"), tuned("uca", **other)], tmp_path / "tuned.toml")
 
 
 def test_only_what_was_generated_is_replaced(tmp_path: Path) -> None:

@@ -99,6 +99,19 @@ def test_what_was_decided_leaves_out_clocks_and_what_came_later(record: TuningRe
     assert replace(record, chosen=0).decided() != record.decided()
 
 
+def test_test_gaps_stay_with_the_cells_that_they_are_of(record: TuningRecord) -> None:
+    first, failed, third = record.trials
+    opened = replace(
+        record, trials=(replace(first, outcomes=(replace(first.outcomes[0], test_gap=0.4),)), failed, third)
+    )
+    larger = replace(record, budget=4, criterion="label-free", trials=(*record.trials, replace(third, number=3)))
+    kept = larger.with_test_gaps_of([opened, replace(record, method="uca")])
+    assert [trial.outcomes[0].test_gap for trial in kept.trials] == [0.4, None, None, None]
+    assert kept.decided() == larger.decided()
+    anew = replace(record, trials=(replace(first, outcomes=(outcome(1000, 0.51),)), failed, third))
+    assert anew.with_test_gaps_of([opened]) == anew, "a cell that was computed anew came to something else"
+
+
 @pytest.mark.parametrize(
     "change",
     [
