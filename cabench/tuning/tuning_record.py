@@ -41,8 +41,7 @@ class Outcome:
         criteria: by name, what else the trial may be judged by; see `cabench.tuning.criteria`.
         train_s: seconds of training.
         images_seen: in training.
-        is_flat: whether the loss no longer fell at the end, see `cabench.tuning.flatness`; None where that cannot be
-            said.
+        is_flat: whether the loss no longer fell, see `cabench.experiment.flatness`; None where nothing tells.
         test_gap: the separation gap on the test split, which was opened after the choice; None before.
     """
 
