@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from cabench.data.dataset import Attribute
 from cabench.evaluation.encoded import EncodedSplit, check_vectors
+from cabench.evaluation.evaluate import PROBES
 from cabench.evaluation.gap import LEAK_METRICS, WANTED_METRICS, Separation, separation
 from cabench.evaluation.probe_scores import EVERY, ProbeGrid
-from cabench.evaluation.probes import ProbeConfig
 from cabench.evaluation.questions import questions
 from cabench.evaluation.score import Scoring
 
@@ -43,7 +43,7 @@ def gap_terms(train: EncodedSplit, test: EncodedSplit, attributes: Sequence[Attr
     every_row = np.zeros(len(test.groups), np.int64)
     metrics = EVERY.among((*WANTED_METRICS, *LEAK_METRICS))
     with threadpool_limits(limits=1):  # as in an evaluation
-        grid = ProbeGrid(scoring, train, test, every_row, ProbeConfig(), metrics)
+        grid = ProbeGrid(scoring, train, test, every_row, PROBES, metrics)
         for question in questions(attributes):
             grid.read(question)
     return scoring
