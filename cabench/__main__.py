@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import NoReturn
 
@@ -9,7 +10,7 @@ from cabench.cli import app
 from cabench.errors import StopRequested, UserError
 from cabench.files.names import printable
 from cabench.hardening import supervision
-from cabench.hardening.stopping import stopping_at
+from cabench.hardening.stopping import heard, stopping_at
 
 INTERRUPTED = 130  # exit status of a command ended by Ctrl-C or SIGTERM
 
@@ -26,7 +27,7 @@ def console() -> None:
 def main() -> None:
     """Run the command line. A user's mistake gives one line without a traceback, and exit status 2."""
     try:
-        with stopping_at():
+        with stopping_at(*heard(signal.SIGINT, signal.SIGTERM)):
             app(prog_name="cabench")
     except UserError as error:
         _end(str(error))
@@ -35,11 +36,6 @@ def main() -> None:
     except StopRequested:
         _say_stopped()
         sys.exit(INTERRUPTED)
-    except SystemExit as ended:
-        # Typer turns Ctrl-C into this status.
-        if ended.code == INTERRUPTED:
-            _say_stopped()
-        raise
 
 
 def _end(message: str) -> NoReturn:

@@ -25,8 +25,16 @@ PASSED_ON = signal.SIGUSR1 if sys.platform != "win32" else signal.SIGTERM
 _asked = threading.Event()
 
 
+def heard(*numbers: signal.Signals) -> set[signal.Signals]:
+    """Those of some signals that this process does not ignore: a shell's background jobs ignore Ctrl-C."""
+    return {number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
+
+
 def heed_lost_request() -> None:
-    """Stop where a request was lost: libraries that are being imported may swallow what a signal handler raises.
+    """Stop where a request was lost.
+
+    What a signal handler raises comes up wherever Python is: the imports of some libraries swallow it, and so does
+    Python itself while it frees an object.
 
     Raises:
         StopRequested: where the process was asked to stop, inside `stopping_at`.
@@ -63,9 +71,7 @@ class StopFlag:
             self.requested = True
             signal.signal(number, before[signal.Signals(number)])
 
-        requests = {signal.SIGINT, signal.SIGTERM, PASSED_ON}
-        heard = [number for number in requests if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, set_flag) for number in heard}
+        before = {number: signal.signal(number, set_flag) for number in heard(signal.SIGINT, signal.SIGTERM, PASSED_ON)}
         try:
             yield
         finally:
@@ -76,20 +82,26 @@ class StopFlag:
 
 
 @contextmanager
-def stopping_at(number: signal.Signals = signal.SIGTERM) -> Iterator[None]:
-    """Inside the block, the first such signal raises StopRequested wherever the main thread is; a second one kills.
+def stopping_at(*numbers: signal.Signals) -> Iterator[None]:
+    """Inside the block, the first of such signals raises StopRequested wherever the main thread is; another one kills.
 
-    StopRequested is to it what Python's KeyboardInterrupt is to Ctrl-C.
+    Args:
+        numbers: of the signals; at least one.
+
+    Raises:
+        StopRequested: when one came.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
         _asked.set()
         raise StopRequested
 
-    before = signal.signal(number, stop)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
         _asked.clear()

@@ -16,16 +16,30 @@ from .slurm import Slurm, wait_until
 
 GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "--set", "planted.repeats=1")
 TWELVE = (
-    *("--methods", "mmcvae,own.py:Deadly,pca", "--seeds", "0-3"),
-    *("--set", "mmcvae.epochs=12", "--checkpoint-seconds", "0"),
+    *("--methods", "own.py:Patient,own.py:Deadly,pca", "--seeds", "0-3"),
+    *("--set", "patient.epochs=12", "--checkpoint-seconds", "0"),
 )
 ON_SLURM = ("--executor", "slurm", "--cluster", "cluster.toml")
 OWN = '''
-"""A method that ends its process on one seed."""
+"""A method that ends its process on one seed, and one that takes its time while a file says so."""
 import os
 import signal
+import time
+from pathlib import Path
 
 from cabench import ContrastiveAnalysisMethod, Representation, Settings
+from cabench.methods.mmcvae import MMcVAE
+
+
+class Patient(MMcVAE):
+    """MM-cVAE, 2 s a step while a file `slowly` lies in the working folder."""
+
+    name = "patient"
+
+    def training_step(self, background, target, context):
+        if Path("slowly").exists():
+            time.sleep(2)
+        return super().training_step(background, target, context)
 
 
 class Deadly(ContrastiveAnalysisMethod):
@@ -86,8 +100,8 @@ def log_of(folder: Path, task: str) -> str:
 def is_training(folder: Path, task: str) -> bool:
     """Whether a task is at a cell that has a checkpoint by now."""
     told = [line for line in log_of(folder, task).splitlines() if line.startswith("[")]
-    begun = re.fullmatch(r"\[\d+/12\] planted / mmcvae / seed (\d)", told[-1] if told else "")
-    return bool(begun and [*folder.glob(f"results/runs/planted/mmcvae/seed{begun[1]}-*/checkpoint/state.safetensors")])
+    begun = re.fullmatch(r"\[\d+/12\] planted / patient / seed (\d)", told[-1] if told else "")
+    return bool(begun and [*folder.glob(f"results/runs/planted/patient/seed{begun[1]}-*/checkpoint/state.safetensors")])
 
 
 def without_seconds(table: str) -> str:
@@ -116,6 +130,7 @@ def test_cells_of_tasks_that_are_cancelled_timed_out_and_lost_end_as_in_an_undis
     slurm: Slurm, start: Start, folder: Path
 ) -> None:
     (folder / "cluster.toml").write_text("[slurm]\ntime = 1\nsignal_delay_s = 10\n", encoding="utf-8")
+    (folder / "slowly").touch()  # no cell of this method ends before all is done to the tasks
     run = start(*GRID, *TWELVE, *ON_SLURM, "--workers", "3", "--wait")
     until(lambda: len(slurm.tasks()) == 3 and all(node for _, node in slurm.tasks().values()), run)
     lost = next(task for task, (_, node) in slurm.tasks().items() if node == "n2")
@@ -128,6 +143,7 @@ def test_cells_of_tasks_that_are_cancelled_timed_out_and_lost_end_as_in_an_undis
     until(lambda: is_training(folder, cancelled), run)
     slurm.call("scancel", cancelled)
     until(lambda: "Requeued job" in log_of(folder, timed_out), run)
+    (folder / "slowly").unlink()
     slurm.bring_back("n2")
     status, _, said = finished(run)
 

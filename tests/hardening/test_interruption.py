@@ -122,6 +122,51 @@ def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(tmp_path, start_pyt
     assert not list(tmp_path.rglob("record.json"))
 
 
+LOST = """
+import os
+import signal
+import weakref
+
+from cabench import ContrastiveAnalysisMethod, Representation, Settings
+
+
+class Freed:
+    pass
+
+
+class Loses(ContrastiveAnalysisMethod):
+    '''A request to stop comes up while Python frees an object, and Python drops it.'''
+
+    name, version, Config = "loses", 1, Settings
+
+    def fit(self, data, context):
+        freed = Freed()
+        watched = weakref.ref(freed, lambda _: os.kill(os.getpid(), getattr(signal, os.environ["ASKED_BY"])))
+        del freed
+
+    def encode(self, images):
+        means = images.float().mean((1, 2, 3))[:, None]
+        return Representation(means, -means)
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+"""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_that_python_drops_stops_a_run_before_its_next_cell(tmp_path, cabench, kind):
+    (tmp_path / "own.py").write_text(LOST, encoding="utf-8")
+    command = ("run", "--methods", "own.py:Loses", "--datasets", "planted", "--profile", "smoke", "--no-controls")
+    done = cabench(*command, "--seeds", "0-3", ASKED_BY=kind.name)
+    assert "Exception ignored" in done.stderr
+    assert done.returncode == 130
+    assert "the same command goes on from here" in done.stderr
+    assert len(list(tmp_path.rglob("record.json"))) == 1
+
+
 @pytest.mark.slow
 def test_runs_killed_at_random_moments_end_as_undisturbed_ones():
     """The short form of a script that is run in full by hand."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_signal_after_the_last_look_counts_at_the_end_of_the_loop() -> None:
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, StopRequested)])
 def test_a_second_signal_acts_as_it_does_outside(number: signal.Signals, error: type[BaseException]) -> None:
     def loop() -> None:
-        with stopping_at(), StopFlag().heeded():
+        with stopping_at(signal.SIGTERM), StopFlag().heeded():
             receive(number)
             receive(number)
             pytest.fail("the second signal was put off")
@@ -76,7 +77,7 @@ def test_a_flag_that_is_set_without_a_signal_raises_nothing() -> None:
 
 def test_outside_loops_sigterm_acts_at_once_and_no_handler_of_errors_takes_it() -> None:
     def work() -> None:
-        with stopping_at():
+        with stopping_at(signal.SIGTERM):
             try:
                 receive(signal.SIGTERM)
             except Exception:
@@ -109,3 +110,20 @@ def test_a_request_that_a_library_swallowed_is_heeded_later():
         with pytest.raises(StopRequested), StopFlag().heeded():
             pytest.fail("a training loop began")
     heed_lost_request()
+
+
+def test_after_the_first_request_another_one_kills_whichever_it_is(start_python: Callable, tmp_path: Path) -> None:
+    program = """
+import os, signal
+from cabench.errors import StopRequested
+from cabench.hardening.stopping import stopping_at
+
+with stopping_at(signal.SIGINT, signal.SIGTERM):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except StopRequested:
+        os.kill(os.getpid(), signal.SIGINT)
+"""
+    process = start_python(tmp_path, "-c", program)
+    process.communicate()
+    assert process.returncode == -signal.SIGINT
