@@ -12,6 +12,7 @@ import typer
 from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Protocols, Results, say_all, takes_request
 
 if TYPE_CHECKING:
+    from cabench.experiment.record import Record
     from cabench.experiment.request import Request
 
 DEFAULT_PUBLISHED = Path("results/published_elsewhere.csv")
@@ -139,16 +140,7 @@ def report(
         _report_tuning(tuning, format, output, datasets, figures, force)
         return
     from cabench.errors import UserError
-    from cabench.experiment.store import ResultsStore
-    from cabench.experiment.without_collecting import without_collecting
-    from cabench.report.html import html_page
-    from cabench.report.latex import latex
-    from cabench.report.markdown import markdown, markdown_summary
     from cabench.report.output import check_own
-    from cabench.report.published import read_published
-    from cabench.report.section_figures import section_figures
-    from cabench.report.summary import of_datasets
-    from cabench.report.tidy_csv import tidy_csv
 
     if not results.is_dir():
         raise UserError(f"There is no results folder {results}; name one with --results or start with `cabench run`.")
@@ -156,26 +148,53 @@ def report(
         check_own(output)
     if published is None and DEFAULT_PUBLISHED.exists():
         published = DEFAULT_PUBLISHED
-    from_papers = read_published(published) if published else []
-    with without_collecting():
-        records, unreadable = ResultsStore(results).readable_records()
-        if datasets:
-            records = of_datasets(records, datasets)
-        write = {
-            Format.MARKDOWN: lambda: markdown(records, from_papers, stale, reference),
-            Format.SUMMARY: lambda: markdown_summary(records, stale, reference),
-            Format.CSV: lambda: tidy_csv(records, stale),
-            Format.LATEX: lambda: latex(records, from_papers, stale, reference),
-            Format.HTML: lambda: html_page(records, results, from_papers, stale, reference),
-        }
-        text = write[format]()
-        drawn = section_figures(records, results) if figures else {}
+    text, unreadable = _written(format, results, datasets, published, stale, reference)
     if figures:
-        _draw(figures, drawn, force)
+        _draw(figures, _figures_of(results, datasets), force)
     _put(text, output, format)
     say_all(unreadable, "not reported: ")
     if unreadable:
         raise typer.Exit(1)
+
+
+def _written(
+    format: Format, results: Path, datasets: str, published: Path | None, stale: bool, reference: str
+) -> tuple[str, list[str]]:
+    """A report, and why records that are missing in it cannot be read."""
+    from cabench.experiment.without_collecting import without_collecting
+    from cabench.report.folder_markdown import FolderMarkdown
+    from cabench.report.html import html_page
+    from cabench.report.latex import latex
+    from cabench.report.published import read_published
+    from cabench.report.tidy_csv import tidy_csv
+
+    from_papers = read_published(published) if published else []
+    if format in (Format.MARKDOWN, Format.SUMMARY):
+        is_summary = format is Format.SUMMARY
+        return FolderMarkdown(results, datasets, from_papers, stale, reference, is_summary).write()
+    with without_collecting():
+        records, unreadable = _records_of(results, datasets)
+        write = {
+            Format.CSV: lambda: tidy_csv(records, stale),
+            Format.LATEX: lambda: latex(records, from_papers, stale, reference),
+            Format.HTML: lambda: html_page(records, results, from_papers, stale, reference),
+        }
+        return write[format](), unreadable
+
+
+def _figures_of(results: Path, datasets: str) -> Mapping[str, str]:
+    from cabench.report.section_figures import section_figures
+
+    return section_figures(_records_of(results, datasets)[0], results)
+
+
+def _records_of(results: Path, datasets: str) -> tuple[list[Record], list[str]]:
+    """The records of some data sets, or all; and why others cannot be read."""
+    from cabench.experiment.store import ResultsStore
+    from cabench.report.summary import of_datasets
+
+    records, unreadable = ResultsStore(results).readable_records()
+    return of_datasets(records, datasets) if datasets else records, unreadable
 
 
 def _report_tuning(

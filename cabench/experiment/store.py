@@ -180,12 +180,15 @@ class ResultsStore:
         return [self.load_in_its_folder(path) for path in self.paths()]
 
     @without_collecting()
-    def readable_records(self) -> tuple[list[Record], list[str]]:
+    def readable_records(self, paths: Sequence[Path] | None = None) -> tuple[list[Record], list[str]]:
         """Every record below the folder that can be read, in the order of their paths, and why others cannot.
 
         Contributions are read when they are asked for, see `Record.read_contributions`.
+
+        Args:
+            paths: some of `paths()`; None for all.
         """
-        return _read_all(self.paths(), lambda path: self._in_its_folder(path, _with_stored))
+        return _read_all(self.paths() if paths is None else paths, lambda path: self._in_its_folder(path, _with_stored))
 
     @without_collecting()
     def records_beside(self, cells: Iterable[Identity]) -> list[Record]:

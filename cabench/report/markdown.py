@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from tabulate import tabulate
 
@@ -16,11 +17,27 @@ from cabench.report.notes import notes, origin, problems, ranking_sentence, warn
 from cabench.report.overview import overview
 from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
-from cabench.report.ranking import Ranking, rankings
+from cabench.report.ranking import Ranking, SectionGaps, gaps_in, rankings
 from cabench.report.summary import Section, one_by_one, sections
 from cabench.report.tables import Entry, Header, Line, Table, footnote, number
 
 _MARKED = {Mark.NONE: "{}", Mark.BEST: "**{}**"}
+
+
+class SectionText(NamedTuple):
+    """A section as it was written, and what a report says of all sections together.
+
+    Attributes:
+        place: what the section is told from others by; they stand in this order.
+        text: Markdown.
+        gaps: what a ranking over data sets takes of it.
+        names: of the rows that a reference can be.
+    """
+
+    place: tuple[str, ...]
+    text: str
+    gaps: SectionGaps
+    names: frozenset[str]
 
 
 def markdown(
@@ -37,27 +54,43 @@ def markdown(
     Raises:
         UserError: for a reference that is not there.
     """
-    if not records:
-        return "There are no records yet.\n"
-    found = sections(records, stale, reference)
-    ranked = [_ranking(ranking) for ranking in rankings(found)]
-    return "\n".join([*(_section(section, published) for section in one_by_one(found)), *ranked])
+    return joined(section_texts(sections(records, stale, reference), lambda section: tables_of(section, published)))
 
 
 def markdown_summary(records: Sequence[Record], stale: bool = False, reference: str = "") -> str:
     """The overview of every section, and what can be concluded from it; arguments and errors as for `markdown`."""
-    if not records:
+    return joined(section_texts(sections(records, stale, reference), summary_of))
+
+
+def section_texts(found: list[Section], write: Callable[[Section], str]) -> list[SectionText]:
+    """Write one section after another; the list is emptied, so that what a section holds can be let go."""
+    return [
+        SectionText(
+            (section.dataset, section.profile, section.precision, section.content),
+            write(section),
+            gaps_in(section),
+            frozenset(row.name for row in section.current),
+        )
+        for section in one_by_one(found)
+    ]
+
+
+def joined(texts: Sequence[SectionText]) -> str:
+    """The report: all sections, and below them the rankings over data sets."""
+    if not texts:
         return "There are no records yet.\n"
-    found = sections(records, stale, reference)
-    ranked = [_ranking(ranking) for ranking in rankings(found)]
-    return "\n".join([*map(_summary, one_by_one(found)), *ranked])
+    in_order = sorted(texts, key=lambda section: section.place)
+    ranked = [_ranking(ranking) for ranking in rankings(section.gaps for section in in_order)]
+    return "\n".join([*(section.text for section in in_order), *ranked])
 
 
-def _summary(section: Section) -> str:
+def summary_of(section: Section) -> str:
+    """The overview of a section, and what can be concluded from it."""
     return f"## {escape(section.dataset)}\n\n{escape(origin(section))}\n\n{_overview(section)}"
 
 
-def _section(section: Section, published: Sequence[Published]) -> str:
+def tables_of(section: Section, published: Sequence[Published]) -> str:
+    """All tables of a section and what is said below them; figures from papers stand beside scores of the same kind."""
     tables = [*probe_tables(section), *further_tables(section), *beside_published(section, published)]
     return "\n".join(
         [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,31 +37,54 @@ class Ranking(NamedTuple):
     p_value: float | None
 
 
-def rankings(sections: Sequence[Section]) -> list[Ranking]:
+class SectionGaps(NamedTuple):
+    """What a ranking takes of a section.
+
+    Attributes:
+        dataset: label.
+        profile: the profile's name.
+        precision: of the networks.
+        by_name: the mean separation gap of every row that takes part, by its name without marks.
+        titles: of all rows, as tables show them.
+        is_compared: whether any row takes part.
+    """
+
+    dataset: str
+    profile: str
+    precision: str
+    by_name: Mapping[str, float]
+    titles: frozenset[str]
+    is_compared: bool
+
+
+def gaps_in(section: Section) -> SectionGaps:
+    """What a ranking takes of a section."""
+    compared = [row for row in section.rows if takes_part(row)]
+    by_name = {
+        row.title.removesuffix(NOT_FLAT): float(np.mean(values)) for row in compared if (values := over_seeds(row, gap_of))
+    }
+    titles = frozenset(row.title for row in section.rows)
+    return SectionGaps(section.dataset, section.profile, section.precision, by_name, titles, bool(compared))
+
+
+def rankings(sections: Iterable[SectionGaps]) -> list[Ranking]:
     """One ranking for every profile and precision that has two or more data sets with two or more common methods.
 
     Data sets on which no method takes part, all of their records being stale, are left out.
     """
-    compared = [section for section in sections if any(takes_part(row) for row in section.rows)]
+    compared = [section for section in sections if section.is_compared]
     groups = grouped(compared, lambda section: (section.profile, section.precision))
     found = (_ranking(group) for group in groups.values() if len(group) > 1)
     return [ranking for ranking in found if len(ranking.ranks) > 1]
 
 
-def _ranking(sections: Sequence[Section]) -> Ranking:
-    gaps = [
-        {
-            row.title.removesuffix(NOT_FLAT): float(np.mean(values))
-            for row in section.rows
-            if takes_part(row) and (values := over_seeds(row, gap_of))
-        }
-        for section in sections
-    ]
+def _ranking(sections: Sequence[SectionGaps]) -> Ranking:
+    gaps = [section.by_name for section in sections]
     common = [name for name in gaps[0] if all(name in others for others in gaps)]
     table = np.array([[by_name[name] for name in common] for by_name in gaps])  # (data sets, methods)
     ranks = stats.rankdata(table, axis=1) if common else table
     order = np.argsort(ranks.mean(axis=0), kind="stable").tolist() if common else []
-    marked = {row.title for section in sections for row in section.rows}
+    marked = {title for section in sections for title in section.titles}
     titles = [name + NOT_FLAT if name + NOT_FLAT in marked else name for name in common]
     return Ranking(
         profile=sections[0].profile,

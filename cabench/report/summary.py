@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -183,12 +183,34 @@ def of_datasets(records: Sequence[Record], names: str) -> list[Record]:
     Raises:
         UserError: for a data set of which there is no record.
     """
-    there = {record.dataset["label"] for record in records}
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
+    check_datasets(names, {record.dataset["label"] for record in records})
+    return [record for record in records if record.dataset["label"] in listed(names)]
+
+
+def listed(names: str) -> list[str]:
+    """Names that commas separate."""
+    return [name.strip() for name in names.split(",")]
+
+
+def check_datasets(names: str, there: Collection[str]) -> None:
+    """Refuse labels of data sets, separated by commas, of which there is no record.
+
+    Raises:
+        UserError: naming one, and those that there are.
+    """
+    for name in listed(names):
         if name not in there:
             raise unknown("data set of these records", name, there)
-    return [record for record in records if record.dataset["label"] in wanted]
+
+
+def check_reference(reference: str, there: Collection[str]) -> None:
+    """Refuse a reference that is no row of any section.
+
+    Raises:
+        UserError: naming it, and those that there are.
+    """
+    if reference and reference not in there:
+        raise unknown("reference", reference, there)
 
 
 def sections(records: Sequence[Record], with_stale: bool = False, reference: str = "") -> list[Section]:
@@ -203,13 +225,16 @@ def sections(records: Sequence[Record], with_stale: bool = False, reference: str
     Raises:
         UserError: for a reference that no section has.
     """
+    found = sections_of_some(records, with_stale, reference)
+    check_reference(reference, {row.name for section in found for row in section.current})
+    return found
+
+
+def sections_of_some(records: Sequence[Record], with_stale: bool, reference: str) -> list[Section]:
+    """Likewise, of some data sets of a results folder: the reference may be a row of others."""
     records = sorted(records, key=lambda record: record.key)
     groups = grouped(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
-    found = [_section(groups[key], with_stale, reference) for key in sorted(groups)]
-    known = {row.name for section in found for row in section.current}
-    if reference and reference not in known:
-        raise unknown("reference", reference, known)
-    return found
+    return [_section(groups[key], with_stale, reference) for key in sorted(groups)]
 
 
 def _section(records: Sequence[Record], with_stale: bool, reference: str) -> Section:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from cabench import discovery
 from cabench.experiment.record import Record
-from cabench.report.ranking import Ranking, rankings
+from cabench.report.ranking import Ranking, gaps_in, rankings
 from cabench.report.summary import sections
 
 MakeRecord = Callable[..., Record]
@@ -34,7 +34,7 @@ def on_data_sets(make_record: MakeRecord) -> MakeGaps:
 
 
 def only_ranking(records: Sequence[Record]) -> Ranking:
-    (ranking,) = rankings(sections(records))
+    (ranking,) = rankings(map(gaps_in, sections(records)))
     return ranking
 
 
@@ -113,7 +113,7 @@ class TestRankings:
     def test_one_data_set_or_one_common_method_makes_no_ranking(
         self, on_data_sets: MakeGaps, gaps: dict[str, dict[str, float]]
     ) -> None:
-        assert rankings(sections(on_data_sets(gaps))) == []
+        assert rankings(map(gaps_in, sections(on_data_sets(gaps)))) == []
 
     def test_yardsticks_have_no_rank(self, on_data_sets: MakeGaps, make_record: MakeRecord) -> None:
         version = discovery.method_class("chance").version
@@ -138,7 +138,7 @@ class TestRankings:
             for name, gap in {"a": 0.9, "b": 0.2}.items()
         ]
 
-        found = rankings(sections(records + others))
+        found = rankings(map(gaps_in, sections(records + others)))
 
         assert sorted(list(ranking.ranks) for ranking in found) == [["a", "b"], ["b", "a"]]
 

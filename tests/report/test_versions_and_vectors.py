@@ -25,7 +25,7 @@ from cabench.report.latex import latex
 from cabench.report.markdown import markdown, markdown_summary
 from cabench.report.notes import problems
 from cabench.report.overview import overview
-from cabench.report.ranking import rankings
+from cabench.report.ranking import gaps_in, rankings
 from cabench.report.summary import Section, sections
 from cabench.report.tables import NO_SCORE
 from cabench.report.tidy_csv import tidy_csv
@@ -171,7 +171,7 @@ class TestVectors:
         elsewhere = make_records({"mine": NEW}, dataset__label="x") + make_records(
             {"ours": OLD}, dataset__label="x", method__name="ours", method__version=1, method__origin="vectors"
         )
-        (ranking,) = rankings(sections([*records, *elsewhere]))
+        (ranking,) = rankings(map(gaps_in, sections([*records, *elsewhere])))
 
         assert list(ranking.ranks) == ["mine", "ours †"]
         assert (
@@ -231,7 +231,7 @@ class TestTooShortlyTrained:
     ) -> None:
         here = [*make_records({"ours": NEW}), *falling]
         there = make_records({"ours": OLD, "mine": NEW}, dataset__label="x", loss_is_flat=True)
-        (ranking,) = rankings(sections([*here, *there]))
+        (ranking,) = rankings(map(gaps_in, sections([*here, *there])))
 
         assert ranking.ranks == {"ours": (1, 2), "mine ‡": (2, 1)}
         assert self.SAID in markdown([*here, *there]).split("## Ranks")[1]
