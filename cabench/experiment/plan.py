@@ -29,7 +29,7 @@ from cabench.experiment.request import (
     seed_list,
 )
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.profiles import ProfileEntry
+from cabench.profiles import Profile
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Outline:
 
     Attributes:
         grows: whether more cells become known as others end.
-        profile: what records keep of it.
+        profile: with the settings of all methods and data sets.
         device: for training and encoding.
         precision: of the networks.
         datasets: by label.
@@ -121,7 +121,7 @@ class Outline:
     """
 
     grows: ClassVar[bool] = False
-    profile: ProfileEntry
+    profile: Profile
     device: torch.device
     precision: Precision
     datasets: Mapping[str, DatasetProvider]
@@ -162,8 +162,8 @@ class Outline:
 
     def cell(self, name: str, method: ContrastiveAnalysisMethod, label: str, file: DatasetFile, seed: int) -> Cell:
         """One cell: a configured method under its label, on a data set under its label, under a seed."""
-        identity = identify(method_entry(method, name), file.info, label, self.profile["name"], seed, self.precision)
-        return Cell(identity, method, file, self.profile)
+        identity = identify(method_entry(method, name), file.info, label, self.profile.name, seed, self.precision)
+        return Cell(identity, method, file, self.profile.entry_on(label))
 
 
 def outline(request: Request) -> Outline:
@@ -201,7 +201,7 @@ def outline(request: Request) -> Outline:
     resolved.check_overrides([*methods, *labels])
     check_profile(resolved.profile, resolved.given)
     return Outline(
-        profile=resolved.profile.entry,
+        profile=resolved.profile,
         device=device,
         precision=resolve_precision(precision),
         datasets=datasets,

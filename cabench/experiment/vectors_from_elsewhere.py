@@ -160,7 +160,7 @@ def _record(
         "ok",
         unmade=unmade | keep_maps(store, cell, data.info.attributes, test),
         cost={"train_s": 0.0, "probe_s": probe_s, "images_seen": 0, "parameters": 0},
-        provenance=provenance(torch.device("cpu"), started, profile.entry),
+        provenance=provenance(torch.device("cpu"), started, profile.entry_on(cell.dataset["label"])),
         error=None,
         **measured,
     )

@@ -19,6 +19,8 @@ train = 1000
 [on.cifar_mnist.sepclr]     # the same on one data set
 [like]                      # data sets on which methods take another's fields, where they set none of their own
 cifar_fashion = "cifar_mnist"
+[tuned]                     # by data set, the methods whose settings were chosen by trials; tables name the others
+dsprites = ["sepclr"]
 [variants.my_name]          # another name for a method or data set with some fields changed
 method = "sepclr"           # or: dataset = "dsprites"
 epochs = 3
@@ -32,7 +34,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from cabench.config import parse_toml
 from cabench.errors import UserError, unknown
@@ -47,8 +49,8 @@ OWN_SUFFIX = ".h5"
 WEIGHTS_SUFFIX = ".pth"
 """How the paths of users' own weights end, which stand where "imagenet" may."""
 OWN_METHODS = "own_methods"
-_TABLES = ("defaults", "datasets", "every_method", "at_most", "rows", "methods", "on", "like", "variants")
-_FLAT = ("defaults", "every_method", "at_most", "rows", "like")
+_TABLES = ("defaults", "datasets", "every_method", "at_most", "rows", "methods", "on", "like", "tuned", "variants")
+_FLAT = ("defaults", "every_method", "at_most", "rows", "like", "tuned")
 _SPLITS = ("train", "validation", "test")
 _FEWEST_ROWS = 10  # that a probe is fitted on
 _DEFAULTS = {"datasets": "a list of names", "controls": "a list of names", "seeds": "text", "precision": "text"}
@@ -68,11 +70,14 @@ class Variant:
 
 
 class ProfileEntry(TypedDict):
-    """What records keep of the profile that they were computed under."""
+    """What records keep of the profile that they were computed under. Where it holds settings that were chosen by
+    trials, `tuned` names the methods for which that was done on the record's data set.
+    """
 
     name: str
     description: str
     extends: list[str]
+    tuned: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class Profile:
         methods: fields by method name.
         on: fields by data set and method.
         like: by data set, another one whose fields in `on` hold there too.
+        tuned: by data set, the methods whose settings were chosen by trials; empty where none were.
         own_methods: names of methods that do not come with cabench.
         method_variants: by name.
         dataset_variants: by name.
@@ -107,14 +113,15 @@ class Profile:
     methods: Mapping[str, Fields] = field(default_factory=dict)
     on: Mapping[str, Mapping[str, Fields]] = field(default_factory=dict)
     like: Mapping[str, str] = field(default_factory=dict)
+    tuned: Mapping[str, list[str]] = field(default_factory=dict)
     own_methods: tuple[str, ...] = ()
     method_variants: Mapping[str, Variant] = field(default_factory=dict)
     dataset_variants: Mapping[str, Variant] = field(default_factory=dict)
 
-    @property
-    def entry(self) -> ProfileEntry:
-        """What records keep of it."""
-        return {"name": self.name, "description": self.description, "extends": list(self.extends)}
+    def entry_on(self, dataset_label: str) -> ProfileEntry:
+        """What the records of a data set keep of it."""
+        entry: ProfileEntry = {"name": self.name, "description": self.description, "extends": list(self.extends)}
+        return {**entry, "tuned": list(self.tuned.get(dataset_label, []))} if self.tuned else entry
 
     def method_fields(self, label: str, dataset_label: str) -> tuple[str, dict[str, Any]]:
         """The method behind a label and the fields that this profile sets for it on a data set.
@@ -259,6 +266,9 @@ def _profile(name: str, content: dict[str, Any]) -> Profile:
     for dataset, other in content.get("like", {}).items():
         if not isinstance(other, str):
             raise UserError(f"Profile {name!r}: like.{dataset} must be the name of a data set, not {other!r}.")
+    for dataset, tuned in content.get("tuned", {}).items():
+        if not _is_list_of_names(tuned):
+            raise UserError(f"Profile {name!r}: tuned.{dataset} must be a list of names of methods, not {tuned!r}.")
     variants = content.pop("variants", {})
     own_methods = tuple(content.pop(OWN_METHODS, ()))
     return Profile(

@@ -25,7 +25,7 @@ from cabench.report.notes import notes, origin, problems, ranking_sentence, warn
 from cabench.report.overview import overview
 from cabench.report.probe_tables import probe_tables
 from cabench.report.published import Published, beside_published
-from cabench.report.ranking import gaps_in, rankings
+from cabench.report.ranking import Ranking, gaps_in, rankings
 from cabench.report.section_charts import cost_chart, leakage_chart, leakage_points
 from cabench.report.summary import Row, Section, one_by_one, sections
 from cabench.report.tables import Entry, Header, Table, attribute_title, footnote
@@ -51,7 +51,9 @@ def html_page(
         UserError: for a reference that is not there.
     """
     found = sections(records, stale, reference)
-    ranked = [(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(map(gaps_in, found))]
+    ranked = [
+        (ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(map(gaps_in, found))
+    ]
     numbered = enumerate(one_by_one(found), start=1)
     shown = [_section(section, number, results, published) for number, section in numbered]
     return render(
@@ -70,8 +72,15 @@ def html_tables(records: Sequence[Record]) -> str:
     """
     found = sections(records)
     shown = [(s, origin(s), overview(s), [conclusion(s), *warnings(s)]) for s in found]
-    ranked = [(ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(map(gaps_in, found))]
+    ranked = [
+        (ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(map(gaps_in, found))
+    ]
     return render("fragment.html", sections=shown, rankings=ranked)
+
+
+def _ranked(found: Sequence[Section]) -> list[tuple[Ranking, str, str]]:
+    """Rankings over data sets, each with what it shows and what its marks mean."""
+    return [(each, ranking_sentence(each), footnote(each.ranks)) for each in rankings(map(gaps_in, found))]
 
 
 def render(template: str, **content: object) -> str:

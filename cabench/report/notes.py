@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cabench import discovery
 from cabench.data.dataset import IS_TARGET
 from cabench.evaluation.encoded import MISSING
 from cabench.evaluation.score import Unmeasured
@@ -66,6 +67,7 @@ def warnings(section: Section) -> list[str]:
     """What the data of a section do not allow to be read off its tables; empty where nothing is to be feared."""
     return [
         *_meaningless(section),
+        *_untuned(section),
         *_validation(section),
         *_sample(section),
         *_improvised(section),
@@ -196,6 +198,20 @@ def _meaningless(section: Section) -> list[str]:
         return [f"Profile {MEANINGLESS}: its numbers mean nothing."]
     extends = MEANINGLESS in _extended(section)
     return [f"Profile {section.profile} extends {MEANINGLESS}: its numbers mean nothing."] if extends else []
+
+
+def _untuned(section: Section) -> list[str]:
+    """Which methods have settings to choose that nobody chose for these data, under a profile of chosen settings."""
+    untuned = dict.fromkeys(row.title for row in section.current for record in row.records if _is_untuned(record))
+    return [f"Not tuned on these data, as the others were: {', '.join(untuned)}."] if untuned else []
+
+
+def _is_untuned(record: Record) -> bool:
+    tuned, method = _profile_of(record).get("tuned"), record.method
+    if not isinstance(tuned, list) or method["label"] in tuned or method.get("origin") == "vectors":
+        return False
+    is_known = method["name"] in discovery.plugins("methods")
+    return not is_known or bool(discovery.method_class(method["name"]).Config.searched())
 
 
 def _validation(section: Section) -> list[str]:

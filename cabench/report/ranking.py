@@ -61,7 +61,9 @@ def gaps_in(section: Section) -> SectionGaps:
     """What a ranking takes of a section."""
     compared = [row for row in section.rows if takes_part(row)]
     by_name = {
-        row.title.removesuffix(NOT_FLAT): float(np.mean(values)) for row in compared if (values := over_seeds(row, gap_of))
+        row.title.removesuffix(NOT_FLAT): float(np.mean(values))
+        for row in compared
+        if (values := over_seeds(row, gap_of))
     }
     titles = frozenset(row.title for row in section.rows)
     return SectionGaps(section.dataset, section.profile, section.precision, by_name, titles, bool(compared))

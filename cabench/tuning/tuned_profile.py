@@ -64,7 +64,11 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
         f"datasets = {_value(list(datasets))}",
         "controls = []",
         f"seeds = {_value(REPORT_SEEDS)}",
+        "",
+        "[tuned]",
     ]
+    for label in datasets:
+        lines.append(f"{_key(label)} = {_value(sorted(r.method for r in records if r.dataset == label))}")
     for label in datasets:
         record = next(record for record in records if record.dataset == label)
         lines += _dataset_table(record, resolved, place)

@@ -188,6 +188,7 @@ def test_an_empty_profile_is_a_profile(profile: MakeProfile) -> None:
         ("[defaults]\nseeds = 3", "defaults.seeds must be text"),
         ("[defaults]\ndatasets = 'planted'", "defaults.datasets must be a list"),
         ("[defaults]\nprecision = 32", "defaults.precision must be text"),
+        ("[tuned]\nplanted = 'sepclr'", "tuned.planted must be a list of names of methods"),
         ("[at_most]\nepochs = 'few'", "at_most.epochs must be a number"),
         ("[at_most]\nepochs = true", "at_most.epochs must be a number"),
         ("at_most = 3", r"\[at_most\] must be a table"),
@@ -379,7 +380,7 @@ def test_extending_a_built_in_profile_changes_what_is_said_and_nothing_else(tmp_
 def test_a_profile_says_which_others_it_extends_but_for_those_that_are_not_listed(tmp_path):
     write(tmp_path, middle='extends = "smoke"\n', mine='description = "mine"\nextends = "middle.toml"\n')
     mine = load_profile(str(tmp_path / "mine.toml"))
-    assert mine.entry == {"name": "mine", "description": "mine", "extends": ["middle", "smoke"]}
+    assert mine.entry_on("dsprites") == {"name": "mine", "description": "mine", "extends": ["middle", "smoke"]}
     assert load_profile("smoke").extends == ()
 
 

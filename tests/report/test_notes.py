@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cabench import discovery
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
 from cabench.report.html import html_page, html_tables
@@ -75,6 +76,22 @@ class TestProfiles:
 
         assert " Profile tuned, precision" in origin(section)
         assert not any("mean nothing" in text for text in warnings(section))
+
+    def test_under_chosen_settings_methods_are_named_that_nobody_tuned_there(self, make_record: MakeRecord) -> None:
+        def told(tuned: object, method: str = "sepclr", **changes: object) -> list[str]:
+            kept = {**TUNED, "extends": ["quick"], "tuned": tuned}
+            version = discovery.method_class(method).version if method in discovery.plugins("methods") else 1
+            names = {"method__name": method, "method__label": method, "method__version": version}
+            record = make_record(profile="tuned", provenance={"profile": kept}, **names, **changes)
+            return [text for text in warnings(only_section([record])) if text.startswith("Not tuned")]
+
+        assert told(["mmcvae"]) == ["Not tuned on these data, as the others were: sepclr."]
+        assert told([]) == told(["mmcvae"])
+        assert told(["mmcvae"], "a_method_of_somebody") == [
+            "Not tuned on these data, as the others were: a_method_of_somebody."
+        ]
+        assert told(["sepclr"]) == told(["mmcvae"], "chance") == told(None) == told(3) == []
+        assert told(["mmcvae"], method__origin="vectors") == []
 
 
 class TestProblems:

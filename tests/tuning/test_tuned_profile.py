@@ -14,6 +14,7 @@ from cabench.discovery import dataset_class, method_class
 from cabench.errors import UserError
 from cabench.experiment.plan import outline
 from cabench.experiment.request import Request, ResolvedProfile
+from cabench.profiles import load_profile
 from cabench.tuning.space import trial_values
 from cabench.tuning.tuned_profile import (
     FIRST_LINE,
@@ -120,6 +121,16 @@ def test_the_digest_changes_with_the_records(tmp_path: Path) -> None:
 def test_it_runs_report_seeds_on_its_data_sets(tmp_path: Path) -> None:
     table = tomllib.loads(tuned_profile([tuned("cpca", "dsprites"), tuned("cpca")], tmp_path / "tuned.toml"))
     assert table["defaults"] == {"datasets": ["dsprites", "planted"], "controls": [], "seeds": "0-4"}
+
+
+def test_records_under_it_say_what_was_tuned_on_their_data(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.toml"
+    write_tuned_profile([tuned("sepclr", "dsprites"), tuned("cpca", "dsprites"), tuned("cpca")], path)
+    profile = load_profile(str(path))
+    assert profile.entry_on("dsprites")["tuned"] == ["cpca", "sepclr"]
+    assert profile.entry_on("planted")["tuned"] == ["cpca"]
+    assert profile.entry_on("cifar_mnist")["tuned"] == []
+    assert "tuned" not in load_profile("smoke").entry_on("planted")
 
 
 def test_a_data_set_of_another_configuration_is_written_too(tmp_path: Path) -> None:
