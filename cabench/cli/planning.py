@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cabench.cli.options import DEFAULT_RESULTS, say_all, takes_request
-from cabench.cli.tuning import DEFAULT_TRIALS, Criterion
+from cabench.cli.tuning import TRIALS_FOLDER, Criterion
 from cabench.files.names import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def plan(
     request: Request,
     results: Annotated[
         Path | None,
-        typer.Option(help=f"Folder of records. Default: {DEFAULT_RESULTS}, with --trials {DEFAULT_TRIALS}."),
+        typer.Option(help=f"Folder of records. Default: {DEFAULT_RESULTS}, with --trials {TRIALS_FOLDER}."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document.")] = False,
     watched: Annotated[bool, typer.Option("--watch", help="Look again until every cell has ended.")] = False,
@@ -60,7 +60,7 @@ def plan(
         raise UserError("--json writes one document and --watch goes on; leave one of them out.")
     if not every >= LEAST_S:
         raise UserError(f"--every {every} is not allowed; it must be from {LEAST_S} seconds, such as 5.")
-    store = ResultsStore(results or (DEFAULT_TRIALS if trials else DEFAULT_RESULTS))
+    store = ResultsStore(results or (TRIALS_FOLDER if trials else DEFAULT_RESULTS))
     rule = tuning_rule(criterion)
     outlined = tuning_outline(request, trials, longest, rule, store) if trials else outline(request)
     surveyor = Surveyor(outlined, request.data_root, store)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cabench.experiment.request import Request
     from cabench.tuning.tuning_record import TrialEntry, TuningRecord
 
-DEFAULT_TRIALS, DEFAULT_RECORDS, DEFAULT_PROFILE = Path("results/trials"), Path("results/tuning"), Path("tuned.toml")
+TRIALS_FOLDER, DEFAULT_RECORDS, DEFAULT_PROFILE = Path("results/trials"), Path("results/tuning"), Path("tuned.toml")
 ALIKE = "its trials are not shown to differ by more than seeds do, so that the choice may be luck"
 
 
@@ -37,7 +37,7 @@ def tune(
     criterion: Annotated[
         Criterion, typer.Option(help="What trials are judged by: the gap, which takes labels, or none of them.")
     ] = Criterion.LABELS,
-    results: Annotated[Path, typer.Option(help="Folder of the trials' cells.")] = DEFAULT_TRIALS,
+    results: Annotated[Path, typer.Option(help="Folder of the trials' cells.")] = TRIALS_FOLDER,
     records: Annotated[Path, typer.Option(help="Folder of tuning records.")] = DEFAULT_RECORDS,
     output: Annotated[Path, typer.Option(help="The profile that is written, a .toml file.")] = DEFAULT_PROFILE,
     checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between two checkpoints, from 0.")] = 60.0,

@@ -57,7 +57,7 @@ def html_page(
     numbered = enumerate(one_by_one(found), start=1)
     shown = [_section(section, number, results, published) for number, section in numbered]
     return render(
-        "template.html",
+        "results.html",
         sections=shown,
         rankings=ranked,
         versions=sorted({str(record.provenance.get("cabench", "unknown")) for record in records}),

@@ -140,14 +140,17 @@ class Tuning:
         return 0
 
     def _wait_for_others(self, left: Sequence[Task]) -> bool:
-        """Wait until nobody works on any of the cells that are left. False where nobody did, or time is limited."""
+        """Wait until nobody works on any of the cells that are left. False where nobody did, or time is limited.
+
+        Who worked on one may have ended it since it was found to be left.
+        """
         if self.settings.time_limit:
             return False
         was_held = False
         while any(self.store.is_held(task.cell.identity) for task in left):
             was_held = True
             time.sleep(LOOK_EVERY_S)
-        return was_held
+        return was_held or any(task.has_ended(self.store) for task in left)
 
     def _record(self, tried: MethodTrials) -> TuningRecord:
         entries, info, settings = tried.entries(EVERY), tried.file.info, tried.settings()

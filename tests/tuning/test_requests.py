@@ -12,7 +12,10 @@ import pytest
 import cabench
 from cabench.data.dataset import Attribute
 from cabench.data.importing.arrays import Examples, write_arrays
+from cabench.experiment.computing import Computed, compute
 from cabench.experiment.record import Record
+from cabench.experiment.task import tasks_of
+from cabench.hardening.journal import Journal
 from cabench.tuning.tuned_profile import FIRST_LINE
 from cabench.tuning.tuning_record import read_tuning_records
 
@@ -195,3 +198,31 @@ def test_python_gives_the_records(tmp_path: Path) -> None:
     assert [record.method for record in tuned.records] == ["pca", "ratio_pca"]
     assert list(tuned.records) == read_tuning_records(tmp_path / "tuning")
     assert tomllib.loads((tmp_path / "tuned.toml").read_text())["extends"] == "smoke"
+
+
+def test_what_another_process_ended_a_moment_ago_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = []
+
+    def ended_by_others(experiment, store, settings, executor, reporter):
+        """What it finds where another process ended every cell after it had been found to be worked on."""
+        tasks = tasks_of(experiment.cells, store, False, Journal())
+        done = compute(experiment, store, settings, executor, reporter)
+        computed.append(len(done.records))
+        return Computed([], tasks, True) if len(computed) == 1 else done
+
+    monkeypatch.setattr("cabench.tuning.tune.compute", ended_by_others)
+    places = {name: str(tmp_path / name) for name in ("results", "records")}
+    tuned = cabench.tune(
+        "cpca",
+        "planted",
+        2,
+        1,
+        "smoke",
+        **places,
+        output=str(tmp_path / "tuned.toml"),
+        sets=["planted.repeats=1"],
+        device="cpu",
+    )
+    assert tuned.left == 0
+    assert computed == [2, 6]  # both trials, and then with the second look at them
+    assert len(tuned.records) == 1
