@@ -17,7 +17,10 @@ WIDTH, HEIGHT = 640, 480
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 16, 48
 COLOURS = ("#2b84c4", "#d1602b", "#2a9d6f", "#b8609a", "#a8842a", "#7b6fd0", "#c0504d", "#5f8a8b")
 """Of lines: each stands out from white and from the page's dark paper by a contrast of 3 or more."""
-BESIDE = 4.0  # pixels between the intervals of neighbouring lines
+BESIDE = 4.0  # pixels between the intervals of neighbouring lines, where there are few
+MOST_BESIDE = (
+    30.0  # pixels between those of the first and of the last: points of one x stay nearer than those of the next
+)
 TO_NAMES = 14.0  # pixels from the ends of lines to their names
 TO_FRAME = 8.0  # pixels from what is drawn, names among it, to the frame
 CLEAR = 3.0  # pixels on both sides of a line that names keep clear of
@@ -204,10 +207,11 @@ def trends(series: Sequence[Trend], x: Axis, y: Axis, description: str) -> str:
     """
     root = _figure(WIDTH, HEIGHT, description)
     names = [shortened(trend.name) for trend in series]
-    half = BESIDE * len(series) / 2
+    beside = min(BESIDE, MOST_BESIDE / len(series))
+    half = beside * len(series) / 2
     wider = _with_room(x, half + TO_FRAME, half + TO_NAMES + max(map(width_of, names)) + TO_FRAME)
     _axes(root, wider, y)
-    shifts = [BESIDE * (index + 0.5) - half for index in range(len(series))]
+    shifts = [beside * (index + 0.5) - half for index in range(len(series))]
     groups = [_trend_group(root, trend.name, index) for index, trend in enumerate(series)]
     ends = [
         _draw_trend(group, [(_x_of(place.x, wider) + shift, place) for place in trend.places], y)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cabench.report.charts import (
-    BESIDE,
     COLOURS,
+    MOST_BESIDE,
     TO_FRAME,
     Axis,
     Place,
@@ -160,7 +160,7 @@ class TestTrends:
         text = trends(series, self.NUMBERS, axis_around("gap", [0.0, 1.0]), "")
         groups = self.drawn(series)
         first = [float(next(group.iter("circle")).get("cx", "")) for group in groups]
-        assert np.diff(first) == pytest.approx([BESIDE] * 13, abs=0.11)
+        assert np.diff(first) == pytest.approx([MOST_BESIDE / 14] * 13, abs=0.11)
         looks = {(group.get("stroke"), next(group.iter("polyline")).get("stroke-dasharray")) for group in groups}
         assert len(looks) == 14 <= 2 * len(COLOURS)
         heights = sorted(float(name.get("y", "")) for name in drawn(text, "name", "text"))
