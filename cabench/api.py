@@ -228,7 +228,8 @@ def tune(
         results: the folder of the trials' cells.
         records: the folder of tuning records, one a method and data set.
         output: the path of the profile that is written, of all records in that folder.
-        criterion: what trials are judged by: "labels", the separation gap, or "label-free", which asks for no labels.
+        criterion: what trials are judged by: "labels", the separation gap; "labels:100", that of a hundred labelled
+            rows; or "label-free", which asks for none.
         sets: as for `run`; so are all that follow.
         device: as for `run`.
         precision: as for `run`.

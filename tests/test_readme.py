@@ -19,18 +19,27 @@ from cabench.report.output import END, START, generated_text, write_report
 from cabench.report.published import read_published
 from cabench.report.section_figures import section_figures
 from cabench.report.summary import of_datasets
+from cabench.report.tuning_report import tuning_figures, tuning_markdown
+from cabench.tuning.tuned_profile import tuned_profile
+from cabench.tuning.tuning_record import read_tuning_records
 
 CHECKOUT = Path(cabench.__file__).parent.parent
 README = CHECKOUT / "README.md"
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the package is installed, its README is not here")
 
+STUDIED = "mouse_protein_drug"
+"""The data sets that the study is done on."""
 
-def summary_of_dsprites(records):
-    return markdown_summary(of_datasets(records, "dsprites"))
+
+def summary_of(datasets):
+    return lambda records: markdown_summary(of_datasets(records, datasets))
 
 
-@pytest.mark.parametrize(("page", "write"), [("README.md", summary_of_dsprites), ("results/README.md", markdown)])
+@pytest.mark.parametrize(
+    ("page", "write"),
+    [("README.md", summary_of("dsprites")), ("docs/study.md", summary_of(STUDIED)), ("results/README.md", markdown)],
+)
 def test_tables_are_those_of_the_published_records(page, write):
     """README: `cabench report --results results/published --datasets dsprites --format summary --output README.md`."""
     records = ResultsStore(CHECKOUT / "results" / "published").records()
@@ -38,22 +47,36 @@ def test_tables_are_those_of_the_published_records(page, write):
     assert generated_text(CHECKOUT / page) == write(records).strip()
 
 
+def test_tables_of_tuning_and_the_profile_are_those_of_the_tuning_records():
+    """`cabench report --tuning results/tuning --output results/tuning/README.md`; `cabench tune` writes the profile."""
+    tuning = CHECKOUT / "results" / "tuning"
+    records = read_tuning_records(tuning)
+    assert generated_text(tuning / "README.md") == tuning_markdown(records).strip()
+    profile = CHECKOUT / "cabench" / "profiles" / "tuned.toml"
+    assert profile.read_text(encoding="utf-8") == tuned_profile(records, profile)
+
+
 def test_figures_are_those_of_the_published_records():
-    """`cabench report --results results/published --datasets dsprites --figures docs/images`."""
+    """`cabench report --results results/published --figures docs/images`, and with `--tuning results/tuning`."""
     published = CHECKOUT / "results" / "published"
-    charts = section_figures(of_datasets(ResultsStore(published).records(), "dsprites"), published)
+    charts = {
+        **section_figures(of_datasets(ResultsStore(published).records(), f"dsprites,{STUDIED}"), published),
+        **tuning_figures(read_tuning_records(CHECKOUT / "results" / "tuning")),
+    }
     images = CHECKOUT / "docs" / "images"
     assert {path.stem for path in images.iterdir()} == set(charts)
     for name, chart in charts.items():
         figure = standing_alone(chart)
         assert (images / f"{name}.svg").read_text(encoding="utf-8") == figure
-        if can_draw_png():
+        if can_draw_png() and (images / f"{name}.png").exists():  # the study shows SVG alone
             kept, drawn = (Image.open(file).convert("L") for file in (images / f"{name}.png", io.BytesIO(png(figure))))
             assert kept.size == drawn.size
             assert np.abs(np.subtract(kept, drawn, dtype=np.float64)).mean() < 0.5, "versions of resvg differ by less"
-    shown = re.findall(r"\(docs/images/([^)]*)\)", README.read_text(encoding="utf-8"))
-    assert shown
-    assert all((images / name).is_file() for name in shown)
+    pages = [README.read_text(encoding="utf-8"), (CHECKOUT / "docs" / "study.md").read_text(encoding="utf-8")]
+    shown = [re.findall(r"images/([^)]*)\)", page) for page in pages]
+    assert all(shown)
+    assert {Path(name).stem for names in shown for name in names} == set(charts)
+    assert all((images / name).is_file() for names in shown for name in names)
 
 
 def test_figures_from_papers_can_be_read():
@@ -66,7 +89,7 @@ def test_published_records_hold_all_seeds_of_all_methods():
     for record in records:
         assert record.status == "ok"
         assert record.contributions is not None, "what test images add to its scores is missing: it cannot be compared"
-        seeds.setdefault((record.dataset["label"], record.method["label"]), set()).add(record.seed)
+        seeds.setdefault((record.profile, record.dataset["label"], record.method["label"]), set()).add(record.seed)
     assert all(found == set(range(5)) for found in seeds.values()), seeds
 
 

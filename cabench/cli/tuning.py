@@ -24,6 +24,7 @@ class Criterion(StrEnum):
     """What `tune` can judge trials by."""
 
     LABELS = "labels"
+    FEW_LABELS = "labels:100"
     LABEL_FREE = "label-free"
 
 
@@ -35,7 +36,7 @@ def tune(
         int, typer.Option(metavar="N", help="Train at most N = 1, 2, 4, 8 or 16 times the profile's epochs.")
     ] = 1,
     criterion: Annotated[
-        Criterion, typer.Option(help="What trials are judged by: the gap, which takes labels, or none of them.")
+        Criterion, typer.Option(help="What trials are judged by: the gap, which takes all labels; a hundred; or none.")
     ] = Criterion.LABELS,
     results: Annotated[Path, typer.Option(help="Folder of the trials' cells.")] = TRIALS_FOLDER,
     records: Annotated[Path, typer.Option(help="Folder of tuning records.")] = DEFAULT_RECORDS,

@@ -96,7 +96,7 @@ RULES: Mapping[str, Rule] = {
     )
 }
 """All that can be compared, by name; the first takes the labels of all rows and is the upper envelope."""
-TUNED_BY = (LABELS, LABEL_FREE)
+TUNED_BY = (LABELS, FEW_LABELS, LABEL_FREE)
 """The rules that settings can be tuned by."""
 
 

@@ -96,6 +96,11 @@ class Tuning:
         for reason in outlined.judge.unread.values():
             self.reporter.say(f"A trial is judged without its vectors: {reason}")
         for record in records:
+            if len(record.trials) > 1 and not self.rule.costs(record.trials):
+                self.reporter.say(
+                    f"{record.dataset} / {record.method}: no trial can be judged by {self.rule.name}; the settings of "
+                    f"profile {record.profile} stay."
+                )
             record.write(self.folder)
         write_tuned_profile(read_tuning_records(self.folder), self.profile)
         return Tuned(records, 0)

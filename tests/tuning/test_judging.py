@@ -89,13 +89,14 @@ def test_the_choice_is_the_rules_and_the_record_and_the_profile_say_so(without_l
     assert tomllib.loads(text)["extends"] == "smoke"
 
 
-def test_the_same_trials_serve_another_rule(without_labels: Tuned) -> None:
+@pytest.mark.parametrize("criterion", ["labels", "labels:100"])
+def test_the_same_trials_serve_another_rule(without_labels: Tuned, criterion: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in without_labels.store.paths()}
-    by_labels = tuned(without_labels.folder, "labels")
+    other = tuned(without_labels.folder, criterion)
     assert {path: path.stat().st_mtime_ns for path in without_labels.store.paths()} == before
-    assert by_labels.criterion == "labels"
-    assert by_labels.chosen == choose(by_labels.trials, RULES["labels"]).number
-    assert by_labels.trials == without_labels.record.trials  # two trials are finalists by any rule
+    assert other.criterion == criterion
+    assert other.chosen == choose(other.trials, RULES[criterion]).number
+    assert other.trials == without_labels.record.trials  # two trials are finalists by any rule
 
 
 def test_trials_without_vectors_are_judged_by_what_is_left(without_labels: Tuned, part: DatasetFile) -> None:

@@ -226,3 +226,17 @@ def test_what_another_process_ended_a_moment_ago_is_not_left(tmp_path: Path, mon
     assert tuned.left == 0
     assert computed == [2, 6]  # both trials, and then with the second look at them
     assert len(tuned.records) == 1
+
+
+def test_where_no_trial_can_be_judged_the_profile_s_settings_stay_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator = np.random.default_rng(0)
+    rows = [Examples(generator.normal(size=(100, 4)).astype(np.float32)) for _ in range(2)]
+    path = write_arrays(tmp_path / "unlabelled.h5", *rows).path
+    places = {name: str(tmp_path / name) for name in ("results", "records")}
+    output = str(tmp_path / "tuned.toml")
+    tuned = cabench.tune("uca", [path], 2, 1, "smoke", **places, output=output, criterion="labels:100", device="cpu")
+    assert tuned.records[0].chosen == 0
+    said = "unlabelled / uca: no trial can be judged by labels:100; the settings of profile smoke stay."
+    assert said in capsys.readouterr().err
