@@ -1,11 +1,11 @@
-"""Whether training went on until the loss no longer fell.
+"""Whether training went on until the loss no longer changed.
 
 A line is fitted to the epochs' mean losses of the last two fifths of a run. The curve is flat at its end where the line
 changes over a fifth by no more than a hundredth of the range of all losses, that of the first epoch left out. From 15
 epochs on it is flat, too, where the line changes by no more than two standard errors, and so does not stand out from
 the noise.
 
-Losses of methods in which an adversary learns too say nothing: `cabench.training.GradientTrainedMethod.loss_may_rise`.
+Of a method whose loss need not fall this says nothing: see `cabench.training.GradientTrainedMethod.loss_may_rise`.
 """
 
 from __future__ import annotations

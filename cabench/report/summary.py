@@ -19,7 +19,7 @@ from cabench.files.names import printable
 FROM_VECTORS = " †"
 """Stands behind the names of rows whose vectors were brought from elsewhere."""
 NOT_FLAT = " ‡"
-"""Stands behind the names of rows whose loss still fell when training ended, under one seed or more."""
+"""Stands behind the names of rows whose loss still changed when training ended, under one seed or more."""
 
 _Key = TypeVar("_Key")
 _Item = TypeVar("_Item")

@@ -2,7 +2,7 @@
 
 `separation_gap` and its halves, `wanted` and `leaked`, are empty for records of another version of the evaluation.
 `origin` is "vectors" where vectors from elsewhere were scored, and empty where a method was trained. `loss_is_flat` is
-False where the loss still fell when training ended, and empty where there is no loss that tells. A score under a
+False where the loss still changed when training ended, and empty where there is no loss that tells. A score under a
 paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be measured has no
 value and a `reason`; a failed cell is one row without a score, its error as the reason. Text that a spreadsheet would
 take for a formula, as it starts with =, +, - or @, has an apostrophe before it.

@@ -113,7 +113,7 @@ def trials_table(section: TuningSection) -> Table:
     """What was spent: trials, those that failed or were still learning, and time, in a unit that suits the longest."""
     longest = max(map(_train_s, section.records))
     unit = next((unit for unit in UNITS if longest >= 2 * unit[1]), UNITS[-1])
-    titles = ("trials", "failed", "loss still falling", f"{unit[0]} of training", "chosen trial")
+    titles = ("trials", "failed", "loss still changing", f"{unit[0]} of training", "chosen trial")
     headers = tuple(Header("", title) for title in titles)
     lines = tuple(Line(record.method, is_stale(record), _spent(record, unit)) for record in section.records)
     notes = (

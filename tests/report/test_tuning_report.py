@@ -50,10 +50,10 @@ WORTH = """\
 SPENT = """\
 ### Trials
 
-| method   |   trials |   failed |   loss still falling |   minutes of training |   chosen trial |
-|----------|----------|----------|----------------------|-----------------------|----------------|
-| early    |        4 |        0 |                    0 |                   6.0 |              0 |
-| late     |        4 |        1 |                    0 |                   4.5 |              0 |
+| method   |   trials |   failed |   loss still changing |   minutes of training |   chosen trial |
+|----------|----------|----------|-----------------------|-----------------------|----------------|
+| early    |        4 |        0 |                     0 |                   6.0 |              0 |
+| late     |        4 |        1 |                     0 |                   4.5 |              0 |
 """
 
 CHOSEN = """\

@@ -180,11 +180,11 @@ class TestVectors:
 
 
 class TestTooShortlyTrained:
-    SAID = "‡ the loss still fell when training ended: longer training may change these numbers."
+    SAID = "‡ the loss still changed when training ended: longer training may change these numbers."
 
     @pytest.fixture
     def falling(self, make_records: MakeRecords) -> list[Record]:
-        """Under one seed of three the loss still fell."""
+        """Under one seed of three the loss still changed."""
         found = make_records({"mine": OLD}, loss_is_flat=True)
         return [replace(found[0], loss_is_flat=False), *found[1:]]
 
@@ -199,7 +199,7 @@ class TestTooShortlyTrained:
             assert self.SAID in text
             assert "ours ‡" not in text
         assert "mine $^\\ddagger$ &" in latex(records)
-        assert "$^\\ddagger$ the loss still fell when training ended" in latex(records)
+        assert "$^\\ddagger$ the loss still changed when training ended" in latex(records)
 
     @pytest.mark.parametrize("is_flat", [True, None])
     def test_there_is_no_mark_where_it_was_flat_or_nobody_knows(
