@@ -41,7 +41,8 @@ class ContrastiveAnalysisMethod(ABC):
         name: the registry name, equal to the file's name.
         version: raised whenever a change may change numbers; records of an older version are shown as stale.
         Config: the frozen, validated configuration.
-        learns: False for controls whose representation does not depend on the images they are fitted on.
+        learns_from: the populations whose images the representation depends on. Controls that learn from none, or not
+            from targets, are yardsticks: they are not compared.
         supervised: True for methods that learn from the images' attributes, and not only from which images are target.
         takes: what the method runs on: "images"; "tables", which are rows of standardised features (n, features);
             "non-negative", tables of numbers from 0 up, which are scaled as the data set says but not centred;
@@ -58,7 +59,7 @@ class ContrastiveAnalysisMethod(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     Config: ClassVar[type[Settings]]
-    learns: ClassVar[bool] = True
+    learns_from: ClassVar[tuple[Literal["background", "target"], ...]] = ("background", "target")
     supervised: ClassVar[bool] = False
     takes: ClassVar[tuple[Taken, ...]] = ("images",)
     improvised_common: ClassVar[bool] = False

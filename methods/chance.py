@@ -33,7 +33,7 @@ class Chance(ContrastiveAnalysisMethod):
     Config = ChanceConfig
     config: ChanceConfig
     takes = ("images", "tables")
-    learns = False
+    learns_from = ()
     uses_device = False
 
     def fit(self, data: ContrastiveDataset, context: FitContext) -> None:

@@ -30,7 +30,7 @@ class Oracle(ContrastiveAnalysisMethod):
     name = "oracle"
     version = 1
     Config = OracleConfig
-    learns = False
+    learns_from = ()
     uses_device = False
 
     def check(self, info: DatasetInfo) -> None:

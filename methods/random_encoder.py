@@ -35,7 +35,7 @@ class RandomEncoder(NetworkMethod):
     Config = RandomEncoderConfig
     config: RandomEncoderConfig
     takes = ("images", "tables")
-    learns = False
+    learns_from = ()
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse examples that the encoder does not take."""

@@ -178,7 +178,7 @@ def method_entry(method: ContrastiveAnalysisMethod, label: str) -> MethodEntry:
         "config": method.config.to_dict(),
     }
     if method.name not in discovery.plugins("methods"):
-        entry |= {"learns": method.learns, "supervised": method.supervised}
+        entry |= {"learns": "target" in method.learns_from, "supervised": method.supervised}
     return entry
 
 

@@ -208,7 +208,7 @@ class Runner:
         method.fit(train, context)
         if cost.steps == 0:
             cost.train_s = time.monotonic() - started
-            cost.images_seen = len(train.background) + len(train.target) if method.learns else 0
+            cost.images_seen = sum(len(getattr(train, population)) for population in method.learns_from)
         test = fitted.given(cell.data.read("test"))
         rows = cell.data.read_all_rows()
         vectors = encode_split(method, train, rows["train"], device), encode_split(method, test, rows["test"], device)

@@ -174,7 +174,7 @@ def _takes_part(row: Row) -> bool:
         method = discovery.method_class(entry["name"])
     except UserError:  # handed over in Python, from elsewhere, or of a package that is not installed here
         return entry.get("learns", True) and not entry.get("supervised", False)
-    return method.learns and not method.supervised
+    return "target" in method.learns_from and not method.supervised
 
 
 def compare(rows: Sequence[Row], quantity: Quantity) -> Comparison:

@@ -21,7 +21,7 @@ from cabench.report.summary import FROM_VECTORS, NOT_FLAT, Column, Row, Section
 
 FOOTNOTES = {
     FROM_VECTORS: f"{FROM_VECTORS.strip()} vectors from elsewhere, scored here.",
-    NOT_FLAT: f"{NOT_FLAT.strip()} the loss still changed when training ended: longer training may change these numbers.",
+    NOT_FLAT: f"{NOT_FLAT.strip()} the loss still changed when training ended: longer training may change numbers.",
 }
 """By mark behind a row's name, what it means."""
 NO_SCORE = "–"

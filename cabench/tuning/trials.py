@@ -236,7 +236,7 @@ def tuning_outline(request: Request, trials: int, longest: int, rule: Rule, stor
 def _learning(
     methods: Mapping[str, ContrastiveAnalysisMethod | UserError],
 ) -> dict[str, ContrastiveAnalysisMethod | UserError]:
-    return {name: method for name, method in methods.items() if isinstance(method, UserError) or method.learns}
+    return {name: method for name, method in methods.items() if isinstance(method, UserError) or method.learns_from}
 
 
 def _outcome(record: Record, criteria: Mapping[str, float]) -> Outcome:

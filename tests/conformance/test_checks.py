@@ -223,7 +223,7 @@ class ForgetsItsPlaceInTheEpoch(Linear):
 
 
 class SaysThatItDoesNotLearn(Linear):
-    learns = False
+    learns_from = ()
 
 
 class SaysThatItComputesOnTheProcessor(Linear):

@@ -180,7 +180,7 @@ class TestVectors:
 
 
 class TestTooShortlyTrained:
-    SAID = "‡ the loss still changed when training ended: longer training may change these numbers."
+    SAID = "‡ the loss still changed when training ended: longer training may change numbers."
 
     @pytest.fixture
     def falling(self, make_records: MakeRecords) -> list[Record]:
