@@ -183,9 +183,11 @@ def _written(
 
 
 def _figures_of(results: Path, datasets: str) -> Mapping[str, str]:
+    from cabench.experiment.without_collecting import without_collecting
     from cabench.report.section_figures import section_figures
 
-    return section_figures(_records_of(results, datasets)[0], results)
+    with without_collecting():
+        return section_figures(_records_of(results, datasets)[0], results)
 
 
 def _records_of(results: Path, datasets: str) -> tuple[list[Record], list[str]]:

@@ -13,6 +13,7 @@ from cabench import discovery
 from cabench.context import Precision
 from cabench.data.builder import DatasetProvider
 from cabench.data.file import DatasetFile
+from cabench.data.tuning_split import SUFFIX
 from cabench.discovery import ALL
 from cabench.errors import UserError
 from cabench.experiment.cell import Cell
@@ -163,7 +164,7 @@ class Outline:
     def cell(self, name: str, method: ContrastiveAnalysisMethod, label: str, file: DatasetFile, seed: int) -> Cell:
         """One cell: a configured method under its label, on a data set under its label, under a seed."""
         identity = identify(method_entry(method, name), file.info, label, self.profile.name, seed, self.precision)
-        return Cell(identity, method, file, self.profile.entry_on(label))
+        return Cell(identity, method, file, self.profile.entry_on(label.removesuffix(SUFFIX)))
 
 
 def outline(request: Request) -> Outline:

@@ -86,14 +86,14 @@ def stopping_at(*numbers: signal.Signals) -> Iterator[None]:
     """Inside the block, the first of such signals raises StopRequested wherever the main thread is; another one kills.
 
     Args:
-        numbers: of the signals; at least one.
+        numbers: of the signals.
 
     Raises:
-        StopRequested: when one came.
+        StopRequested: where one came; where Python dropped that, at the next `heed_lost_request`.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in before:
+        for each in numbers:
             signal.signal(each, signal.SIG_DFL)
         _asked.set()
         raise StopRequested

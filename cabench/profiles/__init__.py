@@ -70,8 +70,10 @@ class Variant:
 
 
 class ProfileEntry(TypedDict):
-    """What records keep of the profile that they were computed under. Where it holds settings that were chosen by
-    trials, `tuned` names the methods for which that was done on the record's data set.
+    """What records keep of the profile that they were computed under.
+
+    Where it holds settings that were chosen by trials, `tuned` names the methods for which that was done on the data
+    of the record.
     """
 
     name: str

@@ -18,9 +18,8 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 24, 16, 48
 COLOURS = ("#2b84c4", "#d1602b", "#2a9d6f", "#b8609a", "#a8842a", "#7b6fd0", "#c0504d", "#5f8a8b")
 """Of lines: each stands out from white and from the page's dark paper by a contrast of 3 or more."""
 BESIDE = 4.0  # pixels between the intervals of neighbouring lines, where there are few
-MOST_BESIDE = (
-    30.0  # pixels between those of the first and of the last: points of one x stay nearer than those of the next
-)
+MOST_BESIDE = 30.0
+"""Pixels between those of the first and of the last line: points of one x stand near each other."""
 TO_NAMES = 14.0  # pixels from the ends of lines to their names
 TO_FRAME = 8.0  # pixels from what is drawn, names among it, to the frame
 CLEAR = 3.0  # pixels on both sides of a line that names keep clear of

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
@@ -31,20 +35,19 @@ MANY = 2000
 """Records from which on several processes take less time than one."""
 MOST_PROCESSES = 8  # each takes 0.4 GiB
 # A copy of this process has all libraries loaded. macOS and Windows have to start anew.
+_REQUESTS = (signal.SIGINT, signal.SIGTERM)
 _CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 class _Part(NamedTuple):
-    """What the records of some data sets came to.
+    """What the records of one data set came to.
 
     Attributes:
-        sections: of those data sets that are reported.
-        labels: of all data sets.
+        sections: of its profiles and precisions.
         unreadable: why records cannot be read.
     """
 
     sections: list[SectionText]
-    labels: frozenset[str]
     unreadable: list[str]
 
 
@@ -74,21 +77,29 @@ class FolderMarkdown:
         Raises:
             UserError: for a data set or a reference that is not there, and where a process died.
         """
-        paths = ResultsStore(self.results).paths()
-        by_dataset = [*grouped(paths, lambda path: path.parts[-4]).values()]
-        processes = min(len(by_dataset), available_cores(), MOST_PROCESSES) if len(paths) >= MANY else 1
-        parts = [*map(self._part, by_dataset)] if processes == 1 else self._all_parts(by_dataset, processes)
-        there = {label for part in parts for label in part.labels}
-        found = [section for part in parts for section in part.sections]
+        by_dataset = grouped(ResultsStore(self.results).paths(), lambda path: path.parts[-4])
         if self.datasets:
-            check_datasets(self.datasets, there)
+            check_datasets(self.datasets, by_dataset)
+            by_dataset = {label: by_dataset[label] for label in listed(self.datasets)}
+        count = sum(map(len, by_dataset.values()))
+        processes = min(len(by_dataset), available_cores(), MOST_PROCESSES) if count >= MANY else 1
+        parts = self._by_many(by_dataset.values(), processes) if processes > 1 else map(self._part, by_dataset.values())
+        parts = [*parts]
+        found = [section for part in parts for section in part.sections]
         check_reference(self.reference, {name for section in found for name in section.names})
         return joined(found), [reason for part in parts for reason in part.unreadable]
 
-    def _all_parts(self, by_dataset: Iterable[Sequence[Path]], processes: int) -> list[_Part]:
-        with ProcessPoolExecutor(processes, _CONTEXT, initializer=_end_with_the_first) as pool:
+    def _by_many(self, by_dataset: Iterable[Sequence[Path]], processes: int) -> list[_Part]:
+        """What all data sets came to, by several processes.
+
+        They hand it over in files: a process that dies while it writes to a pipe would leave this one waiting.
+        """
+        make = partial(ProcessPoolExecutor, processes, _CONTEXT, initializer=_end_with_the_first)
+        with TemporaryDirectory(prefix="cabench-") as folder, make() as pool:
             try:
-                return [*pool.map(self._part, by_dataset)]
+                with _requests_held_back():
+                    files = pool.map(partial(self._leave_part, folder), by_dataset)
+                return [pickle.loads(file.read_bytes()) for file in files]
             except BrokenProcessPool as error:
                 raise UserError(
                     f"A process that read {self.results} was ended by something else, as for want of memory; "
@@ -99,24 +110,41 @@ class FolderMarkdown:
                     child.terminate()
                 raise
 
+    def _leave_part(self, folder: str, paths: Sequence[Path]) -> Path:
+        file = Path(folder) / paths[0].parts[-4]
+        file.write_bytes(pickle.dumps(self._part(paths)))
+        return file
+
     def _part(self, paths: Sequence[Path]) -> _Part:
         with without_collecting(), threadpool_limits(limits=1):
             records, unreadable = ResultsStore(self.results).readable_records(paths)
-            labels = frozenset(record.dataset["label"] for record in records)
-            if self.datasets:
-                records = [record for record in records if record.dataset["label"] in listed(self.datasets)]
             found = sections_of_some(records, self.stale, self.reference)
-            del records
-            return _Part(section_texts(found, self._text), labels, unreadable)
+            del records  # so that each section's can be let go
+            return _Part(section_texts(found, self._text), unreadable)
 
     def _text(self, section: Section) -> str:
         return summary_of(section) if self.is_summary else tables_of(section, self.published)
+
+
+@contextmanager
+def _requests_held_back() -> Iterator[None]:
+    """Put requests to stop off while processes start: what their handler raises during a fork, Python drops."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_the_first() -> None:
     """Have this process end when the one that started it does. Ctrl-C reaches both, and that one ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
     threading.Thread(target=_wait_for_its_end, daemon=True).start()
 
 

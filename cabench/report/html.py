@@ -51,9 +51,7 @@ def html_page(
         UserError: for a reference that is not there.
     """
     found = sections(records, stale, reference)
-    ranked = [
-        (ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(map(gaps_in, found))
-    ]
+    ranked = _ranked(found)
     numbered = enumerate(one_by_one(found), start=1)
     shown = [_section(section, number, results, published) for number, section in numbered]
     return render(
@@ -72,9 +70,7 @@ def html_tables(records: Sequence[Record]) -> str:
     """
     found = sections(records)
     shown = [(s, origin(s), overview(s), [conclusion(s), *warnings(s)]) for s in found]
-    ranked = [
-        (ranking, ranking_sentence(ranking), footnote(ranking.ranks)) for ranking in rankings(map(gaps_in, found))
-    ]
+    ranked = _ranked(found)
     return render("fragment.html", sections=shown, rankings=ranked)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from cabench import discovery
 from cabench.data.dataset import IS_TARGET
+from cabench.errors import UserError
 from cabench.evaluation.encoded import MISSING
 from cabench.evaluation.score import Unmeasured
 from cabench.experiment.record import Record
@@ -202,16 +203,22 @@ def _meaningless(section: Section) -> list[str]:
 
 def _untuned(section: Section) -> list[str]:
     """Which methods have settings to choose that nobody chose for these data, under a profile of chosen settings."""
-    untuned = dict.fromkeys(row.title for row in section.current for record in row.records if _is_untuned(record))
-    return [f"Not tuned on these data, as the others were: {', '.join(untuned)}."] if untuned else []
+    untuned = dict.fromkeys(row.name for row in section.current for record in row.records if _is_untuned(record))
+    if not untuned:
+        return []
+    if not any(_profile_of(record).get("tuned") for record in _records(section)):
+        return [f"Profile {section.profile} holds settings that were chosen on other data; nobody tuned on these."]
+    return [f"Not tuned on these data, as the others were: {', '.join(untuned)}."]
 
 
 def _is_untuned(record: Record) -> bool:
     tuned, method = _profile_of(record).get("tuned"), record.method
     if not isinstance(tuned, list) or method["label"] in tuned or method.get("origin") == "vectors":
         return False
-    is_known = method["name"] in discovery.plugins("methods")
-    return not is_known or bool(discovery.method_class(method["name"]).Config.searched())
+    try:
+        return bool(discovery.method_class(method["name"]).Config.searched())
+    except UserError:  # it is not installed, or broken
+        return True
 
 
 def _validation(section: Section) -> list[str]:

@@ -12,15 +12,28 @@ from functools import cached_property
 from cabench import discovery
 from cabench.errors import unknown
 from cabench.experiment.estimate import HOUR, MINUTE
+from cabench.files.json import canonical_json
 from cabench.report.charts import Axis, Place, Trend, axis_around, trends
 from cabench.report.summary import grouped
 from cabench.report.tables import DOWN, FRACTION, NO_SCORE, Entry, Header, Line, Table, number
 from cabench.tuning.length import EPOCHS
+from cabench.tuning.likeness import LEVEL, differ
 from cabench.tuning.tuning_record import TuningRecord
-from cabench.tuning.worth import Curve, curves_of, is_opened, rank_changes, test_gap_of
+from cabench.tuning.worth import (
+    BAND,
+    Curve,
+    curves_of,
+    is_opened,
+    order_agreement,
+    rank_changes,
+    share_between_methods,
+    test_gap_of,
+)
 
 SHOWN = 0.95
 """The part of the resamples that must agree on a change of rank."""
+FEWEST_RANKED = 4
+"""Methods, below which a rank correlation says nothing."""
 UNITS = (("hours", HOUR, 2), ("minutes", MINUTE, 1), ("seconds", 1, 0))
 """Of time, with the digits that tables show: name, seconds, digits."""
 
@@ -113,12 +126,15 @@ def trials_table(section: TuningSection) -> Table:
     """What was spent: trials, those that failed or were still learning, and time, in a unit that suits the longest."""
     longest = max(map(_train_s, section.records))
     unit = next((unit for unit in UNITS if longest >= 2 * unit[1]), UNITS[-1])
-    titles = ("trials", "failed", "loss still changing", f"{unit[0]} of training", "chosen trial")
-    headers = tuple(Header("", title) for title in titles)
+    counted = ("trials", "different", "differ", "failed", "loss still changing")
+    headers = tuple(Header("", title) for title in (*counted, f"{unit[0]} of training", "chosen"))
     lines = tuple(Line(record.method, is_stale(record), _spent(record, unit)) for record in section.records)
     notes = (
         "Times are of one process, with the second look at the best trials under more seeds, without trials that "
         "failed. A failed trial counts as the largest gap there is. Trial 0 is the profile's own.",
+        "Different: trials with settings of their own; where ranges hold few values, some are equal. They differ where "
+        f"gaps are shown to vary more between trials than between the seeds of one (F-test, {100 * LEVEL:.0f} %); "
+        "otherwise the choice may be luck.",
     )
     return Table("Trials", headers, lines, {}, notes)
 
@@ -138,6 +154,8 @@ def worth_sentence(section: TuningSection) -> str:
         else f"{first} with one trial, {last} with the best of {most}"
     )
     said = f"Of {len(changes)} methods the best is {best}."
+    if len(changes) >= FEWEST_RANKED:
+        said += f" {_agreement(section, most)}"
     moved = sorted((change for change in changes if change.first != change.last), key=lambda change: change.last)
     if not moved:
         return f"{said} No method changes rank between."
@@ -148,6 +166,18 @@ def worth_sentence(section: TuningSection) -> str:
     return (
         f"{said} Ranks change: {told}. That is {', '.join(verdicts)}: a change is shown where {100 * SHOWN:.0f} % of "
         "all sets of trials that are drawn again, with replacement, change in the same direction."
+    )
+
+
+def _agreement(section: TuningSection, most: int) -> str:
+    """How much of the order of methods is the tuning."""
+    found = order_agreement(section.compared, most)
+    names = {curve.method for curve in section.compared}
+    share = share_between_methods([record for record in section.current if record.method in names])
+    return (
+        f"Both orders have a rank correlation of {found.correlation:.2f} ({found.low:.2f} to {found.high:.2f} in "
+        f"{100 * BAND:.0f} % of such sets of trials). Of the variance of the test gaps of single trials "
+        f"{100 * share:.0f} % lies between methods, the rest between the trials of a method."
     )
 
 
@@ -237,13 +267,21 @@ def _spent(record: TuningRecord, unit: tuple[str, int, int]) -> tuple[Entry, ...
     spent = _train_s(record) / size
     first = [trial.outcomes[0] for trial in record.trials if trial.outcomes]
     ended = [outcome for outcome in first if outcome.gap is not None]
-    falling = sum(outcome.is_flat is False for outcome in ended)
-    counts = (len(record.trials), len(record.trials) - len(ended), falling)
+    changing = sum(outcome.is_flat is False for outcome in ended)
+    different = len({canonical_json(trial.settings) for trial in record.trials})
     return (
-        *(Entry(number(count, 0), values=(float(count),)) for count in counts),
+        _count(len(record.trials)),
+        _count(different),
+        Entry({True: "yes", False: "no", None: NO_SCORE}[differ(record.trials)]),
+        _count(len(record.trials) - len(ended)),
+        _count(changing),
         Entry(number(spent, digits), values=(spent,)),
-        Entry(number(record.chosen, 0), values=(float(record.chosen),)),
+        _count(record.chosen),
     )
+
+
+def _count(value: int) -> Entry:
+    return Entry(number(value, 0), values=(float(value),))
 
 
 def _chosen(record: TuningRecord) -> str:

@@ -16,6 +16,7 @@ from cabench.files.json import digest
 from cabench.profiles import OWN_METHODS, OWN_SUFFIX, PATH
 from cabench.tuning.choice import FINALISTS
 from cabench.tuning.places import check_place
+from cabench.tuning.rules import RULES
 from cabench.tuning.terms import check_terms, terms_of
 from cabench.tuning.trials import FINAL_SEEDS, SEED
 from cabench.tuning.tuning_record import TuningRecord
@@ -68,7 +69,8 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
         "[tuned]",
     ]
     for label in datasets:
-        lines.append(f"{_key(label)} = {_value(sorted(r.method for r in records if r.dataset == label))}")
+        tuned = sorted(record.method for record in records if record.dataset == label and _is_chosen(record))
+        lines.append(f"{_key(label)} = {_value(tuned)}")
     for label in datasets:
         record = next(record for record in records if record.dataset == label)
         lines += _dataset_table(record, resolved, place)
@@ -117,6 +119,11 @@ def _is_own(record: TuningRecord) -> bool:
     """Whether the data set is a user's own file."""
     path = record.data["config"].get(PATH)
     return isinstance(path, str) and path.endswith(OWN_SUFFIX) and Path(path).stem == record.dataset
+
+
+def _is_chosen(record: TuningRecord) -> bool:
+    """Whether its settings were chosen: there was nothing to search, or the rule could judge a trial."""
+    return len(record.trials) == 1 or bool(RULES[record.criterion].costs(record.trials))
 
 
 def _dataset_table(record: TuningRecord, resolved: ResolvedProfile, place: Path) -> Iterable[str]:

@@ -17,6 +17,7 @@ simulations 95 % bands held the true value in 91 to 93 % of cases for n = 1 and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -132,6 +133,50 @@ def rank_changes(curves: Sequence[Curve], n: int) -> list[RankChange]:
     alike = np.sign(drawn[1] - drawn[0]) == np.sign(last - first)[:, None]
     columns = zip(curves, first.tolist(), last.tolist(), alike.mean(axis=1).tolist(), strict=True)
     return [RankChange(curve.method, *found) for curve, *found in columns]
+
+
+class Agreement(NamedTuple):
+    """How alike two orders of methods are: Spearman's rank correlation, in [-1, 1].
+
+    Attributes:
+        correlation: of the orders; NaN where all methods are equal in one.
+        low: where 95 % of the resamples begin.
+        high: where they end.
+    """
+
+    correlation: float
+    low: float
+    high: float
+
+
+def order_agreement(curves: Sequence[Curve], n: int) -> Agreement:
+    """How alike the orders of methods are with one trial and with the best of n, which all their curves have."""
+    expected = [np.array([[curve.expected[curve.counts.index(k)]] for curve in curves]) for k in (1, n)]
+    drawn = [np.stack([curve.resampled[:, curve.counts.index(k)] for curve in curves]) for k in (1, n)]
+    low, high = np.nanquantile(_correlations(*drawn), [(1 - BAND) / 2, (1 + BAND) / 2]).tolist()
+    return Agreement(float(_correlations(*expected)[0]), low, high)
+
+
+def share_between_methods(records: Sequence[TuningRecord]) -> float:
+    """The part of the variance of single trials' test gaps that lies between methods, in [0, 1]; they weigh alike.
+
+    The rest lies between the trials of a method: it is what settings, and luck, make of it. NaN where all are equal.
+
+    Args:
+        records: whose trials are all opened.
+    """
+    gaps = [np.array([test_gap_of(trial) for trial in record.trials], np.float64) for record in records]
+    between, within = np.var([each.mean() for each in gaps]), np.mean([each.var() for each in gaps])
+    total = float(between + within)
+    return float(between) / total if total > 0 else math.nan
+
+
+def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation over methods, float64 (sets,), of values (methods, sets)."""
+    first, second = (ranks - ranks.mean(axis=0) for ranks in (rankdata(one, axis=0), rankdata(other, axis=0)))
+    with np.errstate(invalid="ignore"):
+        found: np.ndarray = (first * second).sum(axis=0) / np.sqrt((first**2).sum(axis=0) * (second**2).sum(axis=0))
+    return found
 
 
 def _curve(record: TuningRecord, counts: tuple[int, ...]) -> Curve:

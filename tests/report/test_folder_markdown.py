@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -54,11 +55,12 @@ def records(folder: Path) -> list[Record]:
     return ResultsStore(folder).readable_records()[0]
 
 
-@pytest.fixture(params=[1, 2], ids=["one process", "two processes"])
-def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+@pytest.fixture(params=[(1, "spawn"), (2, "fork"), (2, "spawn")], ids=["one process", "two copies", "two new ones"])
+def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, start = request.param
     monkeypatch.setattr(folder_markdown, "MANY", 1)
-    monkeypatch.setattr(folder_markdown, "available_cores", lambda: request.param)
-    return request.param
+    monkeypatch.setattr(folder_markdown, "available_cores", lambda: count)
+    monkeypatch.setattr(folder_markdown, "_CONTEXT", multiprocessing.get_context(start))
 
 
 @pytest.mark.usefixtures("processes")
@@ -100,6 +102,18 @@ def test_a_process_that_dies_is_told(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ResultsStore, "readable_records", dies)
     with pytest.raises(UserError, match="was ended by something else"):
         FolderMarkdown(folder).write()
+
+
+def test_a_request_that_comes_while_processes_start_is_heeded(
+    folder: Path, tmp_path: Path, start_python: Callable
+) -> None:
+    """Python drops what a handler raises during a fork: here one is asked for at each."""
+    program = f"{READS_FOR_EVER}\nos.register_at_fork(before=lambda: os.kill(os.getpid(), 2))\n"
+    process = start_python(
+        tmp_path, "-c", f"{program}from cabench.__main__ import main\nmain()", "report", "--results", folder
+    )
+    _, errors = process.communicate()
+    assert process.returncode in (130, -signal.SIGINT), errors
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

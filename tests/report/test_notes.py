@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cabench import discovery
+from cabench.errors import UserError
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
 from cabench.report.html import html_page, html_tables
@@ -86,12 +87,30 @@ class TestProfiles:
             return [text for text in warnings(only_section([record])) if text.startswith("Not tuned")]
 
         assert told(["mmcvae"]) == ["Not tuned on these data, as the others were: sepclr."]
-        assert told([]) == told(["mmcvae"])
+        assert told([]) == []
+        kept = {**TUNED, "extends": ["quick"], "tuned": []}
+        version = discovery.method_class("sepclr").version
+        names = {"method__name": "sepclr", "method__label": "sepclr", "method__version": version}
+        section = only_section([make_record(profile="tuned", provenance={"profile": kept}, **names)])
+        assert "Profile tuned holds settings that were chosen on other data; nobody tuned on these." in warnings(
+            section
+        )
         assert told(["mmcvae"], "a_method_of_somebody") == [
             "Not tuned on these data, as the others were: a_method_of_somebody."
         ]
         assert told(["sepclr"]) == told(["mmcvae"], "chance") == told(None) == told(3) == []
         assert told(["mmcvae"], method__origin="vectors") == []
+
+    def test_a_method_that_is_broken_here_stops_no_report(
+        self, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(name: str) -> type:
+            raise UserError(f"{name} cannot be imported.")
+
+        kept = {**TUNED, "extends": ["quick"], "tuned": ["mmcvae"]}
+        record = make_record(profile="tuned", provenance={"profile": kept})
+        monkeypatch.setattr(discovery, "method_class", broken)
+        assert isinstance(warnings(only_section([record])), list)
 
 
 class TestProblems:

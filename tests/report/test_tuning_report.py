@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from cabench import discovery
@@ -50,10 +51,10 @@ WORTH = """\
 SPENT = """\
 ### Trials
 
-| method   |   trials |   failed |   loss still changing |   minutes of training |   chosen trial |
-|----------|----------|----------|-----------------------|-----------------------|----------------|
-| early    |        4 |        0 |                     0 |                   6.0 |              0 |
-| late     |        4 |        1 |                     0 |                   4.5 |              0 |
+| method   |   trials |   different |   differ |   failed |   loss still changing |   minutes of training |   chosen |
+|----------|----------|-------------|----------|----------|-----------------------|-----------------------|----------|
+| early    |        4 |           4 |        – |        0 |                     0 |                   6.0 |        0 |
+| late     |        4 |           4 |        – |        1 |                     0 |                   4.5 |        0 |
 """
 
 CHOSEN = """\
@@ -85,8 +86,8 @@ def test_time_stands_in_a_unit_that_suits_it(make_tuning_record: Make, factor: f
     )
     (section,) = tuning_sections([dataclasses.replace(record, trials=trials)])
     table = trials_table(section)
-    assert table.headers[3].label == f"{unit} of training"
-    assert table.lines[0].entries[3].text == shown
+    assert table.headers[5].label == f"{unit} of training"
+    assert table.lines[0].entries[5].text == shown
 
 
 def test_a_search_around_smoke_is_said_to_mean_nothing(make_tuning_record: Make) -> None:
@@ -113,6 +114,20 @@ class TestWorthSentence:
             "steady from 1 to 2. That is shown for late, steady: a change is shown where 95 % of all sets of trials "
             "that are drawn again, with replacement, change in the same direction."
         )
+
+    def test_of_four_methods_it_says_how_much_of_their_order_is_the_tuning(self, make_tuning_record: Make) -> None:
+        gaps = {
+            "a": [0.1, 0.1, 0.1, 0.1],
+            "b": [0.2, 0.3, 0.2, 0.3],
+            "c": [0.4, 0.4, 0.3, 0.5],
+            "d": [0.5, 0.1, 0.9, 0.9],
+        }
+        (section,) = tuning_sections([make_tuning_record(name, each, each) for name, each in gaps.items()])
+        said = worth_sentence(section)
+        assert "Both orders have a rank correlation of 1.00 (" in said
+        between, within = np.var([np.mean(each) for each in gaps.values()]), np.mean([np.var(g) for g in gaps.values()])
+        share = f"{100 * between / (between + within):.0f} %"
+        assert f"Of the variance of the test gaps of single trials {share} lies between methods" in said
 
     def test_a_change_that_the_trials_do_not_show_is_called_so(self, make_tuning_record: Make) -> None:
         one = make_tuning_record("one", [0.30, 0.32, 0.34, 0.36], [0.305, 0.32, 0.33, 0.36])

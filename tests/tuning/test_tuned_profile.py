@@ -22,7 +22,7 @@ from cabench.tuning.tuned_profile import (
     tuned_profile,
     write_tuned_profile,
 )
-from cabench.tuning.tuning_record import TrialEntry, TuningRecord
+from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord
 
 
 def trial_settings(default: Settings, trials: int) -> list[Settings]:
@@ -125,12 +125,22 @@ def test_it_runs_report_seeds_on_its_data_sets(tmp_path: Path) -> None:
 
 def test_records_under_it_say_what_was_tuned_on_their_data(tmp_path: Path) -> None:
     path = tmp_path / "tuned.toml"
-    write_tuned_profile([tuned("sepclr", "dsprites"), tuned("cpca", "dsprites"), tuned("cpca")], path)
+    judged = [
+        judged_once(tuned("sepclr", "dsprites")),
+        judged_once(tuned("cpca", "dsprites")),
+        tuned("pca", "dsprites"),
+    ]
+    write_tuned_profile([*judged, tuned("uca", "dsprites"), judged_once(tuned("cpca"))], path)
     profile = load_profile(str(path))
-    assert profile.entry_on("dsprites")["tuned"] == ["cpca", "sepclr"]
+    assert profile.entry_on("dsprites")["tuned"] == ["cpca", "pca", "sepclr"], "no trial of uca could be judged"
     assert profile.entry_on("planted")["tuned"] == ["cpca"]
     assert profile.entry_on("cifar_mnist")["tuned"] == []
     assert "tuned" not in load_profile("smoke").entry_on("planted")
+
+
+def judged_once(record: TuningRecord) -> TuningRecord:
+    outcome = Outcome(seed=1000, key="ab" * 32, error="", gap=0.3, criteria={}, train_s=1.0, images_seen=100.0)
+    return replace(record, trials=tuple(replace(trial, outcomes=(outcome,)) for trial in record.trials))
 
 
 def test_a_data_set_of_another_configuration_is_written_too(tmp_path: Path) -> None:

@@ -8,9 +8,18 @@ from math import comb
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from cabench.tuning.tuning_record import WORST, TuningRecord
-from cabench.tuning.worth import Curve, curves_of, expected_best, is_opened, rank_changes
+from cabench.tuning.worth import (
+    Curve,
+    curves_of,
+    expected_best,
+    is_opened,
+    order_agreement,
+    rank_changes,
+    share_between_methods,
+)
 
 Make = Callable[..., TuningRecord]
 
@@ -138,3 +147,31 @@ class TestRankChanges:
     def test_equal_methods_share_the_better_rank(self) -> None:
         found = rank_changes([curve("a", 0.3, 0.2, 0.0), curve("b", 0.3, 0.1, 0.0)], 8)
         assert [(change.first, change.last) for change in found] == [(1, 2), (1, 1)]
+
+
+class TestAgreement:
+    def test_it_is_spearman_s_correlation_of_both_orders_and_of_resampled_ones(self) -> None:
+        values = np.random.default_rng(0).uniform(0.2, 0.5, (6, 2))
+        curves = [curve(f"m{index}", *pair, noise=0.05) for index, pair in enumerate(values.tolist())]
+        found = order_agreement(curves, 8)
+        assert found.correlation == pytest.approx(spearmanr(*values.T).statistic)
+        drawn = np.stack([each.resampled for each in curves])  # (methods, resamples, 2)
+        known = [spearmanr(drawn[:, index, 0], drawn[:, index, 1]).statistic for index in range(300)]
+        assert found.low <= np.quantile(known, 0.05)
+        assert found.high >= np.quantile(known, 0.95)
+        few = [each._replace(resampled=each.resampled[:300]) for each in curves]
+        assert order_agreement(few, 8)[1:] == pytest.approx(np.quantile(known, [0.025, 0.975]))
+
+    def test_equal_orders_agree_and_opposite_ones_do_not(self) -> None:
+        up, down = ([curve(f"m{i}", 0.1 * i, sign * 0.1 * i) for i in range(1, 6)] for sign in (1, -1))
+        assert order_agreement(up, 8) == pytest.approx((1, 1, 1))
+        assert order_agreement(down, 8) == pytest.approx((-1, -1, -1))
+
+    def test_the_share_between_methods_is_that_of_variances(self, make_tuning_record: Make) -> None:
+        gaps = np.random.default_rng(1).uniform(0, 1, (3, 8)) * [[0.1], [0.2], [0.5]]
+        records = [make_tuning_record(f"m{i}", row, row) for i, row in enumerate(gaps.tolist())]
+        total = ((gaps - gaps.mean()) ** 2).mean()
+        assert share_between_methods(records) == pytest.approx(gaps.mean(axis=1).var() / total)
+        same = make_tuning_record("same", [0.3] * 4, [0.3] * 4)
+        assert np.isnan(share_between_methods([same, same]))
+        assert share_between_methods([same, make_tuning_record("other", [0.4] * 4, [0.4] * 4)]) == 1.0
