@@ -10,7 +10,7 @@ from typing import ClassVar
 from filelock import FileLock
 
 from cabench.config import Settings
-from cabench.data.cache import cache_folder, download_folder
+from cabench.data.cache import cache_folder, checked, download_folder
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SCHEMA
 from cabench.data.sources import Source
@@ -140,7 +140,11 @@ class DatasetBuilder(DatasetProvider):
             writer.finish(self.name, self.version, self.config.to_dict(), provenance)
 
     def cached_path(self, sources: Sequence[Source]) -> Path:
-        """Where the file of this builder, version, configuration and kind of sources stands in the cache."""
+        """Where the file of this builder, version, configuration and kind of sources stands in the cache.
+
+        Raises:
+            UserError: for a source that cannot be read, and for a link in the cache.
+        """
         key = digest(
             {
                 "schema": SCHEMA,
@@ -150,4 +154,4 @@ class DatasetBuilder(DatasetProvider):
                 "sources": [source.identity() for source in sources],
             }
         )
-        return cache_folder() / "datasets" / f"{self.name}-{key[:16]}.h5"
+        return checked(cache_folder() / "datasets" / f"{self.name}-{key[:16]}.h5")

@@ -28,6 +28,7 @@ from filelock import FileLock, LeaseSettingsMismatch, SoftFileLease, Timeout
 
 from cabench.errors import UserError
 from cabench.files.atomic import NO_LINK_NO_PIPE, StorageError, write_text
+from cabench.files.regular import is_regular
 
 SETTINGS = "locks.toml"
 # A client of NFS may show another's touch of a file up to 60 s late (acregmax), and a call of a library that holds
@@ -83,7 +84,7 @@ def locks_of(results: Path) -> Locks:
     if not os.path.lexists(path):
         return Flock()
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not is_regular(path):
             raise ValueError("it is no regular file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
