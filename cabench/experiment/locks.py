@@ -28,7 +28,7 @@ from filelock import FileLock, LeaseSettingsMismatch, SoftFileLease, Timeout
 
 from cabench.errors import UserError
 from cabench.files.atomic import NO_LINK_NO_PIPE, StorageError, write_text
-from cabench.files.regular import is_regular
+from cabench.files.regular import is_regular, plain
 
 SETTINGS = "locks.toml"
 # A client of NFS may show another's touch of a file up to 60 s late (acregmax), and a call of a library that holds
@@ -78,13 +78,13 @@ def locks_of(results: Path) -> Locks:
     """The locks of a results folder, as its `locks.toml` says.
 
     Raises:
-        UserError: when that file cannot be read or says something else.
+        UserError: when that file is a link, cannot be read or says something else.
     """
     path = results / SETTINGS
     if not os.path.lexists(path):
         return Flock()
     try:
-        if not is_regular(path):
+        if not is_regular(plain(path, below=results)):
             raise ValueError("it is no regular file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

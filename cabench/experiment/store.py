@@ -29,7 +29,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -121,8 +121,11 @@ class ResultsStore:
         return self.is_worked_in(cell.folder(self.folder))
 
     def is_worked_in(self, folder: Path) -> bool:
-        """Whether a process works on the cell of a folder."""
-        return self.locks.is_held(folder / LOCK)
+        """Whether a process works on the cell of a folder. In a linked one nobody does."""
+        locks = self.locks
+        with suppress(UserError):
+            return locks.is_held(plain(folder, below=self.folder) / LOCK)
+        return False
 
     def worker(self, cell: Identity) -> str | None:
         """The process that works on a cell which is being computed, and its machine; None where it is not known."""
@@ -269,7 +272,11 @@ class ResultsStore:
 
     def drop_checkpoint(self, cell: Identity) -> None:
         """Remove a cell's checkpoint, where there is one."""
-        shutil.rmtree(cell.folder(self.folder) / "checkpoint", ignore_errors=True)
+        checkpoint = cell.folder(self.folder) / "checkpoint"
+        if checkpoint.is_dir() and not checkpoint.is_symlink():
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        with suppress(OSError):  # rmtree would wait for a pipe
+            checkpoint.unlink()
 
     def write_record(self, record: Record) -> None:
         """Write the record of a cell, then remove the cell's checkpoint."""

@@ -146,7 +146,7 @@ def _inside(outer: Any) -> Iterable[Any]:
 
 def _content(path: Path) -> bytes:
     if os.path.lexists(path) and not is_regular(path):
-        raise ValueError("it is no regular file")
+        raise ValueError("it is a link" if path.is_symlink() else "it is no regular file")
     return path.read_bytes()
 
 
