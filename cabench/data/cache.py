@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -47,6 +49,16 @@ def checked(path: Path) -> Path:
     """
     folder = cache_folder()
     return plain(path, below=folder) if path.is_relative_to(folder) else path
+
+
+def warnings() -> list[str]:
+    """A sentence where everybody on the machine can put files into the cache folder."""
+    folders = [cache_folder(), cache_folder() / "datasets", download_folder()]
+    return [
+        f"Everybody on this machine can write to {folder}, and so replace what data sets hold; `chmod o-w` ends that."
+        for folder in folders
+        if sys.platform != "win32" and folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH
+    ][:1]
 
 
 class Listed(NamedTuple):
