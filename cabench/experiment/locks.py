@@ -134,9 +134,11 @@ class Flock:
                 f"There are no locks by flock in {path.parent} ({error.strerror}); `cabench check-store` sets up "
                 "leases in a results folder, which do without."
             ) from error
+        _flocked[path] = _inode(path)
         try:
             yield
         finally:
+            del _flocked[path]
             lock.release()
 
     def is_held(self, path: Path) -> bool:
@@ -153,8 +155,9 @@ class Flock:
 
     def check_held(self, path: Path) -> None:
         """See `Locks`."""
-        if not path.exists():
-            raise StorageError(f"{path.parent} was removed meanwhile")
+        inode = _inode(path)
+        if inode is None or inode != _flocked.get(path):  # another process can hold what is there now
+            raise StorageError(f"{path} was removed meanwhile")
 
 
 @dataclass(frozen=True)
@@ -283,9 +286,18 @@ class _Mark(NamedTuple):
         return ours is not None and self.boot != 0 and (self.host, self.boot) == (ours.host, ours.boot)
 
 
+# Inodes of files that this process holds by flock. While they are open, no other file gets them.
+_flocked: dict[Path, int | None] = {}
 # Files of leases that this process holds, and what it has seen since when of those that others hold.
 _held: dict[Path, SoftFileLease] = {}
 _watched: dict[Path, tuple[_Mark, float]] = {}
+
+
+def _inode(path: Path) -> int | None:
+    """Of what is at a path; None where there is nothing."""
+    with suppress(OSError):
+        return path.lstat().st_ino
+    return None
 
 
 def _place(path: Path) -> Path:
