@@ -51,7 +51,7 @@ def checked(path: Path) -> Path:
     return plain(path, below=folder) if path.is_relative_to(folder) else path
 
 
-def warnings() -> list[str]:
+def cache_warnings() -> list[str]:
     """A sentence where everybody on the machine can put files into the cache folder."""
     folders = [cache_folder(), cache_folder() / "datasets", download_folder()]
     return [

@@ -12,7 +12,7 @@ import torch
 from cabench import discovery
 from cabench.context import Precision
 from cabench.data.builder import DatasetProvider
-from cabench.data.cache import warnings
+from cabench.data.cache import cache_warnings
 from cabench.data.file import DatasetFile
 from cabench.discovery import ALL
 from cabench.errors import UserError
@@ -65,7 +65,7 @@ def experiment_of(outlined: Outline, root: Path | None, say: Callable[[str], Non
     """
     for reason in left_out_plugins():
         say(f"Left out: {reason}")
-    for sentence in warnings():
+    for sentence in cache_warnings():
         say(f"Warning: {sentence}")
     files: dict[str, DatasetFile] = {}
     for label, dataset in outlined.datasets.items():

@@ -14,7 +14,7 @@ import pytest
 
 from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
-from cabench.data.cache import cache_folder, warnings
+from cabench.data.cache import cache_folder, cache_warnings
 from cabench.data.dataset import Attribute
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS
@@ -323,9 +323,9 @@ def test_a_link_in_its_place_is_refused_and_nothing_is_built_through_it(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such permissions there")
 def test_a_cache_that_everybody_can_write_to_is_told(cache: Path) -> None:
-    assert warnings() == []
+    assert cache_warnings() == []
     tiny().obtain(None)
-    assert warnings() == []
+    assert cache_warnings() == []
     (cache / "datasets").chmod(0o1777)
-    (sentence,) = warnings()
+    (sentence,) = cache_warnings()
     assert sentence.startswith(f"Everybody on this machine can write to {cache / 'datasets'}")

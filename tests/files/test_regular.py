@@ -1,4 +1,4 @@
-"""Nothing but plain files and folders below a folder: links and pipes on every level are told, and none is waited for."""
+"""Nothing but plain files and folders below a folder: links and pipes on every level are told, and not waited for."""
 
 from __future__ import annotations
 
