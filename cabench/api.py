@@ -27,6 +27,7 @@ from cabench.experiment.merging import Merged, merge_stores
 from cabench.experiment.plan import ready_file, resolve
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.record import Record
+from cabench.experiment.recorded_content import other_contents
 from cabench.experiment.reevaluation import Reevaluation
 from cabench.experiment.request import MethodLike, Request, ResolvedProfile
 from cabench.experiment.store import ResultsStore
@@ -183,6 +184,8 @@ def run_request(request: Request, results: Path, settings: RunSettings) -> Resul
     experiment = resolve(replace(request, device=executor.planned_on), say=reporter.say)
     check_protocols(settings.protocols, [cell.data.info.name for cell in experiment.cells])
     store.check_writable()
+    for sentence in other_contents(experiment.cells, store):
+        reporter.say(f"Note: {sentence}")
     records, left, is_waited_for = compute(experiment, store, settings, executor, reporter)
     if not is_waited_for:
         return Results(tuple(records), store.folder, len(left), (), (), is_waited_for=False)

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from cabench.context import FitContext
 from cabench.files.atomic import replacing, storing
 from cabench.files.json import parse_json
+from cabench.files.regular import is_regular
 
 PLACE = Path("checkpoint") / "state.safetensors"  # in a cell's folder
 
@@ -91,7 +92,7 @@ class Checkpoint:
             CheckpointMismatchError: when the file is damaged, even in one bit.
         """
         try:
-            if not path.is_file():  # a pipe would be waited for
+            if not is_regular(path):
                 raise ValueError("it is no regular file")
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}

@@ -18,6 +18,7 @@ from cabench.data.dataset import DataForm
 from cabench.errors import UserError
 from cabench.files.atomic import replacing
 from cabench.files.json import parse_json
+from cabench.files.regular import plain
 from cabench.method import ContrastiveAnalysisMethod
 
 _BESIDE = "beside."
@@ -63,7 +64,8 @@ def load_method(path: str | Path, kind: type[ContrastiveAnalysisMethod] | None =
         kind: the method's class; None finds it by its name among installed methods.
 
     Raises:
-        UserError: when the file is missing or damaged, or was written by another version of the method.
+        UserError: when the file is missing, damaged or a link in a cell's folder, or was written by another version of
+            the method.
     """
     path, meta, state = _read(Path(path))
     if kind is None and meta["name"] not in discovery.plugins("methods"):
@@ -110,7 +112,7 @@ def saved_beside(path: str | Path) -> dict[str, Tensor]:
 def _read(path: Path) -> tuple[Path, _Saved, dict[str, Tensor]]:
     """The file, its description of the method, and the method's state."""
     if path.is_dir():
-        path /= MODEL
+        path = plain(path / MODEL, below=path)
         if not path.exists():
             raise UserError(
                 f"{path.parent} keeps no fitted method: no cell ended there, or it ran with --no-models or an older "

@@ -100,7 +100,7 @@ class Features(DatasetBuilder):
         if origin is None or weights is None:
             return None
         path = self.cached_path([_source(origin), weights])
-        return DatasetFile.open(path) if path.exists() else None
+        return self.open_cached(path) if path.exists() else None
 
     def locate(self, root: Path | None) -> Sequence[Source]:
         """The data set of images, built now if it is not there, and the weights, downloaded likewise."""

@@ -14,7 +14,7 @@ import torch
 from cabench.discovery import method_class as kind_of
 from cabench.errors import UserError
 from cabench.methods.pca import PCA
-from cabench.saving import load_method, save_method
+from cabench.saving import MODEL, load_method, save_method
 
 META = {"name": "pca", "version": PCA.version, "config": {"components": 2}}
 TENSORS = {"mean": torch.zeros(16), "directions": torch.ones(16, 2)}
@@ -91,6 +91,15 @@ def test_a_network_of_another_form_is_refused(tmp_path: Path, form: torch.Tensor
     meta = {"name": "random_encoder", "version": kind_of("random_encoder").version, "config": {}}
     with pytest.raises(UserError, match="does not hold what 'random_encoder' has learned"):
         load_method(write(tmp_path / "it.safetensors", meta, {"form": form}))
+
+
+def test_a_link_in_a_cell_is_refused_and_one_that_is_named_is_followed(tmp_path: Path) -> None:
+    write(tmp_path / "theirs.safetensors", META, TENSORS)
+    (tmp_path / "cell").mkdir()
+    (tmp_path / "cell" / MODEL).symlink_to(tmp_path / "theirs.safetensors")
+    with pytest.raises(UserError, match="is a link"):
+        load_method(tmp_path / "cell")
+    assert isinstance(load_method(tmp_path / "cell" / MODEL), PCA)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

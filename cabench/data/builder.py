@@ -10,7 +10,7 @@ from typing import ClassVar
 from filelock import FileLock
 
 from cabench.config import Settings
-from cabench.data.cache import cache_folder, download_folder
+from cabench.data.cache import cache_folder, checked, download_folder
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SCHEMA
 from cabench.data.sources import Source
@@ -18,7 +18,7 @@ from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 from cabench.files.atomic import remove_left_behind
 from cabench.files.hdf5 import replacing_hdf5
-from cabench.files.json import digest
+from cabench.files.json import canonical_json, digest
 
 
 class DatasetProvider(ABC):
@@ -93,7 +93,7 @@ class DatasetBuilder(DatasetProvider):
                 return None
             raise
         path = self.cached_path(sources)
-        return DatasetFile.open(path) if path.exists() else None
+        return self.open_cached(path) if path.exists() else None
 
     def obtain(self, root: Path | None) -> DatasetFile:
         """See `DatasetProvider`. Several processes at a time build the file once.
@@ -112,7 +112,22 @@ class DatasetBuilder(DatasetProvider):
                 f"Data set {self.name!r} could not be built: {error}. Its sources must be readable, and there must be "
                 f"room in {path.parent}, which CABENCH_CACHE can move."
             ) from error
-        return DatasetFile.open(path)
+        return self.open_cached(path)
+
+    def open_cached(self, path: Path) -> DatasetFile:
+        """The file at a `cached_path`.
+
+        Raises:
+            UserError: when it is damaged, or that of another data set, version or configuration.
+        """
+        file = DatasetFile.open(path)
+        found = file.info.name, file.info.builder_version, canonical_json(file.info.config)
+        if found != (self.name, self.version, canonical_json(self.config.to_dict())):
+            raise UserError(
+                f"{path} is not what its name says: it holds {file.info.name!r}, version {file.info.builder_version}, "
+                "built in another way. Delete it, and it is built again."
+            )
+        return file
 
     def write(self, path: Path, root: Path | None) -> DatasetFile:
         """Build the data set anew to a place outside the cache, whole or not at all, over what is there.
@@ -140,7 +155,11 @@ class DatasetBuilder(DatasetProvider):
             writer.finish(self.name, self.version, self.config.to_dict(), provenance)
 
     def cached_path(self, sources: Sequence[Source]) -> Path:
-        """Where the file of this builder, version, configuration and kind of sources stands in the cache."""
+        """Where the file of this builder, version, configuration and kind of sources stands in the cache.
+
+        Raises:
+            UserError: for a source that cannot be read, and for a link in the cache.
+        """
         key = digest(
             {
                 "schema": SCHEMA,
@@ -150,4 +169,4 @@ class DatasetBuilder(DatasetProvider):
                 "sources": [source.identity() for source in sources],
             }
         )
-        return cache_folder() / "datasets" / f"{self.name}-{key[:16]}.h5"
+        return checked(cache_folder() / "datasets" / f"{self.name}-{key[:16]}.h5")

@@ -1,12 +1,17 @@
 """The cache folder: built data sets, downloaded sources, and SHA-256 of files and folders.
 
 Digests are kept because sources may be large: a folder of 11 GB is read once and not by every command.
+
+Caches are shared: in one, nothing but plain files and folders is read or written, see `cabench.files.regular`. In
+folders of raw data that a user names, linked files are read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -18,6 +23,7 @@ from typing_extensions import TypedDict
 
 from cabench.files.atomic import write_text
 from cabench.files.json import canonical_json, digest, read_json
+from cabench.files.regular import plain
 
 # The coarsest time stamps in use, those of FAT, count in two seconds. A younger file may change again without a new
 # time stamp, so its digest is not kept.
@@ -35,18 +41,44 @@ def download_folder() -> Path:
     return cache_folder() / "sources"
 
 
+def checked(path: Path) -> Path:
+    """A path, after a check of one that is in the cache folder.
+
+    Raises:
+        UserError: when it is a link there, or a link is on the way to it.
+    """
+    folder = cache_folder()
+    return plain(path, below=folder) if path.is_relative_to(folder) else path
+
+
+def cache_warnings() -> list[str]:
+    """A sentence where everybody on the machine can put files into the cache folder."""
+    folders = [cache_folder(), cache_folder() / "datasets", download_folder()]
+    return [
+        f"Everybody on this machine can write to {folder}, and so replace what data sets hold; `chmod o-w` ends that."
+        for folder in folders
+        if sys.platform != "win32" and folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH
+    ][:1]
+
+
 class Listed(NamedTuple):
-    """A file in a listing, with what changes when somebody writes to it.
+    """A file in a listing, with what changes when somebody writes to it, or puts another in its place.
+
+    Whoever writes to a file can set back when it was modified, and not when it was changed.
 
     Attributes:
         name: its path below the listed folder, with forward slashes; "" for a file that was listed itself.
         size: in bytes.
         modified_ns: nanoseconds since 1970.
+        changed_ns: likewise; on Windows when it was made.
+        inode: its number on the file system.
     """
 
     name: str
     size: int
     modified_ns: int
+    changed_ns: int
+    inode: int
 
 
 class _Kept(TypedDict):
@@ -63,8 +95,9 @@ def listing(path: Path) -> list[Listed]:
 
     Raises:
         OSError: for a path that cannot be read.
+        UserError: for a link in the cache folder.
     """
-    if not path.is_dir():
+    if not checked(path).is_dir():
         return [_listed("", path.stat())]
     # Text and scandir: with an object of pathlib for each file this takes five times as long.
     return sorted(_below(str(path), ""), key=lambda file: file.name.split("/"))
@@ -73,11 +106,11 @@ def listing(path: Path) -> list[Listed]:
 def content_digest(path: Path) -> str:
     """SHA-256 of a file's content, or of the names and contents of all files below a folder, as 64 hexadecimal digits.
 
-    It is taken from the cache folder if every file still has the name, size and time stamp that it had when the digest
-    was computed; else the files are read. Several processes may ask at once; each then reads for itself.
+    It is taken from the cache folder if every file still has the name, size, time stamps and inode that it had when the
+    digest was computed; else the files are read. Several processes may ask at once; each then reads for itself.
 
     Raises:
-        OSError: for a path that cannot be read.
+        OSError, UserError: as `listing` does.
     """
     now = time.time_ns()
     files = listing(path)
@@ -87,7 +120,7 @@ def content_digest(path: Path) -> str:
     if known is not None:
         return known
     computed = _computed(path, files)
-    settled = all(file.modified_ns < now - SETTLED_NS for file in files)
+    settled = all(max(file.modified_ns, file.changed_ns) < now - SETTLED_NS for file in files)
     if settled and _seen(listing(path)) == seen:
         content = {"path": str(path.resolve()), "seen": seen, "sha256": computed}
         # A cache that cannot be written to only costs time here; building a data set there reports it.
@@ -97,12 +130,14 @@ def content_digest(path: Path) -> str:
 
 
 def _listed(name: str, status: os.stat_result) -> Listed:
-    return Listed(name, status.st_size, status.st_mtime_ns)
+    return Listed(name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 def _below(folder: str, prefix: str) -> Iterator[Listed]:
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.is_symlink():
+                checked(Path(entry.path))
             if entry.is_dir(follow_symlinks=False):
                 yield from _below(entry.path, f"{prefix}{entry.name}/")
             elif entry.is_file():
@@ -114,7 +149,7 @@ def _seen(files: Sequence[Listed]) -> str:
 
 
 def _kept_at(path: Path) -> Path:
-    return cache_folder() / "digests" / f"{digest(str(path.resolve()))[:32]}.json"
+    return checked(cache_folder() / "digests" / f"{digest(str(path.resolve()))[:32]}.json")
 
 
 def _known(kept: Path, seen: str) -> str | None:

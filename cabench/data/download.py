@@ -18,10 +18,11 @@ from filelock import FileLock
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from cabench.data.cache import download_folder
+from cabench.data.cache import checked, download_folder
 from cabench.data.progress import shown
 from cabench.data.sources import Source
 from cabench.errors import UserError
+from cabench.files.regular import plain
 
 TIMEOUT_S = 30.0  # without a byte
 BLOCK = 1 << 18  # bytes read at a time
@@ -80,7 +81,7 @@ def from_cache(
     Raises:
         UserError: when the download fails or leaves the source incomplete.
     """
-    folder = download_folder()
+    folder = checked(download_folder())
     source = find(folder)
     if source is not None:
         return source
@@ -126,9 +127,10 @@ def fetch(urls: Sequence[str], path: Path, checksum: str, algorithm: Algorithm =
         FetchError: when no address gives it, with the reason for each; after a wrong checksum the partial file is
             deleted.
         OSError: when the folder cannot be written to.
+        UserError: for a link in the place of the partial file, or in the cache folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
+    checked(path.parent).mkdir(parents=True, exist_ok=True)
+    partial = plain(path.with_name(f"{path.name}.part"), below=path.parent)
     reasons = []
     for url in urls:
         try:

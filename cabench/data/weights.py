@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from cabench.data.cache import content_digest, download_folder
+from cabench.data.cache import checked, content_digest, download_folder
 from cabench.data.download import fetch
 from cabench.errors import UserError
 
@@ -25,7 +25,7 @@ class MisfitError(ValueError):
 
 def published_path(url: str) -> Path:
     """Where the file of an address is, or will be once it is downloaded."""
-    return download_folder() / "torchvision" / Path(urlsplit(url).path).name
+    return checked(download_folder() / "torchvision" / Path(urlsplit(url).path).name)
 
 
 def obtain_published(name: str, url: str, advice: str) -> Path:

@@ -22,6 +22,7 @@ import numpy as np
 
 from cabench.evaluation.contributions import Contributions, ContributionTable
 from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
+from cabench.files.regular import is_regular
 
 NAME = "contributions.h5"
 
@@ -46,7 +47,7 @@ class StoredContributions:
         Raises:
             UserError: as `read_contributions`.
         """
-        if self.path.is_file():
+        if is_regular(self.path):
             with suppress(*UNREADABLE), reading_hdf5(self.path):
                 pass
 
@@ -89,7 +90,7 @@ def read_contributions(path: Path, key: str, scores: int) -> ContributionTable |
     Raises:
         UserError: where it cannot be opened, as another process writes to it.
     """
-    if not path.is_file():
+    if not is_regular(path):
         return None
     try:
         with reading_hdf5(path) as file:

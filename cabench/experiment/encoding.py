@@ -23,6 +23,7 @@ from cabench.experiment.fitted_rows import FittedRows
 from cabench.files.atomic import replacing
 from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents, reading_hdf5
 from cabench.files.names import inert
+from cabench.files.regular import is_regular, plain
 from cabench.method import ContrastiveAnalysisMethod, NetworkMethod
 
 FORMATS = (".csv", ".npz")
@@ -158,9 +159,9 @@ def stored_vectors(path: Path) -> EncodedImages:
         path: the cell's `representations.h5`.
 
     Raises:
-        UserError: when it is missing or damaged.
+        UserError: when it is missing, a link or damaged.
     """
-    if not path.is_file():
+    if not is_regular(plain(path, below=path.parent)):
         raise UserError(f"{path.parent} is not the folder of a finished cell: it keeps no {path.name}.")
     parts = []
     try:

@@ -15,6 +15,7 @@ from cabench.data.dataset import DatasetInfo
 from cabench.errors import UserError
 from cabench.evaluation.evaluate import PROBES, VERSION
 from cabench.files.json import canonical_json, digest
+from cabench.files.regular import plain
 from cabench.method import ContrastiveAnalysisMethod
 
 SCHEMA = 1  # of records, and part of every key
@@ -127,8 +128,14 @@ class Identity:
         return f"{self.dataset['label']} / {self.method['label']} / seed {self.seed}"
 
     def folder(self, results: str | Path) -> Path:
-        """The folder of this cell below a results folder."""
-        return Path(results) / self.dataset["label"] / self.method["label"] / f"seed{self.seed}-{self.key[:8]}"
+        """The folder of this cell below a results folder.
+
+        Raises:
+            UserError: where it, or a folder between the two, is a link.
+        """
+        results = Path(results)
+        path = results / self.dataset["label"] / self.method["label"] / f"seed{self.seed}-{self.key[:8]}"
+        return plain(path, below=results)
 
     @property
     def computation(self) -> str:

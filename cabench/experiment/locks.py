@@ -28,6 +28,7 @@ from filelock import FileLock, LeaseSettingsMismatch, SoftFileLease, Timeout
 
 from cabench.errors import UserError
 from cabench.files.atomic import NO_LINK_NO_PIPE, StorageError, write_text
+from cabench.files.regular import is_regular, plain
 
 SETTINGS = "locks.toml"
 # A client of NFS may show another's touch of a file up to 60 s late (acregmax), and a call of a library that holds
@@ -77,13 +78,13 @@ def locks_of(results: Path) -> Locks:
     """The locks of a results folder, as its `locks.toml` says.
 
     Raises:
-        UserError: when that file cannot be read or says something else.
+        UserError: when that file is a link, cannot be read or says something else.
     """
     path = results / SETTINGS
     if not os.path.lexists(path):
         return Flock()
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not is_regular(plain(path, below=results)):
             raise ValueError("it is no regular file")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -133,9 +134,11 @@ class Flock:
                 f"There are no locks by flock in {path.parent} ({error.strerror}); `cabench check-store` sets up "
                 "leases in a results folder, which do without."
             ) from error
+        _flocked[path] = _inode(path)
         try:
             yield
         finally:
+            del _flocked[path]
             lock.release()
 
     def is_held(self, path: Path) -> bool:
@@ -152,8 +155,9 @@ class Flock:
 
     def check_held(self, path: Path) -> None:
         """See `Locks`."""
-        if not path.exists():
-            raise StorageError(f"{path.parent} was removed meanwhile")
+        inode = _inode(path)
+        if inode is None or inode != _flocked.get(path):  # another process can hold what is there now
+            raise StorageError(f"{path} was removed meanwhile")
 
 
 @dataclass(frozen=True)
@@ -282,9 +286,18 @@ class _Mark(NamedTuple):
         return ours is not None and self.boot != 0 and (self.host, self.boot) == (ours.host, ours.boot)
 
 
+# Inodes of files that this process holds by flock. While they are open, no other file gets them.
+_flocked: dict[Path, int | None] = {}
 # Files of leases that this process holds, and what it has seen since when of those that others hold.
 _held: dict[Path, SoftFileLease] = {}
 _watched: dict[Path, tuple[_Mark, float]] = {}
+
+
+def _inode(path: Path) -> int | None:
+    """Of what is at a path; None where there is nothing."""
+    with suppress(OSError):
+        return path.lstat().st_ino
+    return None
 
 
 def _place(path: Path) -> Path:

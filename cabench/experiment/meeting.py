@@ -21,6 +21,7 @@ from typing_extensions import TypedDict
 from cabench.errors import UserError
 from cabench.files.atomic import write_text
 from cabench.files.json import canonical_json, read_json
+from cabench.files.regular import plain
 
 BEAT_S = 0.5
 LOOK_S = 0.005
@@ -73,8 +74,7 @@ class Meeting:
             UserError: when nobody came, two others have met already, or the folder is a link.
             StorageError: when the folder cannot be written to.
         """
-        if folder.is_symlink():
-            raise UserError(f"{folder} is a link; remove it.")
+        plain(folder, below=folder.parent)
         meeting = cls(folder)
         try:
             meeting._meet(patience_s)

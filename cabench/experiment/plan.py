@@ -12,6 +12,7 @@ import torch
 from cabench import discovery
 from cabench.context import Precision
 from cabench.data.builder import DatasetProvider
+from cabench.data.cache import cache_warnings
 from cabench.data.file import DatasetFile
 from cabench.data.tuning_split import SUFFIX
 from cabench.discovery import ALL
@@ -65,6 +66,8 @@ def experiment_of(outlined: Outline, root: Path | None, say: Callable[[str], Non
     """
     for reason in left_out_plugins():
         say(f"Left out: {reason}")
+    for sentence in cache_warnings():
+        say(f"Warning: {sentence}")
     files: dict[str, DatasetFile] = {}
     for label, dataset in outlined.datasets.items():
         files[label] = ready_file(label, dataset, root, say)

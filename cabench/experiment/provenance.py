@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -87,7 +88,12 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=30)
+    # For its hooks git sets GIT_DIR, GIT_INDEX_FILE and others, and obeys them rather than -C. Settings, such as which
+    # checkouts of other users are safe, stay.
+    names = [name for name in os.environ if not name.startswith("GIT_") or name.startswith("GIT_CONFIG")]
+    environment = {name: os.environ[name] for name in names}
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30)
     return done.stdout.strip()
 
 

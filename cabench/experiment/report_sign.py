@@ -16,6 +16,7 @@ from cabench import discovery
 from cabench.experiment.contributions_file import NAME
 from cabench.files.atomic import stamp, write_text
 from cabench.files.json import digest
+from cabench.files.regular import is_regular
 
 
 def sign_of(records: Sequence[Path]) -> str:
@@ -38,8 +39,7 @@ def _plugins() -> Iterator[Path]:
 def is_signed(report: Path, sign: str) -> bool:
     """Whether a report was written with this sign, and is as it was then."""
     try:
-        # A pipe would be waited for.
-        return _place(report).is_file() and _place(report).read_text(encoding="utf-8") == _whole(report, sign)
+        return is_regular(_place(report)) and _place(report).read_text(encoding="utf-8") == _whole(report, sign)
     except (OSError, ValueError):
         return False
 

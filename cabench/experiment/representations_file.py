@@ -20,6 +20,7 @@ from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
 from cabench.experiment.identity import Identity
 from cabench.experiment.record import Record
 from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
+from cabench.files.regular import is_regular, plain
 
 NAME = "representations.h5"
 
@@ -47,9 +48,9 @@ def read_representations(path: Path, record: Record, file: DatasetFile) -> tuple
     """Training and test representations of a cell that ended, with the attributes of their images.
 
     Raises:
-        UserError: when they were not kept, are damaged, or are of other images than the data set's.
+        UserError: when they were not kept, are a link or damaged, or are of other images than the data set's.
     """
-    if not path.is_file():
+    if not is_regular(plain(path, below=path.parent)):
         raise UserError(f"{path} was not kept: the cell must be computed again.")
     try:
         with reading_hdf5(path) as stored:

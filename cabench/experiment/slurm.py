@@ -36,6 +36,7 @@ from cabench.experiment.progress import RunReporter
 from cabench.experiment.record import Record
 from cabench.experiment.task import Task
 from cabench.files.names import printable
+from cabench.files.regular import plain
 
 DEFAULTS = {"job_name": "cabench", "cpus_per_task": 1, "stderr_to_stdout": True, "max_num_timeout": 100}
 """Of settings. A task that meets its time limit goes on where it was, so that a hundred limits are no failure."""
@@ -125,7 +126,8 @@ def submit(assignment: Assignment, device: str, settings: Mapping[str, Any], tas
     parameters["srun_args"] = [*parameters.get("srun_args", []), *own_step]
     if "%" in str(assignment.store.folder):  # which stands for numbers of jobs in the names of their logs
         raise UserError(f"SLURM cannot write logs below {assignment.store.folder}; choose a folder without %.")
-    folder = assignment.store.folder / "slurm" / f"{datetime.now():%Y%m%d-%H%M%S}-{token_hex(2)}"
+    results = assignment.store.folder
+    folder = plain(results / "slurm" / f"{datetime.now():%Y%m%d-%H%M%S}-{token_hex(2)}", below=results)
     try:
         folder.mkdir(0o700, parents=True)  # what is unpickled, nobody else may write
         packed = folder / "assignment.pickle"

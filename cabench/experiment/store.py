@@ -19,8 +19,8 @@
 Processes on one machine or on several share a folder through the locks: one at a time works on a cell, and what a dead
 one began is taken over. Nothing here depends on the time of day.
 
-What is written into a cell's folder stays there: a link in place of one of these files or of `checkpoint/` is replaced,
-removed or refused, never followed.
+Nothing but plain files and folders is read or written, see `cabench.files.regular`. A cell in a linked folder is
+refused; a link in place of one of these files is replaced, removed or refused, never followed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -56,6 +56,7 @@ from cabench.files.atomic import (
     write_text,
 )
 from cabench.files.json import canonical_json
+from cabench.files.regular import plain, remove_links
 from cabench.hardening.deaths import worker_at
 from cabench.saving import MODEL
 
@@ -112,7 +113,7 @@ class ResultsStore:
                 return "damaged"
         if self.is_held(cell):
             return "running"
-        older, _ = _read_all(folder.parent.glob(f"seed{cell.seed}-*/record.json"), Record.load)
+        older, _ = _read_all(folder.parent.glob(f"seed{cell.seed}-*/record.json"), self.load_alone)
         return "stale" if any(record.is_stale_form_of(cell) for record in older) else "missing"
 
     def is_held(self, cell: Identity) -> bool:
@@ -120,8 +121,11 @@ class ResultsStore:
         return self.is_worked_in(cell.folder(self.folder))
 
     def is_worked_in(self, folder: Path) -> bool:
-        """Whether a process works on the cell of a folder."""
-        return self.locks.is_held(folder / LOCK)
+        """Whether a process works on the cell of a folder. In a linked one nobody does."""
+        locks = self.locks
+        with suppress(UserError):
+            return locks.is_held(plain(folder, below=self.folder) / LOCK)
+        return False
 
     def worker(self, cell: Identity) -> str | None:
         """The process that works on a cell which is being computed, and its machine; None where it is not known."""
@@ -268,7 +272,11 @@ class ResultsStore:
 
     def drop_checkpoint(self, cell: Identity) -> None:
         """Remove a cell's checkpoint, where there is one."""
-        shutil.rmtree(cell.folder(self.folder) / "checkpoint", ignore_errors=True)
+        checkpoint = cell.folder(self.folder) / "checkpoint"
+        if checkpoint.is_dir() and not checkpoint.is_symlink():
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        with suppress(OSError):  # rmtree would wait for a pipe
+            checkpoint.unlink()
 
     def write_record(self, record: Record) -> None:
         """Write the record of a cell, then remove the cell's checkpoint."""
@@ -294,9 +302,11 @@ class ResultsStore:
         old, new = record.folder(self.folder), renewed.folder(self.folder)
         with self.lock(renewed):
             if not self._is_ok(renewed):
+                remove_links(new)
                 ignored = shutil.ignore_patterns("record.json", f"{LOCK}*", ".begun", ".*.tmp")
                 shutil.copytree(old, new, symlinks=True, ignore=ignored, copy_function=_put, dirs_exist_ok=True)
                 self.replace_record(renewed)
+                shutil.copymode(old / "record.json", new / "record.json")
             (old / "record.json").unlink()
         shutil.rmtree(old)
 
@@ -345,7 +355,7 @@ class ResultsStore:
 
     def _in_its_folder(self, path: Path, load: Callable[[Path], Record]) -> Record:
         now = stamp(path)  # before it is read: what is written meanwhile changes it
-        record = load(path)
+        record = load(plain(path, below=self.folder))
         self._read[path] = now, record.status
         own = record.folder(self.folder)
         if own != path.parent:

@@ -19,6 +19,7 @@ from cabench.experiment.record import Record
 from cabench.experiment.representations_file import NAME as REPRESENTATIONS
 from cabench.experiment.store import BESIDE, ResultsStore
 from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5
+from cabench.files.regular import plain
 
 
 def verified(store: ResultsStore, path: Path) -> Record:
@@ -46,9 +47,8 @@ def check_no_links(record: Path) -> None:
     Raises:
         UserError: naming the link.
     """
-    for part in (*record.parents[:3], record, *(record.with_name(name) for name in BESIDE)):
-        if part.is_symlink():
-            raise UserError(f"{part} is a link, and none is followed.")
+    for name in (record.name, *BESIDE):
+        plain(record.with_name(name), below=record.parents[3])
 
 
 def stored_fingerprint(path: Path) -> str:

@@ -1,13 +1,17 @@
-"""Files that appear whole or not at all: each is written under a temporary name in its folder, then renamed."""
+"""Files that appear whole or not at all: each is written under a temporary name in its folder, then renamed.
+
+A file that takes the place of another gets its permissions; a new one those that the umask leaves.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
@@ -58,8 +62,7 @@ def replacing(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             _flush(temporary)
-            # mkstemp makes files that only their owner may read; others may read results, as the umask says.
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(_permissions(path))
             temporary.replace(path)
             _flush_names(path.parent)
         finally:
@@ -85,6 +88,7 @@ def replacing_nameless(path: Path) -> Iterator[int]:
             return
         try:
             yield handle
+            os.fchmod(handle, _permissions(path))
             os.fsync(handle)
             temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_SUFFIX}")
             # Giving a name does not replace a file, renaming does. With a folder's descriptor, links are followed.
@@ -168,6 +172,15 @@ def _flush_names(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _permissions(path: Path) -> int:
+    """Those of the file that is there; of a new one, for which mkstemp lets its owner alone in, those of the umask."""
+    with suppress(OSError):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode):
+            return mode & 0o777
+    return 0o666 & ~_umask()
 
 
 def _umask() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
+
+from cabench.files.regular import is_regular
 
 LARGEST_INTEGER = 2**63 - 1
 DEEPEST = 50  # levels of nesting in a file from outside
@@ -35,7 +38,7 @@ def read_json(path: Path, kind: type[_Kind]) -> _Kind:
 
     Raises:
         OSError: when the file cannot be read.
-        ValueError: when it is no regular file (a pipe would be waited for), and as `parse_json` does.
+        ValueError: when it is no regular file but a link or a pipe, and as `parse_json` does.
     """
     return parse_json(_content(path).decode(), kind)
 
@@ -142,8 +145,8 @@ def _inside(outer: Any) -> Iterable[Any]:
 
 
 def _content(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no regular file")
+    if os.path.lexists(path) and not is_regular(path):
+        raise ValueError("it is a link" if path.is_symlink() else "it is no regular file")
     return path.read_bytes()
 
 

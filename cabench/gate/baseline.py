@@ -250,7 +250,7 @@ class Baseline:
                 f"There is no baseline {path}; `cabench gate --baseline {path} --update` makes one from the results."
             )
         try:
-            groups = [_group(cell) for cell in read_json(path, _File)["cells"]]
+            groups = [_group(cell) for cell in read_json(path.resolve(), _File)["cells"]]
             if len({group.name for group in groups}) < len(groups):
                 raise ValueError("a cell stands in it twice")
             return cls({group.name: group for group in groups})

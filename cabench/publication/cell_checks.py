@@ -23,6 +23,7 @@ from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.verified import check_no_links, stored_fingerprint, verified
+from cabench.files.regular import is_regular
 from cabench.hardening.trial import lived_through, try_reading
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.publication.data_here import DataHere
@@ -60,7 +61,7 @@ class CellChecks:
     def is_tried(self) -> bool:
         """Whether another process could read all files of arrays; else each is tried by itself."""
         beside = (array for path in self.store.paths() for array in _arrays(path))
-        return lived_through([array for array in beside if array.is_file() and not array.is_symlink()])
+        return lived_through([array for array in beside if is_regular(array)])
 
     def check(self, path: Path) -> Record | None:
         """Check the cell of a record; without contributions; None for one whose files are not in order."""

@@ -146,8 +146,6 @@ def _tuning(sources: Sources) -> dict[str, Path | bytes]:
     found: dict[str, Path | bytes] = {}
     for record in records:
         path = record.path(sources.tuning)
-        if path.parent.is_symlink() or path.is_symlink():
-            raise UserError(f"{path} is a link, and none is followed.")
         found[f"{TUNING}/{path.relative_to(sources.tuning).as_posix()}"] = path
     if sources.profile is not None:
         checked = Verification()

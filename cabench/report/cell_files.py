@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 from cabench.data.dataset import SPACES, Space
 from cabench.experiment.record import Record
 from cabench.files.json import read_json, read_json_lines
+from cabench.files.regular import is_regular
 
 WIDEST_PICTURE = 660  # pixels, which the grids of `cabench.pictures` need; wider ones are made smaller
 MOST_EPOCHS = 200  # points of a curve
@@ -116,7 +117,7 @@ def _small_picture(path: Path) -> str:
 
 
 def _picture(path: Path) -> Picture:
-    if path.is_symlink() or not path.is_file():
+    if not is_regular(path):
         raise FileNotFoundError(path)
     png = path.read_bytes()
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:

@@ -19,6 +19,7 @@ from PIL import Image, PngImagePlugin
 
 from cabench.errors import UserError
 from cabench.files.atomic import replacing, write_text
+from cabench.files.regular import plain
 from cabench.report.labels import font
 
 WIDTH = 800  # pixels that a figure takes on a page
@@ -85,8 +86,7 @@ def write_figures(folder: Path, figures: Mapping[str, str]) -> list[Path]:
     """
     paths = list(_paths(folder, figures))
     for path in paths:
-        if path.is_symlink():
-            raise UserError(f"{path} is a link, which is not followed; remove it, or choose another folder.")
+        plain(path, below=folder)
     try:
         for name, chart in figures.items():
             figure = standing_alone(chart)

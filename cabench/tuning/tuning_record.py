@@ -20,6 +20,7 @@ from cabench.errors import UserError
 from cabench.files.atomic import write_text
 from cabench.files.json import read_json
 from cabench.files.names import is_name
+from cabench.files.regular import plain
 
 SCHEMA = 1
 WORST = 1.0
@@ -178,7 +179,7 @@ class TuningRecord:
         Raises:
             UserError: when that is not possible.
         """
-        write_text(self.path(folder), json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+        write_text(plain(self.path(folder), below=folder), json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
 
 
 def read_tuning_records(folder: Path) -> list[TuningRecord]:
@@ -193,7 +194,7 @@ def read_tuning_records(folder: Path) -> list[TuningRecord]:
 def read_tuning_record(folder: Path, path: Path) -> TuningRecord:
     """The record at a path below a folder; errors as `read_tuning_records`."""
     try:
-        record = read_json(path, TuningRecord)
+        record = read_json(plain(path, below=folder), TuningRecord)
         if record.schema != SCHEMA:
             raise ValueError(f"schema {record.schema}, expected {SCHEMA}")
         if not (is_name(record.dataset) and is_name(record.method)) or record.path(folder) != path:

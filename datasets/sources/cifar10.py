@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from cabench.data.cache import checked
 from cabench.data.decoding import UNDECODABLE
 from cabench.data.download import fetch, from_cache, not_found
 from cabench.data.sources import LabelledImages, Source
@@ -142,10 +143,10 @@ def _find_archive(root: Path) -> Source | None:
 def _download(folder: Path) -> None:
     from torchvision.datasets import CIFAR10  # Late: importing torchvision takes seconds.
 
-    archive = folder / CIFAR10.filename
+    archive = checked(folder / CIFAR10.filename)
     if not archive.is_file():  # An existing one comes from a run stopped while unpacking.
         fetch([CIFAR10.url], archive, CIFAR10.tgz_md5)
-    (folder / _BATCHES).mkdir(exist_ok=True)
+    checked(folder / _BATCHES).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as unpacked, tarfile.open(archive) as members:
         members.extractall(unpacked, filter="data")  # Refuses members that would land outside.
         for name in _BATCH_FILES:

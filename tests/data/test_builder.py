@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from cabench.config import Settings, setting
 from cabench.data.builder import DatasetBuilder
-from cabench.data.cache import cache_folder
+from cabench.data.cache import cache_folder, cache_warnings
 from cabench.data.dataset import Attribute
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SPLITS
@@ -288,3 +289,43 @@ def test_following_the_advice_for_a_damaged_file_mends_it() -> None:
 
 def test_a_builder_without_a_configuration_has_its_defaults() -> None:
     assert Tiny().config == TinyConfig()
+
+
+# Shared caches
+
+
+def test_the_file_of_another_data_set_in_its_place_is_refused(tmp_path: Path) -> None:
+    builder, others = tiny(), [tiny(size=5), tiny(kind=NewerTiny), tiny(kind=RenamedTiny)]
+    path = builder.obtain(None).path
+    for other in others:
+        other.obtain(None).path.replace(path)
+        for read in (builder.find, builder.obtain):
+            with pytest.raises(UserError, match="is not what its name says"):
+                read(None)
+    path.unlink()
+    assert builder.obtain(None).path == path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.parametrize("place", ["file", "datasets"])
+def test_a_link_in_its_place_is_refused_and_nothing_is_built_through_it(
+    tmp_path: Path, cache: Path, place: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    path = tiny().cached_path([Tiny.source]) if place == "file" else cache / "datasets"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "elsewhere" / place if place == "file" else tmp_path / "elsewhere")
+    for read in (tiny().find, tiny().obtain):
+        with pytest.raises(UserError, match="is a link, and none is followed"):
+            read(None)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such permissions there")
+def test_a_cache_that_everybody_can_write_to_is_told(cache: Path) -> None:
+    assert cache_warnings() == []
+    tiny().obtain(None)
+    assert cache_warnings() == []
+    (cache / "datasets").chmod(0o1777)
+    (sentence,) = cache_warnings()
+    assert sentence.startswith(f"Everybody on this machine can write to {cache / 'datasets'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from cabench.data import cache as cached
-from cabench.data.cache import content_digest
+from cabench.data.cache import SETTLED_NS, content_digest
+from cabench.errors import UserError
 
 LONG_AGO = 1_500_000_000.0
 CONTENT = {"b": b"two", "a/x": b"one", "a-b": b"three", "a/inner/y": b""}
@@ -23,6 +25,7 @@ CONTENT = {"b": b"two", "a/x": b"one", "a-b": b"three", "a/inner/y": b""}
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cached, "SETTLED_NS", 0)  # when a file was changed cannot be set back
     return tmp_path / "cache"
 
 
@@ -95,6 +98,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "moved": lambda folder: (folder / "a/x").rename(folder / "x"),
     "gone": lambda folder: (folder / "a/inner/y").unlink(),
     "one more": lambda folder: write(folder / "a/more", b""),
+    "as large and as old": lambda folder: write(folder / "b", b"TWO"),
+    "another in its place": lambda folder: write(folder.parent / "new", b"TWO").replace(folder / "b"),
 }
 
 
@@ -110,14 +115,23 @@ def test_every_change_is_seen(folder: Path, change: Callable[[Path], object]) ->
 
 @pytest.mark.parametrize("away", [0.0, 1.0, -3600.0], ids=["now", "a second ago", "in the future"])
 def test_files_changed_just_now_are_read_again_since_their_time_stamp_may_not_change(
-    folder: Path, cache: Path, away: float
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, away: float
 ) -> None:
+    monkeypatch.setattr(cached, "SETTLED_NS", SETTLED_NS)
     when = time.time() - away
     write(folder / "b", b"two", when)
     first = content_digest(folder)
     write(folder / "b", b"TWO", when)
 
     assert content_digest(folder) != first
+    assert kept(cache) == []
+
+
+def test_files_that_only_look_old_are_read_again_just_after_they_were_changed(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cached, "SETTLED_NS", SETTLED_NS)
+    content_digest(folder)
     assert kept(cache) == []
 
 
@@ -188,8 +202,8 @@ def test_several_processes_at_once_agree_and_leave_one_whole_file(
     folder = tmp_path / "folder"
     for number in range(200):
         write(folder / str(number), bytes([number]) * 10_000)
-    code = "import sys; from pathlib import Path; from cabench.data.cache import content_digest; "
-    code += "[print(content_digest(Path(sys.argv[1]))) for _ in range(20)]"
+    code = "import sys; from pathlib import Path; from cabench.data import cache; cache.SETTLED_NS = 0; "
+    code += "[print(cache.content_digest(Path(sys.argv[1]))) for _ in range(20)]"
     processes = [
         subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE, text=True) for _ in range(4)
     ]
@@ -201,6 +215,31 @@ def test_several_processes_at_once_agree_and_leave_one_whole_file(
     assert len(kept(cache)) == 1
     forbid_reading(monkeypatch)
     assert content_digest(folder) == said[0][0]
+
+
+@pytest.mark.parametrize("place", ["digests", "sources", "sources/set", "sources/set/a", "sources/set/linked"])
+def test_links_in_the_cache_are_refused_and_nothing_is_written_through_them(
+    folder: Path, cache: Path, tmp_path: Path, place: str
+) -> None:
+    sources = cache / "sources" / "set"
+    shutil.copytree(folder, sources)
+    (tmp_path / "elsewhere").mkdir()
+    if (cache / place).exists():
+        (cache / place).rename(tmp_path / "moved")
+        (cache / place).symlink_to(tmp_path / "moved")
+    else:
+        (cache / place).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=f"{place} is a link"):
+        content_digest(sources)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_cache_itself_may_be_reached_by_a_link(folder: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    cache.symlink_to(tmp_path / "large disk")
+    shutil.copytree(folder, cache / "sources")
+    content_digest(cache / "sources")
+    assert len(list((tmp_path / "large disk" / "digests").iterdir())) == 1
 
 
 def test_a_path_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:

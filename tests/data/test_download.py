@@ -54,6 +54,25 @@ def test_a_file_is_put_where_it_is_wanted(server, url: str, place: Path) -> None
     assert alone(place)
 
 
+@pytest.mark.parametrize("at", [".part", "folder"])
+def test_nothing_is_written_through_a_link(
+    server, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.setenv("CABENCH_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "cache" / "sources" / "set" / "file.gz"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").write_bytes(CONTENT[:10])
+    link = {".part": partial(place, b""), "folder": place.parent}[at]
+    place.with_name("file.gz.part").unlink()
+    if at == "folder":
+        place.parent.rmdir()
+    link.symlink_to(tmp_path / "elsewhere" / ("kept" if at == ".part" else ""))
+    with pytest.raises(UserError, match="is a link, and none is followed"):
+        fetch([url], place, MD5)
+    assert server.asked == []
+    assert [path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()] == [CONTENT[:10]]
+
+
 def test_a_partial_file_is_continued(server, url: str, place: Path) -> None:
     partial(place, CONTENT[:400_000])
 

@@ -242,6 +242,21 @@ def test_flock_tells_that_its_folder_was_removed(tmp_path: Path) -> None:
             Flock().check_held(tmp_path / ".lock")
 
 
+@pytest.mark.parametrize("what", ["lock", "folder"])
+def test_flock_tells_that_another_process_can_hold_what_stands_in_its_place(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "cell" / ".lock"
+    path.parent.mkdir()
+    with Flock().hold(path, 0):
+        if what == "lock":
+            path.unlink()
+        else:
+            path.parent.rename(tmp_path / "elsewhere")
+            path.parent.mkdir()
+        path.touch()
+        with pytest.raises(StorageError, match="was removed meanwhile"):
+            Flock().check_held(path)
+
+
 def test_the_error_of_a_lost_lease_is_one_of_storage() -> None:
     with pytest.raises(LeaseLostError, match="taken over"):
         LEASES.check_held(Path("nowhere") / ".lock")

@@ -352,6 +352,29 @@ def test_a_record_that_cannot_be_read_is_set_aside_and_its_cell_computed_again(t
 # Folders that vanish and disks that fill up
 
 
+@pytest.mark.parametrize("what", ["results", "cell", "lock"])
+def test_what_is_renamed_or_unlocked_meanwhile_is_not_written_to_and_the_run_goes_on_where_it_is_now(
+    tmp_path, monkeypatch, what
+):
+    results, (chance, pca) = tmp_path / "results", reversed(experiment().cells)
+    cell = pca.identity.folder(results)
+    moved = {"results": results, "cell": cell, "lock": cell / ".lock"}[what]
+
+    def rename(self, *arguments):
+        moved.rename(tmp_path / "elsewhere")
+        return fit(self, *arguments)
+
+    fit = PCA.fit
+    monkeypatch.setattr(PCA, "fit", rename)
+    with pytest.raises(UserError, match=r"planted / pca / seed 0 could not be saved in .* was removed meanwhile"):
+        run(results, [chance, pca])
+    assert moved.exists() is False
+    assert not list(tmp_path.rglob("pca/*/record.json"))
+    monkeypatch.undo()
+    records = run(tmp_path / "elsewhere" if what == "results" else results, [chance, pca])
+    assert [record.status for record in records] == ["ok", "ok"]
+
+
 @pytest.mark.parametrize("place", ["fit", "encode"])
 def test_results_that_are_removed_meanwhile_end_the_run_with_one_message(tmp_path, monkeypatch, place):
     go_on = getattr(PCA, place)

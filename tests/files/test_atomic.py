@@ -103,6 +103,29 @@ def test_permissions_follow_the_umask(tmp_path: Path, mask: int, expected: int) 
     assert os.umask(mask) == mask, "the umask was changed"
 
 
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o444])
+def test_a_file_that_takes_the_place_of_another_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    path, hdf5 = tmp_path / "file.txt", tmp_path / "file.h5"
+    for old in (path, hdf5):
+        old.touch()
+        old.chmod(mode)
+    for _ in range(2):
+        write_text(path, "text")
+        with replacing_nameless(hdf5) as handle:
+            os.write(handle, b"new")
+    assert (permissions(path), permissions(hdf5)) == (mode, mode)
+
+
+@pytest.mark.usefixtures("umask")
+def test_what_takes_the_place_of_a_link_has_not_the_permissions_of_what_that_led_to(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "elsewhere").chmod(0o777)
+    (tmp_path / "file").symlink_to(tmp_path / "elsewhere")
+    write_text(tmp_path / "file", "text")
+    assert permissions(tmp_path / "file") == 0o644
+
+
 def test_missing_parent_folders_are_made(tmp_path: Path) -> None:
     path = tmp_path / "one" / "two" / "file.txt"
     write_text(path, "text")

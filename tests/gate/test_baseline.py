@@ -41,6 +41,12 @@ def test_it_is_read_as_it_was_written(make_records, written):
     assert Baseline.read(written) == baseline
 
 
+def test_a_link_to_it_is_followed_as_its_user_named_it(written):
+    link = written.with_name("link.json")
+    link.symlink_to(written)
+    assert Baseline.read(link) == Baseline.read(written)
+
+
 def test_it_holds_the_separation_gap_and_what_it_is_made_of(written):
     (group,) = Baseline.read(written).groups.values()
 

@@ -91,7 +91,7 @@ class TestWriting:
         folder = tmp_path / "figures"
         folder.mkdir()
         (folder / "one.svg").symlink_to(outside)
-        with pytest.raises(UserError, match=r"one\.svg is a link, which is not followed"):
+        with pytest.raises(UserError, match=r"one\.svg is a link, and none is followed"):
             write_figures(folder, {"one": chart()})
         assert outside.read_text() == SIGN
         assert [path.name for path in folder.iterdir()] == ["one.svg"]

@@ -65,6 +65,24 @@ def test_what_is_written_is_read_again(record: TuningRecord, tmp_path: Path) -> 
     assert read_tuning_records(tmp_path / "absent") == []
 
 
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_links_are_neither_read_nor_written_through(record: TuningRecord, tmp_path: Path, place: str) -> None:
+    record.write(tmp_path / "theirs")
+    path, theirs = record.path(tmp_path / "mine"), record.path(tmp_path / "theirs")
+    if place == "file":
+        path.parent.mkdir(parents=True)
+        path.symlink_to(theirs)
+    else:
+        path.parent.parent.mkdir()
+        path.parent.symlink_to(theirs.parent)
+    before = theirs.read_bytes()
+    with pytest.raises(UserError, match="is a link"):
+        read_tuning_records(tmp_path / "mine")
+    with pytest.raises(UserError, match="is a link"):
+        replace(record, budget=4).write(tmp_path / "mine")
+    assert theirs.read_bytes() == before
+
+
 def test_equal_records_are_equal_files(record: TuningRecord, tmp_path: Path) -> None:
     for folder in ("one", "other"):
         record.write(tmp_path / folder)
