@@ -15,7 +15,10 @@ import cabench
 from cabench import discovery
 from cabench.experiment.contributions_file import NAME
 from cabench.files.atomic import stamp, write_text
+from cabench.files.bounds import read_whole
 from cabench.files.json import digest
+
+_LONGEST = 1000  # bytes
 
 
 def sign_of(records: Sequence[Path]) -> str:
@@ -39,7 +42,7 @@ def is_signed(report: Path, sign: str) -> bool:
     """Whether a report was written with this sign, and is as it was then."""
     try:
         # A pipe would be waited for.
-        return _place(report).is_file() and _place(report).read_text(encoding="utf-8") == _whole(report, sign)
+        return _place(report).is_file() and read_whole(_place(report), _LONGEST).decode() == _whole(report, sign)
     except (OSError, ValueError):
         return False
 

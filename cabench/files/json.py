@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
+
+from cabench.files.bounds import LARGEST_TEXT, read_whole
 
 LARGEST_INTEGER = 2**63 - 1
 DEEPEST = 50  # levels of nesting in a file from outside
@@ -35,7 +38,7 @@ def read_json(path: Path, kind: type[_Kind]) -> _Kind:
 
     Raises:
         OSError: when the file cannot be read.
-        ValueError: when it is no regular file (a pipe would be waited for), and as `parse_json` does.
+        ValueError: when it is no regular file (a pipe would be waited for), is too large, and as `parse_json` does.
     """
     return parse_json(_content(path).decode(), kind)
 
@@ -144,7 +147,7 @@ def _inside(outer: Any) -> Iterable[Any]:
 def _content(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise ValueError("it is no regular file")
-    return path.read_bytes()
+    return read_whole(path, LARGEST_TEXT)
 
 
 @cache
@@ -155,8 +158,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        ((repeated, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {repeated!r} is there twice")
     return content
 
 
