@@ -41,6 +41,7 @@ from cabench.datasets.sources.label_tables import (
     require_columns,
     unreadable,
 )
+from cabench.files.bounds import check_size
 
 TITLE = "CelebA"
 IMAGE_SIZE = (178, 218)  # width, height

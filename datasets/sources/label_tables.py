@@ -8,7 +8,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
-from openpyxl import load_workbook
 
 from cabench.datasets.sources.image_files import ImageFiles
 from cabench.errors import UserError
@@ -60,6 +59,8 @@ def _check_cells(path: Path) -> None:
 
     A row says its own number, and pandas makes all cells up to it.
     """
+    from openpyxl import load_workbook  # Late: most data sets have no sheet.
+
     book = load_workbook(path, read_only=True)
     try:
         sheet = book.worksheets[0]

@@ -179,7 +179,7 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list
     """Each row's last line in the file, from 1, and its cells without blanks around them; blank lines are left out."""
     try:
         with path.open(encoding=encoding, newline="") as file:
-            reader = csv.reader(_lines(file), delimiter=delimiter, strict=True)
+            reader = csv.reader(_lines(path, file), delimiter=delimiter, strict=True)
             for row in reader:
                 if row:
                     yield reader.line_num, [cell.strip() for cell in row]
@@ -196,15 +196,17 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list
         ) from error
 
 
-def _lines(file: TextIO) -> Iterator[str]:
-    """The lines of a file.
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """The lines of an open file, which are read as a whole.
 
     Raises:
-        csv.Error: for one that is too long to be held.
+        UserError: for one that is too long.
     """
     while line := file.readline(LARGEST_TEXT + 1):
         if len(line) > LARGEST_TEXT:
-            raise csv.Error(f"a line has more than {LARGEST_TEXT:,} characters")
+            raise UserError(
+                f"{path} has a line of more than {LARGEST_TEXT:,} characters; save it as text with one row a line."
+            )
         yield line
 
 

@@ -10,6 +10,7 @@ files while it loads them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from pathlib import Path
@@ -26,6 +27,8 @@ ADVICE = "save it as grey or RGB with 8 bits a channel, without transparency"
 REPLACE = "replace it by an undamaged copy"
 
 Channels = Literal["grey", "colour"]
+
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # tags that are cut short are left out
 
 _Read = TypeVar("_Read")
 
