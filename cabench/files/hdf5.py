@@ -140,8 +140,9 @@ def check_contents(file: h5py.File) -> dict[str, h5py.Dataset]:
 
 
 def pieces(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
-    """An array in pieces of a few megabytes, in order: the index of the first row, and the rows."""
-    rows = max(1, PIECE * len(dataset) // max(dataset.nbytes, 1))
+    """An array in pieces of a few megabytes, or of whole chunks, in order: the index of the first row, and the rows."""
+    rows, height = max(1, PIECE * len(dataset) // max(dataset.nbytes, 1)), dataset.chunks[0] if dataset.chunks else 1
+    rows = max(rows // height, 1) * height
     for start in range(0, len(dataset), rows):
         yield start, dataset[start : start + rows]
 
@@ -190,7 +191,8 @@ def check_storage(dataset: h5py.Dataset, place: str) -> None:
     """Raise ValueError for an array that cannot be read alone, or safely.
 
     That is one kept in other files, compressed by a filter that is not installed, or with chunks that unpack to more
-    than `most_unpacked` of the file: a chunk is unpacked as a whole, and may be larger than the array.
+    than `most_unpacked` of the file: a chunk is unpacked as a whole, may be larger than the array, and is unpacked
+    once where all chunks of the same rows are read together, as `pieces` does.
     """
     plan = dataset.id.get_create_plist()
     if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
@@ -198,12 +200,11 @@ def check_storage(dataset: h5py.Dataset, place: str) -> None:
     for code, *_ in map(plan.get_filter, range(plan.get_nfilters())):
         if not h5py.h5z.filter_avail(code):
             raise ValueError(f"{place} is compressed by filter {code}, which is not installed")
-    chunk, most = (
-        math.prod(dataset.chunks or ()) * dataset.dtype.itemsize,
-        most_unpacked(dataset.file.id.get_filesize()),
-    )
-    if plan.get_nfilters() and chunk > most:
-        raise ValueError(f"{place} has chunks that unpack to {chunk:,} bytes, of {most:,} that are allowed")
+    if plan.get_nfilters():
+        chunk, most = dataset.chunks, most_unpacked(dataset.file.id.get_filesize())
+        held = max(math.prod(chunk), chunk[0] * math.prod(dataset.shape[1:])) * dataset.dtype.itemsize
+        if held > most:
+            raise ValueError(f"{place} has chunks that unpack to {held:,} bytes at once, of {most:,} that are allowed")
 
 
 def _is_text(dataset: h5py.Dataset) -> bool:

@@ -27,10 +27,9 @@ import psutil
 from cabench.errors import UserError
 from cabench.files.bounds import most_unpacked
 from cabench.files.foreign_hdf5 import Item, items_below
-from cabench.files.hdf5 import UNREADABLE, arrays, check_contents
+from cabench.files.hdf5 import UNREADABLE, arrays, check_contents, pieces
 from cabench.hardening.import_path import import_path
 
-PIECE = 1 << 22  # bytes of an array that are read at a time
 ALL = "--all"  # in place of a path: paths are read from standard input
 CPU_S = 10  # processor time for the file's structure, which takes milliseconds
 ROOM = 3  # times what a file of its length may unpack to at once: a filter copies it
@@ -109,9 +108,8 @@ def _read(path: Path, *places: str) -> None:
         for holder in (file, *items):
             dict(holder.attrs)
         for array in found:
-            rows = max(1, PIECE * len(array) // max(array.nbytes, 1))
-            for start in range(0, len(array), rows):
-                array[start : start + rows]
+            for _ in pieces(array):
+                pass
 
 
 def _own_arrays(file: h5py.File) -> list[Item]:

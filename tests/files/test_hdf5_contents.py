@@ -82,7 +82,11 @@ REFUSED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda file: file.create_dataset(
             "x", (4,), "u1", maxshape=(None,), chunks=(3_500_000_000,), compression="gzip"
         ),
-        "/x has chunks that unpack to 3,500,000,000 bytes, of 67,108,864 that are allowed",
+        "/x has chunks that unpack to 3,500,000,000 bytes at once, of 67,108,864 that are allowed",
+    ),
+    "chunks that each piece would unpack anew": (
+        lambda file: file.create_dataset("x", (2**20, 1000), "u1", chunks=(2**20, 16), compression="gzip"),
+        "/x has chunks that unpack to 1,048,576,000 bytes at once",
     ),
     "a type": (committed, "/x is neither an array nor a group of arrays"),
 }
