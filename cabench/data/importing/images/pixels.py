@@ -114,6 +114,10 @@ class UnusableImageError(Exception):
         super().__init__(reason)
         self.reason, self.advice = reason, advice
 
+    def alone(self) -> UnusableImageError:
+        """The same without a traceback, whose frames would keep the image in memory."""
+        return UnusableImageError(self.reason, self.advice)
+
 
 class Header(NamedTuple):
     """What a file says of its image before it is decoded.

@@ -159,7 +159,7 @@ def read_folders(folders: Mapping[str, Folder], form: ImageForm) -> dict[str, Pi
             with _turn(found[row]):
                 images[row], brightest = _made(every[row], channels, size, form.fit, value_range)
         except UnusableImageError as error:
-            return error
+            return error.alone()
         return brightest
 
     tops = [top for _, done in in_threads(make, range(len(every))) for top in done]
@@ -193,7 +193,7 @@ def _tried(do: Callable[[Path], _Done], path: Path) -> _Done | UnusableImageErro
     try:
         return do(path)
     except UnusableImageError as error:
-        return error
+        return error.alone()
 
 
 def _headers(paths: Sequence[Path]) -> list[Header]:
