@@ -14,15 +14,21 @@ configuration is checked when it is constructed, so an object that exists is val
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from cabench.errors import UserError, unknown
+from cabench.files.bounds import LARGEST_SETTINGS, read_whole
 from cabench.files.json import DEEPEST, LARGEST_INTEGER, check_tree
 from cabench.search import Range
+
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_DEEP_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{DEEPEST}}}")
 
 
 class ConfigError(UserError, ValueError):
@@ -128,12 +134,27 @@ class Settings:
         }
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file of at most a megabyte.
+
+    Raises:
+        OSError: when it cannot be read.
+        ValueError: when it is no regular file (a pipe would be waited for) or too large, and as `parse_toml` does.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    return parse_toml(read_whole(path, LARGEST_SETTINGS).decode())
+
+
 def parse_toml(text: str) -> dict[str, Any]:
     """The tables of a TOML text.
 
     Raises:
         ValueError: for text that is no TOML, and as `check_tree` does.
     """
+    # tomllib would take memory that grows with the square of the parts of a dotted key.
+    if _DEEP_KEY.search(text):
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
     try:
         content = tomllib.loads(text)
     except RecursionError:

@@ -126,6 +126,6 @@ def _read(path: Path) -> tuple[Path, _Saved, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             meta = parse_json((file.metadata() or {})["cabench"], _Saved)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+    except (OSError, KeyError, ValueError, MemoryError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is not a method saved by cabench ({error}).") from error
     return path, meta, state

@@ -32,7 +32,16 @@ from cabench.data.sources import Source
 from cabench.data.split import held_out
 from cabench.data.writing import DatasetWriter
 from cabench.datasets.sources.image_files import open_images, write_rows
-from cabench.datasets.sources.label_tables import check, check_files, numbers, read_csv, require_columns, unreadable
+from cabench.datasets.sources.label_tables import (
+    LARGEST_CSV,
+    check,
+    check_files,
+    numbers,
+    read_csv,
+    require_columns,
+    unreadable,
+)
+from cabench.files.bounds import check_size
 
 TITLE = "CelebA"
 IMAGE_SIZE = (178, 218)  # width, height
@@ -146,6 +155,7 @@ def read_attributes(path: Path) -> pd.DataFrame:
 
 def _read_text(path: Path) -> pd.DataFrame:
     try:
+        check_size(path, LARGEST_CSV)
         with path.open(encoding="utf-8") as stream:
             stated, names = stream.readline().strip(), stream.readline().split()
         table = pd.read_csv(path, sep=r"\s+", skiprows=2, names=["file", *names], index_col=False, dtype={"file": str})

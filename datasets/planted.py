@@ -41,7 +41,9 @@ ATTRIBUTES = (
 class PlantedConfig(Settings):
     """How many images, and their noise."""
 
-    repeats: int = setting(2, at_least=1, help="images of each combination of values, per population and split")
+    repeats: int = setting(
+        2, at_least=1, at_most=100, help="images of each combination of values, per population and split"
+    )
     noise: int = setting(50, at_least=0, at_most=255, help="largest value of the noise pixels")
     seed: int = setting(0, at_least=0, help="seed of the noise")
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 # What Pillow raises for content that is cut short or damaged.
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+MOST_PIXELS = 1 << 25  # of an image, such as 5,792 x 5,792: in colour they take 100 MB
 CHUNK = 250  # items done at a time; of images of 224 x 224 in colour, 38 MB
 
 _Given = TypeVar("_Given")
@@ -22,6 +23,12 @@ _Done = TypeVar("_Done")
 def workers() -> int:
     """How many processors this process may use, which `taskset` and the like restrict."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_pixels(image: Image.Image, most: int = MOST_PIXELS) -> None:
+    """Raise ValueError for an image of more pixels, before it is decoded: its size is what its header says."""
+    if image.width * image.height > most:
+        raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, and at most {most:,} in all are read")
 
 
 def in_threads(do: Callable[[_Given], _Done], given: Sequence[_Given]) -> Iterator[tuple[slice, list[_Done]]]:

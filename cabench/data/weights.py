@@ -6,6 +6,7 @@ Published files are called like `resnet18-f37072fd.pth`: the name ends in the fi
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from cabench.data.cache import checked, content_digest, download_folder
 from cabench.data.download import fetch
 from cabench.errors import UserError
+from cabench.files.bounds import TooLargeError, most_unpacked
 
 
 class MisfitError(ValueError):
@@ -86,7 +88,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         UserError: for a file that holds something else.
     """
     try:
+        _check_unpacked(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except TooLargeError as error:
+        raise UserError(
+            f"{path} cannot be read as weights: {error}. Save it with torch.save, which packs nothing."
+        ) from error
     except Exception as error:  # of a damaged file; which, depends on where the damage is
         # What torch says is not shown: it advises to load the file in a way that executes code in it.
         raise UserError(
@@ -97,6 +104,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in entries):
         raise UserError(f"{path} holds no state dict, which is tensors by name alone; save model.state_dict().")
     return cast("dict[str, Tensor]", state)
+
+
+def _check_unpacked(path: Path) -> None:
+    """Raise TooLargeError for an archive that unpacks to far more than it is long; and others for one that is none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked, most = sum(member.file_size for member in archive.infolist()), most_unpacked(path.stat().st_size)
+        if unpacked > most:
+            raise TooLargeError(f"it unpacks to {unpacked:,} bytes, of {most:,} that are allowed")
 
 
 def load_but_head(network: nn.Module, head: str, state: dict[str, Tensor]) -> None:

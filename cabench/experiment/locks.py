@@ -15,7 +15,6 @@ import errno
 import os
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from typing import NamedTuple, Protocol
 import psutil
 from filelock import FileLock, LeaseSettingsMismatch, SoftFileLease, Timeout
 
+from cabench.config import read_toml
 from cabench.errors import UserError
 from cabench.files.atomic import NO_LINK_NO_PIPE, StorageError, write_text
 from cabench.files.regular import is_regular, plain
@@ -86,7 +86,7 @@ def locks_of(results: Path) -> Locks:
     try:
         if not is_regular(plain(path, below=results)):
             raise ValueError("it is no regular file")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); remove it, and start `cabench check-store`.") from error
     match content:

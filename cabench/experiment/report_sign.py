@@ -15,8 +15,11 @@ import cabench
 from cabench import discovery
 from cabench.experiment.contributions_file import NAME
 from cabench.files.atomic import stamp, write_text
+from cabench.files.bounds import read_whole
 from cabench.files.json import digest
 from cabench.files.regular import is_regular
+
+_LONGEST = 1000  # bytes
 
 
 def sign_of(records: Sequence[Path]) -> str:
@@ -39,7 +42,8 @@ def _plugins() -> Iterator[Path]:
 def is_signed(report: Path, sign: str) -> bool:
     """Whether a report was written with this sign, and is as it was then."""
     try:
-        return is_regular(_place(report)) and _place(report).read_text(encoding="utf-8") == _whole(report, sign)
+        place = _place(report)
+        return is_regular(place) and read_whole(place, _LONGEST).decode() == _whole(report, sign)
     except (OSError, ValueError):
         return False
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from cabench.config import parse_toml
+from cabench.config import read_toml
 from cabench.errors import StopRequested, UserError, unknown
 from cabench.experiment.assignment import Assignment
 from cabench.experiment.progress import RunReporter
@@ -60,7 +60,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     from submitit import SlurmExecutor
 
     try:
-        content = parse_toml(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except (OSError, ValueError) as error:
         raise UserError(f"The cluster's settings {path} cannot be read: {error}.") from error
     table = content.get("slurm")

@@ -27,7 +27,9 @@ from cabench.experiment.provenance import now, provenance
 from cabench.experiment.record import Record
 from cabench.experiment.request import seed_list
 from cabench.experiment.store import ResultsStore
+from cabench.files.bounds import most_unpacked
 from cabench.files.names import is_name
+from cabench.files.npz import stored_arrays
 from cabench.profiles import Profile
 
 CONTENT = "content_sha256"
@@ -47,6 +49,9 @@ def read_vectors(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"There is no file {path}; {_WRITE}.")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path} is no .npz file, or damaged; {_WRITE}.")
+    declared, most = sum(array.nbytes for array in stored_arrays(path).values()), most_unpacked(path.stat().st_size)
+    if declared > most:
+        raise UserError(f"{path} unpacks to {declared:,} bytes, of {most:,} that are allowed; {_WRITE}.")
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}

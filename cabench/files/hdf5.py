@@ -7,6 +7,7 @@ process with a segmentation fault. So it writes to a file object that reports on
 from __future__ import annotations
 
 import io
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import numpy as np
 
 from cabench.errors import UserError
 from cabench.files.atomic import replacing_nameless
+from cabench.files.bounds import most_unpacked
 from cabench.files.json import check_tree
 
 UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, ArithmeticError)
@@ -127,8 +129,8 @@ def check_contents(file: h5py.File) -> dict[str, h5py.Dataset]:
 
     Raises:
         ValueError: for a link, an array kept in other files or of other values, a text that is too long, a filter that
-            is not installed, groups nested deeper than the layouts of cabench, and declared sizes that a file of this
-            length cannot hold.
+            is not installed, a chunk that unpacks to too much, groups that are there twice or nested deeper than the
+            layouts of cabench, and declared sizes that a file of this length cannot hold.
     """
     found = arrays(file)
     declared = sum(map(_bytes, found))
@@ -138,22 +140,28 @@ def check_contents(file: h5py.File) -> dict[str, h5py.Dataset]:
 
 
 def pieces(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
-    """An array in pieces of a few megabytes, in order: the index of the first row, and the rows."""
-    rows = max(1, PIECE * len(dataset) // max(dataset.nbytes, 1))
+    """An array in pieces of a few megabytes, or of whole chunks, in order: the index of the first row, and the rows."""
+    rows, height = max(1, PIECE * len(dataset) // max(dataset.nbytes, 1)), dataset.chunks[0] if dataset.chunks else 1
+    rows = max(rows // height, 1) * height
     for start in range(0, len(dataset), rows):
         yield start, dataset[start : start + rows]
 
 
-def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:
-    """Every array below a group.
-
-    Args:
-        group: where to look.
-        place: the group's path, "" for a file.
+def arrays(file: h5py.File) -> list[h5py.Dataset]:
+    """Every array of a file.
 
     Raises:
-        ValueError: as `check_contents`, except for sizes.
+        ValueError: as `check_contents`, except for declared sizes.
     """
+    return _arrays_below(file, "", set())
+
+
+def _arrays_below(group: h5py.Group, place: str, seen: set[int]) -> list[h5py.Dataset]:
+    """Every array below the group at a place; `seen` holds the addresses of the groups on all ways there."""
+    address = h5py.h5o.get_info(group.id).addr
+    if address in seen:  # links to the same groups make more ways than can be walked
+        raise ValueError(f"{place} is a group that is there twice")
+    seen.add(address)
     found = []
     for name in group:
         here = f"{place}/{name}"
@@ -165,7 +173,7 @@ def arrays(group: h5py.Group, place: str = "") -> list[h5py.Dataset]:
             _check_array(item, here)
             found.append(item)
         elif isinstance(item, h5py.Group) and here.count("/") < DEEPEST:
-            found += arrays(item, here)
+            found += _arrays_below(item, here, seen)
         else:
             raise ValueError(f"{here} is neither an array nor a group of arrays")
     return found
@@ -180,13 +188,23 @@ def _check_array(dataset: h5py.Dataset, place: str) -> None:
 
 
 def check_storage(dataset: h5py.Dataset, place: str) -> None:
-    """Raise ValueError for an array that is kept in other files, or compressed by a filter that is not installed."""
+    """Raise ValueError for an array that cannot be read alone, or safely.
+
+    That is one kept in other files, compressed by a filter that is not installed, or with chunks that unpack to more
+    than `most_unpacked` of the file: a chunk is unpacked as a whole, may be larger than the array, and is unpacked
+    once where all chunks of the same rows are read together, as `pieces` does.
+    """
     plan = dataset.id.get_create_plist()
     if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
         raise ValueError(f"{place} is kept in other files")
     for code, *_ in map(plan.get_filter, range(plan.get_nfilters())):
         if not h5py.h5z.filter_avail(code):
             raise ValueError(f"{place} is compressed by filter {code}, which is not installed")
+    if plan.get_nfilters():
+        chunk, most = dataset.chunks, most_unpacked(dataset.file.id.get_filesize())
+        held = max(math.prod(chunk), chunk[0] * math.prod(dataset.shape[1:])) * dataset.dtype.itemsize
+        if held > most:
+            raise ValueError(f"{place} has chunks that unpack to {held:,} bytes at once, of {most:,} that are allowed")
 
 
 def _is_text(dataset: h5py.Dataset) -> bool:

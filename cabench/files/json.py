@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from cabench.files.bounds import LARGEST_TEXT, read_whole
 from cabench.files.regular import is_regular
 
 LARGEST_INTEGER = 2**63 - 1
@@ -38,7 +40,7 @@ def read_json(path: Path, kind: type[_Kind]) -> _Kind:
 
     Raises:
         OSError: when the file cannot be read.
-        ValueError: when it is no regular file but a link or a pipe, and as `parse_json` does.
+        ValueError: when it is no regular file but a link or a pipe, is too large, and as `parse_json` does.
     """
     return parse_json(_content(path).decode(), kind)
 
@@ -147,7 +149,7 @@ def _inside(outer: Any) -> Iterable[Any]:
 def _content(path: Path) -> bytes:
     if os.path.lexists(path) and not is_regular(path):
         raise ValueError("it is a link" if path.is_symlink() else "it is no regular file")
-    return path.read_bytes()
+    return read_whole(path, LARGEST_TEXT)
 
 
 @cache
@@ -158,8 +160,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        ((repeated, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {repeated!r} is there twice")
     return content
 
 

@@ -36,8 +36,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from cabench.config import parse_toml
+from cabench.config import parse_toml, read_toml
 from cabench.errors import UserError, unknown
+from cabench.files.bounds import TooLargeError
 from cabench.files.names import is_name
 
 Fields = Mapping[str, Any]
@@ -53,6 +54,7 @@ _TABLES = ("defaults", "datasets", "every_method", "at_most", "rows", "methods",
 _FLAT = ("defaults", "every_method", "at_most", "rows", "like", "tuned")
 _SPLITS = ("train", "validation", "test")
 _FEWEST_ROWS = 10  # that a probe is fitted on
+_MOST_EXTENDED = 20  # profiles, one by the other
 _DEFAULTS = {"datasets": "a list of names", "controls": "a list of names", "seeds": "text", "precision": "text"}
 
 
@@ -189,6 +191,11 @@ def _content(name: str, folder: Path, extending: tuple[str, ...]) -> dict[str, A
     where = str((folder / name).resolve()) if name.endswith(".toml") else name
     if where in extending:
         raise UserError(f"Profiles extend each other in a circle: {' -> '.join((*extending, where))}.")
+    if len(extending) > _MOST_EXTENDED:
+        raise UserError(
+            f"The profile {extending[0]!r} extends more than {_MOST_EXTENDED} others, one by the other; write what it "
+            "needs into fewer files."
+        )
     base = content.pop("extends", None)
     if base is None:
         return content
@@ -228,17 +235,15 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
         try:
             if not path.is_file():
                 raise UserError(f"There is no profile file {path}; built-in profiles: {', '.join(profile_names())}.")
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            content = read_toml(path)
+        except (OSError, UnicodeDecodeError, TooLargeError) as error:
             raise UserError(f"The profile file {path} cannot be read ({error}).") from error
+        except ValueError as error:
+            raise UserError(f"Profile {name!r} is not valid TOML: {error}.") from error
     elif name in _built_in():
-        text = (files(__name__) / f"{name}.toml").read_text(encoding="utf-8")
+        content = parse_toml((files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))
     else:
         raise unknown("profile", name, profile_names())
-    try:
-        content = parse_toml(text)
-    except ValueError as error:
-        raise UserError(f"Profile {name!r} is not valid TOML: {error}.") from error
     for table, value in content.items():
         if table in ("description", "extends"):
             continue

@@ -18,6 +18,7 @@ import re
 from pathlib import PurePosixPath
 
 from cabench.experiment import contributions_file, representations_file
+from cabench.files.bounds import LARGEST_TEXT
 from cabench.files.names import is_name
 from cabench.saving import MODEL
 
@@ -30,7 +31,7 @@ CELL_FILES = (RECORD, contributions_file.NAME, representations_file.NAME, MODEL)
 MOST_FILES = 100_000
 MOST_BYTES = 2**36
 """That all files may have together, 64 GiB."""
-_LARGEST_TEXT, _LARGEST_ARRAYS = 2**26, 2**34  # bytes: 64 MiB, 16 GiB
+_LARGEST_ARRAYS = 2**34  # bytes, 16 GiB
 
 
 def belongs(name: str) -> bool:
@@ -53,4 +54,4 @@ def belongs(name: str) -> bool:
 
 def largest(name: str) -> int:
     """How many bytes a file of this name may have: texts are read as a whole."""
-    return _LARGEST_TEXT if PurePosixPath(name).suffix in (".json", ".md", ".toml") else _LARGEST_ARRAYS
+    return LARGEST_TEXT if PurePosixPath(name).suffix in (".json", ".md", ".toml") else _LARGEST_ARRAYS

@@ -8,6 +8,7 @@ from pathlib import Path
 from cabench import discovery
 from cabench.errors import UserError
 from cabench.experiment.record import Record
+from cabench.files.bounds import LARGEST_SETTINGS, TooLargeError, read_whole
 from cabench.profiles import profile_names
 from cabench.publication.data_here import names_a_file
 from cabench.publication.found import Verification
@@ -39,8 +40,8 @@ def check_tuning(folder: Path, found: Verification) -> list[TuningRecord]:
 def check_profile(profile: Path, records: Sequence[TuningRecord], found: Verification) -> None:
     """Check that a profile is the one that tuning records give."""
     try:
-        text = profile.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_whole(profile, LARGEST_SETTINGS).decode()
+    except (OSError, UnicodeDecodeError, TooLargeError) as error:
         found.find(profile.name, f"it cannot be read ({error}).")
         return
     if digest_line(records) not in text.splitlines():

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from cabench.files.atomic import StorageError, storing
+from cabench.files.bounds import LONGEST_HEADER, Bounded, TooLargeError
 from cabench.publication.archive import TAR
 from cabench.publication.layout import MOST_BYTES, MOST_FILES, ROOT, belongs, largest
 
-LONGEST_HEADER = 1 << 20  # bytes that may be read at a time; headers are read as a whole
 DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, IndexError),
     *(RuntimeError, NotImplementedError, OverflowError),
@@ -77,7 +77,7 @@ def unpack(archive: Path, folder: Path) -> list[str]:
                 _write(member.content, folder / _below_root(member.name))
     except StorageError:
         raise
-    except _RefusedError as reason:
+    except (_RefusedError, TooLargeError) as reason:
         findings.append(f"{archive.name}: {reason}; nothing more of it was read.")
     except DAMAGED as error:
         findings.append(f"{archive.name} is damaged or cut short ({error or type(error).__name__}).")
@@ -124,7 +124,7 @@ def _write(content: BinaryIO, place: Path) -> None:
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with gzip.open(archive) as stream, tarfile.open(fileobj=cast("BinaryIO", _Bounded(stream)), mode="r:") as members:
+    with gzip.open(archive) as stream, tarfile.open(fileobj=cast("BinaryIO", Bounded(stream)), mode="r:") as members:
         for member in members:
             yield _Member(member.name, member.size, _tar_kind(member), _tar_content(members, member))
             members.members = []  # type: ignore[attr-defined]  # otherwise every header is kept
@@ -168,21 +168,3 @@ def _zip_kind(member: zipfile.ZipInfo) -> str:
     if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "encrypted or compressed in another way"
     return "file"
-
-
-class _Bounded:
-    """A file that gives no more than a megabyte at a time: what is read at once has been declared by a stranger."""
-
-    def __init__(self, stream: gzip.GzipFile) -> None:
-        self._stream = stream
-        self.seek, self.tell = stream.seek, stream.tell
-
-    def read(self, size: int = -1) -> bytes:
-        """So many bytes, fewer at the end.
-
-        Raises:
-            _RefusedError: where more are asked for.
-        """
-        if not 0 <= size <= LONGEST_HEADER:
-            raise _RefusedError(f"a header declares {size:,} bytes, of {LONGEST_HEADER:,} that are allowed")
-        return self._stream.read(size)

@@ -14,12 +14,15 @@ from PIL import Image
 from typing_extensions import TypedDict
 
 from cabench.data.dataset import SPACES, Space
+from cabench.data.decoding import check_pixels
 from cabench.experiment.record import Record
+from cabench.files.bounds import LARGEST_PICTURE, read_whole
 from cabench.files.json import read_json, read_json_lines
 from cabench.files.regular import is_regular
 
 WIDEST_PICTURE = 660  # pixels, which the grids of `cabench.pictures` need; wider ones are made smaller
 MOST_EPOCHS = 200  # points of a curve
+MOST_PIXELS = 1 << 26  # of a picture: a grid of 8 x 6 images of the largest size has 50 million
 
 
 # What the readers below, and Pillow's of PNG files, raise for content that is damaged or of another kind.
@@ -119,8 +122,9 @@ def _small_picture(path: Path) -> str:
 def _picture(path: Path) -> Picture:
     if not is_regular(path):
         raise FileNotFoundError(path)
-    png = path.read_bytes()
+    png = read_whole(path, LARGEST_PICTURE)
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+        check_pixels(image, MOST_PIXELS)
         return Picture(png, image.convert("RGB"))
 
 

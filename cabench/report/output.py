@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cabench.errors import UserError
 from cabench.files.atomic import write_text
+from cabench.files.bounds import LARGEST_TEXT, read_whole
 from cabench.report.latex import FIRST_LINE
 from cabench.report.tidy_csv import CELL
 
@@ -79,8 +80,7 @@ def _read(path: Path) -> str:
     if not path.is_file():
         raise ValueError("it is no regular file")
     # Line ends outside the markers stay what they are, and a file of bytes is no report.
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as page:
-        return page.read()
+    return read_whole(path, LARGEST_TEXT).decode(errors="surrogateescape")
 
 
 def _between_markers(path: Path, page: str, text: str) -> str:

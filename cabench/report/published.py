@@ -6,6 +6,7 @@ spread,source`: names as cabench has them, value and spread (may be empty) as fr
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from cabench.data.dataset import SPACES
 from cabench.errors import UserError
 from cabench.evaluation.protocols import PROTOCOLS
 from cabench.evaluation.score import Score
+from cabench.files.bounds import LARGEST_TEXT, read_whole
 from cabench.report.summary import Row, Section
 from cabench.report.tables import NO_SCORE, Entry, Header, Line, Table, attribute_title, footnote, number
 
@@ -60,7 +62,8 @@ def read_published(path: Path) -> list[Published]:
         UserError: for a file that cannot be read, lacks a column, or holds a value that is not allowed.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, compression=None)
+        content = io.BytesIO(read_whole(path, LARGEST_TEXT))
+        table = pd.read_csv(content, dtype=str, keep_default_na=False, skip_blank_lines=False, compression=None)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as CSV ({error}).") from error
     if tuple(table.columns) != COLUMNS:

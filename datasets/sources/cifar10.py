@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,7 @@ from cabench.data.decoding import UNDECODABLE
 from cabench.data.download import fetch, from_cache, not_found
 from cabench.data.sources import LabelledImages, Source
 from cabench.errors import UserError
+from cabench.files.bounds import Bounded, TooLargeError, read_whole
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TITLE = "CIFAR-10"
@@ -39,6 +40,8 @@ _LAYOUT = f"{_BATCHES}/, CIFAR10-images/ or {_ARCHIVE}"
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 # A compressed 32x32 image is far smaller; no file makes the reader hold more than this.
 _LARGEST_FILE = 1 << 20
+_LARGEST_BATCH = 1 << 26  # the published ones have 31 million
+_LARGEST_ARCHIVE = 1 << 30  # unpacked; 60,000 images take 0.2 GB
 
 
 def locate(root: Path | None) -> Source:
@@ -173,7 +176,7 @@ def _read_batches(folder: Path) -> tuple[LabelledImages, LabelledImages]:
 
 
 def _checked(folder: Path, name: str, md5: str) -> bytes:
-    content = (folder / name).read_bytes()
+    content = read_whole(folder / name, _LARGEST_BATCH)
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise ValueError(f"{name} is not the published file")
     return content
@@ -296,19 +299,25 @@ def _in_archive(path: Path) -> Iterator[_ImageFile]:
     try:
         # Unpacked by lzma, which raises EOFError wherever a file is cut; tarfile's "r|xz" would take a cut between two
         # members for the end of the archive.
-        with lzma.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+        with lzma.open(path) as stream, tarfile.open(fileobj=cast("BinaryIO", Bounded(stream)), mode="r:") as archive:
             while (member := archive.next()) is not None:
                 # Otherwise tarfile keeps every header: a kilobyte per image.
                 archive.members.clear()  # type: ignore[attr-defined]
+                _check_length(archive.offset)  # before what the member declares is passed over
                 file = _archived(archive, member, path)
                 if file is not None:
                     yield file
-            while stream.read(1 << 20):
-                pass  # The checksum stands at the end.
-    except (tarfile.TarError, EOFError, lzma.LZMAError, OSError) as error:
+            while stream.read(1 << 20):  # The checksum stands at the end.
+                _check_length(stream.tell())
+    except (tarfile.TarError, EOFError, lzma.LZMAError, OSError, TooLargeError) as error:
         raise UserError(
             f"{path} is damaged or cut short ({error}); replace it by an undamaged copy or unpack one next to it."
         ) from error
+
+
+def _check_length(unpacked: int) -> None:
+    if unpacked > _LARGEST_ARCHIVE:
+        raise TooLargeError(f"it unpacks to {unpacked:,} bytes or more, of {_LARGEST_ARCHIVE:,} that are allowed")
 
 
 def _archived(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> _ImageFile | None:

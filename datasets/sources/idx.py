@@ -14,6 +14,7 @@ import numpy as np
 from cabench.data.download import fetch, from_cache, not_found
 from cabench.data.sources import LabelledImages, Source
 from cabench.errors import UserError
+from cabench.files.bounds import TooLargeError, most_unpacked, read_whole
 
 _TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 _TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -172,14 +173,15 @@ def _unzipped(path: Path) -> bytes:
         with path.open("rb") as stream:
             zipped = stream.read(len(_GZIP_START)) == _GZIP_START
         if not zipped:
-            return path.read_bytes()
+            return read_whole(path, _LARGEST)
+        most = min(_LARGEST, most_unpacked(path.stat().st_size))
         with gzip.open(path) as unzipped:
-            content = unzipped.read(_LARGEST + 1)
-        if len(content) > _LARGEST:
-            raise EOFError(f"it unpacks to more than {_LARGEST:,} bytes")
+            content = unzipped.read(most + 1)
+        if len(content) > most:
+            raise TooLargeError(f"it unpacks to more than {most:,} bytes")
         return content
     # EOFError: cut short. BadGzipFile (an OSError) and zlib.error: damaged.
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, TooLargeError) as error:
         raise _damaged(path, str(error)) from error
 
 

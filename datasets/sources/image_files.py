@@ -16,7 +16,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from cabench.data.dataset import Attribute
-from cabench.data.decoding import UNDECODABLE, in_threads
+from cabench.data.decoding import UNDECODABLE, check_pixels, in_threads
 from cabench.data.layout import SPLITS
 from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
@@ -202,6 +202,7 @@ def decoded(images: ImageFiles, names: Sequence[str], prepare: Prepare) -> Itera
         content = images.read(name)
         try:
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+                check_pixels(image)
                 return prepare(image)
         except UNDECODABLE as error:
             reason = "it is no JPEG file" if isinstance(error, UnidentifiedImageError) else error

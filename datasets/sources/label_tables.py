@@ -11,11 +11,14 @@ import pandas as pd
 
 from cabench.datasets.sources.image_files import ImageFiles
 from cabench.errors import UserError
+from cabench.files.bounds import TooLargeError, check_size
 
 # What pandas and openpyxl raise for a file that is damaged, cut short or of another kind.
 _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error)
 
-_LARGEST_SHEETS = 1 << 28  # bytes, for the 3,500 rows of ODIR-5K
+LARGEST_CSV = 1 << 28  # bytes; the largest, of CheXpert, has 30 million
+_LARGEST_SHEETS, _LARGEST_OTHERS = 1 << 24, 1 << 18  # unpacked bytes, of cells and texts, and of each other part
+_MOST_ROWS, _MOST_COLUMNS = 100_000, 256  # of a sheet; that of ODIR-5K has 3,500 and 15
 
 
 def read_csv(path: Path, columns: Collection[str]) -> pd.DataFrame:
@@ -25,6 +28,7 @@ def read_csv(path: Path, columns: Collection[str]) -> pd.DataFrame:
         UserError: naming a file that cannot be read.
     """
     try:
+        check_size(path, LARGEST_CSV)
         return pd.read_csv(path, usecols=lambda name: name in columns, low_memory=False)
     except _UNREADABLE as error:
         raise unreadable(path, str(error)) from error
@@ -33,13 +37,39 @@ def read_csv(path: Path, columns: Collection[str]) -> pd.DataFrame:
 def read_excel(path: Path, columns: Collection[str]) -> pd.DataFrame:
     """Likewise for the first sheet of an .xlsx file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > _LARGEST_SHEETS:
-            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+        _check_parts(path)
+        _check_cells(path)
         return pd.read_excel(path, usecols=lambda name: name in columns, engine="openpyxl")
     except (*_UNREADABLE, TypeError, AttributeError, IndexError) as error:
         raise unreadable(path, str(error)) from error
+
+
+def _check_parts(path: Path) -> None:
+    """Raise TooLargeError for an .xlsx file of which a part is larger than any that is read; and others."""
+    with zipfile.ZipFile(path) as archive:
+        for part in archive.infolist():
+            holds_cells = part.filename.startswith("xl/worksheets/") or part.filename == "xl/sharedStrings.xml"
+            most = _LARGEST_SHEETS if holds_cells else _LARGEST_OTHERS
+            if part.file_size > most:
+                raise TooLargeError(f"its part {part.filename!r:.80} unpacks to {part.file_size:,} bytes, of {most:,}")
+
+
+def _check_cells(path: Path) -> None:
+    """Raise TooLargeError for a first sheet of more rows or columns than are read; and others.
+
+    A row says its own number, and pandas makes all cells up to it.
+    """
+    from openpyxl import load_workbook  # Late: most data sets have no sheet.
+
+    book = load_workbook(path, read_only=True)
+    try:
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # to those of its rows
+        for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+            if number > _MOST_ROWS or len(row) > _MOST_COLUMNS:
+                raise TooLargeError(f"its sheet has more than {_MOST_ROWS:,} rows or {_MOST_COLUMNS} columns")
+    finally:
+        book.close()
 
 
 def unreadable(path: Path, reason: str) -> UserError:

@@ -346,6 +346,7 @@ def test_representations_that_cannot_be_used_are_told_and_the_other_records_rene
         ({"name": "plantd"}, "Unknown data set 'plantd'; did you mean 'planted'"),
         ({"config": {"repeat": 1}}, "Unknown field of planted 'repeat'"),
         ({"config": {"repeats": 0}}, "repeats = 0 is not allowed"),
+        ({"config": {"repeats": 10**7}}, "repeats = 10000000 is not allowed"),
         ({"config": {"repeats": 1, "seed": 1}}, "would be built differently today"),
         ({"content_sha256": "0" * 64}, "would be built differently today"),
     ],

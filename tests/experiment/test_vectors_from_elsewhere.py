@@ -199,6 +199,13 @@ def test_a_name_must_be_free_and_a_name(vectors, score, name, words) -> None:
         score(vectors, name)
 
 
+def test_vectors_that_unpack_to_far_more_than_they_are_long_are_refused(score, tmp_path) -> None:
+    np.savez_compressed(tmp_path / "vectors.npz", train_common=np.zeros((1 << 15, 600), np.float32))
+    assert (tmp_path / "vectors.npz").stat().st_size < 1 << 20
+    with pytest.raises(UserError, match=r"vectors\.npz unpacks to 78,643,200 bytes, of 67,108,864 that are allowed"):
+        score(tmp_path / "vectors.npz")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"{}", b"\x93NUMPY\x01\x00v\x00{'descr'"])
 def test_a_file_that_is_no_npz_is_refused(score, tmp_path, content) -> None:
     path = tmp_path / "vectors.npz"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -28,6 +29,13 @@ def nested(file: h5py.File) -> None:
 
 def circle(file: h5py.File) -> None:
     file["a"] = file["/"]
+
+
+def many_ways(file: h5py.File) -> None:
+    groups = [file.create_group(name) for name in "abc"]
+    for outer, inner in pairwise(groups):
+        for number in range(1000):
+            outer[f"{number:03}"] = inner
 
 
 def committed(file: h5py.File) -> None:
@@ -68,7 +76,18 @@ REFUSED: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         "far more than it has",
     ),
     "deep groups": (nested, "/a/b/c/d is neither an array nor a group of arrays"),
-    "groups in a circle": (circle, "is neither an array nor a group of arrays"),
+    "groups in a circle": (circle, "is a group that is there twice"),
+    "groups on a thousand million ways": (many_ways, "/a/000/001 is a group that is there twice"),
+    "chunks that are larger than the array": (
+        lambda file: file.create_dataset(
+            "x", (4,), "u1", maxshape=(None,), chunks=(3_500_000_000,), compression="gzip"
+        ),
+        "/x has chunks that unpack to 3,500,000,000 bytes at once, of 67,108,864 that are allowed",
+    ),
+    "chunks that each piece would unpack anew": (
+        lambda file: file.create_dataset("x", (2**20, 1000), "u1", chunks=(2**20, 16), compression="gzip"),
+        "/x has chunks that unpack to 1,048,576,000 bytes at once",
+    ),
     "a type": (committed, "/x is neither an array nor a group of arrays"),
 }
 

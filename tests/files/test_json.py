@@ -47,6 +47,12 @@ def test_anything_else_is_refused_with_the_place(text: str, words: str) -> None:
         parse_json(text, Point)
 
 
+def test_of_many_keys_the_repeated_one_is_named_at_once() -> None:
+    keys = ", ".join(f'"k{number}": 1' for number in range(200_000))
+    with pytest.raises(ValueError, match="'k199999' is there twice"):
+        parse_json(f'{{{keys}, "k199999": 1}}', dict[str, int])
+
+
 @pytest.mark.parametrize("levels", [60, 100_000])
 def test_deep_nesting_is_refused(levels: int) -> None:
     with pytest.raises(ValueError, match="nested deeper than 50 levels"):

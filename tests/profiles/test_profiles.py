@@ -211,6 +211,32 @@ def test_a_profile_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         load_profile(str(path))
 
 
+@pytest.mark.parametrize("form", ["{} = 1", "[{}]\nx = 1", "[methods]\n{} = 1", "x = {{ {} = 1 }}"])
+@pytest.mark.parametrize("dot", [".", " . ", ".'a b'.", '."".'])
+def test_a_key_of_many_parts_is_refused_before_it_is_read(profile: MakeProfile, form: str, dot: str) -> None:
+    with pytest.raises(UserError, match="is not valid TOML: it is nested deeper than 50 levels"):
+        profile(form.format(dot.join(["a"] * 50_000)))
+
+
+def test_dots_that_join_no_keys_are_read(profile: MakeProfile) -> None:
+    words, numbers = "A sentence. " * 1000, "0.5, " * 1000
+    assert profile(f'description = "{words}"\n[methods.pca]\nx = [{numbers}]').description == words
+
+
+def test_profiles_that_extend_each_other_in_a_long_chain_are_refused(tmp_path: Path) -> None:
+    for number in range(1500):
+        (tmp_path / f"{number}.toml").write_text(f"extends = '{number + 1}.toml'", encoding="utf-8")
+    with pytest.raises(UserError, match=r"0\.toml' extends more than 20 others, one by the other"):
+        load_profile(str(tmp_path / "0.toml"))
+
+
+def test_a_chain_of_twenty_profiles_is_read(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"{number}.toml").write_text(f"extends = '{number + 1}.toml'", encoding="utf-8")
+    (tmp_path / "20.toml").write_text("description = ''", encoding="utf-8")
+    assert load_profile(str(tmp_path / "0.toml")).extends == tuple(str(number) for number in range(1, 21))
+
+
 @pytest.mark.parametrize("default", ["datasets = [1]", "controls = [1]"])
 def test_defaults_that_list_something_else_than_names_are_refused(profile: MakeProfile, default: str) -> None:
     with pytest.raises(UserError):

@@ -23,13 +23,13 @@ MakeRecord = Callable[..., Record]
 SPACES = '{"common": {"points": [[0, 1]], "explained": [1, 0]}, "salient": {"points": [[0, %s]], "explained": [1, 0]}}'
 
 
-def huge_picture() -> bytes:
+def huge_picture(side: int = 30_000) -> bytes:
     """A PNG of 30,000 x 30,000 pixels in a hundred bytes."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
     )
@@ -57,6 +57,13 @@ def test_sound_maps_are_kept(record: Record, tmp_path: Path) -> None:
     assert read_cell(record, tmp_path).maps is not None
 
 
+@pytest.mark.parametrize("name", ["log.jsonl", "maps.json", "pictures.png"])
+def test_what_is_too_large_to_be_read_is_left_out(record: Record, tmp_path: Path, name: str) -> None:
+    with (record.folder(tmp_path) / name).open("wb") as file:
+        file.truncate(40 << 30)  # which takes no room
+    assert read_cell(record, tmp_path) == CellFiles(None, None, [])
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -70,6 +77,7 @@ def test_sound_maps_are_kept(record: Record, tmp_path: Path) -> None:
         ("log.jsonl", '{"epoch": 1, "terms": {"total": 1e300}}'),
         ("log.jsonl", '{"epoch": 1' + "0" * 400 + ', "terms": {"total": 1}}'),
         ("pictures.png", huge_picture()),
+        ("pictures.png", huge_picture(8193)),
         ("pictures.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
         ("pictures.png", gif()),
     ],

@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
 from cabench.errors import UserError, unknown
+from cabench.files.bounds import LARGEST_TEXT
 from cabench.files.names import is_line
 
 DELIMITERS = {",": ",", ";": ";", "tab": "\t", "\t": "\t"}
@@ -177,7 +179,7 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list
     """Each row's last line in the file, from 1, and its cells without blanks around them; blank lines are left out."""
     try:
         with path.open(encoding=encoding, newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            reader = csv.reader(_lines(path, file), delimiter=delimiter, strict=True)
             for row in reader:
                 if row:
                     yield reader.line_num, [cell.strip() for cell in row]
@@ -192,6 +194,20 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, list
         raise UserError(
             f"{path} cannot be read as a CSV file from line {reader.line_num} on ({error}); mend its quotes there."
         ) from error
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """The lines of an open file, which are read as a whole.
+
+    Raises:
+        UserError: for one that is too long.
+    """
+    while line := file.readline(LARGEST_TEXT + 1):
+        if len(line) > LARGEST_TEXT:
+            raise UserError(
+                f"{path} has a line of more than {LARGEST_TEXT:,} characters; save it as text with one row a line."
+            )
+        yield line
 
 
 def _check_separated(path: Path, header: Sequence[str], delimiter: str) -> None:

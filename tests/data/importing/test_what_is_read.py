@@ -467,6 +467,8 @@ def _(make: Case) -> None:
         make.refused(text(with_cell(columns(), "x", cell)), "x of row 7 of", repr(cell), "--ignore x")
         make.refused(text(with_cell(columns(), "x", cell)), "x of row 7 of", "real attribute", common="x:real")
     make.refused(text(columns(a=["p"] * ROWS, b=["q"] * ROWS)), "a of row 1", "--ignore a,b")
+    many = {f"a{number}": ["p"] * ROWS for number in range(9)}
+    make.refused(text(columns(**many)), "a7 and 1 more with --ignore and patterns such as 'X*', or declare 'a0' with")
     make.refused(text(with_cell(columns(), "x", "missing")), "--missing missing")
 
 

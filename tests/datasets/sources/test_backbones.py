@@ -6,6 +6,7 @@ import hashlib
 import io
 import pickle
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -244,6 +245,16 @@ def test_a_size_that_is_too_small_is_refused(tiny: Backbone, tiny_weights: Path)
 class Bomb:
     def __reduce__(self):
         return (Path.touch, (Path("executed"),))
+
+
+def test_weights_that_unpack_to_far_more_than_they_are_long_are_refused(tiny: Backbone, tmp_path: Path) -> None:
+    path = tmp_path / "packed.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("packed/data/0", bytes(70 << 20))
+    with pytest.raises(
+        UserError, match=r"packed\.pth cannot be read as weights: it unpacks to 73,400,320 bytes, of 67"
+    ):
+        load_network(tiny, path, SIZE)
 
 
 def test_what_is_no_state_dict_is_refused_and_no_code_in_it_is_executed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import os
 import pickle
 import struct
@@ -512,6 +513,30 @@ class TestDamagedArchive:
             cifar10.read(cifar10.locate(path.parent))
 
         assert list(tmp_path.iterdir()) == [path.parent]
+
+    @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+    def test_header_that_declares_more_than_it_may(self, tmp_path: Path, kind: bytes) -> None:
+        header = tarfile.TarInfo("x")
+        header.type, header.size = kind, 1500 << 20
+        path = tmp_path / "cifar10-images.tar.xz"
+        path.write_bytes(lzma.compress(header.tobuf(tarfile.USTAR_FORMAT) + bytes(1 << 20)))
+        with pytest.raises(UserError, match="a header declares 1,572,864,000 bytes, of 1,048,576 that are allowed"):
+            cifar10.read(cifar10.locate(tmp_path))
+
+    def test_member_that_is_larger_than_the_archive_may_be(self, tmp_path: Path) -> None:
+        member = tarfile.TarInfo("train/cat/0.jpg")
+        member.size = 3 << 30
+        path = tmp_path / "cifar10-images.tar.xz"
+        path.write_bytes(lzma.compress(member.tobuf(tarfile.USTAR_FORMAT) + bytes(1 << 20)))
+        with pytest.raises(UserError, match=r"it unpacks to 3,221,225,984 bytes or more, of 1,073,741,824"):
+            cifar10.read(cifar10.locate(tmp_path))
+
+    def test_zeros_behind_the_last_member(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cifar10, "_LARGEST_ARCHIVE", 1 << 22)
+        path = tmp_path / "cifar10-images.tar.xz"
+        path.write_bytes(lzma.compress(bytes(1 << 23)))
+        with pytest.raises(UserError, match=r"it unpacks to .* bytes or more, of 4,194,304 that are allowed"):
+            cifar10.read(cifar10.locate(tmp_path))
 
     def test_member_that_is_there_twice(self, tmp_path: Path) -> None:
         with tarfile.open(tmp_path / ARCHIVE, "w:xz") as archive:

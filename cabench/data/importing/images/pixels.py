@@ -10,6 +10,7 @@ files while it loads them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from pathlib import Path
@@ -19,13 +20,15 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from cabench.data.decoding import UNDECODABLE
+from cabench.data.decoding import UNDECODABLE, check_pixels
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 ADVICE = "save it as grey or RGB with 8 bits a channel, without transparency"
 REPLACE = "replace it by an undamaged copy"
 
 Channels = Literal["grey", "colour"]
+
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # tags that are cut short are left out
 
 _Read = TypeVar("_Read")
 
@@ -110,6 +113,10 @@ class UnusableImageError(Exception):
     def __init__(self, reason: str, advice: str) -> None:
         super().__init__(reason)
         self.reason, self.advice = reason, advice
+
+    def alone(self) -> UnusableImageError:
+        """The same without a traceback, whose frames would keep the image in memory."""
+        return UnusableImageError(self.reason, self.advice)
 
 
 class Header(NamedTuple):
@@ -196,6 +203,7 @@ def _opened(path: Path, read: Callable[[Image.Image], _Read]) -> _Read:
         # Not by its path: Pillow 13.0 then maps uncompressed TIFF files that are turned by a quarter into memory as if
         # they were upright, and gives their pixels in disorder.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            _check_pixels(image)
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
                 raise UnusableImageError(f"it holds {frames} images", "save them as files of their own")
@@ -206,6 +214,13 @@ def _opened(path: Path, read: Callable[[Image.Image], _Read]) -> _Read:
         raise UnusableImageError(reason, ADVICE if known else REPLACE) from error
     except _UNREADABLE as error:
         raise UnusableImageError(str(error) or type(error).__name__, REPLACE) from error
+
+
+def _check_pixels(image: Image.Image) -> None:
+    try:
+        check_pixels(image)
+    except ValueError as error:
+        raise UnusableImageError(str(error), "scale it down") from error
 
 
 def _rule(file_format: str, kind: str, bits: int) -> Reading:
@@ -318,7 +333,8 @@ def _planes(image: Image.Image, reading: Reading, path: Path) -> np.ndarray:
 
 
 def _is_opaque(image: Image.Image) -> bool:
-    return image.convert("RGBA").getchannel("A").getextrema() == (255, 255)
+    with_alpha = image if "A" in image.getbands() else image.convert("RGBA")
+    return with_alpha.getchannel("A").getextrema() == (255, 255)
 
 
 def _16_bit_colour(path: Path) -> np.ndarray:

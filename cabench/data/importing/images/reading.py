@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,8 @@ from cabench.errors import UserError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 LARGEST_VALUE = 65_535  # of 16 bits
 MOST_LISTED = 100  # files in one message
+_SMALL = 1 << 22  # pixels of images that are made at a time in all threads
+_ALONE = threading.Lock()  # of the thread that makes a larger one, so that memory does not grow with the threads
 _ITU_R_601 = np.array([0.299, 0.587, 0.114], np.float32)  # as Pillow weighs red, green and blue
 
 _Value = TypeVar("_Value")
@@ -152,9 +156,10 @@ def read_folders(folders: Mapping[str, Folder], form: ImageForm) -> dict[str, Pi
 
     def make(row: int) -> int | UnusableImageError:
         try:
-            images[row], brightest = _made(every[row], channels, size, form.fit, value_range)
+            with _turn(found[row]):
+                images[row], brightest = _made(every[row], channels, size, form.fit, value_range)
         except UnusableImageError as error:
-            return error
+            return error.alone()
         return brightest
 
     tops = [top for _, done in in_threads(make, range(len(every))) for top in done]
@@ -188,7 +193,7 @@ def _tried(do: Callable[[Path], _Done], path: Path) -> _Done | UnusableImageErro
     try:
         return do(path)
     except UnusableImageError as error:
-        return error
+        return error.alone()
 
 
 def _headers(paths: Sequence[Path]) -> list[Header]:
@@ -200,7 +205,13 @@ def _headers(paths: Sequence[Path]) -> list[Header]:
 
 
 def _check(path: Path) -> None:
-    read_pixels(path)
+    with _turn(read_header(path)):
+        read_pixels(path)
+
+
+def _turn(header: Header) -> AbstractContextManager[object]:
+    """What is held while an image is made."""
+    return nullcontext() if header.width * header.height <= _SMALL else _ALONE
 
 
 def _refuse(paths: Sequence[Path], tried: Sequence[object]) -> None:
@@ -272,7 +283,10 @@ def _from_16_bits(
 ) -> np.ndarray:
     """uint8 (channels, height, width) of (1 or 3, height, width) values."""
     low, high = value_range
-    scaled = ((values.astype(np.float32) - low) * (255 / (high - low))).clip(0, 255)
+    scaled = values.astype(np.float32)
+    scaled -= low  # in place: a large image takes hundreds of megabytes
+    scaled *= 255 / (high - low)
+    scaled.clip(0, 255, out=scaled)
     if channels == "grey" and len(scaled) == 3:
         scaled = np.tensordot(_ITU_R_601, scaled, 1)[None]
     # Scaled as floats: Pillow resizes 16-bit integers less accurately.

@@ -11,7 +11,7 @@ import numpy as np
 from cabench.data.importing.csv_files import TextTable
 from cabench.data.importing.grouping import grouping
 from cabench.data.importing.values import NotANumberError, Reading
-from cabench.data.layout import listed
+from cabench.data.layout import MOST_NAMED, listed
 from cabench.errors import UserError
 
 CELLS = 1 << 16  # parsed at a time: 8 MB of text
@@ -61,10 +61,11 @@ def _advice(table: TextTable, cells: Sequence[str], features: Sequence[str], col
     if long := _pivot(table, name, features, reading):
         return long
     others = [name for name, cell in zip(features, cells, strict=True) if not _is_number(cell, reading)]
+    ignored = quote(",".join(others)) if len(others) <= MOST_NAMED else "and patterns such as 'X*'"
     group = grouping(name, table.texts([name])[name])
     meaning = group or "--common, --salient, --nuisance, --group or --split"
     return (
-        f"and features are numbers; leave out {listed(others)} with --ignore {quote(','.join(others))}, or declare "
+        f"and features are numbers; leave out {listed(others)} with --ignore {ignored}, or declare "
         f"{name!r} with {meaning}"
     )
 

@@ -457,6 +457,36 @@ def test_headers_tell_what_a_file_looks_like_from_outside(tmp_path: Path) -> Non
     assert (header.format, header.kind, header.size) == ("PNG", "colour, 8 bits", len(content))
 
 
+@pytest.mark.parametrize("read", [read_header, read_pixels])
+def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    header = struct.pack(">IIBBBBB", 7000, 7000, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100)))
+    (tmp_path / "x.png").write_bytes(content + chunk(b"IEND", b""))
+    with pytest.raises(UnusableImageError, match="it has 7,000 x 7,000 pixels, and at most 33,554,432 in all are read"):
+        read(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2 << 20))),
+        b"".join(chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(1 << 20))) for _ in range(70)),
+    ],
+    ids=["a profile", "texts"],
+)
+def test_what_stands_beside_the_pixels_is_not_unpacked_without_end(tmp_path: Path, more: bytes) -> None:
+    (tmp_path / "x.png").write_bytes(png(values(8), 8, 0, chunks=more))
+    with pytest.raises(UnusableImageError, match=r"too large|Too much memory"):
+        read_header(tmp_path / "x.png")
+
+
+def test_tags_that_declare_more_than_the_file_holds_are_left_out(tmp_path: Path) -> None:
+    tags = b"".join(struct.pack(">HHII", tag, 3, 0xFFFFFFFF, 8) for tag in (274, 37500))
+    exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08" + struct.pack(">H", 2) + tags + bytes(4))
+    (tmp_path / "x.png").write_bytes(png(values(8), 8, 0, chunks=exif))
+    assert not read_header(tmp_path / "x.png").turned
+
+
 def test_rows_are_packed_as_the_formats_say() -> None:
     """The writer of the files above: 11 values of 1, 2 and 4 bits, each row filled up to whole bytes."""
     ones = np.ones((1, 11, 1), int)

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from cabench.data.importing.images.fitting import Size
-from cabench.data.importing.images.reading import ImageForm, open_folder, read_folders
+from cabench.data.importing.images.pixels import UnusableImageError, read_pixels
+from cabench.data.importing.images.reading import ImageForm, _tried, open_folder, read_folders
 
 STEPS = np.arange(0, 65_536, 456).astype(np.uint16)[:144].reshape(12, 12)
 
@@ -23,6 +24,13 @@ def read(folder: Path, *, size: int | None = None, **form: object) -> np.ndarray
 def save(path: Path, pixels: np.ndarray, **options: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
+
+
+def test_why_an_image_cannot_be_used_keeps_nothing_of_it_in_memory(tmp_path: Path) -> None:
+    save(tmp_path / "one.png", np.zeros((9, 9, 4), np.uint8))
+    found = _tried(read_pixels, tmp_path / "one.png")
+    assert isinstance(found, UnusableImageError)
+    assert (found.reason, found.__traceback__) == ("parts of it are transparent", None)
 
 
 @pytest.mark.parametrize("suffix", ["png", "PNG", "tif", "tiff", "bmp"])

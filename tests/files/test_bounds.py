@@ -1,0 +1,95 @@
+"""Files that are too large are refused in a sentence, before memory is taken for them; the page says all bounds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cabench
+from cabench.data.decoding import MOST_PIXELS
+from cabench.data.importing.csv_files import open_table
+from cabench.datasets.sources import label_tables
+from cabench.datasets.sources.idx import read_idx
+from cabench.errors import UserError
+from cabench.experiment.locks import locks_of
+from cabench.experiment.record import Record
+from cabench.experiment.report_sign import is_signed
+from cabench.files.bounds import LARGEST_SETTINGS, LARGEST_TEXT, MIB, Bounded, TooLargeError, most_unpacked, read_whole
+from cabench.gate.baseline import Baseline
+from cabench.profiles import load_profile
+from cabench.publication.manifest import Manifest
+from cabench.report import cell_files
+from cabench.report.output import check_own
+from cabench.report.published import read_published
+from cabench.tuning.tuning_record import read_tuning_record
+
+HUGE = 40 << 30
+PAGE = Path(cabench.__file__).parents[1] / "docs" / "what-is-read.md"
+
+
+def sparse(path: Path, size: int = HUGE) -> Path:
+    """A file that says it is so long, and takes no room."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    assert read_whole(tmp_path / "x", 3) == b"abc"
+    with pytest.raises(TooLargeError, match="it has 3 bytes, and of its kind at most 2 are read"):
+        read_whole(tmp_path / "x", 2)
+
+
+def test_a_bounded_stream_gives_a_megabyte_at_a_time() -> None:
+    stream = Bounded(io.BytesIO(bytes(2 * MIB)))
+    assert len(stream.read(MIB)) == stream.tell() == MIB
+    for size in (MIB + 1, -1):
+        with pytest.raises(TooLargeError, match="of 1,048,576 that are allowed"):
+            stream.read(size)
+
+
+def test_what_is_packed_may_unpack_to_64_mib_or_16_times_as_much() -> None:
+    assert [most_unpacked(size) for size in (0, 4 * MIB, 5 * MIB)] == [64 * MIB, 64 * MIB, 80 * MIB]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("record.json", Record.load),
+        ("baseline.json", Baseline.read),
+        ("manifest.json", Manifest.read),
+        ("planted/pca.json", lambda path: read_tuning_record(path.parents[1], path)),
+        ("profile.toml", lambda path: load_profile(str(path))),
+        ("locks.toml", lambda path: locks_of(path.parent)),
+        ("page.md", check_own),
+        ("figures.csv", read_published),
+        ("images.idx", read_idx),
+        ("labels.csv", lambda path: label_tables.read_csv(path, ("ID",))),
+    ],
+)
+def test_a_huge_file_is_refused_in_a_sentence(tmp_path: Path, name: str, read: Callable[[Path], Any]) -> None:
+    with pytest.raises(UserError, match=f"{name}.*it has 42,949,672,960 bytes, and of its kind at most"):
+        read(sparse(tmp_path / name))
+
+
+def test_a_table_without_an_end_of_line_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has a line of more than 67,108,864 characters"):
+        open_table(sparse(tmp_path / "table.csv"))
+
+
+def test_the_huge_sign_of_a_report_is_not_believed(tmp_path: Path) -> None:
+    sparse(tmp_path / ".report.md.sign")
+    assert not is_signed(tmp_path / "report.md", "sign")
+
+
+def test_the_page_says_the_bounds() -> None:
+    section = PAGE.read_text(encoding="utf-8").partition("## Bounds")[2]
+    bounds: Sequence[int] = (MOST_PIXELS, LARGEST_TEXT, cell_files.MOST_PIXELS, label_tables._MOST_ROWS)
+    assert all(f"{bound:,}" in section for bound in bounds)
+    assert (LARGEST_TEXT, LARGEST_SETTINGS) == (64 * MIB, MIB)

@@ -1,0 +1,174 @@
+"""Whatever size a header declares, the file is read or refused, and memory is not taken for it beforehand."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import os
+import resource
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openpyxl import Workbook
+
+from cabench.data.importing.images.pixels import UnusableImageError, read_header, read_pixels
+from cabench.datasets.sources import cifar10, label_tables
+from cabench.errors import UserError
+from cabench.experiment.vectors_from_elsewhere import read_vectors
+from cabench.files.hdf5 import UNREADABLE, check_contents, pieces, reading_hdf5
+from cabench.profiles import load_profile
+
+EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * int(os.environ.get("CABENCH_FUZZ", "1")))
+ROOM = 400 << 20  # bytes that reading may take beside what the process has
+Attempt = Callable[[str, Path, Callable[[], Any]], Any]
+
+sizes = st.integers(0, 40) | st.integers(0, 31).map(lambda power: 2**power) | st.integers(0, 2**31 - 1)
+
+
+@contextmanager
+def little_room() -> Iterator[None]:
+    """Lets this process take some hundred megabytes more, and no more than that."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + ROOM, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.fixture
+def tried(attempt: Attempt) -> Callable[[str, Path, Callable[[], Any]], Any]:
+    """Reads a file in little room; memory that runs out is no refusal."""
+
+    def take(kind: str, path: Path, read: Callable[[], Any]) -> Any:
+        with little_room():
+            return attempt(kind, path.parent, read)
+
+    return take
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("around") / "data"
+    folder.mkdir()
+    return folder
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def read_image(path: Path) -> None:
+    try:
+        read_header(path)
+        read_pixels(path)
+    except UnusableImageError as error:
+        raise UserError(f"{error.reason}; {error.advice}") from error
+
+
+@EXAMPLES
+@given(width=sizes, height=sizes, bits=st.sampled_from((1, 8, 16)), colours=st.sampled_from((0, 2, 3, 4, 6)))
+def test_an_image_of_any_size(tried: Attempt, folder: Path, width: int, height: int, bits: int, colours: int) -> None:
+    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
+    content = b"".join(
+        (png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(bytes(99))), png_chunk(b"IEND", b""))
+    )
+    path = folder / "x.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    tried("size: image", path, lambda: read_image(path))
+
+
+def read_arrays(path: Path) -> None:
+    try:
+        with reading_hdf5(path) as file:
+            for array in check_contents(file).values():
+                for _ in pieces(array):
+                    pass
+    except UNREADABLE as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+@EXAMPLES
+@given(rows=sizes, chunk=st.tuples(sizes, sizes), compression=st.sampled_from((None, "gzip", "lzf")))
+def test_an_array_of_any_size_in_any_chunks(
+    tried: Attempt, folder: Path, rows: int, chunk: tuple[int, int], compression: str | None
+) -> None:
+    path = folder / "x.h5"
+    with h5py.File(path, "w") as file:
+        try:
+            array = file.create_dataset(
+                "x", (rows, 4), "u1", maxshape=(None, None), chunks=chunk, compression=compression
+            )
+            if np.prod(chunk, dtype=np.float64) < 1 << 26:
+                array[:1] = 1
+        except (ValueError, OSError, RuntimeError, TypeError):
+            pass  # what HDF5 itself does not let anybody write
+    tried("size: HDF5", path, lambda: read_arrays(path))
+
+
+@EXAMPLES
+@given(shape=st.lists(sizes, max_size=3), content=st.integers(0, 4096))
+def test_vectors_of_any_size(tried: Attempt, folder: Path, shape: list[int], content: int) -> None:
+    path = folder / "x.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("train_common.npy", "w") as out:
+        header = {"descr": "<f4", "fortran_order": False, "shape": tuple(shape)}
+        np.lib.format.write_array_header_1_0(out, header)
+        out.write(bytes(content))
+    tried("size: vectors", path, lambda: read_vectors(path))
+
+
+KINDS = (tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE)
+
+
+@EXAMPLES
+@given(members=st.lists(st.tuples(st.sampled_from(KINDS), sizes), min_size=1, max_size=3))
+def test_members_of_any_size(tried: Attempt, folder: Path, members: list[tuple[bytes, int]]) -> None:
+    content = io.BytesIO()
+    for kind, size in members:
+        member = tarfile.TarInfo("train/cat/0.jpg")
+        member.type, member.size = kind, size
+        content.write(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    path = folder / "cifar10-images.tar.xz"
+    path.write_bytes(lzma.compress(content.getvalue(), preset=0))
+    tried("size: archive", path, lambda: cifar10.read(cifar10.locate(folder)))
+    path.unlink()
+
+
+@pytest.fixture(scope="module")
+def sheet() -> bytes:
+    content = io.BytesIO()
+    book = Workbook()
+    book.active.append(("ID", "N"))
+    book.save(content)
+    return content.getvalue()
+
+
+@EXAMPLES
+@given(row=sizes, column=st.text("AZ", min_size=1, max_size=4))
+def test_a_sheet_with_a_cell_anywhere(tried: Attempt, folder: Path, sheet: bytes, row: int, column: str) -> None:
+    path = folder / "x.xlsx"
+    cell = f'<row r="{row}"><c r="{column}{row}"><v>1</v></c></row></sheetData>'.encode()
+    with zipfile.ZipFile(io.BytesIO(sheet)) as given_, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in given_.namelist():
+            out.writestr(name, given_.read(name).replace(b"</sheetData>", cell))
+    tried("size: sheet", path, lambda: label_tables.read_excel(path, ("ID", "N")))
+
+
+@EXAMPLES
+@given(parts=st.integers(1, 100_000), form=st.sampled_from(("{} = 1", "[{}]", "[[{}]]", "x = {{ {} = 1 }}")))
+def test_a_key_of_any_length(tried: Attempt, folder: Path, parts: int, form: str) -> None:
+    path = folder / "x.toml"
+    path.write_text(form.format(".".join(["a"] * parts)), encoding="utf-8")
+    tried("size: key", path, lambda: load_profile(str(path)))
