@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 from cabench.cli import app
@@ -26,6 +27,8 @@ def console() -> None:
 
 def main() -> None:
     """Run the command line. A user's mistake gives one line without a traceback, and exit status 2."""
+    if isinstance(sys.stdout, TextIOWrapper):  # what its encoding lacks is escaped, as on standard error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with stopping_at(*heard(signal.SIGINT, signal.SIGTERM)):
             app(prog_name="cabench")

@@ -232,13 +232,16 @@ def _draw(folder: Path, figures: Mapping[str, str], force: bool) -> None:
 
 
 def _put(text: str, output: Path | None, format: Format) -> None:
-    """Print a report, or write it to where it belongs."""
+    """Print a report, or write it to where it belongs. Tables for people are in the terminal's encoding, all else in
+    UTF-8, as a page of HTML says of itself.
+    """
     from cabench.report.output import write_marked, write_report
 
+    is_for_people = format in (Format.MARKDOWN, Format.SUMMARY)
     if output is None:
-        typer.echo(text, nl=False)
+        typer.echo(text if is_for_people else text.encode(), nl=False)
     else:
-        (write_marked if format in (Format.MARKDOWN, Format.SUMMARY) else write_report)(output, text)
+        (write_marked if is_for_people else write_report)(output, text)
 
 
 def gate(
