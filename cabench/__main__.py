@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from cabench.cli import app
 from cabench.errors import StopRequested, UserError
-from cabench.files.names import printable
+from cabench.files.names import message
 from cabench.hardening import supervision
 from cabench.hardening.stopping import heard, stopping_at
 
@@ -41,8 +41,8 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-def _end(message: str) -> NoReturn:
-    print(f"Error: {printable(message)}", file=sys.stderr)
+def _end(reason: str) -> NoReturn:
+    print(message(f"Error: {reason}"), file=sys.stderr)
     sys.exit(2)
 
 

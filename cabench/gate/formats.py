@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from tabulate import tabulate
 
-from cabench.files.names import printable
+from cabench.files.names import message, printable
 from cabench.gate.gate import Outcome
 from cabench.gate.wording import (
     CELL_HEADERS,
@@ -30,7 +30,7 @@ _Table = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 def text(outcome: Outcome) -> str:
     """What got worse, by how much and why it counts; then what was compared. Control characters are escaped."""
-    return printable(_joined(headline(outcome), *_body(outcome, _plain_table, str)))
+    return printable(_joined(headline(outcome), *_body(outcome, _plain_table, message)))
 
 
 def changes_text(outcome: Outcome) -> str:
