@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 from cabench.cli import app
 from cabench.errors import StopRequested, UserError
-from cabench.files.names import printable
+from cabench.files.names import message
 from cabench.hardening import supervision
 from cabench.hardening.stopping import heard, stopping_at
 
@@ -26,6 +27,8 @@ def console() -> None:
 
 def main() -> None:
     """Run the command line. A user's mistake gives one line without a traceback, and exit status 2."""
+    if isinstance(sys.stdout, TextIOWrapper):  # what its encoding lacks is escaped, as on standard error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with stopping_at(*heard(signal.SIGINT, signal.SIGTERM)):
             app(prog_name="cabench")
@@ -38,8 +41,8 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-def _end(message: str) -> NoReturn:
-    print(f"Error: {printable(message)}", file=sys.stderr)
+def _end(reason: str) -> NoReturn:
+    print(message(f"Error: {reason}"), file=sys.stderr)
     sys.exit(2)
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from cabench.config import Settings
 from cabench.errors import UserError, unknown
-from cabench.files.names import is_name
+from cabench.files.names import NAME_LETTERS, is_name
 from cabench.profiles import variant_names
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _refusal(kind: Kind, point: EntryPoint, taken: Mapping[str, str]) -> str:
     if not is_name(point.name):  # it would name folders
         return (
             f"The entry point {point.name!r} of {point.value} is no name for a {_SINGULAR[kind]}; uninstall the "
-            "package or rename it with letters, digits, _ and -."
+            f"package or rename it with {NAME_LETTERS}."
         )
     if not point.pattern.match(point.value):
         return (

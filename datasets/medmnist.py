@@ -38,6 +38,7 @@ from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
 
+LARGEST = 7_000_000_000  # bytes of a file; chest in size 224 has 5.6 GB of pixels
 ADDRESS = "https://zenodo.org/records/10519652/files/{name}.npz?download=1"
 SPLITS: Mapping[str, Split] = {"test": "test", "val": "validation", "train": "train"}
 """The files' names of splits and ours, in the order in which an image that stands in several is kept."""
@@ -233,7 +234,8 @@ class MedMnist(DatasetBuilder):
     def _download(self, folder: Path) -> None:
         name = self._file_name()
         address = ADDRESS.format(name=name.removesuffix(".npz"))
-        fetch([address], folder / "medmnist" / name, SUBSETS[self.config.subset].md5[self.config.size])
+        md5 = SUBSETS[self.config.subset].md5[self.config.size]
+        fetch([address], folder / "medmnist" / name, md5, largest=LARGEST)
 
     def _check(self, path: Path) -> None:
         """Refuse a file that is not the official one."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cabench.cli.importing import data_import
-from cabench.cli.options import DataRoot, ProfileName, Sets, columns, say_all
+from cabench.cli.options import DataRoot, ProfileName, Sets, columns, say, say_all
 from cabench.files.names import printable
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def data_build(
     """Build a data set with the configuration that a profile gives it."""
     file = _data_file(name, profile, sets, data_root)
     say_all(file.info.notes, "Note: ")
-    typer.echo(f"{file.path}\ncontent_sha256 {file.info.content_sha256}")
+    say(str(file.path))
+    say(f"content_sha256 {file.info.content_sha256}")
 
 
 @app.command("features")
@@ -85,10 +86,9 @@ def data_features(
     file = builder.write(output, data_root)
     say_all(file.info.notes, "Note: ")
     counts = ", ".join(f"{sum(part.values()):,} rows ({split})" for split, part in file.info.counts.items())
-    typer.echo(
-        f"{file.path}: {file.info.image_shape[0]:,} features, {counts}\ncontent_sha256 {file.info.content_sha256}\n"
-        f"Next: cabench run --methods sepclr,cpca --datasets {file.path}"
-    )
+    say(f"{file.path}: {file.info.image_shape[0]:,} features, {counts}")
+    say(f"content_sha256 {file.info.content_sha256}")
+    say(f"Next: cabench run --methods sepclr,cpca --datasets {file.path}")
 
 
 @app.command("verify")
@@ -101,11 +101,11 @@ def data_verify(name: Name, profile: ProfileName = "quick", sets: Sets = None, d
     try_reading(path)
     findings = check_file(path)
     for warning in findings.warnings:
-        typer.echo(printable(f"Warning: {warning}"))
+        say(f"Warning: {warning}")
     say_all(findings.errors, "Error: ")
     if findings.errors:
         raise typer.Exit(2)
-    typer.echo(f"{path} is sound.")
+    say(f"{path} is sound.")
 
 
 @app.command("info")
@@ -164,7 +164,8 @@ def data_info(
     if not info.is_table:
         place = picture or file.path.with_suffix(".images.png")
         dataset_overview.write_picture(file, place)
-        typer.echo(f"\nSome of its images: {place}")
+        typer.echo()
+        say(f"Some of its images: {place}")
     elif picture:
         raise UserError(f"{file.path} holds a table of features, which has no picture; leave --picture out.")
     say_all(limits_of(file.path), "Warning: ")

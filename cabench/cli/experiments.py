@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Protocols, Results, say_all, takes_request
+from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Protocols, Results, say, say_all, takes_request
 
 if TYPE_CHECKING:
     from cabench.experiment.record import Record
@@ -228,19 +228,20 @@ def _draw(folder: Path, figures: Mapping[str, str], force: bool) -> None:
     if not force:
         check_free(folder, figures)
     written = write_figures(folder, figures)
-    typer.echo(
-        f"{len(written)} files of figures are in {folder}." + ("" if can_draw_png() else f" {ONLY_SVG}"), err=True
-    )
+    say_all([f"{len(written)} files of figures are in {folder}." + ("" if can_draw_png() else f" {ONLY_SVG}")])
 
 
 def _put(text: str, output: Path | None, format: Format) -> None:
-    """Print a report, or write it to where it belongs."""
+    """Print a report, or write it to where it belongs. Tables for people are in the terminal's encoding, all else in
+    UTF-8, as a page of HTML says of itself.
+    """
     from cabench.report.output import write_marked, write_report
 
+    is_for_people = format in (Format.MARKDOWN, Format.SUMMARY)
     if output is None:
-        typer.echo(text, nl=False)
+        typer.echo(text if is_for_people else text.encode(), nl=False)
     else:
-        (write_marked if format in (Format.MARKDOWN, Format.SUMMARY) else write_report)(output, text)
+        (write_marked if is_for_people else write_report)(output, text)
 
 
 def gate(
@@ -300,4 +301,4 @@ def gate(
         left_alone = {name: group for name, group in there.groups.items() if name not in compared.groups}
         written = Baseline(left_alone | dict(new_baseline(records, unreadable).groups))
         written.write(baseline)
-        typer.echo(f"{baseline} now holds {len(written.groups)} cells.")
+        say(f"{baseline} now holds {len(written.groups)} cells.")

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import say_all
-from cabench.files.names import printable
+from cabench.cli.options import say, say_all
 
 
 def export(
@@ -39,4 +38,4 @@ def export(
     method = Record.load(cell / "record.json").method["label"]
     say_all(export_anndata(file, encoded, method, place, force), "Note: ")
     sizes = ", ".join(f"X_{method}_{space} ({vectors.shape[1]})" for space, vectors in encoded.spaces.items())
-    typer.echo(printable(f"{place}: obsm holds {sizes}"))
+    say(f"{place}: obsm holds {sizes}")

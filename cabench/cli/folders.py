@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Results, say_all
+from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Results, say, say_all
 from cabench.files.names import printable
 from cabench.publication.found import TOLERANCE
 
@@ -76,7 +76,7 @@ def publish(
     typer.echo(f"{cells} cells, {summary.failed} of them failed; {len(done.manifest.files) + 1} files.")
     if not vectors:
         typer.echo("Without --vectors: others can check the records, and cannot compute the scores anew.")
-    typer.echo(printable(f"{done.sha256}  {output}"))
+    say(f"{done.sha256}  {output}")
 
 
 def verify_results(
@@ -105,9 +105,9 @@ def verify_results(
         path, tuning, profile, data=data or (), data_root=data_root, build=build, tolerance=tolerance
     )
     for finding in found.findings:
-        typer.echo(printable(f"finding: {finding}"))
+        say(f"finding: {finding}")
     for note, count in found.notes.items():
-        typer.echo(printable(f"note: {note}" + (f" ({count} times)" if count > 1 else "")))
+        say(f"note: {note}" + (f" ({count} times)" if count > 1 else ""))
     typer.echo(str(found))
     if not found.passed:
         raise typer.Exit(1)

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import Fit, ValueRange, say_all
+from cabench.cli.options import Fit, ValueRange, say, say_all
 
 
 class Channels(StrEnum):
@@ -156,7 +156,8 @@ def data_import(
         for split, part in file.info.counts.items()
         for population, count in part.items()
     )
-    typer.echo(f"{file.path}: {counted}\nNext: cabench run --methods sepclr,cpca --datasets {file.path}")
+    say(f"{file.path}: {counted}")
+    say(f"Next: cabench run --methods sepclr,cpca --datasets {file.path}")
 
 
 def _kind(paths: Sequence[Path]) -> str:

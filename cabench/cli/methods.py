@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import ProfileName, Sets, columns, say_all
-from cabench.files.names import printable
+from cabench.cli.options import ProfileName, Sets, columns, say, say_all
 
 
 class Listing(StrEnum):
@@ -33,7 +32,7 @@ def check_method(
 
     failed = False
     for finding in findings(load_subject(method, sets or [])):
-        typer.echo(printable(str(finding)))
+        say(str(finding))
         failed |= finding.outcome == "FAILED"
     if failed:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 
-from cabench.files.names import printable
+from cabench.files.names import message, printable
 
 if TYPE_CHECKING:
     from cabench.experiment.request import Request
@@ -104,7 +104,12 @@ def _hints(command: Callable[..., object]) -> dict[str, object]:
 def say_all(reasons: Sequence[str], prefix: str = "") -> None:
     """Print sentences on standard error, one a line, as a terminal may show them."""
     for reason in reasons:
-        typer.echo(printable(f"{prefix}{reason}"), err=True)
+        typer.echo(message(f"{prefix}{reason}"), err=True)
+
+
+def say(text: str) -> None:
+    """Print one sentence on standard output, likewise."""
+    typer.echo(message(text))
 
 
 def columns(rows: Sequence[tuple[str, str]]) -> None:

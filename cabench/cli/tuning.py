@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cabench.cli.experiments import Executor
-from cabench.cli.options import takes_request
+from cabench.cli.options import say, takes_request
 
 if TYPE_CHECKING:
     from cabench.experiment.request import Request
@@ -72,8 +72,8 @@ def tune(
         typer.echo(f"{done.left} trials are left, and nothing is chosen yet; the same command goes on.", err=True)
         raise typer.Exit(1)
     for record in done.records:
-        typer.echo(_said(record))
-    typer.echo(f"{output} holds these settings: cabench run --profile {output} --methods ...")
+        say(_said(record))
+    say(f"{output} holds these settings: cabench run --profile {output} --methods ...")
     lost = [record for record in done.records if all(map(_failed, record.trials))]
     for record in lost:
         typer.echo(f"Every trial of {record.dataset} / {record.method} failed; the profile's own stands.", err=True)

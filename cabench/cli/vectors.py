@@ -7,8 +7,18 @@ from typing import Annotated
 
 import typer
 
-from cabench.cli.options import DEFAULT_RESULTS, DataRoot, Device, Fit, ProfileName, Results, Sets, ValueRange, say_all
-from cabench.files.names import printable
+from cabench.cli.options import (
+    DEFAULT_RESULTS,
+    DataRoot,
+    Device,
+    Fit,
+    ProfileName,
+    Results,
+    Sets,
+    ValueRange,
+    say,
+    say_all,
+)
 
 
 def score(
@@ -42,7 +52,7 @@ def score(
         arrays, dataset, name, seed, profile, results, sets=changes, data_root=data_root, force=force
     )
     typer.echo(markdown([record]))
-    typer.echo(printable(f"Recorded in {record.folder(results)}"), err=True)
+    say_all([f"Recorded in {record.folder(results)}"])
 
 
 def encode(
@@ -97,4 +107,4 @@ def encode(
     say_all(encoded.said, "Note: ")
     write_encoded(encoded, output)
     sizes = " and ".join(f"{vectors.shape[1]} {space}" for space, vectors in encoded.spaces.items())
-    typer.echo(printable(f"{output}: {len(encoded.rows['name']):,} rows with {sizes} columns"))
+    say(f"{output}: {len(encoded.rows['name']):,} rows with {sizes} columns")

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import platformdirs
 from typing_extensions import TypedDict
 
+from cabench.errors import UserError
 from cabench.files.atomic import write_text
 from cabench.files.json import canonical_json, digest, read_json
 from cabench.files.regular import plain
@@ -31,9 +32,19 @@ SETTLED_NS = 2_000_000_000
 
 
 def cache_folder() -> Path:
-    """The cache folder: `CABENCH_CACHE` if it is set, else the platform's user cache. It may not exist yet."""
-    chosen = os.environ.get("CABENCH_CACHE")
-    return Path(chosen or platformdirs.user_cache_dir("cabench", appauthor=False)).absolute()
+    """The cache folder: `CABENCH_CACHE` if it is set, else the platform's user cache. It may not exist yet.
+
+    Raises:
+        UserError: when neither is there, as in a container whose user has no name and no home.
+    """
+    try:
+        chosen = os.environ.get("CABENCH_CACHE") or platformdirs.user_cache_dir("cabench", appauthor=False)
+    except RuntimeError as error:
+        raise UserError(
+            "This user has no home folder, so that there is no place for the cache; set CABENCH_CACHE to a folder that "
+            "can be written to."
+        ) from error
+    return Path(chosen).absolute()
 
 
 def download_folder() -> Path:

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tarfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
+from itertools import count
 from pathlib import Path
 from typing import Literal
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from filelock import FileLock
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cabench.data.cache import checked, download_folder
+from cabench.data.patience import opened
 from cabench.data.progress import shown
 from cabench.data.sources import Source
 from cabench.errors import UserError
 from cabench.files.regular import plain
 
-TIMEOUT_S = 30.0  # without a byte
 BLOCK = 1 << 18  # bytes read at a time
+LARGEST = 1_000_000_000  # bytes of a file, unless its source says otherwise
+MOST_CUTS = 100  # after which an address is not asked again
+LONGEST_TEXT = 40  # characters shown of a server's own words
 Algorithm = Literal["md5", "sha256"]
 
 
@@ -111,7 +116,7 @@ class FetchError(OSError):
     """A file could not be downloaded; the text says from where and why."""
 
 
-def fetch(urls: Sequence[str], path: Path, checksum: str, algorithm: Algorithm = "md5") -> None:
+def fetch(urls: Sequence[str], path: Path, checksum: str, algorithm: Algorithm = "md5", largest: int = LARGEST) -> None:
     """Download a file from the first of several addresses that gives all of it.
 
     Until it is complete, it is kept as `<name>.part`. A later try, in this call or another, asks only for the rest if
@@ -122,10 +127,11 @@ def fetch(urls: Sequence[str], path: Path, checksum: str, algorithm: Algorithm =
         path: where to put it; its folder is made.
         checksum: of the content, in hexadecimal digits: all, or the first ones where no more are published.
         algorithm: of the checksum.
+        largest: bytes that it may have; a server that announces or sends more is not believed.
 
     Raises:
-        FetchError: when no address gives it, with the reason for each; after a wrong checksum the partial file is
-            deleted.
+        FetchError: when no address gives it, with the reason for each; after a wrong checksum or too many bytes the
+            partial file is deleted.
         OSError: when the folder cannot be written to.
         UserError: for a link in the place of the partial file, or in the cache folder.
     """
@@ -134,7 +140,7 @@ def fetch(urls: Sequence[str], path: Path, checksum: str, algorithm: Algorithm =
     reasons = []
     for url in urls:
         try:
-            _complete(url, partial)
+            _complete(url, partial, largest)
             _check(url, partial, checksum, algorithm)
         except (FetchError, HTTPException) as error:
             reasons.append(f"{url}: {error}")
@@ -144,25 +150,25 @@ def fetch(urls: Sequence[str], path: Path, checksum: str, algorithm: Algorithm =
     raise FetchError("; ".join(reasons))
 
 
-def _complete(url: str, partial: Path) -> None:
-    """Continue a partial file to its end, asking again after each cut as long as the file grows."""
-    while True:
+def _complete(url: str, partial: Path, largest: int) -> None:
+    """Continue a partial file to its end, asking again after a cut if the file has grown."""
+    for cuts in count(1):
         before = _size(partial)
         try:
-            _append(url, partial)
+            _append(url, partial, largest)
             return
         except (FetchError, HTTPException):
-            if _size(partial) <= before:
+            if _size(partial) <= before or cuts == MOST_CUTS:
                 raise
 
 
-def _append(url: str, partial: Path) -> None:
+def _append(url: str, partial: Path, largest: int) -> None:
     """Ask once for the rest of a partial file and append it; a server that sends no parts sends all of it again."""
     have = _size(partial)
     headers = {"User-Agent": "cabench", **({"Range": f"bytes={have}-"} if have else {})}
     try:
-        response = urlopen(Request(url, headers=headers), timeout=TIMEOUT_S)
-    except OSError as error:
+        response = opened(Request(url, headers=headers))
+    except (OSError, ValueError) as error:  # ValueError: of an address that it sent us on to
         if isinstance(error, HTTPError) and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # There is no more: the checksum tells whether the file is complete.
         raise FetchError(str(error)) from error
@@ -172,18 +178,36 @@ def _append(url: str, partial: Path) -> None:
             raise FetchError(f"asked for the part from byte {have:,}, it sent {given or 'another'}")
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             have = 0
-        length = response.headers.get("Content-Length")
-        whole = have + int(length) if length is not None else None
+        length = _length(response)
+        whole = have + length if length is not None else None
+        _check_size(whole or 0, partial, largest)
         with partial.open("ab" if have else "wb") as out, transfer(partial.stem, whole, have) as advance:
             while block := _read(response):
+                have += len(block)
+                _check_size(have, partial, largest)
                 out.write(block)
                 advance(len(block))
             out.flush()
             os.fsync(out.fileno())
-    if whole is not None and _size(partial) < whole:
-        raise FetchError(
-            f"the connection was cut after {_size(partial):,} of {whole:,} bytes, which are kept for the next try"
-        )
+    if whole is not None and have < whole:
+        raise FetchError(f"the connection was cut after {have:,} of {whole:,} bytes, which are kept for the next try")
+
+
+def _length(response: HTTPResponse) -> int | None:
+    """How many bytes a response says that it has; None where it does not say."""
+    text = response.headers.get("Content-Length")
+    if text is None:
+        return None
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise FetchError(f"it sent the length {text[:LONGEST_TEXT]!r}, which is no number of bytes")
+    return int(text)
+
+
+def _check_size(size: int, partial: Path, largest: int) -> None:
+    """Refuse more than a file may have, and delete what came of it."""
+    if size > largest:
+        partial.unlink(missing_ok=True)
+        raise FetchError(f"it has {size:,} bytes or more, where {largest:,} are allowed, so the download was deleted")
 
 
 def _read(response: HTTPResponse) -> bytes:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, TextColumn
 
+from cabench.files.names import message
+
 PLAIN_EVERY_S = 15.0  # between lines, where there is no terminal
 
 
@@ -51,7 +53,7 @@ def shown(
             say(f"{title}: {amount(done)}{whole}")
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(message(text), markup=False, highlight=False, soft_wrap=True)
 
     say(f"{verb} {title}: {amount(done)}{whole}")
     yield advance

@@ -19,7 +19,7 @@ from cabench.experiment.crew import Crew
 from cabench.experiment.device import resolve_device
 from cabench.experiment.progress import make_reporter
 from cabench.experiment.workforce import available_cores, workforce
-from cabench.files.names import printable
+from cabench.files.names import message
 from cabench.hardening.journal import Journal
 from cabench.hardening.stopping import stopping_at
 
@@ -47,7 +47,7 @@ class ArrayTask:
         try:
             self._work()
         except UserError as error:
-            print(f"Error: {printable(str(error))}", file=sys.stderr)
+            print(message(f"Error: {error}"), file=sys.stderr)
             sys.exit(2)
 
     def checkpoint(self) -> DelayedSubmission:

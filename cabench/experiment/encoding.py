@@ -21,8 +21,8 @@ from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
 from cabench.experiment.fitted_rows import FittedRows
 from cabench.files.atomic import replacing
+from cabench.files.csv import csv_text
 from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents, reading_hdf5
-from cabench.files.names import inert
 from cabench.files.regular import is_regular, plain
 from cabench.method import ContrastiveAnalysisMethod, NetworkMethod
 
@@ -206,10 +206,7 @@ def write_encoded(encoded: EncodedImages, path: Path) -> None:
     try:
         with replacing(path) as temporary:
             if path.suffix == ".csv":
-                table = table_of(encoded)
-                for column in encoded.rows:  # names come from outside; a spreadsheet must not take them for formulas
-                    table[column] = table[column].map(inert)
-                table.to_csv(temporary, index=False)
+                temporary.write_text(csv_text(table_of(encoded)), encoding="utf-8")
             else:
                 with temporary.open("wb") as file:
                     rows = {name: column.astype(str) for name, column in encoded.rows.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cabench import discovery
 from cabench.discovery import ALL
 from cabench.errors import UserError
-from cabench.files.names import is_name
+from cabench.files.names import NAME_LETTERS, is_name
 from cabench.method import ContrastiveAnalysisMethod
 
 
@@ -23,7 +23,7 @@ def check_given(method: object) -> str:
         raise UserError(f"The configuration of {kind.__name__} is {method.config!r}, not a {kind.Config.__name__}.")
     name = kind.name
     if not isinstance(name, str) or not is_name(name) or name == ALL:
-        raise UserError(f"The method {kind.__name__} is called {name!r}; use letters, digits, _ and - in its name.")
+        raise UserError(f"The method {kind.__name__} is called {name!r}; use {NAME_LETTERS} in its name.")
     if name in discovery.plugins("methods") and discovery.method_class(name) is not kind:
         raise UserError(f"The name {name!r} of {kind.__name__} belongs to an installed method; give it another name.")
     if name in discovery.plugins("datasets"):

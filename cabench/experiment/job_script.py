@@ -127,7 +127,7 @@ def _builds(request: Request) -> list[str]:
         if dataset.find(request.data_root) is None:
             own = [change for change in request.sets if change.strip().startswith(f"{label}.")]
             part = Request("", profile=request.profile, sets=own, data_root=request.data_root)
-            arguments = [sys.executable, "-m", "cabench", "data", "build", label, *request_arguments(part)]
+            arguments = [sys.executable, "-P", "-m", "cabench", "data", "build", label, *request_arguments(part)]
             commands.append(shlex.join(arguments))
     return commands
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cabench.files.names import printable
+from cabench.files.names import message
 
 PLAIN_EVERY_S = 15.0
 
@@ -21,7 +21,7 @@ class RunReporter(ABC):
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(message(text), markup=False, highlight=False, soft_wrap=True)
 
     @abstractmethod
     def another(self) -> RunReporter:

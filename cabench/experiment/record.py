@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import re
@@ -19,6 +20,7 @@ from cabench.evaluation.contributions import ContributionTable
 from cabench.evaluation.evaluate import VERSION
 from cabench.evaluation.gap import Separation, separation
 from cabench.evaluation.score import Score, Unmeasured
+from cabench.experiment.consistency import check_consistent
 from cabench.experiment.contributions_file import StoredContributions
 from cabench.experiment.identity import SCHEMA, Identity
 from cabench.files.json import read_json
@@ -118,6 +120,12 @@ class Record(Identity):
         found = self.contributions
         return found.read() if isinstance(found, StoredContributions) else found
 
+    def with_contributions(self, found: ContributionTable | StoredContributions | None) -> Record:
+        """The same record with other contributions. What was computed of its scores stays computed."""
+        changed = copy.copy(self)
+        object.__setattr__(changed, "contributions", found)
+        return changed
+
     @classmethod
     def of(cls, identity: Identity, status: Literal["ok", "failed"], **found: Any) -> Record:
         """The record of a cell; `found` are the fields of its results."""
@@ -181,3 +189,4 @@ def _check(record: Record) -> None:
         missing = {"parameters", "images_seen", "train_s"} - set(record.cost)
         if (record.separation_gap is None and not record.from_vectors) or missing:
             raise ValueError(f"a finished cell without {', '.join(sorted(missing)) or 'separation_gap'}")
+    check_consistent(record)

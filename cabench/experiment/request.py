@@ -19,7 +19,7 @@ from cabench.data.sample import SampleProvider
 from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
 from cabench.files.json import canonical_json
-from cabench.files.names import is_name
+from cabench.files.names import NAME_LETTERS, is_name
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.profiles import OWN_SUFFIX, PATH, Profile, Variant, load_profile
 
@@ -228,7 +228,7 @@ class ResolvedProfile:
                 continue
             label = Path(name).stem
             if not is_name(label):
-                raise UserError(f"The name of the file {name} may hold letters, digits, _ and - alone; rename it.")
+                raise UserError(f"The name of the file {name} may hold {NAME_LETTERS} alone; rename it.")
             base = OWN_TABLE if DatasetFile.open_from_elsewhere(Path(name)).info.is_table else OWN_IMAGES
             variant = Variant(base, {PATH: str(Path(name).resolve())})
             taken = label == ALL or label in discovery.plugins("datasets") or label in discovery.plugins("methods")

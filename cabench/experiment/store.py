@@ -30,7 +30,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -366,7 +366,7 @@ class ResultsStore:
 def _load(path: Path) -> Record:
     """A record with its contributions, where they can be read."""
     record = _with_stored(path)
-    return replace(record, contributions=record.read_contributions())
+    return record.with_contributions(record.read_contributions())
 
 
 def _with_stored(path: Path) -> Record:
@@ -374,7 +374,7 @@ def _with_stored(path: Path) -> Record:
     record = Record.load(path)
     stored = StoredContributions(path.with_name(contributions_file.NAME), record.key, len(record.scores))
     stored.check_free()
-    return replace(record, contributions=stored)
+    return record.with_contributions(stored)
 
 
 def _put(source: str, place: str) -> None:

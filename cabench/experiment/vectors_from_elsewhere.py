@@ -28,7 +28,7 @@ from cabench.experiment.record import Record
 from cabench.experiment.request import seed_list
 from cabench.experiment.store import ResultsStore
 from cabench.files.bounds import most_unpacked
-from cabench.files.names import is_name
+from cabench.files.names import NAME_LETTERS, is_name
 from cabench.files.npz import stored_arrays
 from cabench.profiles import Profile
 
@@ -139,7 +139,7 @@ def check_name(name: str, profile: Profile) -> None:
         UserError: saying which name to choose.
     """
     if not is_name(name) or name == ALL:
-        raise UserError(f"{name!r} cannot be a name in tables; use letters, digits, _ and -.")
+        raise UserError(f"{name!r} cannot be a name in tables; use {NAME_LETTERS}.")
     if name in discovery.plugins("methods") or name in profile.method_variants:
         raise UserError(f"{name!r} is the name of a method here; choose another for vectors from elsewhere.")
 

@@ -7,14 +7,28 @@ import unicodedata
 from pathlib import Path
 
 LONGEST_NAME = 100  # file systems allow 255 bytes
+NAME_LETTERS = "letters from a to z, digits, _ and -"
+"""What `is_name` allows, for messages; that it takes letters with accents too, nobody needs to be told."""
+_LETTER = "[0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]"  # of ISO 8859-1, which nobody confuses
+# Fillers, joiners and selectors of variants: Unicode calls them letters and marks, and nothing is shown for them.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_TWINS = str.maketrans(
+    "\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425"  # Cyrillic
+    "\u0430\u0435\u0455\u0456\u0458\u043e\u0440\u0441\u0443\u0445\u04bb\u04cf\u0501\u051b\u051d"
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf\u03bd",  # Greek
+    "ABESIJKMHOPCTYXaesijopcyxhldqwABEZHIKMNOPTYXov",
+)
 
 
 def is_name(text: str) -> bool:
     """Whether this may name a method, a data set or a variant, whose cells are kept in a folder of that name.
 
-    Letters, digits and _, and after the first character also - and .; at most 100. No such name leads out of a folder.
+    Latin letters, digits and _, and after the first character also - and .; at most 100. No such name leads out of a
+    folder, and none looks like another, as those of a Cyrillic or an invisible letter would.
     """
-    return len(text) <= LONGEST_NAME and re.fullmatch(r"\w[\w.-]*", text) is not None
+    return len(text) <= LONGEST_NAME and re.fullmatch(rf"{_LETTER}(?:{_LETTER}|[.-])*", text) is not None
 
 
 def is_line(text: str) -> bool:
@@ -27,14 +41,24 @@ def printable(text: str) -> str:
 
     A terminal would obey some of them: they move the cursor, set its title, or turn the direction of writing.
     """
-    if text.isprintable():  # nearly all is, and letter by letter takes fifty times as long
+    if text.isprintable() and not _INVISIBLE.search(text):  # nearly all is; letter by letter takes fifty times as long
         return text
     return "".join(c if c in "\n\t" or _is_seen(c) else c.encode("unicode_escape").decode() for c in text)
 
 
-def inert(text: str) -> str:
-    """The text made safe for a spreadsheet: an apostrophe before what it would take for a formula."""
-    return f"'{printable(text)}" if text.lstrip().startswith(("=", "+", "-", "@")) else printable(text)
+def message(text: str) -> str:
+    """One message as a terminal may show it: `printable`, with its further lines set in, so that none of them, such as
+    a line break in a path, passes for a message of its own.
+    """
+    return printable(text).replace("\n", "\n  ")
+
+
+def skeleton(text: str) -> str:
+    """What a text has in common with all that look or mean nearly the same: without case, width, blanks that repeat and
+    invisible letters, and with Latin letters in place of the Cyrillic and Greek ones that look like them.
+    """
+    seen = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_TWINS)
+    return " ".join("".join(filter(_is_seen, seen.casefold())).split())
 
 
 def told_apart(first: Path, second: Path) -> tuple[str, str]:
@@ -47,4 +71,4 @@ def told_apart(first: Path, second: Path) -> tuple[str, str]:
 
 def _is_seen(character: str) -> bool:
     category = unicodedata.category(character)
-    return category[0] != "C" and category not in ("Zl", "Zp")
+    return category[0] != "C" and category not in ("Zl", "Zp") and not _INVISIBLE.match(character)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from xml.etree import ElementTree
 
 from tabulate import tabulate
 
-from cabench.files.names import printable
+from cabench.files.names import message, printable
 from cabench.gate.gate import Outcome
 from cabench.gate.wording import (
     CELL_HEADERS,
@@ -24,13 +23,12 @@ from cabench.gate.wording import (
 )
 from cabench.report.markdown import escape
 
-_NOT_IN_XML = re.compile(r"[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 _Table = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
 def text(outcome: Outcome) -> str:
     """What got worse, by how much and why it counts; then what was compared. Control characters are escaped."""
-    return printable(_joined(headline(outcome), *_body(outcome, _plain_table, str)))
+    return printable(_joined(headline(outcome), *_body(outcome, _plain_table, message)))
 
 
 def changes_text(outcome: Outcome) -> str:
@@ -53,19 +51,19 @@ def markdown(outcome: Outcome) -> str:
 def junit(outcome: Outcome) -> str:
     """A <testsuites> document, a test for each metric in a class of each cell group.
 
-    A failure's message is the sentence that people read.
+    A failure's message is the sentence that people read. What XML cannot hold is escaped, as it is for a terminal.
     """
     failed = len(outcome.failures) + len(outcome.problems)
     counts = {"tests": str(len(outcome.findings) + len(outcome.problems)), "failures": str(failed), "errors": "0"}
     root = ElementTree.Element("testsuites", {"name": "cabench gate", **counts})
     suite = ElementTree.SubElement(root, "testsuite", {"name": "cabench gate", **counts})
     for finding in outcome.findings:
-        message = sentence(finding, outcome) if finding.fails else ""
-        _add_case(suite, finding.group.title, metric_title(finding.column), message, "; ".join(line(finding)[3:]))
+        failure = sentence(finding, outcome) if finding.fails else ""
+        _add_case(suite, finding.group.title, metric_title(finding.column), failure, "; ".join(line(finding)[3:]))
     for number, problem in enumerate(outcome.problems, start=1):
         _add_case(suite, problem.title, f"can be compared ({number})", problem.text, "")
-    said = "\n".join([headline(outcome), method_of_testing(outcome), *outcome.notes])
-    ElementTree.SubElement(suite, "system-out").text = _legal(said)
+    said = [headline(outcome), method_of_testing(outcome), *outcome.notes]
+    ElementTree.SubElement(suite, "system-out").text = "\n".join(map(message, said))
     ElementTree.indent(root)
     return "<?xml version='1.0' encoding='utf-8'?>\n" + ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -99,15 +97,10 @@ def _github_table(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> str
     return tabulate(escaped, headers, tablefmt="github", disable_numparse=True) if lines else ""
 
 
-def _add_case(suite: ElementTree.Element, cell: str, name: str, message: str, figures: str) -> None:
+def _add_case(suite: ElementTree.Element, cell: str, name: str, problem: str, figures: str) -> None:
     # Readers split class names at dots into packages; a label's own dot is none.
-    classname = f"gate.{_legal(cell).replace('.', '_')}"
-    case = ElementTree.SubElement(suite, "testcase", {"classname": classname, "name": _legal(name)})
-    if message:
-        failure = ElementTree.SubElement(case, "failure", {"message": _legal(message), "type": "regression"})
-        failure.text = _legal(figures or message)
-
-
-def _legal(words: str) -> str:
-    """The text with a replacement for every character that XML cannot hold, escaped or not."""
-    return _NOT_IN_XML.sub("\ufffd", words)
+    classname = f"gate.{printable(cell).replace('.', '_')}"
+    case = ElementTree.SubElement(suite, "testcase", {"classname": classname, "name": printable(name)})
+    if problem:
+        failure = ElementTree.SubElement(case, "failure", {"message": printable(problem), "type": "regression"})
+        failure.text = printable(figures or problem)

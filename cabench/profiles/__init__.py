@@ -39,7 +39,7 @@ from typing import Any, NotRequired, TypedDict
 from cabench.config import parse_toml, read_toml
 from cabench.errors import UserError, unknown
 from cabench.files.bounds import TooLargeError
-from cabench.files.names import is_name
+from cabench.files.names import NAME_LETTERS, is_name
 
 Fields = Mapping[str, Any]
 
@@ -327,7 +327,7 @@ def _variants(profile: str, tables: Mapping[str, Fields], kind: str, other: str)
     found = {}
     for label, table in tables.items():
         if not is_name(label):
-            raise UserError(f"Profile {profile!r}: {label!r} is no name for a variant; use letters, digits, _ and -.")
+            raise UserError(f"Profile {profile!r}: {label!r} is no name for a variant; use {NAME_LETTERS}.")
         if (kind in table) == (other in table):
             raise UserError(
                 f"Profile {profile!r}: variant {label!r} must name either a method or a dataset as its base."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -14,10 +14,7 @@ from cabench import discovery
 from cabench.data.builder import DatasetProvider
 from cabench.data.file import DatasetFile
 from cabench.errors import UserError
-from cabench.evaluation.evaluate import VERSION
-from cabench.evaluation.gap import separation
 from cabench.evaluation.grouped import sampled
-from cabench.evaluation.score import Score
 from cabench.experiment import contributions_file, representations_file
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
@@ -30,14 +27,7 @@ from cabench.publication.data_here import DataHere
 from cabench.publication.found import Verification
 from cabench.publication.recomputing import recompute
 
-ROUNDING = 1e-9  # of sums in double precision
 SINGLE = 1e-5  # of sums that were kept in single precision: 4e-8 was met
-FRACTIONS = ("balanced_accuracy", "accuracy", "auc", "knn_balanced_accuracy", "knn_auc")
-"""Metrics that lie in [0, 1]."""
-SIGNED = ("correlation", "knn_correlation", "silhouette", "kmeans_ari")
-"""Metrics that lie in [-1, 1]. Others but for ratios are at most 1, and have no least value."""
-RATIOS = ("norm_ratio",)
-"""Metrics from 0 without a largest value."""
 _Class = TypeVar("_Class")
 
 
@@ -76,11 +66,11 @@ class CellChecks:
             self.found.find(place, str(error))
             return None
         self.found.failed += record.status == "failed"
-        for sentence in (*_against_installed(record), *_against_itself(record), *_contributions(record)):
+        for sentence in (*_against_installed(record), *_contributions(record)):
             self.found.find(place, sentence)
         self._note_versions(record)
         self._check_against_data(record, place)
-        return replace(record, contributions=None)  # those of all records would not fit into memory
+        return record.with_contributions(None)  # those of all records would not fit into memory
 
     def _note_versions(self, record: Record) -> None:
         """Note what is older or newer than what is installed: such a record is right for its own versions alone."""
@@ -194,58 +184,6 @@ def _against_installed(record: Record) -> Iterator[str]:
             continue
         if config.to_dict() != part.config:
             yield f"the configuration of the {part.called} is not complete, or not written as it is written here."
-
-
-def _against_itself(record: Record) -> Iterator[str]:
-    """What a record says that cannot be, or does not follow from the rest of it."""
-    if record.status == "failed":
-        if record.scores or record.separation_gap is not None or record.error is None:
-            yield "it says that it failed, and has scores or no error."
-        return
-    if record.error is not None:
-        yield "it says that it is done, and has an error."
-    for name, scores in (("scores", record.scores), *record.protocols.items()):
-        for score in scores:
-            if wrong := _impossible(score):
-                yield f"{wrong} of {score.metric} in its {name} ({score.attribute}, {score.space}) cannot be."
-    if any(value < 0 for value in record.cost.values()):
-        yield "it has a cost below 0."
-    if record.evaluation["version"] == VERSION:
-        yield from _gap(record)
-
-
-def _gap(record: Record) -> Iterator[str]:
-    """Whether the gap is that of the scores."""
-    try:
-        found = separation(record.scores)
-    except (ValueError, ZeroDivisionError) as error:
-        yield f"its scores give no separation gap: {error}"
-        return
-    given = found and found.gap.value
-    told = record.separation_gap
-    if (told is None) != (given is None) or (told is not None and given is not None and abs(told - given) > ROUNDING):
-        yield f"its separation gap is {told}, but its scores give {given}."
-
-
-def _impossible(score: Score) -> str:
-    """The field of a score that has a value which it cannot have; "" where there is none."""
-    low, high = -np.inf, 1.0
-    if score.metric in FRACTIONS or score.metric in RATIOS:
-        low = 0.0
-    elif score.metric in SIGNED:
-        low = -1.0
-    high = np.inf if score.metric in RATIOS else high
-    ideal = score.chance if score.ideal is None else score.ideal
-    for name, value in (("value", score.value), ("chance", score.chance), ("ideal", ideal)):
-        if not low - ROUNDING <= value <= high + ROUNDING:
-            return name
-    for name in ("p_value", "p_familywise", "p_smallest"):
-        if not 0 <= (getattr(score, name) or 0.0) <= 1:
-            return name
-    counts = score.n_train, score.n_test, 0 if score.n_groups is None else score.n_groups
-    if min(counts) < 0 or counts[2] > score.n_test or (score.standard_error or 0.0) < 0:
-        return "standard error or number of rows"
-    return ""
 
 
 def _contributions(record: Record) -> Iterator[str]:

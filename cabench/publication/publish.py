@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,7 +113,7 @@ def _records(store: ResultsStore) -> tuple[list[Record], list[str]]:
             left_out.append(f"{path.parent} is being computed.")
             continue
         try:
-            records.append(replace(verified(store, path), contributions=None))  # which would not all fit into memory
+            records.append(verified(store, path).with_contributions(None))  # which would not all fit into memory
         except UserError as error:
             refused.append(str(error))
     if refused:

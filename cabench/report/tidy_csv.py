@@ -4,8 +4,8 @@
 `origin` is "vectors" where vectors from elsewhere were scored, and empty where a method was trained. `loss_is_flat` is
 False where the loss still changed when training ended, and empty where there is no loss that tells. A score under a
 paper's own protocol names it in the column `protocol`, which is empty for all others. What could not be measured has no
-value and a `reason`; a failed cell is one row without a score, its error as the reason. Text that a spreadsheet would
-take for a formula, as it starts with =, +, - or @, has an apostrophe before it.
+value and a `reason`; a failed cell is one row without a score, its error as the reason. Texts are in quotes, and what a
+spreadsheet would take for a formula has an apostrophe before it: see `cabench.files.csv`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 from cabench.evaluation.evaluate import VERSION
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
-from cabench.files.names import inert
+from cabench.files.csv import csv_text
 from cabench.report.quantities import leaked_of, wanted_of
 
 CELL = (  # the first columns; whatever comes later comes behind the seventh
@@ -41,7 +41,7 @@ _COLUMNS = (*CELL, "protocol", *_SCORE, "reason", "origin", "loss_is_flat")
 
 def tidy_csv(records: Sequence[Record], with_stale: bool = False) -> str:
     """All scores of all records, at full precision, as text that no spreadsheet takes for formulas."""
-    return tidy_table(records, with_stale).map(_inert).to_csv(index=False)
+    return csv_text(tidy_table(records, with_stale))
 
 
 def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFrame:
@@ -93,10 +93,6 @@ def _table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> pd.D
 
 def _fields(item: Score | Unmeasured) -> dict[str, object]:
     return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
-
-
-def _inert(value: object) -> object:
-    return inert(value) if isinstance(value, str) else value
 
 
 def _failed(named: Mapping[str, object], record: Record) -> dict[str, object]:

@@ -88,7 +88,7 @@ def _variant(number: int) -> dict[str, int]:
 
 def _near(scores: tuple[Score, ...], generator: np.random.Generator) -> Iterator[Score]:
     for score, step in zip(scores, generator.normal(0, NOISE, len(scores)), strict=True):
-        yield replace(score, value=float(np.clip(score.value + step, min(score.value, -1.0), max(score.value, 1.0))))
+        yield replace(score, value=float(np.clip(score.value + step, min(score.value, 0.0), max(score.value, 1.0))))
 
 
 def _write(folder: Path, record: Record, contributions: bytes) -> None:

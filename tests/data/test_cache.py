@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -245,3 +246,23 @@ def test_the_cache_itself_may_be_reached_by_a_link(folder: Path, cache: Path, tm
 def test_a_path_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         content_digest(tmp_path / "absent")
+
+
+def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
+    """As in a container that runs under a number that has no name."""
+    code = "import pwd; pwd.getpwuid = {}.__getitem__; from cabench.__main__ import main; main()"
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("HOME", "CABENCH_CACHE", "XDG_CACHE_HOME")
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "data", "build", "planted"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert re.fullmatch("Error: This user has no home folder, .*; set CABENCH_CACHE to a folder .*\n", done.stderr)

@@ -61,6 +61,7 @@ SCORE = Score(
 )
 
 
+LEAK = dataclasses.replace(SCORE, space="salient", metric="correlation", value=-1.5e-300, chance=0.0, ideal=0.0)
 NO_ROWS = Rows(np.full(10, ""), np.full(10, ""))
 ROWS = dict.fromkeys(SPLITS, (NO_ROWS, NO_ROWS))
 # Files of text that hold no JSON object of the kind wanted.
@@ -87,8 +88,8 @@ def record_of(one: Identity, **changes: object) -> Record:
     plain = Record.of(
         one,
         "ok",
-        scores=(SCORE, dataclasses.replace(SCORE, space="salient", value=-1.5e-300)),
-        separation_gap=2 / 3,
+        scores=(SCORE, LEAK),
+        separation_gap=0.5,
         cost={"train_s": 0.1, "steps": 3, "parameters": 0, "images_seen": 0},
         provenance={"torch": "2.8", "gpu": None},
         error=None,
@@ -358,7 +359,7 @@ def test_a_picture_that_no_png_can_hold_is_no_full_disk_and_leaves_nothing(store
 
 
 def test_a_moved_record_takes_all_files_of_its_cell_along(store: ResultsStore) -> None:
-    old, new = record_of(cell()), record_of(cell(), key="f" * 64, separation_gap=0.25)
+    old, new = record_of(cell()), record_of(cell(), key="f" * 64, leak_floor=0.25)
     store.replace_record(old)
     for name in ("representations.h5", "pictures.png", "maps.json", "log.jsonl", ".lock", ".record.json.x.tmp"):
         (old.folder(store.folder) / name).write_text(name, encoding="utf-8")

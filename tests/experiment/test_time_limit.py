@@ -72,7 +72,8 @@ def test_cells_that_end_during_the_run_count(store: ResultsStore) -> None:
 
 def test_failures_other_methods_and_other_threads_tell_nothing(store: ResultsStore) -> None:
     compute(store, "pca,chance", "0-1")
-    took(store, {0: 1000.0}, status="failed")
+    error = {"type": "ValueError", "message": "", "traceback": "", "step": None, "last_terms": None}
+    took(store, {0: 1000.0}, status="failed", scores=(), separation_gap=None, error=error)
     took(store, {1: 1000.0}, provenance={"threads": 99})
     running = limit(store, 900)
     assert [running.leaves_room_for(cell) for cell in cells("pca,chance", "2")] == [True, True]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cabench.files.names import is_name, printable, told_apart
+from cabench.files.names import is_line, is_name, message, printable, skeleton, told_apart
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,52 @@ def test_names_that_lead_nowhere_else_are_names(name: str) -> None:
 )
 def test_what_could_lead_out_of_a_folder_or_be_no_folder_is_no_name(name: str) -> None:
     assert not is_name(name)
+
+
+# Each passes for "mmcvae" or "pca": Cyrillic and Greek letters, fillers, joiners, full width, a letter and its accent.
+LOOK_ALIKE = (
+    *("mmcv\u0430e", "\u0440\u0441\u0430", "\u03c1ca", "mmcvae\u3164", "mmcvae\uffa0", "mm\u115fcvae", "pc\u0251"),
+    *("mmcvae\u200b", "mm\u00adcvae", "mmcvae\ufe0f", "mm\u034fcvae", "\uff50ca", "pca\u0301", "\u217cda", "ld\u0131"),
+)
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKE, ids=ascii)
+def test_what_passes_for_another_name_is_no_name(name: str) -> None:
+    assert not is_name(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("m\u0430le", "male"),
+        ("\u041c\u0410LE", "male"),
+        ("male\u3164", "male"),
+        ("ma\u200ble", "Male"),
+        ("male\ufe0f", "male"),
+        ("\uff4dale", "male"),
+        ("\u03bfther", "other"),
+        ("two  words ", "Two words"),
+    ],
+    ids=ascii,
+)
+def test_texts_that_look_alike_have_one_skeleton(text: str, other: str) -> None:
+    assert skeleton(text) == skeleton(other)
+
+
+@pytest.mark.parametrize("other", ["mail", "female", "m\u00e4le", "\u4e2d\u6587"], ids=ascii)
+def test_texts_that_look_otherwise_have_another(other: str) -> None:
+    assert skeleton(other) != skeleton("male")
+
+
+@pytest.mark.parametrize("text", ["male\u3164", "male\ufe0f", "ma\u034fle", "\u2800", "a\nb"], ids=ascii)
+def test_a_line_shows_all_that_it_holds(text: str) -> None:
+    assert not is_line(text)
+
+
+def test_no_line_of_a_message_passes_for_another_message() -> None:
+    assert message("There is no folder a\n3 cells: done.\r\n\x1b[2J") == (
+        "There is no folder a\n  3 cells: done.\\r\n  \\x1b[2J"
+    )
 
 
 @pytest.mark.parametrize(

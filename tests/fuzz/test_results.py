@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cabench import discovery
+from cabench.evaluation.gap import separation
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
@@ -138,9 +139,12 @@ def on_another_data_set(record: Record) -> Record:
 
 def short(path: Path) -> Any:
     """A record with one score of each metric, space and population: most nodes would be scores otherwise."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    kinds = {(score["metric"], score["space"], score["population"]): score for score in content["scores"]}
-    return {**content, "scores": list(kinds.values())}
+    content, record = json.loads(path.read_text(encoding="utf-8")), Record.load(path)
+    kinds = {(score.metric, score.space, score.population): index for index, score in enumerate(record.scores)}
+    found = separation([record.scores[index] for index in kinds.values()])
+    assert found is not None
+    scores = [content["scores"][index] for index in kinds.values()]
+    return {**content, "scores": scores, "separation_gap": found.gap.value}
 
 
 RECORDS = [short(path) for path in originals()]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from cabench import discovery
+from cabench.evaluation.gap import separation
 from cabench.evaluation.score import Score
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
 
 MakeRecords = Callable[..., list[Record]]
+Consistent = Callable[[Record, Sequence[Score]], Record]
 
 PLACES = {
     "shape": ("salient", "salient", "target", "balanced_accuracy", 1 / 3),
@@ -38,7 +41,7 @@ def _scores(values: Mapping[str, float]) -> tuple[Score, ...]:
         attribute, ideal = name.removesuffix(" leak"), 1.0 if space == attribute_space else chance
         place = (space, attribute, attribute_space, population)
         scores += [
-            Score(*place, each, value if each == metric else -1.0, chance, ideal, 0.01, 900, 450, True)
+            Score(*place, each, value if each == metric else 0.0, chance, ideal, 0.01, 900, 450, True)
             for each in (metric, *LEFT_ALONE[metric])
         ]
     return tuple(scores)
@@ -85,3 +88,15 @@ def make_records() -> MakeRecords:
         return records
 
     return make
+
+
+@pytest.fixture(scope="session")
+def consistent() -> Consistent:
+    """Gives a record with other scores the gap that follows from them: one with another cannot be read."""
+
+    def with_own_gap(record: Record, scores: Sequence[Score]) -> Record:
+        found = separation(scores)
+        assert found is not None
+        return replace(record, scores=tuple(scores), separation_gap=found.gap.value)
+
+    return with_own_gap

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 
 SCORES = {"shape": [0.90, 0.91, 0.92], "shape leak": [0.70, 0.69, 0.71], "digit": [0.80, 0.79, 0.81]}
 
 
 @pytest.fixture
-def results(cabench_here, make_records, tmp_path: Path) -> Path:
+def results(cabench_here, make_records, consistent, tmp_path: Path) -> Path:
     """Records of three methods in the default folder, and the baseline that they make."""
     folder = tmp_path / "results/runs"
     for label in ("oracle", "pca", "chance"):
         for record in make_records(SCORES, method__label=label):
-            ResultsStore(folder).replace_record(record)
+            ResultsStore(folder).replace_record(consistent(record, record.scores))
     assert cabench_here("gate", "--baseline", "baseline.json", "--update").returncode == 0
     return folder
 
 
-def spoil(results: Path, method: str, by: float) -> None:
-    """Lower what every wanted probe of a method reads."""
-    for path in results.glob(f"*/{method}/*/record.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        for score in record["scores"]:
-            score["value"] -= by * (score["space"] == score["attribute_space"])
-        path.write_text(json.dumps(record), encoding="utf-8")
+@pytest.fixture
+def spoil(consistent) -> Callable[[Path, str, float], None]:
+    """Lowers what every wanted probe of a method reads."""
+
+    def lower(results: Path, method: str, by: float) -> None:
+        for path in results.glob(f"*/{method}/*/record.json"):
+            record = Record.load(path)
+            lowered = [by * (score.space == score.attribute_space and score.value > 0) for score in record.scores]
+            pairs = zip(record.scores, lowered, strict=True)
+            spoilt = consistent(record, [replace(score, value=score.value - less) for score, less in pairs])
+            path.write_text(spoilt.to_json(), encoding="utf-8")
+
+    return lower
 
 
 def test_what_a_run_leaves_is_compared(cabench_here, tmp_path):
@@ -45,7 +54,7 @@ def test_what_a_run_leaves_is_compared(cabench_here, tmp_path):
     assert "Of 45 metrics, 45 are the baseline's to the last bit." in done.stdout
 
 
-def test_the_same_records_pass_and_worse_ones_fail(cabench_here, results):
+def test_the_same_records_pass_and_worse_ones_fail(cabench_here, results, spoil):
     passed = cabench_here("gate", "--baseline", "baseline.json")
     assert (passed.returncode, passed.stderr) == (0, "")
     assert "The gate passed" in passed.stdout
@@ -58,7 +67,7 @@ def test_the_same_records_pass_and_worse_ones_fail(cabench_here, results):
     assert "- planted / pca" not in failed.stdout
 
 
-def test_it_writes_markdown_and_junit_beside_what_it_prints(cabench_here, results, tmp_path):
+def test_it_writes_markdown_and_junit_beside_what_it_prints(cabench_here, results, spoil, tmp_path):
     spoil(results, "oracle", 0.05)
     arguments = ("--markdown", "out/gate.md", "--junit", "out/gate.xml")
     assert cabench_here("gate", "--baseline", "baseline.json", *arguments).returncode == 1
@@ -68,7 +77,7 @@ def test_it_writes_markdown_and_junit_beside_what_it_prints(cabench_here, result
     assert int(suite.get("failures")) == len(list(suite.iter("failure"))) > 0
 
 
-def test_update_shows_old_against_new_and_writes_it(cabench_here, results):
+def test_update_shows_old_against_new_and_writes_it(cabench_here, results, spoil):
     spoil(results, "oracle", 0.05)
     updated = cabench_here("gate", "--baseline", "baseline.json", "--update")
 
@@ -88,7 +97,7 @@ def test_a_cell_that_is_not_run_fails(cabench_here, results):
     assert "planted / pca (quick, fp32): it is in the baseline but not in the results" in failed.stdout
 
 
-def test_a_record_that_cannot_be_read_fails_and_the_others_are_compared(cabench_here, results):
+def test_a_record_that_cannot_be_read_fails_and_the_others_are_compared(cabench_here, results, spoil):
     spoil(results, "oracle", 0.05)
     damaged = min(results.glob("*/pca/*/record.json"))
     damaged.write_text("{", encoding="utf-8")
@@ -104,7 +113,7 @@ def test_a_record_that_cannot_be_read_fails_and_the_others_are_compared(cabench_
 
 
 @pytest.mark.parametrize("chosen", [("--methods", "pca, chance"), ("--methods", "pca", "--datasets", "planted")])
-def test_what_is_not_named_is_not_compared(cabench_here, results, chosen):
+def test_what_is_not_named_is_not_compared(cabench_here, results, spoil, chosen):
     spoil(results, "oracle", 0.05)
 
     passed = cabench_here("gate", "--baseline", "baseline.json", "--profile", "quick", *chosen)
@@ -113,9 +122,9 @@ def test_what_is_not_named_is_not_compared(cabench_here, results, chosen):
     assert "oracle" not in passed.stdout
 
 
-def test_a_comparison_of_nothing_does_not_pass(cabench_here, results, make_records):
+def test_a_comparison_of_nothing_does_not_pass(cabench_here, results, make_records, consistent):
     for record in make_records(SCORES, method__label="new"):
-        ResultsStore(results).replace_record(record)
+        ResultsStore(results).replace_record(consistent(record, record.scores))
 
     done = cabench_here("gate", "--baseline", "baseline.json", "--methods", "new")
 
@@ -123,7 +132,7 @@ def test_a_comparison_of_nothing_does_not_pass(cabench_here, results, make_recor
     assert "has none of the cells that were asked for" in " ".join(done.stderr.split())
 
 
-def test_update_of_what_is_named_leaves_the_rest(cabench_here, results, tmp_path):
+def test_update_of_what_is_named_leaves_the_rest(cabench_here, results, spoil, tmp_path):
     before = json.loads((tmp_path / "baseline.json").read_text(encoding="utf-8"))["cells"]
     for method in ("oracle", "pca"):
         spoil(results, method, 0.05)

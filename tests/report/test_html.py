@@ -17,6 +17,7 @@ from cabench import discovery
 from cabench.data.dataset import Attribute
 from cabench.evaluation.contributions import Contributions, ContributionTable
 from cabench.evaluation.encoded import EncodedPopulation, EncodedSplit
+from cabench.evaluation.gap import separation
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
@@ -44,6 +45,17 @@ def record(method: str, dataset: str, seed: int) -> Record:
     number = METHODS.index(method)
     jitter = 0.01 * np.random.default_rng([number, seed]).normal()
     kind, builder = discovery.method_class(method), discovery.dataset_class(dataset)
+    scores = (
+        score("salient", "shape", "salient", 0.9 + jitter),
+        score("common", "shape", "salient", 0.55 + 0.03 * number + jitter),
+        score("common", "shape", "salient", 0.55 + 0.04 * number + jitter, "auc"),
+        score("common", "depth", "common", 0.8 + jitter, "correlation"),
+        score("salient", "depth", "common", 0.08 * number + jitter, "correlation"),
+        score("salient", "is_target", "salient", 0.95, "auc"),
+        score("common", "is_target", "salient", 0.6, "auc"),
+    )
+    found = separation(scores)
+    assert found is not None
     return Record(
         key=f"{100 * number + 10 * DATASETS.index(dataset) + seed:064x}",
         status="ok",
@@ -60,16 +72,8 @@ def record(method: str, dataset: str, seed: int) -> Record:
         profile="quick",
         seed=seed,
         precision="fp32",
-        scores=(
-            score("salient", "shape", "salient", 0.9 + jitter),
-            score("common", "shape", "salient", 0.55 + 0.03 * number + jitter),
-            score("common", "shape", "salient", 0.55 + 0.04 * number + jitter, "auc"),
-            score("common", "depth", "common", 0.8 + jitter, "correlation"),
-            score("salient", "depth", "common", 0.08 * number + jitter, "correlation"),
-            score("salient", "is_target", "salient", 0.95, "auc"),
-            score("common", "is_target", "salient", 0.6, "auc"),
-        ),
-        separation_gap=0.1 + 0.03 * number + jitter,
+        scores=scores,
+        separation_gap=found.gap.value,
         cost={
             "train_s": 10.0 + number,
             "compile_s": 0.0,

@@ -16,7 +16,7 @@ from cabench.data.importing.standardising import Standardisation
 from cabench.data.writing import DatasetWriter, SplitWriter
 from cabench.errors import UserError
 from cabench.files.hdf5 import replacing_hdf5
-from cabench.files.names import is_name
+from cabench.files.names import NAME_LETTERS, is_name
 
 NAME, VERSION = "file", 1
 PIECE_BYTES = 1 << 23  # of images or features copied at a time while they are written
@@ -98,7 +98,7 @@ def check_output(path: Path) -> None:
         UserError: saying what a path may look like.
     """
     if path.suffix != ".h5" or not is_name(path.stem):
-        raise UserError(f"The data set file {str(path)!r} must have a name of letters, digits, _ and -, ending in .h5.")
+        raise UserError(f"The data set file {str(path)!r} must have a name of {NAME_LETTERS}, ending in .h5.")
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file that ends in .h5.")
 

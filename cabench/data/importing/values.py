@@ -15,7 +15,6 @@ that only look different, such as "3" and "3.0", stop the import: nobody but the
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from decimal import Decimal
 from shlex import quote
@@ -24,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cabench.data.importing.examples import LARGEST
+from cabench.files.names import skeleton
 
 PANDAS_MARKS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
@@ -146,20 +146,18 @@ def same_identifier(texts: Iterable[str], decimal: str = ".") -> tuple[str, str]
     case, blanks or how Unicode writes them. None where there are none.
     """
     texts = list(texts)
-    return _first_alike(texts, lambda text: _as_number(text, decimal)) or _first_alike(texts, _folded)
+    return _first_alike(texts, lambda text: _as_number(text, decimal)) or _first_alike(texts, skeleton)
 
 
 def same_label(texts: Iterable[str], decimal: str = ".") -> tuple[str, str] | None:
     """Likewise; labels may also be a short form and what it is short for, such as "y" and "yes", "1" and "true"."""
     texts = list(texts)
-    known = {_folded(text) for text in texts}
+    known = {skeleton(text) for text in texts}
     longer = {short: word for short, word in SHORT_FORMS.items() if word in known}
     longer |= {number: word for word, number in (("true", "1"), ("false", "0")) if word in known}
-    return same_identifier(texts, decimal) or _first_alike(texts, lambda text: longer.get(_folded(text), _folded(text)))
-
-
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return same_identifier(texts, decimal) or _first_alike(
+        texts, lambda text: longer.get(skeleton(text), skeleton(text))
+    )
 
 
 def _as_number(text: str, decimal: str = ".") -> Decimal | None:

@@ -480,16 +480,31 @@ def _(make: Case) -> None:
     assert {group for s in ("train", "test") for part in made.file.read_rows(s) for group in part.groups} == set(codes)
 
 
-@case("labels that differ in case, are the same number or a short form, such as Male and male, 1 and 1.0, y and yes")
+@case(
+    "labels that differ in case, are the same number or a short form, such as Male and male, 1 and 1.0, y and yes, or "
+    "only look alike, as with a Cyrillic letter"
+)
 def _(make: Case) -> None:
-    for one, other in (("Male", "male"), ("1", "1.0"), ("a b", "a  B"), ("01", "1"), ("y", "yes"), ("1", "True")):
+    alike = (("male", "m\u0430le"), ("male", "male\u3164"))
+    for one, other in (
+        ("Male", "male"),
+        ("1", "1.0"),
+        ("a b", "a  B"),
+        ("01", "1"),
+        ("y", "yes"),
+        ("1", "True"),
+        *alike,
+    ):
         make.refused(text(columns(sex=[one, other] * 30)), repr(one), repr(other), "one class", common="sex")
     make.refused(text({**columns(), "kind": ["healthy", "ill", "Ill"] * 20}), "'ill'", "'Ill'")
 
 
-@case("groups that differ in case or are the same number, such as A1 and a1, 3 and 3.0, in one file or two")
+@case(
+    "groups that differ in case, are the same number, such as A1 and a1, 3 and 3.0, or only look alike, in one file or "
+    "two"
+)
 def _(make: Case) -> None:
-    for one, other in (("3", "3.0"), ("3", "03"), ("100000", "1E5"), ("A1", "a1")):
+    for one, other in (("3", "3.0"), ("3", "03"), ("100000", "1E5"), ("A1", "a1"), ("A1", "\u04101")):
         make.refused(text(columns(who=[one, other] * 30)), repr(one), repr(other), "one group", group="who")
         table = {name: values for name, values in columns().items() if name != "kind"}
         tables = (text({**table, "who": [who] * ROWS}) for who in (one, other))

@@ -1,0 +1,42 @@
+"""CSV that spreadsheets take for what it is: every text in quotes, and none that could be computed.
+
+Quotes keep a text in one cell where the separator is a comma. A spreadsheet that splits lines at semicolons or tabs
+would make cells of a text's parts, so that an apostrophe stands before whatever could begin a formula there.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import pandas as pd
+
+from cabench.files.names import printable
+
+# The signs in full width and in small forms count as the plain ones do.
+_FORMULA = re.compile(r"(^|[;\t\r\n])(\s*[=+\-@＝＋－＠﹦﹢﹣﹫])")
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV: a header of the columns' names, which are this program's own, and one row a line.
+
+    Texts are in quotes and made inert, see `inert`; numbers stand as they are, and what is missing is empty.
+    """
+    columns = [_cells(table[name]) for name in table]
+    return "\n".join([",".join(table.columns), *map(",".join, zip(*columns, strict=True)), ""])
+
+
+def inert(text: str) -> str:
+    """The text in one line or several, made safe for a spreadsheet: an apostrophe before what it would compute."""
+    return _FORMULA.sub(r"\1'\2", printable(text))
+
+
+def _cells(column: pd.Series) -> list[str]:
+    if pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column):
+        return [_quoted(item) if isinstance(item, str) else "" if pd.isna(item) else str(item) for item in column]
+    return column.astype(str).where(column.notna(), "").tolist()
+
+
+@lru_cache(maxsize=4096)  # of a column few texts are different
+def _quoted(text: str) -> str:
+    return '"' + inert(text).replace('"', '""') + '"'
