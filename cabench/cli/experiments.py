@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -165,13 +166,14 @@ def _written(
     from cabench.report.folder_markdown import FolderMarkdown
     from cabench.report.html import html_page
     from cabench.report.latex import latex
+    from cabench.report.markdown import summary_of, tables_of
     from cabench.report.published import read_published
     from cabench.report.tidy_csv import tidy_csv
 
     from_papers = read_published(published) if published else []
     if format in (Format.MARKDOWN, Format.SUMMARY):
-        is_summary = format is Format.SUMMARY
-        return FolderMarkdown(results, datasets, from_papers, stale, reference, is_summary).write()
+        section = summary_of if format is Format.SUMMARY else partial(tables_of, published=from_papers)
+        return FolderMarkdown(results, datasets, stale, reference, section).write()
     with without_collecting():
         records, unreadable = _records_of(results, datasets)
         write = {

@@ -11,7 +11,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -27,15 +27,14 @@ from cabench.errors import UserError
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.without_collecting import without_collecting
 from cabench.experiment.workforce import available_cores
-from cabench.report.markdown import SectionText, joined, section_texts, summary_of, tables_of
-from cabench.report.published import Published
+from cabench.report.markdown import SectionText, joined, section_texts, tables_of
 from cabench.report.summary import Section, check_datasets, check_reference, grouped, listed, sections_of_some
 
 MANY = 2000
 """Records from which on several processes take less time than one."""
 MOST_PROCESSES = 8  # each takes 0.4 GiB
-# A copy of this process has all libraries loaded. macOS and Windows have to start anew.
 _REQUESTS = (signal.SIGINT, signal.SIGTERM)
+# A copy of this process has all libraries loaded. macOS and Windows have to start anew.
 _CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
@@ -58,18 +57,16 @@ class FolderMarkdown:
     Attributes:
         results: the folder.
         datasets: labels of data sets, separated by commas; "" for all.
-        published: figures from papers, set beside scores of the same protocol.
         stale: whether records of older versions are compared with the others, under their version.
         reference: the name of a row that the others are compared with, as was said beforehand; "" for none.
-        is_summary: whether of every section the overview alone is written.
+        text: writes a section, such as `tables_of` or `summary_of`; it can be pickled.
     """
 
     results: Path
     datasets: str = ""
-    published: Sequence[Published] = ()
     stale: bool = False
     reference: str = ""
-    is_summary: bool = False
+    text: Callable[[Section], str] = tables_of
 
     def write(self) -> tuple[str, list[str]]:
         """The report, and why records that are missing in it cannot be read.
@@ -83,13 +80,13 @@ class FolderMarkdown:
             by_dataset = {label: by_dataset[label] for label in listed(self.datasets)}
         count = sum(map(len, by_dataset.values()))
         processes = min(len(by_dataset), available_cores(), MOST_PROCESSES) if count >= MANY else 1
-        parts = self._by_many(by_dataset.values(), processes) if processes > 1 else map(self._part, by_dataset.values())
-        parts = [*parts]
+        read = partial(self._by_many, processes) if processes > 1 else partial(map, self._part)
+        parts = [*read(by_dataset.values())]
         found = [section for part in parts for section in part.sections]
         check_reference(self.reference, {name for section in found for name in section.names})
         return joined(found), [reason for part in parts for reason in part.unreadable]
 
-    def _by_many(self, by_dataset: Iterable[Sequence[Path]], processes: int) -> list[_Part]:
+    def _by_many(self, processes: int, by_dataset: Iterable[Sequence[Path]]) -> list[_Part]:
         """What all data sets came to, by several processes.
 
         They hand it over in files: a process that dies while it writes to a pipe would leave this one waiting.
@@ -120,10 +117,7 @@ class FolderMarkdown:
             records, unreadable = ResultsStore(self.results).readable_records(paths)
             found = sections_of_some(records, self.stale, self.reference)
             del records  # so that each section's can be let go
-            return _Part(section_texts(found, self._text), unreadable)
-
-    def _text(self, section: Section) -> str:
-        return summary_of(section) if self.is_summary else tables_of(section, self.published)
+            return _Part(section_texts(found, self.text), unreadable)
 
 
 @contextmanager

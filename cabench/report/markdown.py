@@ -89,7 +89,7 @@ def summary_of(section: Section) -> str:
     return f"## {escape(section.dataset)}\n\n{escape(origin(section))}\n\n{_overview(section)}"
 
 
-def tables_of(section: Section, published: Sequence[Published]) -> str:
+def tables_of(section: Section, published: Sequence[Published] = ()) -> str:
     """All tables of a section and what is said below them; figures from papers stand beside scores of the same kind."""
     tables = [*probe_tables(section), *further_tables(section), *beside_published(section, published)]
     return "\n".join(

@@ -16,6 +16,7 @@ OUTSIDE = {
     ("matched", "sage_separator", "learning_rate"),  # 3e-5 of the paper
     ("paper", "sage_separator", "learning_rate"),
     ("quick", "sage_separator", "learning_rate"),
+    ("tuned", "sage_separator", "learning_rate"),  # which extends quick
     ("paper", "double_infogan", "learning_rate"),  # 5e-5 on dsprites
 }
 """Settings of papers that lie outside of what is searched: trials are then spread beside trial 0, not around it."""

@@ -18,7 +18,7 @@ from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.report import folder_markdown
 from cabench.report.folder_markdown import FolderMarkdown
-from cabench.report.markdown import markdown, markdown_summary
+from cabench.report.markdown import markdown, markdown_summary, summary_of
 
 MAKER = Path(__file__).parents[1] / "benchmarks" / "make_records.py"
 READS_FOR_EVER = """
@@ -69,7 +69,7 @@ class TestContent:
         text, unreadable = FolderMarkdown(folder).write()
         assert text == markdown(records)
         assert "## Ranks by separation gap" in text
-        assert FolderMarkdown(folder, is_summary=True).write()[0] == markdown_summary(records)
+        assert FolderMarkdown(folder, text=summary_of).write()[0] == markdown_summary(records)
         (reason,) = unreadable
         assert "record.json" in reason
 
