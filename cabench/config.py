@@ -27,7 +27,7 @@ from cabench.files.bounds import LARGEST_SETTINGS, read_whole
 from cabench.files.json import DEEPEST, LARGEST_INTEGER, check_tree
 from cabench.search import Range
 
-_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
 _DEEP_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{DEEPEST}}}")
 
 

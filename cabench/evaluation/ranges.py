@@ -11,10 +11,11 @@ from typing import NamedTuple
 from cabench.evaluation.score import Score
 
 ROUNDING = 1e-9  # of sums in double precision
+GAP_UP_TO_ONE = 3  # the first version of the evaluation under which the separation gap lies in [0, 1]
 FRACTIONS = ("balanced_accuracy", "accuracy", "auc", "knn_balanced_accuracy", "knn_auc")
-"""Metrics that lie in [0, 1]."""
-SIGNED = ("correlation", "knn_correlation", "silhouette", "kmeans_ari")
-"""Metrics that lie in [-1, 1]. Others but for ratios are at most 1, and have no least value."""
+"""Metrics that lie in [0, 1]. Others than those named here lie in [-1, 1]."""
+WITHOUT_LEAST = ("r2", "knn_r2", "space_r2")
+"""Metrics that are at most 1 and have no least value."""
 RATIOS = ("norm_ratio",)
 """Metrics from 0 without a largest value."""
 _VALUES = ("value", "chance", "ideal")
@@ -39,6 +40,20 @@ def impossible(scores: Sequence[Score]) -> str:
     return ""
 
 
+def is_possible(metric: str, value: float) -> bool:
+    """Whether a metric can have a value."""
+    low, high = _range(metric)
+    return low - ROUNDING <= value <= high + ROUNDING
+
+
+def is_possible_gap(value: float, version: int) -> bool:
+    """Whether a separation gap can have a value, under a version of the evaluation.
+
+    It lies in [0, 1]; that of the first two versions was another quantity, without a largest value.
+    """
+    return value >= -ROUNDING and (value <= 1 + ROUNDING or version < GAP_UP_TO_ONE)
+
+
 class _Bounds(NamedTuple):
     """The least and the largest number of each score in one field."""
 
@@ -49,8 +64,7 @@ class _Bounds(NamedTuple):
 @lru_cache(maxsize=256)
 def _bounds(metrics: tuple[str, ...]) -> Mapping[str, _Bounds]:
     """By field, the bounds for scores of these metrics. Records that were measured alike share them."""
-    low = [0.0 if name in (*FRACTIONS, *RATIOS) else -1.0 if name in SIGNED else -math.inf for name in metrics]
-    high = [math.inf if name in RATIOS else 1.0 for name in metrics]
+    low, high = zip(*map(_range, metrics), strict=True) if metrics else ((), ())
     value = _Bounds(tuple(least - ROUNDING for least in low), tuple(largest + ROUNDING for largest in high))
     nothing, endless = (0.0,) * len(metrics), (math.inf,) * len(metrics)
     return {
@@ -58,3 +72,8 @@ def _bounds(metrics: tuple[str, ...]) -> Mapping[str, _Bounds]:
         **dict.fromkeys(_PROBABILITIES, _Bounds(nothing, (1.0,) * len(metrics))),
         **dict.fromkeys(_AMOUNTS, _Bounds(nothing, endless)),
     }
+
+
+def _range(metric: str) -> tuple[float, float]:
+    low = 0.0 if metric in (*FRACTIONS, *RATIOS) else -math.inf if metric in WITHOUT_LEAST else -1.0
+    return low, math.inf if metric in RATIOS else 1.0

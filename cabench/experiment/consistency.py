@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cabench.evaluation.evaluate import VERSION
 from cabench.evaluation.gap import separation
-from cabench.evaluation.ranges import ROUNDING, impossible
+from cabench.evaluation.ranges import ROUNDING, impossible, is_possible_gap
 
 if TYPE_CHECKING:
     from cabench.experiment.record import Record
@@ -31,8 +31,14 @@ def check_consistent(record: Record) -> None:
         raise ValueError("it has a cost below 0")
     if not 0 <= (record.leak_floor or 0.0) <= 1:
         raise ValueError(f"its leak floor is {record.leak_floor:g}, which is not between 0 and 1")
-    if record.evaluation["version"] == VERSION:
+    for name, shares in record.dimension_r2.items():
+        if not all(-ROUNDING <= share <= 1 + ROUNDING for share in shares):
+            raise ValueError(f"what dimensions share with {name} is not between 0 and 1")
+    gap, version = record.separation_gap, record.evaluation["version"]
+    if version == VERSION:
         _check_gap(record)
+    elif gap is not None and not is_possible_gap(gap, version):
+        raise ValueError(f"a separation gap of {gap:g} cannot be")
 
 
 def _check_gap(record: Record) -> None:

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 
 from cabench.evaluation.contributions import Contributions, ContributionTable
-from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
+from cabench.files.hdf5 import UNREADABLE, check_whole, reading_hdf5, replacing_hdf5
 from cabench.files.regular import is_regular
 
 NAME = "contributions.h5"
@@ -94,7 +94,7 @@ def read_contributions(path: Path, key: str, scores: int) -> ContributionTable |
         return None
     try:
         with reading_hdf5(path) as file:
-            arrays = check_contents(file)
+            arrays = check_whole(file)
             return _table(arrays, scores) if _key(file) == key else None
     except UNREADABLE:
         return None
@@ -166,7 +166,7 @@ def _shared(array: h5py.Dataset) -> _Counts:
     return _unpacked(_Packed(layout, tuple(stored.read_direct_chunk(place) for place in places), array))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _unpacked(packed: _Packed) -> _Counts:
     values = packed.array[:].astype(np.int64)
     values.flags.writeable = False

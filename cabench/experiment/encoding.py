@@ -21,8 +21,8 @@ from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
 from cabench.experiment.fitted_rows import FittedRows
 from cabench.files.atomic import replacing
-from cabench.files.csv import csv_text
-from cabench.files.hdf5 import TEXTS, UNREADABLE, check_contents, reading_hdf5
+from cabench.files.csv import csv_lines
+from cabench.files.hdf5 import TEXTS, UNREADABLE, check_whole, reading_hdf5
 from cabench.files.regular import is_regular, plain
 from cabench.method import ContrastiveAnalysisMethod, NetworkMethod
 
@@ -166,7 +166,7 @@ def stored_vectors(path: Path) -> EncodedImages:
     parts = []
     try:
         with reading_hdf5(path) as stored:
-            check_contents(stored)
+            check_whole(stored)
             for split in SPLITS:
                 for population in EVERYONE:
                     group = stored[f"{split}/{population}"]
@@ -206,7 +206,8 @@ def write_encoded(encoded: EncodedImages, path: Path) -> None:
     try:
         with replacing(path) as temporary:
             if path.suffix == ".csv":
-                temporary.write_text(csv_text(table_of(encoded)), encoding="utf-8")
+                with temporary.open("w", encoding="utf-8") as lines:
+                    lines.writelines(csv_lines(table_of(encoded)))
             else:
                 with temporary.open("wb") as file:
                     rows = {name: column.astype(str) for name, column in encoded.rows.items()}

@@ -24,7 +24,7 @@ from cabench.experiment.consistency import check_consistent
 from cabench.experiment.contributions_file import StoredContributions
 from cabench.experiment.identity import SCHEMA, Identity
 from cabench.files.json import read_json
-from cabench.files.names import is_name
+from cabench.files.names import NAME_LETTERS, is_name
 
 Place = tuple[str, str, str, str, str]
 """What a score is of: attribute, the space that it belongs to, population, metric, and the space that was probed."""
@@ -182,7 +182,7 @@ def _check(record: Record) -> None:
         raise ValueError(f"schema {record.schema}, expected {SCHEMA}")
     for label in (record.method["label"], record.dataset["label"]):
         if not is_name(label):
-            raise ValueError(f"{label!r} is no name for a method or data set")
+            raise ValueError(f"{label!r} is no name for a method or data set; it may have {NAME_LETTERS}")
     if not re.fullmatch("[0-9a-f]{64}", record.key) or record.seed < 0:
         raise ValueError("its key or seed is not valid")
     if record.status == "ok":

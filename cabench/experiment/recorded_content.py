@@ -6,7 +6,7 @@ of finished cells stand elsewhere, and keep the content that they are of.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,13 +16,13 @@ from cabench.experiment.identity import Identity
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 
-MOST_READ = 5
+MOST_READ = 20
 
 
 def other_contents(cells: Iterable[Cell], store: ResultsStore) -> list[str]:
     """A sentence on every data set that has another content than a finished cell says that it had.
 
-    Of each method, `MOST_READ` records of other cells are read, as each takes a millisecond.
+    Of each method, records of other cells are read until one tells: at most `MOST_READ`, as each takes a millisecond.
 
     Args:
         cells: to be computed.
@@ -34,34 +34,32 @@ def other_contents(cells: Iterable[Cell], store: ResultsStore) -> list[str]:
     found = {
         label: (cell, record)
         for (label, _), cell in one_each.items()
-        for record in _others(cell, own, store)
-        if _is_alike(record, cell.identity) and _content(record) != _content(cell.identity)
+        if (record := _other(cell, own, store)) is not None
     }
     return [
-        f"The data set {label} has another content ({_content(cell.identity)[:8]}) than in the results folder, as of "
-        f"{record.title} ({_content(record)[:8]}): {cell.data.path} was replaced since, or its sources were. Results "
-        "on the two are not compared."
+        f"The data set {label} in {cell.data.path} has another content ({_content(cell.identity)[:8]}) than what "
+        f"{record.title} was computed on ({_content(record)[:8]}): the file was replaced, its sources were, or another "
+        "version of a library built it. Results on the two are not compared."
         for label, (cell, record) in found.items()
     ]
 
 
-def _others(cell: Cell, own: Container[Path], store: ResultsStore) -> Iterator[Record]:
-    """A few records of a cell's method and data set."""
+def _other(cell: Cell, own: Container[Path], store: ResultsStore) -> Record | None:
+    """A record of the same method and data set, which is named and built alike, and has another content."""
     for path in [path for path in store.paths_beside(cell.identity) if path.parent not in own][:MOST_READ]:
         with suppress(UserError):  # reports say so
-            yield store.load_alone(path)
+            record = store.load_alone(path)
+            if _asked(record) == _asked(cell.identity) and _content(record) != _content(cell.identity):
+                return record
+    return None
 
 
 def _content(cell: Identity) -> str:
     return cell.dataset["content_sha256"]
 
 
-def _is_alike(one: Identity, other: Identity) -> bool:
-    """Whether two cells name the same data set, built in the same way."""
-    return _asked(one) == _asked(other)
-
-
 def _asked(cell: Identity) -> Sequence[object]:
+    """The data set of a cell as it is named and built."""
     data = cell.dataset
     part = data.get("most_rows"), "validation_of" in data
     return data["name"], data["builder_version"], data["config"], data["sources"], *part

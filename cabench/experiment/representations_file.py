@@ -19,7 +19,7 @@ from cabench.errors import UserError
 from cabench.evaluation.encoded import EVERYONE, EncodedPopulation, EncodedSplit
 from cabench.experiment.identity import Identity
 from cabench.experiment.record import Record
-from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5, replacing_hdf5
+from cabench.files.hdf5 import UNREADABLE, check_whole, reading_hdf5, replacing_hdf5
 from cabench.files.regular import is_regular, plain
 
 NAME = "representations.h5"
@@ -54,7 +54,7 @@ def read_representations(path: Path, record: Record, file: DatasetFile) -> tuple
         raise UserError(f"{path} was not kept: the cell must be computed again.")
     try:
         with reading_hdf5(path) as stored:
-            check_contents(stored)
+            check_whole(stored)
             if stored.attrs["content_sha256"] != file.info.content_sha256:
                 raise ValueError("it is of another data set's images")
             spaces = _spaces(stored, record)

@@ -18,7 +18,7 @@ from cabench.experiment.measuring import fingerprint
 from cabench.experiment.record import Record
 from cabench.experiment.representations_file import NAME as REPRESENTATIONS
 from cabench.experiment.store import BESIDE, ResultsStore
-from cabench.files.hdf5 import UNREADABLE, check_contents, reading_hdf5
+from cabench.files.hdf5 import UNREADABLE, check_whole, reading_hdf5
 from cabench.files.regular import plain
 
 
@@ -59,7 +59,7 @@ def stored_fingerprint(path: Path) -> str:
     """
     try:
         with reading_hdf5(path) as stored:
-            check_contents(stored)
+            check_whole(stored)
             return _fingerprint(stored)
     except UNREADABLE as error:
         raise UserError(f"{path} is damaged ({error}).") from error
@@ -72,7 +72,7 @@ def _check_representations(path: Path, record: Record) -> None:
     """
     try:
         with reading_hdf5(path) as stored:
-            check_contents(stored)
+            check_whole(stored)
             is_same_data = stored.attrs["content_sha256"] == record.dataset["content_sha256"]
             if is_same_data and (stored.attrs["key"] == record.key or _fingerprint(stored) == record.vectors_sha256):
                 return

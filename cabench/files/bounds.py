@@ -18,7 +18,7 @@ _LEAST_UNPACKED, _MOST_UNPACKED = 64 * MIB, 16  # bytes, and times what is packe
 
 
 class TooLargeError(ValueError):
-    """A file is longer than what is read of its kind, or declares more; the text is a clause that starts with "it"."""
+    """A file is longer than what is read of its kind, or declares more; the text is a clause."""
 
 
 class Reads(Protocol):
@@ -53,7 +53,7 @@ class Bounded:
 
 
 def read_whole(path: Path, most: int) -> bytes:
-    """The content of a regular file of at most `most` bytes.
+    """The content of a file of at most `most` bytes, which may be a pipe.
 
     Raises:
         OSError: when it cannot be read.
@@ -62,7 +62,9 @@ def read_whole(path: Path, most: int) -> bytes:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         _check(size, most)
-        return file.read(size)
+        content = file.read(size or most + 1)  # of a pipe it is not known before
+        _check(len(content), most)
+        return content
 
 
 def check_size(path: Path, most: int) -> None:

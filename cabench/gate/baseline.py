@@ -27,6 +27,7 @@ from typing_extensions import TypedDict
 
 from cabench.errors import UserError
 from cabench.evaluation.gap import is_term
+from cabench.evaluation.ranges import is_possible, is_possible_gap
 from cabench.experiment.record import Record
 from cabench.files.atomic import write_text
 from cabench.files.json import read_json
@@ -297,6 +298,12 @@ def _group(cell: _Cell) -> CellGroup:
     metrics = {_named(Column, item): Metric(item["ideal"], _by_seed(item["values"])) for item in cell["metrics"]}
     if len(speeds) < len(cell["speeds"]) or len(metrics) < len(cell["metrics"]):
         raise ValueError("a cell has the same metric or hardware twice")
+    version = cell["evaluation"]["version"]
+    for column, metric in metrics.items():
+        for value in (metric.ideal, *metric.values.values()):
+            gap = column == SEPARATION_GAP
+            if not (is_possible_gap(value, version) if gap else is_possible(column.metric, value)):
+                raise ValueError(f"{value:g} of {column.metric} ({column.attribute}, {column.space}) cannot be")
     return CellGroup(**{**cell, "speeds": speeds, "metrics": metrics})  # type: ignore[arg-type]
 
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -136,12 +138,13 @@ def _allow_memory(size: int) -> None:
 
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     size += psutil.Process().memory_info().vms
-    resource.setrlimit(resource.RLIMIT_AS, (size if most == resource.RLIM_INFINITY else min(size, most), most))
+    with suppress(OSError, ValueError):  # some systems know the limit and refuse to set it
+        resource.setrlimit(resource.RLIMIT_AS, (size if most == resource.RLIM_INFINITY else min(size, most), most))
 
 
 def _is_of_memory(error: Exception) -> bool:
-    """Whether that is how h5py tells that memory ran out."""
-    return "alloc" in str(error)
+    """Whether the library gives that as the reason, which stands in brackets; a path there would be in quotes."""
+    return re.search(r"\([^()']*alloc[^()']*\)", str(error)) is not None
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import pandas as pd
 from cabench.evaluation.evaluate import VERSION
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
-from cabench.files.csv import csv_text
+from cabench.files.csv import csv_lines
 from cabench.report.quantities import leaked_of, wanted_of
 
 CELL = (  # the first columns; whatever comes later comes behind the seventh
@@ -41,7 +41,7 @@ _COLUMNS = (*CELL, "protocol", *_SCORE, "reason", "origin", "loss_is_flat")
 
 def tidy_csv(records: Sequence[Record], with_stale: bool = False) -> str:
     """All scores of all records, at full precision, as text that no spreadsheet takes for formulas."""
-    return csv_text(tidy_table(records, with_stale))
+    return "".join(csv_lines(tidy_table(records, with_stale)))
 
 
 def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFrame:

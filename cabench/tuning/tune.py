@@ -158,6 +158,7 @@ class Tuning:
         return was_held or any(task.has_ended(self.store) for task in left)
 
     def _record(self, tried: MethodTrials) -> TuningRecord:
+        self.reporter.say(f"Judging the trials of {tried.name} on {tried.label}.")  # half a second each
         entries, info, settings = tried.entries(EVERY), tried.file.info, tried.settings()
         return TuningRecord(
             dataset=tried.label.removesuffix(SUFFIX),

@@ -11,12 +11,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from cabench.errors import UserError
+from cabench.evaluation.ranges import ROUNDING
 from cabench.files.atomic import write_text
 from cabench.files.json import read_json
 from cabench.files.names import is_name
@@ -26,6 +27,8 @@ SCHEMA = 1
 WORST = 1.0
 """The separation gap that a trial counts for which failed, or could not begin."""
 
+_Gap = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
+_Amount = Annotated[float, Field(ge=0)]
 _nothing_else = with_config(ConfigDict(extra="forbid"))
 
 
@@ -38,7 +41,7 @@ class Outcome:
         seed: of the cell.
         key: of the cell.
         error: why it failed; "" where it did not.
-        gap: the separation gap on the part that settings are judged by; None where it failed.
+        gap: the separation gap on the part that settings are judged by, in [0, 1]; None where it failed.
         criteria: by name, what else the trial may be judged by; see `cabench.tuning.criteria`.
         train_s: seconds of training.
         images_seen: in training.
@@ -49,12 +52,12 @@ class Outcome:
     seed: int
     key: str
     error: str
-    gap: float | None
+    gap: _Gap | None
     criteria: Mapping[str, float]
-    train_s: float
-    images_seen: float
+    train_s: _Amount
+    images_seen: _Amount
     is_flat: bool | None = None
-    test_gap: float | None = None
+    test_gap: _Gap | None = None
 
 
 @_nothing_else

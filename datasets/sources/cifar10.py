@@ -42,6 +42,7 @@ _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _LARGEST_FILE = 1 << 20
 _LARGEST_BATCH = 1 << 26  # the published ones have 31 million
 _LARGEST_ARCHIVE = 1 << 30  # unpacked; 60,000 images take 0.2 GB
+_LARGEST_DICTIONARY = 1 << 27  # with all else that unpacking takes; `xz -9` makes one of 64 MiB
 
 
 def locate(root: Path | None) -> Source:
@@ -294,30 +295,43 @@ def _in_folders(folders: Iterable[Path]) -> Iterator[_ImageFile]:
 def _in_archive(path: Path) -> Iterator[_ImageFile]:
     """Every regular file `<split>/<class>/<name>` of the archive, under whatever folder, in the archive's order.
 
-    The archive is read once from start to end. Nothing is written to disk.
+    The archive is unpacked twice from start to end: once to check it, once for the images. Nothing is written to disk.
     """
     try:
-        # Unpacked by lzma, which raises EOFError wherever a file is cut; tarfile's "r|xz" would take a cut between two
-        # members for the end of the archive.
+        _check_unpacked(path)
         with lzma.open(path) as stream, tarfile.open(fileobj=cast("BinaryIO", Bounded(stream)), mode="r:") as archive:
             while (member := archive.next()) is not None:
                 # Otherwise tarfile keeps every header: a kilobyte per image.
                 archive.members.clear()  # type: ignore[attr-defined]
-                _check_length(archive.offset)  # before what the member declares is passed over
                 file = _archived(archive, member, path)
                 if file is not None:
                     yield file
-            while stream.read(1 << 20):  # The checksum stands at the end.
-                _check_length(stream.tell())
     except (tarfile.TarError, EOFError, lzma.LZMAError, OSError, TooLargeError) as error:
         raise UserError(
             f"{path} is damaged or cut short ({error}); replace it by an undamaged copy or unpack one next to it."
         ) from error
 
 
-def _check_length(unpacked: int) -> None:
-    if unpacked > _LARGEST_ARCHIVE:
-        raise TooLargeError(f"it unpacks to {unpacked:,} bytes or more, of {_LARGEST_ARCHIVE:,} that are allowed")
+def _check_unpacked(path: Path) -> None:
+    """Unpack an archive into nothing, within bounds, as Python's reader of such files knows none.
+
+    Raises:
+        EOFError: where it is cut, also between two members, which tarfile would take for the end of the archive.
+        LZMAError: where it is damaged, or declares a larger dictionary.
+        TooLargeError: where there is more than an archive of these images has.
+    """
+    unpacked, reader = 0, None
+    with path.open("rb") as packed:
+        while block := packed.read(1 << 12):  # becomes 28 MiB at most
+            while block:
+                if reader is None or reader.eof:
+                    reader = lzma.LZMADecompressor(memlimit=_LARGEST_DICTIONARY)
+                unpacked += len(reader.decompress(block))
+                if unpacked > _LARGEST_ARCHIVE:
+                    raise TooLargeError(f"it unpacks to more than the {_LARGEST_ARCHIVE:,} bytes that are allowed")
+                block = reader.unused_data
+    if reader is None or not reader.eof:
+        raise EOFError("its end is missing")
 
 
 def _archived(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> _ImageFile | None:

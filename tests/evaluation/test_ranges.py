@@ -1,4 +1,4 @@
-"""Numbers that a score cannot have are found, and those of all published records are possible."""
+"""Numbers that a score cannot have are found, and all that it can have are possible."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cabench.evaluation.ranges import impossible
+from cabench.evaluation.ranges import impossible, is_possible_gap
 from cabench.evaluation.score import Score
 
 SCORE = Score(
@@ -54,6 +54,8 @@ def test_what_can_be(changes: dict[str, object]) -> None:
         ({"value": -0.01}, "value -0.01"),
         ({"metric": "correlation", "value": -1.01}, "value"),
         ({"metric": "r2", "value": 1.01}, "value"),
+        ({"metric": "mig", "value": -1e99}, "value"),
+        ({"metric": "adjusted_auc", "value": 7.0}, "value"),
         ({"metric": "norm_ratio", "value": -0.1}, "value"),
         ({"chance": 1.5}, "chance"),
         ({"ideal": 2.0}, "ideal"),
@@ -76,3 +78,11 @@ def test_what_cannot_be(changes: dict[str, object], field: str) -> None:
 
 def test_no_scores_are_possible() -> None:
     assert impossible([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("gap", "version", "possible"),
+    [(0.0, 3, True), (1 + 1e-12, 3, True), (1.5, 3, False), (1.5, 2, True), (-3.0, 2, False), (-3.0, 99, False)],
+)
+def test_gaps(gap: float, version: int, possible: bool) -> None:
+    assert is_possible_gap(gap, version) == possible

@@ -36,6 +36,14 @@ def failed(content: dict[str, Any]) -> None:
 
 EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a gap below 0": (lambda c: c.update(separation_gap=-3), r"separation gap is -3\.0, but its scores give 0\.\d+"),
+    "a gap below 0 by older measures": (
+        lambda c: (c.update(separation_gap=-3), c["evaluation"].update(version=2)),
+        "a separation gap of -3 cannot be",
+    ),
+    "what a dimension shares": (
+        lambda c: c.update(dimension_r2={"shape": [0.5, 1.5]}),
+        "what dimensions share with shape is not between 0 and 1",
+    ),
     "another gap": (lambda c: c.update(separation_gap=c["separation_gap"] - 0.01), "but its scores give"),
     "no gap": (lambda c: (c.update(separation_gap=None), c["method"].update(origin="vectors")), "gap is None"),
     "an accuracy": (lambda c: c["scores"][0].update(value=7.5), r"value 7\.5 of .* cannot be, in its scores"),

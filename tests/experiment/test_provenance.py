@@ -26,6 +26,8 @@ def test_another_repository_in_the_environment_is_not_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: bool
 ) -> None:
     expected = commit()
+    if expected == (None, None):
+        pytest.skip("this is no checkout")
     subprocess.run(["git", "init", "-q", tmp_path / "other"], check=True)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE" if hook else "GIT_WORK_TREE", str(tmp_path / "other"))

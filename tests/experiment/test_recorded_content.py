@@ -47,6 +47,13 @@ def test_a_data_set_that_was_replaced_with_its_hash_is_told(results: Path, capsy
     for seeds in ("0", "1"):
         assert run(results, seeds).records[0].status == "ok"
         said = capsys.readouterr().err
-        assert "The data set planted has another content (" in said
-        assert "as of planted / chance / seed 0" in said
-        assert str(path) in said
+        assert f"The data set planted in {path} has another content (" in said
+        assert "than what planted / chance / seed 0 was computed on" in said
+
+
+def test_it_is_told_among_cells_of_other_data(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path,) = (results.parent / "cache" / "datasets").glob("*.h5")
+    run(results, "0-9", size=2)  # by their keys, their records stand before that of the other or behind it
+    replaced(path)
+    run(results, "10")
+    assert "The data set planted in " in capsys.readouterr().err

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +89,18 @@ def test_a_table_without_an_end_of_line_is_refused(tmp_path: Path) -> None:
 def test_the_huge_sign_of_a_report_is_not_believed(tmp_path: Path) -> None:
     sparse(tmp_path / ".report.md.sign")
     assert not is_signed(tmp_path / "report.md", "sign")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes by name here")
+@pytest.mark.parametrize("size", [5, 10, 11])
+def test_a_pipe_is_read_to_its_bound(tmp_path: Path, size: int) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(bytes(size),))
+    writer.start()
+    with nullcontext() if size <= 10 else pytest.raises(TooLargeError, match="it has 11 bytes"):
+        assert read_whole(pipe, 10) == bytes(size)
+    writer.join()
 
 
 def test_the_page_says_the_bounds() -> None:

@@ -23,7 +23,7 @@ def test_two_paths_are_told_apart_by_their_ends(first: str, second: str, ends: t
     assert told_apart(Path(first), Path(second)) == ends
 
 
-@pytest.mark.parametrize("name", ["sepclr", "a-b.c_1", "_x", "7", "é", "x" * 100])
+@pytest.mark.parametrize("name", ["sepclr", "a-b.c_1", "_x", "7", "é", "łódź", "š2", "x" * 100])
 def test_names_that_lead_nowhere_else_are_names(name: str) -> None:
     assert is_name(name)
 
@@ -38,7 +38,19 @@ def test_what_could_lead_out_of_a_folder_or_be_no_folder_is_no_name(name: str) -
 # Each passes for "mmcvae" or "pca": Cyrillic and Greek letters, fillers, joiners, full width, a letter and its accent.
 LOOK_ALIKE = (
     *("mmcv\u0430e", "\u0440\u0441\u0430", "\u03c1ca", "mmcvae\u3164", "mmcvae\uffa0", "mm\u115fcvae", "pc\u0251"),
-    *("mmcvae\u200b", "mm\u00adcvae", "mmcvae\ufe0f", "mm\u034fcvae", "\uff50ca", "pca\u0301", "\u217cda", "ld\u0131"),
+    *(
+        "mmcvae\u200b",
+        "mm\u00adcvae",
+        "mmcvae\ufe0f",
+        "mm\u034fcvae",
+        "\uff50ca",
+        "pca\u0301",
+        "\u217cda",
+        "ld\u0131",
+        "\u0133x",
+        "\u0138",
+        "\u017fx",
+    ),
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import encodings.aliases
 import io
 import os
-import pwd
 import shutil
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from cabench.__main__ import main
 from cabench.data.cache import cache_folder
 
+pwd = pytest.importorskip("pwd")
 TIMES = int(os.environ.get("CABENCH_FUZZ", "1"))
 SLOW = settings(settings.get_profile("cabench"), max_examples=15 * TIMES)
 QUICK = settings(settings.get_profile("cabench"), max_examples=60 * TIMES)

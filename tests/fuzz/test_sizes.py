@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import lzma
 import os
-import resource
 import struct
 import tarfile
 import zipfile
@@ -26,10 +26,13 @@ from openpyxl import Workbook
 from cabench.data.importing.images.pixels import UnusableImageError, read_header, read_pixels
 from cabench.datasets.sources import cifar10, label_tables
 from cabench.errors import UserError
+from cabench.experiment.contributions_file import read_contributions
+from cabench.experiment.encoding import stored_vectors
 from cabench.experiment.vectors_from_elsewhere import read_vectors
 from cabench.files.hdf5 import UNREADABLE, check_contents, pieces, reading_hdf5
 from cabench.profiles import load_profile
 
+resource = pytest.importorskip("resource")
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * int(os.environ.get("CABENCH_FUZZ", "1")))
 ROOM = 400 << 20  # bytes that reading may take beside what the process has
 Attempt = Callable[[str, Path, Callable[[], Any]], Any]
@@ -129,6 +132,31 @@ def test_vectors_of_any_size(tried: Attempt, folder: Path, shape: list[int], con
     tried("size: vectors", path, lambda: read_vectors(path))
 
 
+@EXAMPLES
+@given(rows=sizes, columns=sizes, padding=st.integers(0, 1 << 20))
+def test_stored_vectors_of_any_size(tried: Attempt, folder: Path, rows: int, columns: int, padding: int) -> None:
+    path = folder / "representations.h5"
+    with h5py.File(path, "w") as file:
+        for split, population in itertools.product(("train", "test"), ("background", "target")):
+            file.create_dataset(f"{split}/{population}/common", (rows, columns), np.float32)
+        file.create_dataset("padding", data=np.zeros(padding, np.uint8))
+    tried("size: vectors of a cell", path, lambda: stored_vectors(path))
+
+
+@EXAMPLES
+@given(scores=sizes, blocks=sizes, padding=st.integers(0, 1 << 20))
+def test_contributions_of_any_size(tried: Attempt, folder: Path, scores: int, blocks: int, padding: int) -> None:
+    path = folder / "contributions.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["key"] = np.bytes_("0" * 64)
+        file.create_dataset("values", (scores, blocks), np.float32)
+        for name in ("rows", "strata"):
+            file.create_dataset(name, (scores, blocks), np.int32)
+            file.create_dataset(f"block_{name}", (blocks,), np.int32)
+        file.create_dataset("padding", data=np.zeros(padding, np.uint8))
+    tried("size: contributions", path, lambda: read_contributions(path, "0" * 64, scores))
+
+
 KINDS = (tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE)
 
 
@@ -167,8 +195,12 @@ def test_a_sheet_with_a_cell_anywhere(tried: Attempt, folder: Path, sheet: bytes
 
 
 @EXAMPLES
-@given(parts=st.integers(1, 100_000), form=st.sampled_from(("{} = 1", "[{}]", "[[{}]]", "x = {{ {} = 1 }}")))
-def test_a_key_of_any_length(tried: Attempt, folder: Path, parts: int, form: str) -> None:
+@given(
+    parts=st.integers(1, 100_000),
+    part=st.sampled_from(("a", '"\\""', "''")),
+    form=st.sampled_from(("{} = 1", "[{}]", "[[{}]]", "x = {{ {} = 1 }}")),
+)
+def test_a_key_of_any_length(tried: Attempt, folder: Path, parts: int, part: str, form: str) -> None:
     path = folder / "x.toml"
-    path.write_text(form.format(".".join(["a"] * parts)), encoding="utf-8")
+    path.write_text(form.format(".".join([part] * parts)), encoding="utf-8")
     tried("size: key", path, lambda: load_profile(str(path)))

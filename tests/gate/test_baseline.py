@@ -47,6 +47,15 @@ def test_a_link_to_it_is_followed_as_its_user_named_it(written):
     assert Baseline.read(link) == Baseline.read(written)
 
 
+@pytest.mark.parametrize(("place", "value"), [(0, -3.0), (1, 7.5)])
+def test_a_value_that_cannot_be_is_refused(written, place, value):
+    content = json.loads(written.read_text())
+    content["cells"][0]["metrics"][place]["values"]["0"] = value
+    written.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"is not a baseline of cabench \({value:g} of .* cannot be\)"):
+        Baseline.read(written)
+
+
 def test_it_holds_the_separation_gap_and_what_it_is_made_of(written):
     (group,) = Baseline.read(written).groups.values()
 

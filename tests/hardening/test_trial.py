@@ -57,6 +57,19 @@ def test_texts_that_all_point_to_one_are_told_of(tmp_path: Path) -> None:
         try_reading(path, ("obs",))
 
 
+@pytest.mark.parametrize(
+    ("message", "is_of_memory"),
+    [
+        ("Can't read data (memory allocation failed for raw data chunk)", True),
+        ("Can't read data (unable to allocate chunk)", True),
+        ("[Errno 13] Unable to open file (unable to open file: name = '/work/alloc/x.h5', errno = 13)", False),
+        ("/alloc is no array of numbers, but |O of shape ()", False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_names(message: str, is_of_memory: bool) -> None:
+    assert trial._is_of_memory(OSError(message)) == is_of_memory
+
+
 def test_many_files_are_read_by_one_process(sound: Path, tmp_path: Path, child) -> None:
     (tmp_path / "y.h5").write_bytes(b"no HDF5 at all")
     assert trial.lived_through([tmp_path / "y.h5", sound])

@@ -212,7 +212,7 @@ def test_a_profile_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["{} = 1", "[{}]\nx = 1", "[methods]\n{} = 1", "x = {{ {} = 1 }}"])
-@pytest.mark.parametrize("dot", [".", " . ", ".'a b'.", '."".'])
+@pytest.mark.parametrize("dot", [".", " . ", ".'a b'.", '."".', '."\\"".'])
 def test_a_key_of_many_parts_is_refused_before_it_is_read(profile: MakeProfile, form: str, dot: str) -> None:
     with pytest.raises(UserError, match="is not valid TOML: it is nested deeper than 50 levels"):
         profile(form.format(dot.join(["a"] * 50_000)))

@@ -153,6 +153,17 @@ def test_what_is_no_record_of_tuning_is_named(record: TuningRecord, tmp_path: Pa
         read_tuning_records(tmp_path)
 
 
+@pytest.mark.parametrize("change", [{"gap": -3.0}, {"gap": 1.5}, {"test_gap": -0.1}, {"train_s": -1.0}])
+def test_an_outcome_that_cannot_be_is_refused(record: TuningRecord, tmp_path: Path, change: dict) -> None:
+    record.write(tmp_path)
+    path = record.path(tmp_path)
+    content = json.loads(path.read_text())
+    content["trials"][0]["outcomes"][0] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"pca\.json is not a record of tuning \(.*{next(iter(change))}"):
+        read_tuning_records(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "nothing", '{"dataset": "planted"}', "\x00"])
 def test_text_that_is_none_is_named_too(tmp_path: Path, text: str) -> None:
     path = tmp_path / "planted" / "pca.json"
