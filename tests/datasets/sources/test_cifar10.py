@@ -538,7 +538,7 @@ class TestDamagedArchive:
         member.size = 3 << 30
         path = tmp_path / "cifar10-images.tar.xz"
         path.write_bytes(lzma.compress(member.tobuf(tarfile.USTAR_FORMAT) + bytes(1 << 20)))
-        with pytest.raises(UserError, match="0.jpg in .* cannot be decoded as JPEG"):
+        with pytest.raises(UserError, match="cannot be decoded as JPEG"):
             cifar10.read(cifar10.locate(tmp_path))
 
     def test_zeros_behind_the_last_member(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
