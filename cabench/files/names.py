@@ -9,7 +9,7 @@ from pathlib import Path
 LONGEST_NAME = 100  # file systems allow 255 bytes
 NAME_LETTERS = "letters from a to z, digits, _ and -"
 """What `is_name` allows, for messages; that it takes letters with accents too, nobody needs to be told."""
-# Latin letters with marks, but for those that look like others: \u0131 and \u0133 like i and ij, \u0138 like k, \u017f like f.
+# Latin letters with marks, but for those that look like i, ij, k and f: \u0131, \u0133, \u0138 and \u017f.
 _LETTER = "[0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u0130\u0134-\u0137\u0139-\u0148\u014a-\u017e]"
 # Fillers, joiners and selectors of variants: Unicode calls them letters and marks, and nothing is shown for them.
 _INVISIBLE = re.compile(
