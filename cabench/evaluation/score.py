@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, with_config
 
 from cabench.data.dataset import Owner
 from cabench.evaluation.contributions import Contributions, Tested
@@ -17,6 +17,9 @@ PopulationName = Literal["target", "background", "all"]
 Probed = Owner
 """What is probed: one of the two spaces or, for comparison, the nuisance attributes themselves."""
 
+# Where a score is read from a file, these are checked.
+_Rows = Annotated[int, Field(ge=0)]
+_Probability = Annotated[float, Field(ge=0, le=1)]
 _nothing_else = with_config(ConfigDict(extra="forbid"))
 
 
@@ -83,14 +86,14 @@ class Score:
     value: float
     chance: float
     ideal: float | None
-    standard_error: float | None
-    n_train: int
-    n_test: int
+    standard_error: Annotated[float, Field(ge=0)] | None
+    n_train: _Rows
+    n_test: _Rows
     converged: bool
-    p_value: float | None = None
-    n_groups: int | None = None
-    p_familywise: float | None = None
-    p_smallest: float | None = None
+    p_value: _Probability | None = None
+    n_groups: _Rows | None = None
+    p_familywise: _Probability | None = None
+    p_smallest: _Probability | None = None
 
 
 @_nothing_else

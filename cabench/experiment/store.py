@@ -105,13 +105,14 @@ class ResultsStore:
 
         "stale" means that only a record of an older version is there, "damaged" that its record cannot be read.
         """
-        folder = cell.folder(self.folder)
-        if self.has_record(cell):
+        folder = cell.folder(self.folder)  # once: it looks at the disk, and plans ask for thousands of states
+        record = folder / "record.json"
+        if record.exists():
             try:
-                return "done" if self._status(folder / "record.json") == "ok" else "failed"
+                return "done" if self._status(record) == "ok" else "failed"
             except UserError:
                 return "damaged"
-        if self.is_held(cell):
+        if self.is_worked_in(folder):
             return "running"
         older, _ = _read_all(folder.parent.glob(f"seed{cell.seed}-*/record.json"), self.load_alone)
         return "stale" if any(record.is_stale_form_of(cell) for record in older) else "missing"

@@ -23,6 +23,7 @@ from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore, State
 from cabench.experiment.without_collecting import without_collecting
 from cabench.experiment.workforce import Place
+from cabench.files.atomic import stamp
 from cabench.hardening.deaths import deaths_at, note_stamp
 
 STATES: tuple[State, ...] = ("done", "failed", "running", "stale", "damaged", "missing")
@@ -186,7 +187,7 @@ class Surveyor:
             seen = self._failed(cell, seen)
         elif state == "running":
             seen = replace(seen, worker=self._store.worker(cell))
-        else:
+        elif state != "done":
             seen = replace(seen, deaths=deaths_at(cell.folder(self._store.folder)))
         self._seen[cell.key] = signs, seen
         return seen
@@ -199,7 +200,8 @@ class Surveyor:
 
     def _signs(self, cell: Identity) -> tuple[str | None, str | None]:
         """What changes whenever a record is written, and whenever a process begins a cell."""
-        return self._store.stamp(cell), note_stamp(cell.folder(self._store.folder))
+        folder = cell.folder(self._store.folder)
+        return stamp(folder / "record.json"), note_stamp(folder)
 
 
 def survey(request: Request, store: ResultsStore) -> Survey:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
 from cabench.evaluation.ranges import impossible, is_possible_gap
 from cabench.evaluation.score import Score
+from cabench.files.json import parse_json
 
 SCORE = Score(
     space="common",
@@ -48,32 +50,45 @@ def test_what_can_be(changes: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "field"),
+    ("changes", "number"),
     [
-        ({"value": 7.5}, "value 7.5 of balanced_accuracy"),
-        ({"value": -0.01}, "value -0.01"),
-        ({"metric": "correlation", "value": -1.01}, "value"),
-        ({"metric": "r2", "value": 1.01}, "value"),
-        ({"metric": "mig", "value": -1e99}, "value"),
-        ({"metric": "adjusted_auc", "value": 7.0}, "value"),
-        ({"metric": "norm_ratio", "value": -0.1}, "value"),
-        ({"chance": 1.5}, "chance"),
-        ({"ideal": 2.0}, "ideal"),
-        ({"p_value": 1.1}, "p_value"),
-        ({"p_familywise": -0.1}, "p_familywise"),
-        ({"p_smallest": 3.0}, "p_smallest"),
-        ({"standard_error": -0.1}, "standard_error"),
-        ({"n_train": -1}, "n_train"),
-        ({"n_test": -1, "n_groups": None}, "n_test"),
-        ({"n_groups": 51}, "n_groups"),
+        ({"value": 7.5}, "7.5 of balanced_accuracy"),
+        ({"value": -0.01}, "-0.01"),
+        ({"metric": "correlation", "value": -1.01}, "-1.01"),
+        ({"metric": "r2", "value": 1.01}, "1.01"),
+        ({"metric": "mig", "value": -1e99}, "-1e+99"),
+        ({"metric": "adjusted_auc", "value": 7.0}, "7 "),
+        ({"metric": "norm_ratio", "value": -0.1}, "-0.1"),
+        ({"chance": 1.5}, "1.5"),
+        ({"ideal": 2.0}, "2 "),
+        ({"n_groups": 51}, "51 groups of 50 rows"),
     ],
     ids=str,
 )
-def test_what_cannot_be(changes: dict[str, object], field: str) -> None:
+def test_what_cannot_be(changes: dict[str, object], number: str) -> None:
     found = impossible([SCORE, replace(SCORE, **changes), SCORE])  # type: ignore[arg-type]
 
-    assert found.startswith(field)
+    assert found.startswith(number)
     assert found.endswith("(sex, common) cannot be")
+
+
+@pytest.mark.parametrize(
+    ("field", "number"),
+    [
+        ("p_value", 1.1),
+        ("p_familywise", -0.1),
+        ("p_smallest", 3.0),
+        ("standard_error", -0.1),
+        ("n_train", -1),
+        ("n_test", -1),
+        ("n_groups", -1),
+    ],
+)
+def test_what_stands_beside_a_value_is_checked_where_it_is_read(field: str, number: float) -> None:
+    text = json.dumps(asdict(SCORE))
+    assert parse_json(text, Score) == SCORE
+    with pytest.raises(ValueError, match=f"^{field}: Input should be"):
+        parse_json(json.dumps({**asdict(SCORE), field: number}), Score)
 
 
 def test_no_scores_are_possible() -> None:

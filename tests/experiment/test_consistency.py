@@ -46,7 +46,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "another gap": (lambda c: c.update(separation_gap=c["separation_gap"] - 0.01), "but its scores give"),
     "no gap": (lambda c: (c.update(separation_gap=None), c["method"].update(origin="vectors")), "gap is None"),
-    "an accuracy": (lambda c: c["scores"][0].update(value=7.5), r"value 7\.5 of .* cannot be, in its scores"),
+    "an accuracy": (lambda c: c["scores"][0].update(value=7.5), r"7\.5 of .* cannot be, in its scores"),
     "a protocol": (
         lambda c: c.update(protocols={"sepclr": [{**c["scores"][0], "value": 7.5}]}),
         "cannot be, in its sepclr",
