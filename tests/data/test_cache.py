@@ -266,3 +266,23 @@ def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert re.fullmatch("Error: This user has no home folder, .*; set CABENCH_CACHE to a folder .*\n", done.stderr)
+
+
+def test_a_home_that_takes_no_folder_is_told_and_what_to_set(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in ("CABENCH_CACHE", "XDG_CACHE_HOME")}
+    (tmp_path / "home").touch()  # a folder without write permission would not stop the root user of a container
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cabench", "data", "build", "planted"],
+        env={**environment, "HOME": str(tmp_path / "home")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert re.fullmatch(
+        "Error: Data set 'planted' could not be built: .*CABENCH_CACHE can move.\n",
+        done.stderr,
+    )
