@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -59,17 +59,29 @@ def checked(path: Path) -> Path:
         UserError: when it is a link there, or a link is on the way to it.
     """
     folder = cache_folder()
-    return plain(path, below=folder) if path.is_relative_to(folder) else path
+    if not path.is_relative_to(folder):
+        return path
+    try:
+        return plain(path, below=folder)
+    except UserError as error:
+        raise UserError(f"{error} The cache as a whole may be a link, and CABENCH_CACHE moves it.") from error
 
 
 def cache_warnings() -> list[str]:
-    """A sentence where everybody on the machine can put files into the cache folder."""
+    """A sentence where everybody on the machine can replace files of the cache folder.
+
+    In a folder with the sticky bit, such as /tmp, only their owners can.
+    """
     folders = [cache_folder(), cache_folder() / "datasets", download_folder()]
     return [
         f"Everybody on this machine can write to {folder}, and so replace what data sets hold; `chmod o-w` ends that."
         for folder in folders
-        if sys.platform != "win32" and folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH
+        if sys.platform != "win32" and folder.is_dir() and _is_open_to_all(folder)
     ][:1]
+
+
+def _is_open_to_all(folder: Path) -> bool:
+    return folder.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH
 
 
 class Listed(NamedTuple):
@@ -110,8 +122,9 @@ def listing(path: Path) -> list[Listed]:
     """
     if not checked(path).is_dir():
         return [_listed("", path.stat())]
+    linked = checked if path.is_relative_to(cache_folder()) else Path
     # Text and scandir: with an object of pathlib for each file this takes five times as long.
-    return sorted(_below(str(path), ""), key=lambda file: file.name.split("/"))
+    return sorted(_below(str(path), "", linked), key=lambda file: file.name.split("/"))
 
 
 def content_digest(path: Path) -> str:
@@ -144,13 +157,14 @@ def _listed(name: str, status: os.stat_result) -> Listed:
     return Listed(name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def _below(folder: str, prefix: str) -> Iterator[Listed]:
+def _below(folder: str, prefix: str, linked: Callable[[Path], object]) -> Iterator[Listed]:
+    """Every file below a folder; `linked` is called with each link."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_symlink():
-                checked(Path(entry.path))
+                linked(Path(entry.path))
             if entry.is_dir(follow_symlinks=False):
-                yield from _below(entry.path, f"{prefix}{entry.name}/")
+                yield from _below(entry.path, f"{prefix}{entry.name}/", linked)
             elif entry.is_file():
                 yield _listed(prefix + entry.name, entry.stat())
 

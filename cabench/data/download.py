@@ -30,7 +30,8 @@ from cabench.files.regular import plain
 BLOCK = 1 << 18  # bytes read at a time
 LARGEST = 1_000_000_000  # bytes of a file, unless its source says otherwise
 MOST_CUTS = 100  # after which an address is not asked again
-LONGEST_TEXT = 40  # characters shown of a server's own words
+LONGEST_TEXT = 40  # characters shown of a length that is none
+LONGEST_REASON = 300  # characters shown of why a download failed, which may be a server's own words
 Algorithm = Literal["md5", "sha256"]
 
 
@@ -143,7 +144,7 @@ def fetch(urls: Sequence[str], path: Path, checksum: str, algorithm: Algorithm =
             _complete(url, partial, largest)
             _check(url, partial, checksum, algorithm)
         except (FetchError, HTTPException) as error:
-            reasons.append(f"{url}: {error}")
+            reasons.append(f"{url}: {_shortened(str(error))}")
         else:
             partial.replace(path)
             return
@@ -191,6 +192,11 @@ def _append(url: str, partial: Path, largest: int) -> None:
             os.fsync(out.fileno())
     if whole is not None and have < whole:
         raise FetchError(f"the connection was cut after {have:,} of {whole:,} bytes, which are kept for the next try")
+
+
+def _shortened(text: str) -> str:
+    """What is shown of a reason, which may hold a server's own words."""
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 def _length(response: HTTPResponse) -> int | None:

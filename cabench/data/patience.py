@@ -25,7 +25,7 @@ def opened(request: Request) -> HTTPResponse:
         TimeoutError: when the server sends nothing for 30 s, or less than 1,000 bytes a second over 60 s of waiting.
         OSError: when there is no connection or another answer; urllib's errors are such.
         http.client.HTTPException: for what is no answer in HTTP.
-        ValueError: when the server sends on to an address that is none.
+        ValueError: when the server sends on to an address that is none, or of another kind than http and https.
     """
     response: HTTPResponse = build_opener(_Http, _Https, _Redirects).open(request, timeout=TIMEOUT_S)
     return response
@@ -85,4 +85,7 @@ class _Https(HTTPSHandler):
 class _Redirects(HTTPRedirectHandler):
     def redirect_request(self, request: Request, response: Any, *told: Any) -> Request | None:
         response.close()  # it would be read to its end, of whatever length, into memory
-        return super().redirect_request(request, response, *told)
+        redirected = super().redirect_request(request, response, *told)
+        if redirected is not None and redirected.type not in ("http", "https"):
+            raise ValueError(f"it sends on to {redirected.type}:, which is not asked")
+        return redirected

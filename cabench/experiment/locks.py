@@ -295,7 +295,7 @@ _watched: dict[Path, tuple[_Mark, float]] = {}
 
 def _inode(path: Path) -> int | None:
     """Of what is at a path; None where there is nothing."""
-    with suppress(OSError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         return path.lstat().st_ino
     return None
 

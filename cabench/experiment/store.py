@@ -148,7 +148,7 @@ class ResultsStore:
         folder = cell.folder(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint = folder / "checkpoint"
-        with self.locks.hold(folder / LOCK, patience_s):
+        with self.locks.hold(plain(folder / LOCK, below=self.folder), patience_s):
             if checkpoint.is_symlink():
                 checkpoint.unlink()
             remove_all_left_behind(folder)
@@ -228,7 +228,7 @@ class ResultsStore:
         """
         try:
             # Of two processes that end at once, the second to write has read what the first one did.
-            with self.locks.hold(self.folder / REPORT_LOCK, REPORT_PATIENCE_S):
+            with self.locks.hold(plain(self.folder / REPORT_LOCK, below=self.folder), REPORT_PATIENCE_S):
                 report = self.folder / "report.md"
                 remove_left_behind(report)
                 sign = sign_of(self.paths())  # before the records are read: what is written meanwhile changes it

@@ -62,7 +62,8 @@ def replacing(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             _flush(temporary)
-            temporary.chmod(_permissions(path))
+            permissions = _permissions(path)  # of a new file, for which mkstemp lets its owner alone in, the umask's
+            temporary.chmod(0o666 & ~_umask() if permissions is None else permissions)
             temporary.replace(path)
             _flush_names(path.parent)
         finally:
@@ -88,7 +89,8 @@ def replacing_nameless(path: Path) -> Iterator[int]:
             return
         try:
             yield handle
-            os.fchmod(handle, _permissions(path))
+            if (permissions := _permissions(path)) is not None:  # a new file has those that the folder gives it
+                os.fchmod(handle, permissions)
             os.fsync(handle)
             temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_SUFFIX}")
             # Giving a name does not replace a file, renaming does. With a folder's descriptor, links are followed.
@@ -174,13 +176,13 @@ def _flush_names(folder: Path) -> None:
         os.close(handle)
 
 
-def _permissions(path: Path) -> int:
-    """Those of the file that is there; of a new one, for which mkstemp lets its owner alone in, those of the umask."""
+def _permissions(path: Path) -> int | None:
+    """Those of the file that is there; None where there is none."""
     with suppress(OSError):
         mode = path.lstat().st_mode
         if stat.S_ISREG(mode):
             return mode & 0o777
-    return 0o666 & ~_umask()
+    return None
 
 
 def _umask() -> int:

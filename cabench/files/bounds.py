@@ -7,49 +7,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
 
 MIB = 1 << 20  # bytes
 LARGEST_TEXT = 64 * MIB  # of a file of JSON, Markdown or figures, or a line of a table: it is read as a whole
 LARGEST_SETTINGS = MIB  # of a TOML file
 LARGEST_PICTURE = 64 * MIB  # of a cell's picture
-LONGEST_HEADER = MIB  # of a member of an archive; headers are read as a whole
 _LEAST_UNPACKED, _MOST_UNPACKED = 64 * MIB, 16  # bytes, and times what is packed
 
 
 class TooLargeError(ValueError):
     """A file is longer than what is read of its kind, or declares more; the text is a clause."""
-
-
-class Reads(Protocol):
-    """What gives bytes, can tell at which it is, and go to another."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """So many bytes, fewer at the end."""
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Go to a byte."""
-
-    def tell(self) -> int:
-        """Which byte comes next."""
-
-
-class Bounded:
-    """A file that gives no more than a megabyte at a time: what is read at once has been declared by a stranger."""
-
-    def __init__(self, stream: Reads) -> None:
-        self._stream = stream
-        self.seek, self.tell = stream.seek, stream.tell
-
-    def read(self, size: int = -1) -> bytes:
-        """So many bytes, fewer at the end.
-
-        Raises:
-            TooLargeError: where more are asked for.
-        """
-        if not 0 <= size <= LONGEST_HEADER:
-            raise TooLargeError(f"a header declares {size:,} bytes, of {LONGEST_HEADER:,} that are allowed")
-        return self._stream.read(size)
 
 
 def read_whole(path: Path, most: int) -> bytes:

@@ -150,8 +150,9 @@ def _checked(file: h5py.File, most: int) -> dict[str, h5py.Dataset]:
 
 def pieces(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
     """An array in pieces of a few megabytes, or of whole chunks, in order: the index of the first row, and the rows."""
-    rows, height = max(1, PIECE * len(dataset) // max(dataset.nbytes, 1)), dataset.chunks[0] if dataset.chunks else 1
-    rows = max(rows // height, 1) * height
+    rows = max(1, PIECE * len(dataset) // max(dataset.nbytes, 1))
+    if dataset.id.get_create_plist().get_nfilters():  # a chunk that is packed is unpacked as a whole
+        rows = max(rows // dataset.chunks[0], 1) * dataset.chunks[0]
     for start in range(0, len(dataset), rows):
         yield start, dataset[start : start + rows]
 

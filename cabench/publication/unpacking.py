@@ -12,20 +12,18 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from cabench.files.atomic import StorageError, storing
-from cabench.files.bounds import LONGEST_HEADER, Bounded, TooLargeError
+from cabench.files.bounds import TooLargeError
+from cabench.files.tar import DAMAGED as TAR_DAMAGED
+from cabench.files.tar import LONGEST_HEADER, reading_tar
 from cabench.publication.archive import TAR
 from cabench.publication.layout import MOST_BYTES, MOST_FILES, ROOT, belongs, largest
 
-DAMAGED = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, IndexError),
-    *(RuntimeError, NotImplementedError, OverflowError),
-)
+DAMAGED = (*TAR_DAMAGED, zipfile.BadZipFile)
 """What the libraries raise for damaged archives, passwords and unknown kinds of compression."""
 
 
@@ -124,10 +122,9 @@ def _write(content: BinaryIO, place: Path) -> None:
 
 
 def _tar_members(archive: Path) -> Iterator[_Member]:
-    with gzip.open(archive) as stream, tarfile.open(fileobj=cast("BinaryIO", Bounded(stream)), mode="r:") as members:
-        for member in members:
+    with gzip.open(archive) as stream, reading_tar(stream) as members:
+        while (member := members.next()) is not None:
             yield _Member(member.name, member.size, _tar_kind(member), _tar_content(members, member))
-            members.members = []  # type: ignore[attr-defined]  # otherwise every header is kept
         stream.read(LONGEST_HEADER)  # to the end, where gzip compares all of it with its checksum
         if stream.read(1):
             raise _RefusedError("it goes on behind its last member")

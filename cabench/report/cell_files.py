@@ -125,7 +125,8 @@ def _picture(path: Path) -> Picture:
     png = read_whole(path, LARGEST_PICTURE)
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         check_pixels(image, MOST_PIXELS)
-        return Picture(png, image.convert("RGB"))
+        image.load()
+        return Picture(png, image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _read_maps(path: Path) -> Mapping[str, Any]:

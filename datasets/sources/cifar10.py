@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,7 +20,8 @@ from cabench.data.decoding import UNDECODABLE
 from cabench.data.download import fetch, from_cache, not_found
 from cabench.data.sources import LabelledImages, Source
 from cabench.errors import UserError
-from cabench.files.bounds import Bounded, TooLargeError, read_whole
+from cabench.files.bounds import TooLargeError, read_whole
+from cabench.files.tar import DAMAGED, reading_tar
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TITLE = "CIFAR-10"
@@ -299,14 +300,12 @@ def _in_archive(path: Path) -> Iterator[_ImageFile]:
     """
     try:
         _check_unpacked(path)
-        with lzma.open(path) as stream, tarfile.open(fileobj=cast("BinaryIO", Bounded(stream)), mode="r:") as archive:
+        with lzma.open(path) as stream, reading_tar(stream) as archive:
             while (member := archive.next()) is not None:
-                # Otherwise tarfile keeps every header: a kilobyte per image.
-                archive.members.clear()  # type: ignore[attr-defined]
                 file = _archived(archive, member, path)
                 if file is not None:
                     yield file
-    except (tarfile.TarError, EOFError, lzma.LZMAError, OSError, TooLargeError) as error:
+    except (*DAMAGED, TooLargeError) as error:
         raise UserError(
             f"{path} is damaged or cut short ({error}); replace it by an undamaged copy or unpack one next to it."
         ) from error

@@ -326,6 +326,8 @@ def test_a_cache_that_everybody_can_write_to_is_told(cache: Path) -> None:
     assert cache_warnings() == []
     tiny().obtain(None)
     assert cache_warnings() == []
-    (cache / "datasets").chmod(0o1777)
+    (cache / "datasets").chmod(0o1777)  # where others can add files, and replace none
+    assert cache_warnings() == []
+    (cache / "datasets").chmod(0o777)
     (sentence,) = cache_warnings()
     assert sentence.startswith(f"Everybody on this machine can write to {cache / 'datasets'}")

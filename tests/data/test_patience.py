@@ -113,7 +113,14 @@ def test_a_length_that_is_no_number_is_said(serve: Serve, place: Path, length: b
 
 
 @pytest.mark.parametrize(
-    "address", [b"http://[::1", b"http://\xe4/\xe4", b"http://127.0.0.1:abc/", b"file:///etc/passwd"]
+    "address",
+    [
+        b"http://[::1",
+        b"http://127.0.0.1:1/\xe4",
+        b"http://127.0.0.1:abc/",
+        b"file:///etc/passwd",
+        b"ftp://127.0.0.1:1/x",
+    ],
 )
 def test_a_redirection_to_nowhere_is_said(serve: Serve, place: Path, address: bytes) -> None:
     url = serve([b"HTTP/1.1 302 Found\r\nLocation: " + address + b"\r\nContent-Length: 0\r\n\r\n"])
@@ -142,3 +149,15 @@ def test_an_hour_in_which_the_process_was_stopped_counts_as_one_wait(monkeypatch
     monkeypatch.setattr(patience.time, "monotonic", lambda: now)
 
     assert io.BufferedReader(patience._Stream(Stopped(CONTENT))).read() == CONTENT
+
+
+def test_another_kind_of_address_is_not_asked(serve: Serve, place: Path) -> None:
+    url = serve([b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n"])
+    with pytest.raises(FetchError, match="it sends on to ftp:, which is not asked"):
+        fetch([url], place, MD5)
+
+
+def test_long_words_of_a_server_are_cut(serve: Serve, place: Path) -> None:
+    with pytest.raises(FetchError) as raised:
+        fetch([serve([b"HTTP/1.1 404 " + b"x" * 60_000 + b"\r\n\r\n"])], place, MD5)
+    assert len(str(raised.value)) < 500

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,22 @@ import pytest
 
 import cabench
 from cabench.data.decoding import MOST_PIXELS
+from cabench.data.download import MOST_CUTS
 from cabench.data.importing.csv_files import open_table
-from cabench.datasets.sources import label_tables
+from cabench.data.importing.images.pixels import LARGEST_FILE, MOST_DEEP_PIXELS
+from cabench.data.patience import SLOWEST, SPAN_S, TIMEOUT_S
+from cabench.datasets.sources import cifar10, label_tables
 from cabench.datasets.sources.idx import read_idx
 from cabench.errors import UserError
 from cabench.experiment.locks import locks_of
 from cabench.experiment.record import Record
 from cabench.experiment.report_sign import is_signed
-from cabench.files.bounds import LARGEST_SETTINGS, LARGEST_TEXT, MIB, Bounded, TooLargeError, most_unpacked, read_whole
+from cabench.files.bounds import LARGEST_SETTINGS, LARGEST_TEXT, MIB, TooLargeError, most_unpacked, read_whole
+from cabench.files.hdf5 import LARGEST_RATIO, LONGEST_TEXT
+from cabench.files.names import LONGEST_NAME
 from cabench.gate.baseline import Baseline
 from cabench.profiles import load_profile
+from cabench.publication.layout import MOST_FILES
 from cabench.publication.manifest import Manifest
 from cabench.report import cell_files
 from cabench.report.output import check_own
@@ -47,14 +52,6 @@ def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
     assert read_whole(tmp_path / "x", 3) == b"abc"
     with pytest.raises(TooLargeError, match="it has 3 bytes, and of its kind at most 2 are read"):
         read_whole(tmp_path / "x", 2)
-
-
-def test_a_bounded_stream_gives_a_megabyte_at_a_time() -> None:
-    stream = Bounded(io.BytesIO(bytes(2 * MIB)))
-    assert len(stream.read(MIB)) == stream.tell() == MIB
-    for size in (MIB + 1, -1):
-        with pytest.raises(TooLargeError, match="of 1,048,576 that are allowed"):
-            stream.read(size)
 
 
 def test_what_is_packed_may_unpack_to_64_mib_or_16_times_as_much() -> None:
@@ -103,8 +100,26 @@ def test_a_pipe_is_read_to_its_bound(tmp_path: Path, size: int) -> None:
     writer.join()
 
 
-def test_the_page_says_the_bounds() -> None:
-    section = PAGE.read_text(encoding="utf-8").partition("## Bounds")[2]
-    bounds: Sequence[int] = (MOST_PIXELS, LARGEST_TEXT, cell_files.MOST_PIXELS, label_tables._MOST_ROWS)
-    assert all(f"{bound:,}" in section for bound in bounds)
-    assert (LARGEST_TEXT, LARGEST_SETTINGS) == (64 * MIB, MIB)
+ROWS = {
+    "| a record, its log and maps": f"{LARGEST_TEXT // MIB} MiB",
+    "| a profile, and other TOML": f"{LARGEST_SETTINGS // MIB} MiB",
+    "| the picture of a cell": f"{cell_files.MOST_PIXELS:,} pixels",
+    "| an image of a folder": f"{MOST_PIXELS:,} pixels",
+    "| an image of more than 8 bits": f"{MOST_DEEP_PIXELS:,} pixels",
+    "| the file of an image": f"{LARGEST_FILE // MIB} MiB",
+    "| arrays of an HDF5 file": f"{LARGEST_RATIO:,} times",
+    "| a name or group in a data set": f"{LONGEST_TEXT:,} bytes",
+    "| the spreadsheet of ODIR-5K": f"{label_tables._MOST_ROWS:,} rows and {label_tables._MOST_COLUMNS} columns",
+    "| the archive of CIFAR-10's images": f"{cifar10._LARGEST_DICTIONARY // MIB} MiB to unpack it with",
+    "| an archive of published results": f"{MOST_FILES:,} files",
+    "| how long a server may send nothing": f"{TIMEOUT_S:.0f} seconds",
+    "| how slowly a server may send": f"{SLOWEST:,} bytes a second, on average over {SPAN_S:.0f} seconds",
+    "| how often a download": f"{MOST_CUTS} times",
+    "| a name of a method": f"{LONGEST_NAME} letters",
+}
+
+
+@pytest.mark.parametrize(("row", "bound"), ROWS.items(), ids=ROWS)
+def test_the_page_says_the_bounds(row: str, bound: str) -> None:
+    (line,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(row)]
+    assert bound in line

@@ -23,7 +23,9 @@ def test_two_paths_are_told_apart_by_their_ends(first: str, second: str, ends: t
     assert told_apart(Path(first), Path(second)) == ends
 
 
-@pytest.mark.parametrize("name", ["sepclr", "a-b.c_1", "_x", "7", "é", "łódź", "š2", "x" * 100])
+@pytest.mark.parametrize(
+    "name", ["sepclr", "a-b.c_1", "_x", "7", "é", "łódź", "š2", "β-vae", "数据", "かな", "한국", "x" * 100]
+)
 def test_names_that_lead_nowhere_else_are_names(name: str) -> None:
     assert is_name(name)
 
@@ -62,6 +64,8 @@ def test_what_passes_for_another_name_is_no_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "other"),
     [
+        ("\u041c\u0443\u0436\u0441\u043a\u043e\u0439", "\u043c\u0443\u0436\u0441\u043a\u043e\u0439"),
+        ("\u039d\u03cc\u03c3\u03bf\u03c2", "\u03bd\u03cc\u03c3\u03bf\u03c2"),
         ("m\u0430le", "male"),
         ("\u041c\u0410LE", "male"),
         ("male\u3164", "male"),
@@ -107,3 +111,9 @@ def test_no_line_of_a_message_passes_for_another_message() -> None:
 )
 def test_what_a_terminal_would_obey_is_shown_as_its_escape(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize("alphabet", [range(0x0391, 0x03AA), range(0x0410, 0x0430), range(0x0041, 0x005B)], ids=str)
+def test_a_letter_in_either_case_has_one_skeleton(alphabet: range) -> None:
+    for letter in filter(str.isalpha, map(chr, alphabet)):
+        assert skeleton(letter) == skeleton(letter.lower())

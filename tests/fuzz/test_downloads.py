@@ -29,7 +29,7 @@ addresses = st.sampled_from(
     (
         *(b"http://[::1", b"http://127.0.0.1:99999999/", b"http://127.0.0.1:abc/", b"http://a\x01b/", b"//", b""),
         *(
-            b"http://\xe4/\xe4",
+            b"http://127.0.0.1:1/\xe4",
             b"file:///etc/passwd",
             b"data:,letters",
             b"http://127.0.0.1:1/" + b"a" * 9000,

@@ -141,11 +141,11 @@ def test_reading_follows_none(results: Path, outside: Path, write_all: WriteAll,
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_run_follows_none(results: Path, outside: Path, place: str) -> None:
-    """What cannot be done without following a link is refused in a sentence; the rest is done."""
+    """What cannot be done without following a link is refused in a sentence, before any cell."""
     linked(results, place, outside)
     with left_alone(outside):
         if place in (*FOLDERS, "locks.toml", ".lock", ".report.lock"):
-            with pytest.raises(UserError, match="link"):
+            with pytest.raises(UserError, match="is a link, and none is followed"):
                 run(results, seeds="0", force=True)
         else:
             assert not run(results, seeds="0", force=True).unread

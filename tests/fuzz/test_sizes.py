@@ -6,12 +6,12 @@ import io
 import itertools
 import lzma
 import os
+import re
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,32 +34,64 @@ from cabench.profiles import load_profile
 
 resource = pytest.importorskip("resource")
 EXAMPLES = settings(settings.get_profile("cabench"), max_examples=30 * int(os.environ.get("CABENCH_FUZZ", "1")))
-ROOM = 400 << 20  # bytes that reading may take beside what the process has
-Attempt = Callable[[str, Path, Callable[[], Any]], Any]
+MIB = 1 << 20
+ROOM = 200 * MIB  # that reading a file below a megabyte may take, beside what the process has
+SECONDS = 10  # of processor time
+GUARD = 2000 * MIB  # what a reader without bounds gets, so that it does not take the whole machine
+Attempt = Callable[..., Any]
 
 sizes = st.integers(0, 40) | st.integers(0, 31).map(lambda power: 2**power) | st.integers(0, 2**31 - 1)
 
 
-@contextmanager
-def little_room() -> Iterator[None]:
-    """Lets this process take some hundred megabytes more, and no more than that."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + ROOM, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-
-
 @pytest.fixture
-def tried(attempt: Attempt) -> Callable[[str, Path, Callable[[], Any]], Any]:
-    """Reads a file in little room; memory that runs out is no refusal."""
+def tried(attempt: Attempt) -> Callable[..., None]:
+    """Reads a file in a process of its own, and looks at the memory and the processor time that it took."""
 
-    def take(kind: str, path: Path, read: Callable[[], Any]) -> Any:
-        with little_room():
-            return attempt(kind, path.parent, read)
+    def take(kind: str, path: Path, read: Callable[[], Any], room: int = ROOM) -> None:
+        attempt(kind, path.parent, lambda: read_apart(read, room))
 
     return take
+
+
+def read_apart(read: Callable[[], Any], room: int) -> None:
+    """Read in a fork of this process.
+
+    Raises:
+        UserError: where that did.
+        AssertionError: where it raised anything else, ran out of memory, or took more memory or time than it may.
+    """
+    parent = psutil.Process().memory_info().rss
+    receiving, sending = os.pipe()
+    if not (child := os.fork()):
+        os.close(receiving)
+        with os.fdopen(sending, "w") as told:
+            told.write(outcome(read))
+        os._exit(0)
+    os.close(sending)
+    with os.fdopen(receiving) as told:
+        said = told.read()
+    _, status, used = os.wait4(child, 0)
+    assert status == 0, f"ended by signal {status}"
+    taken = used.ru_maxrss * 1024 - parent
+    assert taken <= room, f"took {taken:,} bytes, and came to: {said}"
+    assert used.ru_utime + used.ru_stime <= SECONDS
+    assert not re.search("(?i)memory|alloc", said), said
+    kind, _, text = said.partition(": ")
+    if kind == "UserError":
+        raise UserError(text)
+    assert kind == "read", said
+
+
+def outcome(read: Callable[[], Any]) -> str:
+    """What came of it, as "read: " or the kind and text of what it raised."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    wanted = psutil.Process().memory_info().vms + GUARD
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    try:
+        read()
+    except BaseException as error:  # whatever it is, the other process tells
+        return f"{'UserError' if isinstance(error, UserError) else type(error).__name__}: {error}"
+    return "read: "
 
 
 @pytest.fixture(scope="module")

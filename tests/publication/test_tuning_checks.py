@@ -61,7 +61,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "the choice": (other, "by its own outcomes that is trial"),
     "an outcome": (worse, "by its own outcomes that is trial"),
-    "a gap": (lambda content: first(content, gap=-0.5), "an outcome that cannot be"),
+    "a gap": (lambda content: first(content, gap=-0.5), "gap: Input should be greater than or equal to"),
     "a failure with a gap": (lambda content: first(content, error="no"), "an outcome that cannot be"),
     "a seed": (lambda content: first(content, seed=0), "was not computed under the seeds"),
     "a look less": (lambda content: [trial["outcomes"].clear() for trial in content["trials"]], "under the seeds"),

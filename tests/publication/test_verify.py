@@ -93,7 +93,10 @@ RECORDS: Mapping[str, tuple[Change, str]] = {
     "a score and the gap": (moved_score, "value of balanced_accuracy"),
     "the gap": (lambda folder: change(record_of(folder), separation_gap=0.01), "its separation gap is 0.01"),
     "a value that cannot be": (lambda folder: scores(folder, value=1.5), "cannot be"),
-    "a p-value that cannot be": (lambda folder: scores(folder, p_value=2.0), "cannot be"),
+    "a p-value that cannot be": (
+        lambda folder: scores(folder, p_value=2.0),
+        "p_value: Input should be less than",
+    ),
     "a standard error": (lambda folder: scores(folder, standard_error=1e-3), "standard_error of balanced_accuracy"),
     "numbers of rows": (lambda folder: scores(folder, n_test=7, n_groups=7), "are of 225 rows"),
     "the key": (lambda folder: change(record_of(folder), key="0" * 64), "another cell"),

@@ -46,8 +46,8 @@ ENTITIES = "".join(f'<!ENTITY {inner} "{f"&{outer};" * 30}">' for outer, inner i
 @pytest.mark.parametrize(
     ("part", "old", "new", "words"),
     [
-        (SHEET, "</sheetData>", '<row r="2000000000"><c r="A2000000000"/></row></sheetData>', "more than 100,000 rows"),
-        (SHEET, "</sheetData>", '<row r="9"><c r="ZZZ9"><v>1</v></c></row></sheetData>', "or 256 columns"),
+        (SHEET, "</sheetData>", '<row r="2000000000"><c r="A2000000000"/></row></sheetData>', "more than 10,000 rows"),
+        (SHEET, "</sheetData>", '<row r="9"><c r="ZZZ9"><v>1</v></c></row></sheetData>', "or 64 columns"),
         (
             SHEET,
             "<worksheet",

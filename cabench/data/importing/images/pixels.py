@@ -20,13 +20,16 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from cabench.data.decoding import UNDECODABLE, check_pixels
+from cabench.data.decoding import MOST_PIXELS, UNDECODABLE, check_pixels
+from cabench.files.bounds import MIB, check_size
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 ADVICE = "save it as grey or RGB with 8 bits a channel, without transparency"
 REPLACE = "replace it by an undamaged copy"
 
 Channels = Literal["grey", "colour"]
+LARGEST_FILE = 512 * MIB
+MOST_DEEP_PIXELS = 1 << 24  # of an image of more than 8 bits, such as 4,096 x 4,096: scaling one takes 24 bytes a pixel
 
 warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # tags that are cut short are left out
 
@@ -56,6 +59,7 @@ class Reading(Enum):
     COLOUR_16 = auto()
 
 
+_DEPTHS = {Reading.GREY_12: 12, Reading.GREY_16: 16, Reading.INVERTED_16: 16, Reading.COLOUR_16: 16}
 _TO_8 = dict.fromkeys((1, 2, 4, 8), Reading.GREY)
 _OF_PALETTE = dict.fromkeys((1, 2, 4, 8), Reading.PALETTE)
 
@@ -154,19 +158,18 @@ def read_header(path: Path) -> Header:
 
     def read(image: Image.Image) -> Header:
         file_format, kind, bits = _kind(image, path)
-        reading, profiled = _rule(file_format, kind, bits), _profiled(image)
+        reading, profiled = _rule(file_format, kind, bits, image), _profiled(image)
         width, height = _stored_size(image)
         # What follows may load the image, which forgets its tags.
         orientation = _orientation(image)
         channels: Channels = "grey" if _is_grey(image, reading) else "colour"
         if orientation in _SIDEWAYS:
             width, height = height, width
-        depth = {Reading.GREY_12: 12, Reading.GREY_16: 16, Reading.INVERTED_16: 16, Reading.COLOUR_16: 16}
         return Header(
             width=width,
             height=height,
             channels=channels,
-            bits=depth.get(reading, 8),
+            bits=_DEPTHS.get(reading, 8),
             format=file_format,
             kind=f"{kind}, {bits} bits",
             size=path.stat().st_size,
@@ -189,7 +192,7 @@ def read_pixels(path: Path) -> np.ndarray:
 
     def read(image: Image.Image) -> np.ndarray:
         file_format, kind, bits = _kind(image, path)
-        planes = _planes(image, _rule(file_format, kind, bits), path)
+        planes = _planes(image, _rule(file_format, kind, bits, image), path)
         turn = None if file_format == "TIFF" else _TURNS.get(_orientation(image))
         return planes if turn is None else turn(planes)
 
@@ -202,31 +205,35 @@ def _opened(path: Path, read: Callable[[Image.Image], _Read]) -> _Read:
             raise UnusableImageError("it is no regular file", "replace it by an image")
         # Not by its path: Pillow 13.0 then maps uncompressed TIFF files that are turned by a quarter into memory as if
         # they were upright, and gives their pixels in disorder.
+        check_size(path, LARGEST_FILE)
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            _check_pixels(image)
+            _check_pixels(image, MOST_PIXELS)
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
                 raise UnusableImageError(f"it holds {frames} images", "save them as files of their own")
             return read(image)
     except UnidentifiedImageError as error:
-        known = path.read_bytes()[:4] in (b"II*\0", b"MM\0*")
+        with path.open("rb") as file:
+            known = file.read(4) in (b"II*\0", b"MM\0*")
         reason = "it is a TIFF file of a kind that is not read" if known else "it is no image of a known format"
         raise UnusableImageError(reason, ADVICE if known else REPLACE) from error
     except _UNREADABLE as error:
         raise UnusableImageError(str(error) or type(error).__name__, REPLACE) from error
 
 
-def _check_pixels(image: Image.Image) -> None:
+def _check_pixels(image: Image.Image, most: int) -> None:
     try:
-        check_pixels(image)
+        check_pixels(image, most)
     except ValueError as error:
         raise UnusableImageError(str(error), "scale it down") from error
 
 
-def _rule(file_format: str, kind: str, bits: int) -> Reading:
+def _rule(file_format: str, kind: str, bits: int, image: Image.Image) -> Reading:
     reading = RULES.get(file_format, {}).get(kind, {}).get(bits)
     if reading is None:
         raise UnusableImageError(f"{file_format}, {kind}, {bits} bits: not read", ADVICE)
+    if reading in _DEPTHS:
+        _check_pixels(image, MOST_DEEP_PIXELS)
     return reading
 
 

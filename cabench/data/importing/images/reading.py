@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,7 @@ from cabench.errors import UserError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 LARGEST_VALUE = 65_535  # of 16 bits
 MOST_LISTED = 100  # files in one message
-_SMALL = 1 << 22  # pixels of images that are made at a time in all threads
-_ALONE = threading.Lock()  # of the thread that makes a larger one, so that memory does not grow with the threads
+_AT_A_TIME = 1 << 25  # pixels of all images that are being made, so that memory does not grow with the threads
 _ITU_R_601 = np.array([0.299, 0.587, 0.114], np.float32)  # as Pillow weighs red, green and blue
 
 _Value = TypeVar("_Value")
@@ -209,9 +208,33 @@ def _check(path: Path) -> None:
         read_pixels(path)
 
 
-def _turn(header: Header) -> AbstractContextManager[object]:
+class _Room:
+    """Lets threads hold so many pixels in all; who wants more holds all of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._free = most
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def held(self, pixels: int) -> Iterator[None]:
+        wanted = min(pixels, self._most)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= wanted)
+            self._free -= wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += wanted
+                self._changed.notify_all()
+
+
+_ROOM = _Room(_AT_A_TIME)
+
+
+def _turn(header: Header) -> AbstractContextManager[None]:
     """What is held while an image is made."""
-    return nullcontext() if header.width * header.height <= _SMALL else _ALONE
+    return _ROOM.held(header.width * header.height)
 
 
 def _refuse(paths: Sequence[Path], tried: Sequence[object]) -> None:
