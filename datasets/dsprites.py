@@ -65,8 +65,8 @@ SPRITE_ATTRIBUTES = (
 class DSpritesConfig(Settings):
     """Defaults: SepCLR's dSprites experiment (card B3a)."""
 
-    train_size: int = setting(50_000, at_least=4, help="training images, half of them background")
-    test_size: int = setting(5_000, at_least=4, help="test images, half of them background")
+    train_size: int = setting(50_000, at_least=4, at_most=200_000, help="training images, half of them background")
+    test_size: int = setting(5_000, at_least=4, at_most=200_000, help="test images, half of them background")
     size: Literal[32, 64] = setting(64, help="height and width; 32 averages 2 x 2 pixels")
     digits: Literal["mnist", "sklearn"] = setting("mnist", help="where digits come from")
     grid: Literal["fixed", "fixed-by-rows", "random"] = setting(
