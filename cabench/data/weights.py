@@ -107,7 +107,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _check_unpacked(path: Path) -> None:
-    """Raise TooLargeError for an archive that unpacks to far more than it is long, and OSError and others for damage."""
+    """Raise TooLargeError for an archive that unpacks to far more than it is long, and others for damage."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked, most = sum(member.file_size for member in archive.infolist()), most_unpacked(path.stat().st_size)

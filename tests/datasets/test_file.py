@@ -94,8 +94,8 @@ def test_paths_become_variants_named_by_their_files(made: Path) -> None:
         (["all.h5"], "called like another data set or a method, 'all'"),
         (["planted.h5"], "called like another data set or a method, 'planted'"),
         (["a/mine.h5", "b/mine.h5"], "called like another data set or a method, 'mine'"),
-        (["my file.h5"], "letters, digits"),
-        ([".h5"], "letters, digits"),
+        (["my file.h5"], "digits, _ and -"),
+        ([".h5"], "digits, _ and -"),
         (["absent.h5"], "There is no data set file"),
     ],
 )
