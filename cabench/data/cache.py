@@ -68,20 +68,13 @@ def checked(path: Path) -> Path:
 
 
 def cache_warnings() -> list[str]:
-    """A sentence where everybody on the machine can replace files of the cache folder.
-
-    In a folder with the sticky bit, such as /tmp, only their owners can.
-    """
+    """A sentence where everybody on the machine can put files into the cache folder."""
     folders = [cache_folder(), cache_folder() / "datasets", download_folder()]
     return [
-        f"Everybody on this machine can write to {folder}, and so replace what data sets hold; `chmod o-w` ends that."
+        f"Everybody on this machine can write to {folder}, and so decide what data sets hold; `chmod o-w` ends that."
         for folder in folders
-        if sys.platform != "win32" and folder.is_dir() and _is_open_to_all(folder)
+        if sys.platform != "win32" and folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH
     ][:1]
-
-
-def _is_open_to_all(folder: Path) -> bool:
-    return folder.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH
 
 
 class Listed(NamedTuple):

@@ -27,6 +27,7 @@ from cabench.files.regular import is_regular, plain
 from cabench.method import ContrastiveAnalysisMethod, NetworkMethod
 
 FORMATS = (".csv", ".npz")
+MOST_ROWS = 1_000_000  # of a cell's vectors, which may have no length: with their names they take 190 bytes each
 
 
 class EncodedImages(NamedTuple):
@@ -163,7 +164,7 @@ def stored_vectors(path: Path) -> EncodedImages:
     """
     if not is_regular(plain(path, below=path.parent)):
         raise UserError(f"{path.parent} is not the folder of a finished cell: it keeps no {path.name}.")
-    parts = []
+    parts, rows = [], 0
     try:
         with reading_hdf5(path) as stored:
             check_whole(stored)
@@ -172,6 +173,9 @@ def stored_vectors(path: Path) -> EncodedImages:
                     group = stored[f"{split}/{population}"]
                     spaces = {space: group[space][:] for space in SPACES if space in group}
                     count = len(next(iter(spaces.values())))
+                    rows += count
+                    if rows > MOST_ROWS:
+                        raise ValueError(f"it has more than {MOST_ROWS:,} rows")
                     names, groups = (texts(group, kind, count) for kind in TEXTS)
                     parts.append(_part(split, population, names, groups, spaces))
             return _joined(parts)

@@ -134,11 +134,11 @@ class Flock:
                 f"There are no locks by flock in {path.parent} ({error.strerror}); `cabench check-store` sets up "
                 "leases in a results folder, which do without."
             ) from error
-        _flocked[path] = _inode(path)
         try:
+            _flocked[path] = _inode(path)
             yield
         finally:
-            del _flocked[path]
+            _flocked.pop(path, None)
             lock.release()
 
     def is_held(self, path: Path) -> bool:
@@ -155,7 +155,10 @@ class Flock:
 
     def check_held(self, path: Path) -> None:
         """See `Locks`."""
-        inode = _inode(path)
+        try:
+            inode = _inode(path)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be looked at: {error.strerror}") from error
         if inode is None or inode != _flocked.get(path):  # another process can hold what is there now
             raise StorageError(f"{path} was removed meanwhile")
 

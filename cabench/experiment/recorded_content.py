@@ -6,8 +6,9 @@ of finished cells stand elsewhere, and keep the content that they are of.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from cabench.errors import UserError
@@ -16,13 +17,14 @@ from cabench.experiment.identity import Identity
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 
-MOST_READ = 20
+MOST_READ, MOST_ALIKE = 20, 5
 
 
 def other_contents(cells: Iterable[Cell], store: ResultsStore) -> list[str]:
     """A sentence on every data set that has another content than a finished cell says that it had.
 
-    Of each method, records of other cells are read until one tells: at most `MOST_READ`, as each takes a millisecond.
+    Of each method, records of other cells are read until one tells: at most `MOST_READ`, of which `MOST_ALIKE` are of
+    the data set as it is asked for, as each takes a millisecond.
 
     Args:
         cells: to be computed.
@@ -46,12 +48,15 @@ def other_contents(cells: Iterable[Cell], store: ResultsStore) -> list[str]:
 
 def _other(cell: Cell, own: Container[Path], store: ResultsStore) -> Record | None:
     """A record of the same method and data set, which is named and built alike, and has another content."""
+    alike = (record for record in _beside(cell, own, store) if _asked(record) == _asked(cell.identity))
+    return next((record for record in islice(alike, MOST_ALIKE) if _content(record) != _content(cell.identity)), None)
+
+
+def _beside(cell: Cell, own: Container[Path], store: ResultsStore) -> Iterator[Record]:
+    """Some records of the same method on data sets of the same label."""
     for path in [path for path in store.paths_beside(cell.identity) if path.parent not in own][:MOST_READ]:
         with suppress(UserError):  # reports say so
-            record = store.load_alone(path)
-            if _asked(record) == _asked(cell.identity) and _content(record) != _content(cell.identity):
-                return record
-    return None
+            yield store.load_alone(path)
 
 
 def _content(cell: Identity) -> str:

@@ -73,9 +73,10 @@ def _spaces(stored: h5py.File, record: Record) -> list[Space]:
 def _read_split(stored: h5py.File, split: Split, among: Sequence[Space], file: DatasetFile) -> EncodedSplit:
     parts = []
     for population, values, told in zip(EVERYONE, file.read_attributes(split), file.read_rows(split), strict=True):
-        spaces = {space: stored[f"{split}/{population}/{space}"][:] for space in among}
-        rows = {len(vectors) for vectors in (*spaces.values(), *values.values())}
+        arrays = {space: stored[f"{split}/{population}/{space}"] for space in among}
+        rows = {len(vectors) for vectors in (*arrays.values(), *values.values())}
         if len(rows) != 1:
             raise ValueError(f"/{split}/{population} has other numbers of rows than the data set")
+        spaces = {space: array[:] for space, array in arrays.items()}
         parts.append(EncodedPopulation(spaces, values, told.groups))
     return EncodedSplit(*parts)

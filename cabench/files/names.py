@@ -14,18 +14,19 @@ NAME_LETTERS = "letters from a to z, digits, _ and -"
 _LETTER = (
     "[0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u0130\u0134-\u0137\u0139-\u0148\u014a-\u017e"
     "\u0393\u0394\u0398\u039b\u039e\u03a0\u03a3\u03a6\u03a8\u03a9\u03b2\u03b4\u03b5\u03b6\u03b8\u03bb\u03bc\u03be\u03c0\u03c3\u03c6\u03c8"
-    "\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]"
+    "\u3005\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]"
 )
 # Fillers, joiners and selectors of variants: Unicode calls them letters and marks, and nothing is shown for them.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
+# Without the small \u03bd: it looks like v, and is an N in lower case.
 _FOREIGN = (
     "\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425"  # Cyrillic
     "\u0430\u0435\u0455\u0456\u0458\u043e\u0440\u0441\u0443\u0445\u04bb\u04cf\u0501\u051b\u051d"
-    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf\u03bd"  # Greek
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf"  # Greek
 )
-_LATIN = "ABESIJKMHOPCTYXaesijopcyxhldqwABEZHIKMNOPTYXov"
+_LATIN = "ABESIJKMHOPCTYXaesijopcyxhldqwABEZHIKMNOPTYXo"
 # In lower case, as skeletons are: what looks alike in either case counts.
 _TWINS = {ord(foreign.casefold()): latin.casefold() for foreign, latin in zip(_FOREIGN, _LATIN, strict=True)}
 

@@ -39,9 +39,11 @@ class _Bounded:
         self._stream, self._room = stream, LONGEST_HEADER
         self.tell = stream.tell
 
-    def seek(self, offset: int, whence: int = 0) -> int:
+    def seek(self, offset: int) -> int:
+        if offset < self._stream.tell():  # of a member of negative size: its header would be read for ever
+            raise ValueError("a member ends before it begins")
         self._room = LONGEST_HEADER
-        return self._stream.seek(offset, whence)
+        return self._stream.seek(offset)
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= self._room:
@@ -56,6 +58,7 @@ class _Archive(tarfile.TarFile):
     def next(self) -> tarfile.TarInfo | None:
         """The next member; None at the end."""
         self.members.clear()  # type: ignore[attr-defined]
+        self.pax_headers = {}  # of all members, such as a comment
         self.fileobj.seek(self.fileobj.tell())  # the room for headers is full again
         return super().next()
 

@@ -143,8 +143,8 @@ def _allow_memory(size: int) -> None:
 
 
 def _is_of_memory(error: Exception) -> bool:
-    """Whether the library gives that as the reason, which stands in brackets; a path there would be in quotes."""
-    return re.search(r"\([^()']*alloc[^()']*\)", str(error)) is not None
+    """Whether the library gives that as the reason, which stands in brackets; a path there is in quotes."""
+    return re.search(r"\([^()']*alloc[^()']*\)", re.sub(r"name = '.*'", "", str(error))) is not None
 
 
 if __name__ == "__main__":

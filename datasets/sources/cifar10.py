@@ -43,6 +43,7 @@ _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _LARGEST_FILE = 1 << 20
 _LARGEST_BATCH = 1 << 26  # the published ones have 31 million
 _LARGEST_ARCHIVE = 1 << 30  # unpacked; 60,000 images take 0.2 GB
+_MOST_MEMBERS = 100_000  # 60,000 images, and folders
 _LARGEST_DICTIONARY = 1 << 27  # with all else that unpacking takes; `xz -9` makes one of 64 MiB
 
 
@@ -298,10 +299,14 @@ def _in_archive(path: Path) -> Iterator[_ImageFile]:
 
     The archive is unpacked twice from start to end: once to check it, once for the images. Nothing is written to disk.
     """
+    number = 0
     try:
         _check_unpacked(path)
         with lzma.open(path) as stream, reading_tar(stream) as archive:
             while (member := archive.next()) is not None:
+                number += 1
+                if number > _MOST_MEMBERS:
+                    raise TooLargeError(f"it has more than {_MOST_MEMBERS:,} members")
                 file = _archived(archive, member, path)
                 if file is not None:
                     yield file
@@ -319,10 +324,15 @@ def _check_unpacked(path: Path) -> None:
         LZMAError: where it is damaged, or declares a larger dictionary.
         TooLargeError: where there is more than an archive of these images has.
     """
-    unpacked, reader = 0, None
+    unpacked, reader, padded = 0, None, False
     with path.open("rb") as packed:
         while block := packed.read(1 << 12):  # becomes 28 MiB at most
             while block:
+                if reader is not None and reader.eof and block[0] == 0:  # the format lets zeros follow
+                    padded, block = True, block.lstrip(b"\0")
+                    continue
+                if padded:  # where Python's reader ends
+                    raise lzma.LZMAError("a stream stands behind the padding")
                 if reader is None or reader.eof:
                     reader = lzma.LZMADecompressor(memlimit=_LARGEST_DICTIONARY)
                 unpacked += len(reader.decompress(block))

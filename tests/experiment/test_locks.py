@@ -301,7 +301,7 @@ def test_what_a_folder_cannot_say_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_pipe_in_place_of_the_settings_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / SETTINGS)
-    with pytest.raises(UserError, match="no regular file"):
+    with pytest.raises(UserError, match="is neither a file nor a folder"):
         locks_of(tmp_path)
 
 

@@ -24,7 +24,7 @@ def test_two_paths_are_told_apart_by_their_ends(first: str, second: str, ends: t
 
 
 @pytest.mark.parametrize(
-    "name", ["sepclr", "a-b.c_1", "_x", "7", "é", "łódź", "š2", "β-vae", "数据", "かな", "한국", "x" * 100]
+    "name", ["sepclr", "a-b.c_1", "_x", "7", "é", "łódź", "š2", "β-vae", "数据", "かな", "データ", "한국", "x" * 100]
 )
 def test_names_that_lead_nowhere_else_are_names(name: str) -> None:
     assert is_name(name)
@@ -65,6 +65,7 @@ def test_what_passes_for_another_name_is_no_name(name: str) -> None:
     ("text", "other"),
     [
         ("\u041c\u0443\u0436\u0441\u043a\u043e\u0439", "\u043c\u0443\u0436\u0441\u043a\u043e\u0439"),
+        ("\u039dO", "NO"),
         ("\u039d\u03cc\u03c3\u03bf\u03c2", "\u03bd\u03cc\u03c3\u03bf\u03c2"),
         ("m\u0430le", "male"),
         ("\u041c\u0410LE", "male"),

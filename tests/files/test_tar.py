@@ -18,6 +18,15 @@ def header(kind: bytes, size: int, name: str = "x") -> bytes:
     return member.tobuf(tarfile.GNU_FORMAT)
 
 
+def header_of_size(size: int) -> bytes:
+    """Of a regular file, in GNU's binary form, which numbers below 0 have."""
+    content = bytearray(header(tarfile.REGTYPE, 0))
+    content[124:136] = (256**12 + size).to_bytes(12, "big")[-12:]
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content)
+    return bytes(content)
+
+
 def long_name(size: int) -> bytes:
     return header(tarfile.GNUTYPE_LONGNAME, size) + b"n" * size + bytes(-size % 512)
 
@@ -57,6 +66,14 @@ def test_a_content_longer_than_a_header_is_read() -> None:
         assert [len(file.read(MIB)) for _ in range(4)] == [MIB, MIB, MIB, 0]
 
 
+def test_comments_of_all_members_are_forgotten() -> None:
+    comment = b"900000 comment=".ljust(899_999, b"x") + b"\n"
+    pair = header(tarfile.XGLTYPE, len(comment)) + comment + bytes(-len(comment) % 512) + header(tarfile.DIRTYPE, 0)
+    with reading_tar(io.BytesIO(pair * 3 + bytes(1024))) as archive:
+        while archive.next() is not None:
+            assert sum(map(len, archive.pax_headers.values())) < 1_000_000
+
+
 def test_a_long_name_is_read() -> None:
     assert names(long_name(5000) + header(tarfile.REGTYPE, 0)) == ["n" * 5000]
 
@@ -81,10 +98,11 @@ def test_headers_of_more_than_a_megabyte_are_refused_unread(content: bytes) -> N
     [
         long_name(9) * 1000,
         b"no archive",
+        header(tarfile.DIRTYPE, 0) + header_of_size(-512),
         header(tarfile.XHDTYPE, 30) + b"26 GNU.sparse.map=abc\n".ljust(512, b"\0") + header(tarfile.REGTYPE, 0),
         header(tarfile.XHDTYPE, 30) + b"25 GNU.sparse.size=abc\n".ljust(512, b"\0") + header(tarfile.REGTYPE, 0),
     ],
-    ids=["headers without end", "none", "a map", "a size"],
+    ids=["headers without end", "none", "a size below 0", "a map", "a size"],
 )
 def test_damage_is_raised_as_what_is_known(content: bytes) -> None:
     with pytest.raises(DAMAGED):

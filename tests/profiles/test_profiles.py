@@ -218,6 +218,12 @@ def test_a_key_of_many_parts_is_refused_before_it_is_read(profile: MakeProfile, 
         profile(form.format(dot.join(["a"] * 50_000)))
 
 
+@pytest.mark.parametrize("text", ['\\"', '"', "'", '"\\\\"'], ids=ascii)
+def test_a_comment_of_anything_is_read(profile: MakeProfile, text: str) -> None:
+    """A look at each quote that goes on to the end of the line would take half an hour."""
+    assert profile(f'description = "d"  # .{text * 200_000}').description == "d"
+
+
 def test_dots_that_join_no_keys_are_read(profile: MakeProfile) -> None:
     words, numbers = "A sentence. " * 1000, "0.5, " * 1000
     assert profile(f'description = "{words}"\n[methods.pca]\nx = [{numbers}]').description == words

@@ -554,11 +554,23 @@ class TestDamagedArchive:
         with pytest.raises(UserError, match="Memory usage limit exceeded"):
             cifar10.read(cifar10.locate(tmp_path))
 
+    def test_a_stream_behind_padding_is_not_passed_over(self, tmp_path: Path) -> None:
+        path = write_archive(tmp_path / ARCHIVE, image_files())
+        path.write_bytes(path.read_bytes() + bytes(4096) + lzma.compress(bytes(10_000)))
+        with pytest.raises(UserError, match="a stream stands behind the padding"):
+            cifar10.read(cifar10.locate(tmp_path))
+
+    def test_members_without_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cifar10, "_MOST_MEMBERS", 3)
+        write_archive(tmp_path / ARCHIVE, image_files())
+        with pytest.raises(UserError, match="it has more than 3 members"):
+            cifar10.read(cifar10.locate(tmp_path))
+
     def test_streams_in_a_row(self, tmp_path: Path) -> None:
         path = write_archive(tmp_path / ARCHIVE, image_files())
         alone = cifar10.read(cifar10.locate(tmp_path))
         content = lzma.decompress(path.read_bytes())
-        path.write_bytes(lzma.compress(content[:5000]) + lzma.compress(content[5000:]))
+        path.write_bytes(lzma.compress(content[:5000]) + lzma.compress(content[5000:]) + bytes(8192))
         again = cifar10.read(cifar10.locate(tmp_path))
         assert all(np.array_equal(one.images, two.images) for one, two in zip(alone, again, strict=True))
 

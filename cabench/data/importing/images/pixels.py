@@ -43,6 +43,7 @@ _UNREADABLE = (
     RuntimeError,
     OverflowError,
     MemoryError,
+    AssertionError,  # of a palette that is missing
 )  # of Pillow and of torchvision
 _SRGB_GAMMA, _GAMMA_STEP = 1 / 2.2, 0.01  # what most writers of PNG files state
 

@@ -234,7 +234,7 @@ _ROOM = _Room(_AT_A_TIME)
 
 def _turn(header: Header) -> AbstractContextManager[None]:
     """What is held while an image is made."""
-    return _ROOM.held(header.width * header.height)
+    return _ROOM.held(header.width * header.height * (1 if header.bits == 8 else 2))
 
 
 def _refuse(paths: Sequence[Path], tried: Sequence[object]) -> None:

@@ -457,7 +457,7 @@ def test_headers_tell_what_a_file_looks_like_from_outside(tmp_path: Path) -> Non
     assert (header.format, header.kind, header.size) == ("PNG", "colour, 8 bits", len(content))
 
 
-@pytest.mark.parametrize(("side", "bits", "most"), [(9000, 8, "67,108,864"), (5000, 16, "16,777,216")])
+@pytest.mark.parametrize(("side", "bits", "most"), [(7000, 8, "33,554,432"), (5000, 16, "16,777,216")])
 @pytest.mark.parametrize("read", [read_header, read_pixels])
 def test_an_image_of_too_many_pixels_is_refused_by_its_header(
     tmp_path: Path, read: Callable[[Path], object], side: int, bits: int, most: str
@@ -467,6 +467,14 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_header(
     (tmp_path / "x.png").write_bytes(content + chunk(b"IEND", b""))
     with pytest.raises(UnusableImageError, match=f"it has {side:,} x {side:,} pixels, and at most {most} in all"):
         read(tmp_path / "x.png")
+
+
+def test_a_palette_that_is_missing_is_said(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 4, 4, 1, 3, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
+    (tmp_path / "x.png").write_bytes(content + chunk(b"IEND", b""))
+    with pytest.raises(UnusableImageError):
+        read_pixels(tmp_path / "x.png")
 
 
 def test_a_file_as_long_as_a_disk_is_refused_unread(tmp_path: Path) -> None:
