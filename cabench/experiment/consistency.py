@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from cabench.evaluation.evaluate import VERSION
@@ -10,6 +11,9 @@ from cabench.evaluation.ranges import ROUNDING, impossible, is_possible_gap
 
 if TYPE_CHECKING:
     from cabench.experiment.record import Record
+
+
+_place = attrgetter("space", "attribute", "population", "metric")
 
 
 def check_consistent(record: Record) -> None:
@@ -27,6 +31,8 @@ def check_consistent(record: Record) -> None:
     for name, scores in (("scores", record.scores), *record.protocols.items()):
         if wrong := impossible(scores):
             raise ValueError(f"{wrong}, in its {name}")
+        if len(set(map(_place, scores))) < len(scores):
+            raise ValueError(f"a score is there twice, in its {name}")
     if min(record.cost.values(), default=0.0) < 0:
         raise ValueError("it has a cost below 0")
     if not 0 <= (record.leak_floor or 0.0) <= 1:

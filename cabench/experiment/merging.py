@@ -15,10 +15,13 @@ from filelock import Timeout
 
 from cabench.errors import UserError
 from cabench.experiment.record import Record
-from cabench.experiment.store import BESIDE, ResultsStore
+from cabench.experiment.store import BESIDE, MAPS, PICTURE, ResultsStore
 from cabench.experiment.verified import verified
 from cabench.files.atomic import replacing, stamp
+from cabench.files.bounds import LARGEST_PICTURE, LARGEST_TEXT, TooLargeError, check_size
 from cabench.files.regular import open_regular
+
+_LARGEST = {PICTURE: LARGEST_PICTURE, MAPS: LARGEST_TEXT, "log.jsonl": LARGEST_TEXT}
 
 
 @dataclass
@@ -142,12 +145,22 @@ def _copy(source: Path, target: Path, before: str | None) -> None:
     """
     for name in BESIDE:
         if (source / name).exists():
+            _check_length(source / name)
             _copy_file(source / name, target / name)
         else:
             (target / name).unlink(missing_ok=True)
     if stamp(source / "record.json") != before:
         raise UserError(f"{source} changed while it was copied; merge again once nobody works in it.")
     _copy_file(source / "record.json", target / "record.json")
+
+
+def _check_length(path: Path) -> None:
+    """Refuse a text or picture that no report would read. Vectors and models may be of any length."""
+    try:
+        if path.name in _LARGEST:
+            check_size(path, _LARGEST[path.name])
+    except (OSError, TooLargeError) as error:
+        raise UserError(f"{path} cannot be copied ({error}); remove it, and merge again.") from error
 
 
 def _copy_file(source: Path, target: Path) -> None:

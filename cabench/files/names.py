@@ -7,8 +7,9 @@ import unicodedata
 from pathlib import Path
 
 LONGEST_NAME = 100  # file systems allow 255 bytes
-NAME_LETTERS = "letters from a to z, digits, _ and -"
-"""What `is_name` allows, for messages; that it takes letters with accents too, nobody needs to be told."""
+NAME_LETTERS = "letters that pass for no others from a to z, digits, _ and -"
+"""What `is_name` allows, for messages."""
+LONGEST_MESSAGE = 20_000  # characters: the paths of a hundred files
 # Letters that nobody takes for others from a to z: those with marks, but for \u0131, \u0133, \u0138 and \u017f; some
 # Greek ones; and those of Chinese, Japanese and Korean.
 _LETTER = (
@@ -58,9 +59,10 @@ def printable(text: str) -> str:
 
 def message(text: str) -> str:
     """One message as a terminal may show it: `printable`, with its further lines set in, so that none of them, such as
-    a line break in a path, passes for a message of its own.
+    a line break in a path, passes for a message of its own; and cut where it is longer than anybody reads.
     """
-    return printable(text).replace("\n", "\n  ")
+    cut = text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} ..."
+    return printable(cut).replace("\n", "\n  ")
 
 
 def skeleton(text: str) -> str:

@@ -44,6 +44,10 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda c: c.update(dimension_r2={"shape": [0.5, 1.5]}),
         "what dimensions share with shape is not between 0 and 1",
     ),
+    "a score that is there twice": (
+        lambda c: c["scores"].append(c["scores"][0]),
+        "a score is there twice, in its scores",
+    ),
     "another gap": (lambda c: c.update(separation_gap=c["separation_gap"] - 0.01), "but its scores give"),
     "no gap": (lambda c: (c.update(separation_gap=None), c["method"].update(origin="vectors")), "gap is None"),
     "an accuracy": (lambda c: c["scores"][0].update(value=7.5), r"7\.5 of .* cannot be, in its scores"),

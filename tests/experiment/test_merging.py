@@ -177,6 +177,18 @@ def test_no_link_is_followed(folders: tuple[Path, Path], tmp_path: Path, place: 
     assert not any(path.is_symlink() for path in (tmp_path / "into").rglob("*"))
 
 
+@pytest.mark.parametrize("name", ["pictures.png", "maps.json", "log.jsonl"])
+def test_a_file_as_long_as_a_disk_is_not_copied(folders: tuple[Path, Path], tmp_path: Path, name: str) -> None:
+    first = next(folders[0].glob("*/*/seed*")) / name
+    with first.open("wb") as file:
+        file.truncate(40 << 30)
+    merged = cabench.merge(folders, tmp_path / "merged")
+    (sentence,) = merged.refused
+    assert sentence.startswith(
+        f"{first} cannot be copied (it has 42,949,672,960 bytes, and of its kind at most 67,108,864"
+    )
+
+
 def test_links_in_the_target_are_replaced(folders: tuple[Path, Path], tmp_path: Path) -> None:
     first, _ = folders
     (tmp_path / "theirs").write_text("theirs")

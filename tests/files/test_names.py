@@ -118,3 +118,7 @@ def test_what_a_terminal_would_obey_is_shown_as_its_escape(text: str, shown: str
 def test_a_letter_in_either_case_has_one_skeleton(alphabet: range) -> None:
     for letter in filter(str.isalpha, map(chr, alphabet)):
         assert skeleton(letter) == skeleton(letter.lower())
+
+
+def test_a_message_that_nobody_would_read_to_its_end_is_cut() -> None:
+    assert message("k" * 1_000_000) == "k" * 20_000 + " ..."
