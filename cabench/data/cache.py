@@ -115,7 +115,7 @@ def listing(path: Path) -> list[Listed]:
     """
     if not checked(path).is_dir():
         return [_listed("", path.stat())]
-    linked = checked if path.is_relative_to(cache_folder()) else Path
+    linked = checked if path.is_relative_to(cache_folder()) else Path  # elsewhere a link is as good as a file
     # Text and scandir: with an object of pathlib for each file this takes five times as long.
     return sorted(_below(str(path), "", linked), key=lambda file: file.name.split("/"))
 

@@ -166,7 +166,7 @@ def _shared(array: h5py.Dataset) -> _Counts:
     return _unpacked(_Packed(layout, tuple(stored.read_direct_chunk(place) for place in places), array))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=16)  # as many as differ among records that are read in a row; large ones take 40 MB
 def _unpacked(packed: _Packed) -> _Counts:
     values = packed.array[:].astype(np.int64)
     values.flags.writeable = False

@@ -14,11 +14,9 @@ import pandas as pd
 
 from cabench.files.names import printable
 
+BLOCK = 4096  # rows: cells are texts, and take ten times what their numbers do
 # The signs in full width and in small forms count as the plain ones do.
 _FORMULA = re.compile(r"(^|[;\t\r\n])([^\S;\t\r\n]*[=+\-@＝＋－＠﹦﹢﹣﹫])")
-
-
-BLOCK = 4096  # rows: cells are texts, and take ten times what their numbers do
 
 
 def csv_lines(table: pd.DataFrame) -> Iterator[str]:

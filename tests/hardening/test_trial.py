@@ -62,8 +62,8 @@ def test_texts_that_all_point_to_one_are_told_of(tmp_path: Path) -> None:
     [
         ("Can't read data (memory allocation failed for raw data chunk)", True),
         ("Can't read data (unable to allocate chunk)", True),
-        ("[Errno 13] Unable to open file (unable to open file: name = '/work/alloc/x.h5', errno = 13)", False),
-        ("Unable to open file (unable to open file: name = '/work/(alloc)/x.h5', errno = 13)", False),
+        ("[Errno 13] Unable to open file (unable to open file: name = '/data/alloc/x.h5', errno = 13)", False),
+        ("Unable to open file (unable to open file: name = '/data/(alloc)/x.h5', errno = 13)", False),
         ("/alloc is no array of numbers, but |O of shape ()", False),
     ],
 )
