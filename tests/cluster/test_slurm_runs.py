@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,60 +20,15 @@ TWELVE = (
     *("--methods", "own.py:Patient,own.py:Deadly,pca", "--seeds", "0-3"),
     *("--set", "patient.epochs=12", "--checkpoint-seconds", "0"),
 )
+OWN = Path(__file__).with_name("own.py")
 ON_SLURM = ("--executor", "slurm", "--cluster", "cluster.toml")
-OWN = '''
-"""A method that ends its process on one seed, and one that takes its time while a file says so."""
-import os
-import signal
-import time
-from pathlib import Path
-
-from cabench import ContrastiveAnalysisMethod, Representation, Settings
-from cabench.methods.mmcvae import MMcVAE
-
-
-class Patient(MMcVAE):
-    """MM-cVAE, 2 s a step while a file `slowly` lies in the working folder."""
-
-    name = "patient"
-
-    def training_step(self, background, target, context):
-        if Path("slowly").exists():
-            time.sleep(2)
-        return super().training_step(background, target, context)
-
-
-class Deadly(ContrastiveAnalysisMethod):
-    """Encodes an image as its mean."""
-
-    name = "deadly"
-    version = 1
-    Config = Settings
-
-    def fit(self, data, context):
-        if context.folder.name.startswith("seed2-"):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def encode(self, images):
-        means = images.float().mean((1, 2, 3))[:, None]
-        return Representation(means, -means)
-
-    def parameter_count(self):
-        return 0
-
-    def state_dict(self):
-        return {}
-
-    def load_state_dict(self, state):
-        pass
-'''
 Start = Callable[..., Any]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With a method of one's own, and settings of the cluster."""
-    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    """With methods of one's own, and settings of the cluster."""
+    shutil.copy(OWN, tmp_path)
     (tmp_path / "cluster.toml").write_text("[slurm]\ntime = 60\n", encoding="utf-8")
     return tmp_path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ ON_SLURM = ("--executor", "slurm", "--cluster", "cluster.toml")
 GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "--set", "planted.repeats=1")
 QUICK = (*GRID, "--methods", "pca", "--seeds", "0", *ON_SLURM)
 LONG = (*GRID, *ON_SLURM, "--methods", "mmcvae", "--seeds", "0", "--checkpoint-seconds", "0")
+PATIENT = ("--methods", "own.py:Patient", "--seeds", "0", "--checkpoint-seconds", "0")
 Start = Callable[..., Any]
 
 
@@ -32,7 +34,7 @@ def log(folder: Path) -> str:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    return any(folder.glob("results/runs/planted/mmcvae/seed0-*/checkpoint/state.safetensors"))
+    return any(folder.glob("results/runs/planted/*/seed0-*/checkpoint/state.safetensors"))
 
 
 def until(condition: Callable[[], bool], folder: Path) -> None:
@@ -66,13 +68,16 @@ def test_a_preempted_task_writes_its_checkpoint_waits_for_slurm_and_goes_on(
     slurm: Slurm, start: Start, tmp_path: Path
 ) -> None:
     set_up(tmp_path, nodelist="n1")
-    run = start(*LONG, "--set", "mmcvae.epochs=12", "--wait")
+    shutil.copy(Path(__file__).with_name("own.py"), tmp_path)
+    (tmp_path / "slowly").touch()  # the cell does not end before the pre-emption
+    run = start(*GRID, *ON_SLURM, *PATIENT, "--wait")
     until(lambda: has_checkpoint(tmp_path), tmp_path)
     slurm.call("sbatch", "--partition=urgent", "--nodelist=n1", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+    until(lambda: "stopped; the same command continues it" in log(tmp_path), tmp_path)
+    (tmp_path / "slowly").unlink()
     status, table, said = finished(run)
     assert status == 0, said
-    assert "| mmcvae" in table
-    assert "stopped; the same command continues it" in log(tmp_path)
+    assert "| patient" in table
     assert log(tmp_path).count("Starting with JobEnvironment") == 2
 
 
