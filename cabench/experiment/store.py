@@ -46,6 +46,7 @@ from cabench.experiment.identity import Identity
 from cabench.experiment.locks import Locks, locks_of
 from cabench.experiment.record import Record
 from cabench.experiment.report_sign import is_signed, sign_of, write_sign
+from cabench.experiment.statuses import Statuses
 from cabench.experiment.without_collecting import without_collecting
 from cabench.files.atomic import (
     remove_all_left_behind,
@@ -73,11 +74,11 @@ class ResultsStore:
 
     Attributes:
         folder: where they are.
-        _read: of record files that were read, the stamp before that, and the status.
+        _statuses: of records that were read.
     """
 
     folder: Path
-    _read: dict[Path, tuple[str | None, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _statuses: Statuses = field(default_factory=Statuses, init=False, repr=False, compare=False)
 
     @property
     def locks(self) -> Locks:
@@ -109,13 +110,21 @@ class ResultsStore:
         record = folder / "record.json"
         if record.exists():
             try:
-                return "done" if self._status(record) == "ok" else "failed"
+                return "done" if self._statuses.of(record) == "ok" else "failed"
             except UserError:
                 return "damaged"
         if self.is_worked_in(folder):
             return "running"
         older, _ = _read_all(folder.parent.glob(f"seed{cell.seed}-*/record.json"), self.load_alone)
         return "stale" if any(record.is_stale_form_of(cell) for record in older) else "missing"
+
+    def read_ahead(self, cells: Iterable[Identity]) -> None:
+        """Read the records of many cells whose states are asked for next, which takes less time than one by one.
+
+        Raises:
+            UserError: where a process that read some died.
+        """
+        self._statuses.read_ahead(cell.folder(self.folder) / "record.json" for cell in cells)
 
     def is_held(self, cell: Identity) -> bool:
         """Whether a process works on a cell, or looks at its state just now."""
@@ -242,13 +251,6 @@ class ResultsStore:
             raise UserError(f"The report could not be written to {self.folder}: {error}.") from error
         return reasons
 
-    def _status(self, path: Path) -> str:
-        """Of a record, which is read only where it was not read since it was written."""
-        now = stamp(path)
-        if now is None or self._read.get(path, ("", ""))[0] != now:
-            self._read[path] = now, Record.load(path).status
-        return self._read[path][1]
-
     def paths(self) -> list[Path]:
         """Of every record below the folder, in order."""
         return sorted(self.folder.glob("*/*/seed*/record.json"))
@@ -355,9 +357,7 @@ class ResultsStore:
             return False
 
     def _in_its_folder(self, path: Path, load: Callable[[Path], Record]) -> Record:
-        now = stamp(path)  # before it is read: what is written meanwhile changes it
-        record = load(plain(path, below=self.folder))
-        self._read[path] = now, record.status
+        record = self._statuses.load(plain(path, below=self.folder), load)
         own = record.folder(self.folder)
         if own != path.parent:
             raise UserError(f"{path} is the record of another cell; move it, with the files beside it, to {own}.")

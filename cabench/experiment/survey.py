@@ -138,12 +138,16 @@ class Surveyor:
         """What has become of the cells by now.
 
         Raises:
-            UserError: where a method refuses a data set that was built meanwhile.
+            UserError: where a method refuses a data set that was built meanwhile, and where a process that read
+                records died.
         """
         cells: list[SurveyedCell] = []
         left_out: list[LeftOut] = []
         for label, dataset in self._outline.datasets.items():
             self._plan(label, dataset)
+        if not self._seen:
+            self._store.read_ahead(cell.identity for planned, _ in self._planned.values() for cell in planned)
+        for label in self._outline.datasets:
             if label not in self._planned:
                 methods, seeds = self._outline.methods[label], self._outline.seeds
                 cells += [SurveyedCell(label, name, seed, "", "missing") for name in methods for seed in seeds]

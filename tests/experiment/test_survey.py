@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from cabench.context import FitContext
+from cabench.experiment import many_records, statuses
 from cabench.experiment.cell import Cell
 from cabench.experiment.plan import outline, resolve
 from cabench.experiment.plan_document import plan_document
+from cabench.experiment.record import Record
 from cabench.experiment.request import Request
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.survey import Survey, Surveyor, survey
@@ -88,6 +90,33 @@ def test_what_has_not_changed_is_not_read_again(
     calls.clear()
     assert states(surveyor.look()) == ["missing", "done", "done", "done"]
     assert calls == ["load_alone", "state"]
+
+
+def test_many_records_are_read_by_other_processes(
+    store: ResultsStore, compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute(REQUEST)
+    damaged, changed, *_ = store.paths()
+    damaged.write_text("{", encoding="utf-8")
+    expected = survey(REQUEST, store)
+    first, read = os.getpid(), []
+
+    def load(path: Path, kept: Callable[[Path], Record] = Record.load) -> Record:
+        if os.getpid() == first:
+            read.append(path)
+        return kept(path)
+
+    monkeypatch.setattr(many_records, "MANY", 1)
+    monkeypatch.setattr(many_records, "available_cores", lambda: 2)
+    monkeypatch.setattr(statuses, "PART", 1)
+    monkeypatch.setattr(Record, "load", load)
+    surveyor = Surveyor(outline(REQUEST), REQUEST.data_root, again := ResultsStore(store.folder))
+    assert surveyor.look() == expected
+    assert expected.totals == {"done": 3, "damaged": 1}
+    assert read == [damaged], "what another process could not read is read once more, and nothing else"
+    changed.write_text("{", encoding="utf-8")
+    assert surveyor.look().totals == {"done": 2, "damaged": 2}
+    assert [again.state(cell.identity) for cell in cells_of()] == states(surveyor.look())
 
 
 def test_a_cell_runs_while_a_process_works_on_it(store: ResultsStore) -> None:

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from cabench.errors import UserError
+from cabench.experiment import many_records
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
-from cabench.report import folder_markdown
 from cabench.report.folder_markdown import FolderMarkdown
 from cabench.report.markdown import markdown, markdown_summary, summary_of
 
@@ -25,7 +25,7 @@ READS_FOR_EVER = """
 import os, time
 from pathlib import Path
 from cabench.experiment.store import ResultsStore
-from cabench.report import folder_markdown
+from cabench.experiment import many_records
 
 first = os.getpid()
 def read(self, paths):
@@ -35,8 +35,8 @@ def read(self, paths):
     time.sleep(600)
 
 ResultsStore.readable_records = read
-folder_markdown.MANY = 1
-folder_markdown.available_cores = lambda: 2
+many_records.MANY = 1
+many_records.available_cores = lambda: 2
 """
 
 
@@ -58,9 +58,9 @@ def records(folder: Path) -> list[Record]:
 @pytest.fixture(params=[(1, "spawn"), (2, "fork"), (2, "spawn")], ids=["one process", "two copies", "two new ones"])
 def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     count, start = request.param
-    monkeypatch.setattr(folder_markdown, "MANY", 1)
-    monkeypatch.setattr(folder_markdown, "available_cores", lambda: count)
-    monkeypatch.setattr(folder_markdown, "_CONTEXT", multiprocessing.get_context(start))
+    monkeypatch.setattr(many_records, "MANY", 1)
+    monkeypatch.setattr(many_records, "available_cores", lambda: count)
+    monkeypatch.setattr(many_records, "_CONTEXT", multiprocessing.get_context(start))
 
 
 @pytest.mark.usefixtures("processes")
@@ -97,8 +97,8 @@ def test_a_process_that_dies_is_told(folder: Path, monkeypatch: pytest.MonkeyPat
         assert os.getpid() != first
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(folder_markdown, "MANY", 1)
-    monkeypatch.setattr(folder_markdown, "available_cores", lambda: 2)
+    monkeypatch.setattr(many_records, "MANY", 1)
+    monkeypatch.setattr(many_records, "available_cores", lambda: 2)
     monkeypatch.setattr(ResultsStore, "readable_records", dies)
     with pytest.raises(UserError, match="was ended by something else"):
         FolderMarkdown(folder).write()
