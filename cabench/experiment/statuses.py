@@ -23,7 +23,7 @@ class _Seen(NamedTuple):
         status: of the cell.
     """
 
-    stamp: str | None
+    stamp: str
     status: str
 
 
@@ -41,13 +41,14 @@ class Statuses:
             UserError: when it cannot be read.
         """
         seen = self._seen.get(path)
-        return seen.status if seen and seen.stamp == stamp(path) else self.load(path).status
+        return seen.status if seen and seen.stamp == stamp(path) else self.load(path, Record.load).status
 
-    def load(self, path: Path, load: Callable[[Path], Record] = Record.load) -> Record:
+    def load(self, path: Path, load: Callable[[Path], Record]) -> Record:
         """The record at a path; its status is known from now on. Errors are those of `load`."""
         now = stamp(path)  # before it is read: what is written meanwhile changes it
         record = load(path)
-        self._seen[path] = _Seen(now, record.status)
+        if now is not None:
+            self._seen[path] = _Seen(now, record.status)
         return record
 
     def read_ahead(self, paths: Iterable[Path]) -> None:
