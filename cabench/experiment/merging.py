@@ -15,6 +15,7 @@ from filelock import Timeout
 
 from cabench.errors import UserError
 from cabench.experiment.record import Record
+from cabench.experiment.shared_cells import with_profiles
 from cabench.experiment.store import BESIDE, MAPS, PICTURE, ResultsStore
 from cabench.experiment.verified import verified
 from cabench.files.atomic import replacing, stamp
@@ -121,6 +122,8 @@ def _is_wanted(record: Record, path: Path, target: ResultsStore, merged: Merged)
         merged.left_out.append(f"{path} tells of a failure; in {target.folder} its cell is done.")
     elif _result(there) == _result(record):
         merged.equal += 1
+        if (shared := with_profiles(there, record.profiles)) is not there:
+            target.replace_record(shared)
     else:
         place = there.folder(target.folder) / "record.json"
         merged.conflicts.append(f"{path} has other scores than {place}, which stays.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from cabench.experiment.cell import Cell
 from cabench.experiment.record import Record
+from cabench.experiment.shared_cells import share
 from cabench.experiment.store import ResultsStore
 from cabench.hardening.journal import Journal
 
@@ -82,7 +83,8 @@ def tasks_on_gpu(tasks: Sequence[Task]) -> tuple[Task, ...]:
 def records_of(tasks: Sequence[Task], store: ResultsStore) -> tuple[list[Record], list[Task]]:
     """The records of the tasks that have ended, in order, and the tasks that have not.
 
-    Profiles share cells: a record is shown under the profile that was asked for.
+    Profiles share cells: a record is shown under the profile that was asked for, and where it was computed under
+    another one, it notes that this one shares it.
     """
     records: list[Record] = []
     left: list[Task] = []
@@ -90,8 +92,8 @@ def records_of(tasks: Sequence[Task], store: ResultsStore) -> tuple[list[Record]
         if task.has_ended(store):
             cell = task.cell.identity
             record = store.load(cell)
-            where = {**record.provenance, "profile": task.cell.profile}
-            records.append(replace(record, profile=cell.profile, provenance=where))
+            share(record, task.cell.profile, store)
+            records.append(record.under(task.cell.profile))
         else:
             left.append(task)
     return records, left

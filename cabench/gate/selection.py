@@ -10,6 +10,7 @@ from pathlib import Path
 from cabench.errors import UserError, unknown
 from cabench.evaluation.gap import is_term
 from cabench.experiment.record import Record
+from cabench.experiment.shared_cells import under_all_profiles
 from cabench.experiment.store import ResultsStore
 from cabench.gate.baseline import Baseline, CellGroup, GroupName
 from cabench.report.summary import grouped
@@ -29,7 +30,7 @@ class Selected:
 
 
 def read_results(results: Path) -> tuple[list[Record], list[str]]:
-    """All records of a results folder that can be read, and why others cannot.
+    """All records of a results folder that can be read, under all their profiles, and why others cannot.
 
     Raises:
         UserError: when there is no such folder, or it has no records.
@@ -37,7 +38,7 @@ def read_results(results: Path) -> tuple[list[Record], list[str]]:
     records, unreadable = ResultsStore(results).readable_records() if results.is_dir() else ([], [])
     if not (records or unreadable):
         raise UserError(f"There are no records in {results}; name a folder with --results or start with `cabench run`.")
-    return records, unreadable
+    return under_all_profiles(records), unreadable
 
 
 def restrict(

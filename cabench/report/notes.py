@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from cabench import discovery
 from cabench.data.dataset import IS_TARGET
@@ -178,20 +177,12 @@ def _extending(section: Section) -> str:
     """Which profiles a section's own extends, and what that says of itself; "" where it extends none."""
     if not (extended := _extended(section)):
         return ""
-    told = next((text for record in _records(section) if (text := _profile_of(record).get("description"))), "")
+    told = next((text for record in _records(section) if (text := record.own_profile["description"])), "")
     return f" (extends {', '.join(extended)}{f': {told}' if told else ''})"
 
 
 def _extended(section: Section) -> list[str]:
-    return list(dict.fromkeys(str(name) for record in _records(section) for name in _profile_of(record)["extends"]))
-
-
-def _profile_of(record: Record) -> Mapping[str, Any]:
-    """What a record keeps of the profile that it is shown under; older ones keep its name alone."""
-    kept = record.provenance.get("profile")
-    if isinstance(kept, Mapping) and kept.get("name") == record.profile and isinstance(kept.get("extends"), list):
-        return kept
-    return {"extends": []}
+    return list(dict.fromkeys(str(name) for record in _records(section) for name in record.own_profile["extends"]))
 
 
 def _meaningless(section: Section) -> list[str]:
@@ -206,13 +197,13 @@ def _untuned(section: Section) -> list[str]:
     untuned = dict.fromkeys(row.name for row in section.current for record in row.records if _is_untuned(record))
     if not untuned:
         return []
-    if not any(_profile_of(record).get("tuned") for record in _records(section)):
+    if not any(record.own_profile.get("tuned") for record in _records(section)):
         return [f"Profile {section.profile} holds settings that were chosen on other data; nobody tuned on these."]
     return [f"Not tuned on these data, as the others were: {', '.join(untuned)}."]
 
 
 def _is_untuned(record: Record) -> bool:
-    tuned, method = _profile_of(record).get("tuned"), record.method
+    tuned, method = record.own_profile.get("tuned"), record.method
     if not isinstance(tuned, list) or method["label"] in tuned or method.get("origin") == "vectors":
         return False
     try:
