@@ -197,7 +197,7 @@ def _records_of(results: Path, datasets: str) -> tuple[list[Record], list[str]]:
     from cabench.experiment.store import ResultsStore
     from cabench.report.summary import of_datasets
 
-    records, unreadable = ResultsStore(results).readable_records()
+    records, unreadable = ResultsStore(results).shown_records()
     return of_datasets(records, datasets) if datasets else records, unreadable
 
 

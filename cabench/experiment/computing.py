@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cabench.experiment.asked import asked_cells, note
 from cabench.experiment.assignment import Assignment
 from cabench.experiment.executors import Executor, RunSettings
 from cabench.experiment.plan import Experiment
@@ -44,7 +45,9 @@ def compute(
 
     Raises:
         StopRequested, KeyboardInterrupt, UserError: as `Executor.compute`.
+        UserError, StorageError: where the folder's note of what profiles ask for cannot be read or written.
     """
+    note(store.folder, asked_cells((cell.identity, cell.profile) for cell in experiment.cells))
     limit_s = parse_span(settings.time_limit) if settings.time_limit else None
     tasks = tasks_of(experiment.cells, store, settings.force, journal())
     mine = tasks_on_gpu(tasks) if settings.only_gpu else tasks

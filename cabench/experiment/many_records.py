@@ -46,7 +46,8 @@ def in_processes(work: Callable[[Sequence[Path]], _Found], parts: Sequence[Seque
         UserError: where a process died.
     """
     few = sum(map(len, parts)) < MANY
-    processes = 1 if few else min(len(parts), available_cores(), MOST_PROCESSES)
+    may_start = not multiprocessing.current_process().daemon
+    processes = 1 if few or not may_start else min(len(parts), available_cores(), MOST_PROCESSES)
     alone = partial(_alone, work)
     return _shared_out(alone, parts, processes) if processes > 1 else [alone(part) for part in parts]
 
@@ -63,6 +64,7 @@ def _shared_out(
 
     Processes hand it over in files: one that dies while it writes to a pipe would leave this one waiting.
     """
+    others = multiprocessing.active_children()
     make = partial(ProcessPoolExecutor, processes, _CONTEXT, initializer=_end_with_the_first)
     with TemporaryDirectory(prefix="cabench-") as folder, make() as pool:
         files = [Path(folder) / str(number) for number in range(len(parts))]
@@ -77,7 +79,8 @@ def _shared_out(
             ) from error
         except BaseException:
             for child in multiprocessing.active_children():
-                child.terminate()
+                if child not in others:
+                    child.terminate()
             raise
 
 

@@ -27,8 +27,6 @@ from cabench.files.json import read_json
 from cabench.files.names import NAME_LETTERS, is_name
 from cabench.profiles import ProfileEntry
 
-MOST_PROFILES = 100  # that a record is shown under
-
 Place = tuple[str, str, str, str, str]
 """What a score is of: attribute, the space that it belongs to, population, metric, and the space that was probed."""
 
@@ -70,7 +68,6 @@ class Record(Identity):
         loss_is_flat: whether the loss no longer fell when training ended, see `cabench.experiment.flatness`; None where
             there is no loss that tells, and in older records.
         improvised_common: whether the method has no common space, so that one was improvised for it.
-        shared_with: what further profiles say of themselves that asked for the cell when it was there, see `under`.
         schema: version of this layout.
         contributions: what each block of test rows adds to each score. It stands in a file of its own beside the
             record, and may be read when it is asked for, see `read_contributions`; None where there is none.
@@ -91,7 +88,6 @@ class Record(Identity):
     loss_is_flat: bool | None = None
     improvised_common: bool = False
     unmade: Mapping[str, str] = field(default_factory=dict)
-    shared_with: tuple[ProfileEntry, ...] = ()
     schema: int = SCHEMA
     contributions: InstanceOf[ContributionTable] | InstanceOf[StoredContributions] | None = field(
         default=None, compare=False
@@ -142,16 +138,9 @@ class Record(Identity):
                 entry["tuned"] = [*map(str, kept["tuned"])]
         return entry
 
-    @property
-    def profiles(self) -> list[ProfileEntry]:
-        """What all profiles that share its cell say of themselves, its own first."""
-        return [self.own_profile, *self.shared_with]
-
     def under(self, profile: ProfileEntry) -> Record:
         """The same record, shown under another profile that asks for its cell."""
-        return dataclasses.replace(
-            self, profile=profile["name"], provenance={**self.provenance, "profile": profile}, shared_with=()
-        )
+        return dataclasses.replace(self, profile=profile["name"], provenance={**self.provenance, "profile": profile})
 
     @classmethod
     def of(cls, identity: Identity, status: Literal["ok", "failed"], **found: Any) -> Record:
@@ -212,8 +201,6 @@ def _check(record: Record) -> None:
             raise ValueError(f"{label!r} is no name for a method or data set; it may have {NAME_LETTERS}")
     if not re.fullmatch("[0-9a-f]{64}", record.key) or record.seed < 0:
         raise ValueError("its key or seed is not valid")
-    if not len({entry["name"] for entry in record.profiles}) == len(record.profiles) <= MOST_PROFILES:
-        raise ValueError(f"shared_with: profiles that are not different, or more than {MOST_PROFILES}")
     if record.status == "ok":
         missing = {"parameters", "images_seen", "train_s"} - set(record.cost)
         if (record.separation_gap is None and not record.from_vectors) or missing:

@@ -12,6 +12,7 @@ from cabench.data.file import DatasetFile
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.evaluation.protocols import PROTOCOLS, check_protocols, protocol_scores, protocols_of
+from cabench.experiment.asked import note_renewed
 from cabench.experiment.identity import evaluation_of
 from cabench.experiment.keepsakes import keep_maps, keep_picture
 from cabench.experiment.measuring import measure
@@ -51,6 +52,8 @@ class Reevaluation:
         check_protocols(self.protocols, [record.dataset["name"] for record in records])
         files: dict[str, DatasetFile] = {}
         current, failures = [], []
+        keys = {record.key: new for record in records if (new := record.renewed().key) != record.key}
+        note_renewed(self.store.folder, keys)
         for number, record in enumerate(records, start=1):
             if self._is_current(record):
                 current.append(record)
@@ -91,7 +94,7 @@ class Reevaluation:
                 if self.store.has_record(record):
                     renewed = self._renew(self.store.load(record), file)
         # A run shows a cell under the profile that it asked for; what is kept is the one that it was computed under.
-        return replace(self.store.load(renewed), profile=record.profile)
+        return self.store.load(renewed).under(record.own_profile)
 
     def _renew(self, record: Record, file: DatasetFile) -> Record:
         train, test = self.store.read_representations(record, file)

@@ -52,7 +52,7 @@ class Statuses:
         return record
 
     def read_ahead(self, paths: Iterable[Path]) -> None:
-        """Read many records, by several processes where that takes less time. What cannot be read is read again then.
+        """Read many records, by several processes where that takes less time. What cannot be read, `of` says later.
 
         Raises:
             UserError: where a process died.
@@ -63,9 +63,11 @@ class Statuses:
 
 
 def _seen_of(paths: Sequence[Path]) -> dict[Path, _Seen]:
-    statuses = Statuses()
+    """What records say that are there and can be read."""
+    found: dict[Path, _Seen] = {}
     for path in paths:
-        if path.exists():
-            with suppress(UserError):
-                statuses.of(path)
-    return statuses._seen
+        now = stamp(path)
+        with suppress(UserError):
+            if now is not None:
+                found[path] = _Seen(now, Record.load(path).status)
+    return found

@@ -14,6 +14,7 @@
     .lock, .lock.lease    of the process that works on the cell, see `cabench.experiment.locks`
     .begun                while a process works on the cell, see `cabench.hardening.deaths`
 <results>/report.md       tables of all records
+<results>/profiles.json      which cells each profile has asked for, see `cabench.experiment.asked`
 <results>/locks.toml      where flock does not reach all machines: how they lock, see `cabench.experiment.locks`
 
 Processes on one machine or on several share a folder through the locks: one at a time works on a cell, and what a dead
@@ -40,11 +41,12 @@ from cabench.data.file import DatasetFile, Rows
 from cabench.data.layout import Split
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedSplit
-from cabench.experiment import contributions_file, representations_file
-from cabench.experiment.contributions_file import StoredContributions
+from cabench.experiment import asked, contributions_file, representations_file
+from cabench.experiment.asked import Asked
 from cabench.experiment.identity import Identity
 from cabench.experiment.locks import Locks, locks_of
 from cabench.experiment.record import Record
+from cabench.experiment.record_files import load_whole, load_with_stored, read_all
 from cabench.experiment.report_sign import is_signed, sign_of, write_sign
 from cabench.experiment.statuses import Statuses
 from cabench.experiment.without_collecting import without_collecting
@@ -115,7 +117,7 @@ class ResultsStore:
                 return "damaged"
         if self.is_worked_in(folder):
             return "running"
-        older, _ = _read_all(folder.parent.glob(f"seed{cell.seed}-*/record.json"), self.load_alone)
+        older, _ = read_all(folder.parent.glob(f"seed{cell.seed}-*/record.json"), self.load_alone)
         return "stale" if any(record.is_stale_form_of(cell) for record in older) else "missing"
 
     def read_ahead(self, cells: Iterable[Identity]) -> None:
@@ -182,7 +184,7 @@ class ResultsStore:
         Raises:
             UserError: when it cannot be read.
         """
-        return _load(cell.folder(self.folder) / "record.json")
+        return load_whole(cell.folder(self.folder) / "record.json")
 
     def records(self) -> list[Record]:
         """Every record below the folder, in the order of their paths.
@@ -202,13 +204,22 @@ class ResultsStore:
         Args:
             paths: some of `paths()`; None for all.
         """
-        return _read_all(self.paths() if paths is None else paths, lambda path: self._in_its_folder(path, _with_stored))
+        paths = self.paths() if paths is None else paths
+        return read_all(paths, lambda path: self._in_its_folder(path, load_with_stored))
+
+    def shown_records(self, paths: Sequence[Path] | None = None) -> tuple[list[Record], list[str]]:
+        """As `readable_records`; records of cells that several profiles have asked for come once under each."""
+        records, reasons = self.readable_records(paths)
+        try:
+            return Asked.read(self.folder).shown(records), reasons
+        except UserError as error:
+            return records, [*reasons, str(error)]
 
     @without_collecting()
     def records_beside(self, cells: Iterable[Identity]) -> list[Record]:
         """Every record that can be read of the methods and data sets of some cells, without contributions."""
         one_each = {cell.folder(self.folder).parent: cell for cell in cells}.values()
-        return _read_all((path for cell in one_each for path in self.paths_beside(cell)), self.load_alone)[0]
+        return read_all((path for cell in one_each for path in self.paths_beside(cell)), self.load_alone)[0]
 
     def paths_beside(self, cell: Identity) -> list[Path]:
         """Of every record of a cell's method and data set, in order."""
@@ -224,7 +235,7 @@ class ResultsStore:
         Raises:
             UserError: when it cannot be read, or stands in the folder of another cell.
         """
-        return self._in_its_folder(path, _load)
+        return self._in_its_folder(path, load_whole)
 
     @without_collecting()
     def write_report(self, tables: Callable[[list[Record]], str]) -> list[str]:
@@ -240,10 +251,12 @@ class ResultsStore:
             with self.locks.hold(plain(self.folder / REPORT_LOCK, below=self.folder), REPORT_PATIENCE_S):
                 report = self.folder / "report.md"
                 remove_left_behind(report)
-                sign = sign_of(self.paths())  # before the records are read: what is written meanwhile changes it
+                sign = sign_of(
+                    [*self.paths(), self.folder / asked.NAME]
+                )  # before the records are read: what is written meanwhile changes it
                 if is_signed(report, sign):
                     return []
-                records, reasons = self.readable_records()
+                records, reasons = self.shown_records()
                 write_text(report, tables(records))
                 if not reasons:  # what cannot be read is said each time
                     write_sign(report, sign)
@@ -364,32 +377,7 @@ class ResultsStore:
         return record
 
 
-def _load(path: Path) -> Record:
-    """A record with its contributions, where they can be read."""
-    record = _with_stored(path)
-    return record.with_contributions(record.read_contributions())
-
-
-def _with_stored(path: Path) -> Record:
-    """A record whose contributions are read when they are asked for."""
-    record = Record.load(path)
-    stored = StoredContributions(path.with_name(contributions_file.NAME), record.key, len(record.scores))
-    stored.check_free()
-    return record.with_contributions(stored)
-
-
 def _put(source: str, place: str) -> None:
     """Copy a file to a place, and not to where a link in that place leads."""
     Path(place).unlink(missing_ok=True)
     shutil.copy2(source, place)
-
-
-def _read_all(paths: Iterable[Path], load: Callable[[Path], Record]) -> tuple[list[Record], list[str]]:
-    """The records that can be read, and why others cannot."""
-    records, reasons = [], []
-    for path in paths:
-        try:
-            records.append(load(path))
-        except UserError as error:
-            reasons.append(str(error))
-    return records, reasons

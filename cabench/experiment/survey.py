@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -146,7 +146,7 @@ class Surveyor:
         for label, dataset in self._outline.datasets.items():
             self._plan(label, dataset)
         if not self._seen:
-            self._store.read_ahead(cell.identity for planned, _ in self._planned.values() for cell in planned)
+            self._store.read_ahead(cell.identity for same in self._whole() for cell in same)
         for label in self._outline.datasets:
             if label not in self._planned:
                 methods, seeds = self._outline.methods[label], self._outline.seeds
@@ -154,8 +154,8 @@ class Surveyor:
                 continue
             planned, refused = self._planned[label]
             left_out += [LeftOut(label, method, reason) for method, reason in refused.items()]
-            for method, same in groupby(planned, key=lambda cell: cell.identity.method["label"]):
-                cells += self._looked_at(label, method, list(same))
+            for same in _by_method(planned):
+                cells += self._looked_at(same)
         return Survey(cells, left_out, self._outline.device)
 
     def _plan(self, label: str, dataset: DatasetProvider) -> None:
@@ -165,9 +165,17 @@ class Surveyor:
         if label in self._files and (label not in self._planned or self._outline.grows):
             self._planned[label] = self._outline.cells(label, self._files[label])
 
-    def _looked_at(self, dataset: str, method: str, planned: Sequence[Cell]) -> list[SurveyedCell]:
+    def _whole(self) -> Iterator[Sequence[Cell]]:
+        """The groups of cells that differ in their seeds alone and all have records."""
+        for planned, _ in self._planned.values():
+            yield from filter(self._is_whole, _by_method(planned))
+
+    def _is_whole(self, planned: Sequence[Cell]) -> bool:
+        return all(self._store.has_record(cell.identity) for cell in planned)
+
+    def _looked_at(self, planned: Sequence[Cell]) -> list[SurveyedCell]:
         """Cells that differ in their seeds alone. Where some are left, finished ones tell how long they will take."""
-        if not all(self._store.has_record(cell.identity) for cell in planned):
+        if not self._is_whole(planned):
             self._durations.read_beside(planned[0])  # before their states, for which nothing is read twice then
         cells = [self._seen_again(cell.identity) or self._seen_anew(cell.identity) for cell in planned]
         if any(cell.state == "failed" for cell in cells):
@@ -206,6 +214,12 @@ class Surveyor:
         """What changes whenever a record is written, and whenever a process begins a cell."""
         folder = cell.folder(self._store.folder)
         return stamp(folder / "record.json"), note_stamp(folder)
+
+
+def _by_method(planned: Sequence[Cell]) -> Iterator[Sequence[Cell]]:
+    """Cells on one data set, those of each method together: they differ in their seeds alone."""
+    for _, same in groupby(planned, key=lambda cell: cell.identity.method["label"]):
+        yield list(same)
 
 
 def survey(request: Request, store: ResultsStore) -> Survey:

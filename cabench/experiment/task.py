@@ -9,7 +9,6 @@ import torch
 
 from cabench.experiment.cell import Cell
 from cabench.experiment.record import Record
-from cabench.experiment.shared_cells import share
 from cabench.experiment.store import ResultsStore
 from cabench.hardening.journal import Journal
 
@@ -83,17 +82,13 @@ def tasks_on_gpu(tasks: Sequence[Task]) -> tuple[Task, ...]:
 def records_of(tasks: Sequence[Task], store: ResultsStore) -> tuple[list[Record], list[Task]]:
     """The records of the tasks that have ended, in order, and the tasks that have not.
 
-    Profiles share cells: a record is shown under the profile that was asked for, and where it was computed under
-    another one, it notes that this one shares it.
+    Profiles share cells: a record is shown under the profile that was asked for.
     """
     records: list[Record] = []
     left: list[Task] = []
     for task in tasks:
         if task.has_ended(store):
-            cell = task.cell.identity
-            record = store.load(cell)
-            share(record, task.cell.profile, store)
-            records.append(record.under(task.cell.profile))
+            records.append(store.load(task.cell.identity).under(task.cell.profile))
         else:
             left.append(task)
     return records, left

@@ -10,7 +10,6 @@ from pathlib import Path
 from cabench.errors import UserError, unknown
 from cabench.evaluation.gap import is_term
 from cabench.experiment.record import Record
-from cabench.experiment.shared_cells import under_all_profiles
 from cabench.experiment.store import ResultsStore
 from cabench.gate.baseline import Baseline, CellGroup, GroupName
 from cabench.report.summary import grouped
@@ -35,10 +34,10 @@ def read_results(results: Path) -> tuple[list[Record], list[str]]:
     Raises:
         UserError: when there is no such folder, or it has no records.
     """
-    records, unreadable = ResultsStore(results).readable_records() if results.is_dir() else ([], [])
+    records, unreadable = ResultsStore(results).shown_records() if results.is_dir() else ([], [])
     if not (records or unreadable):
         raise UserError(f"There are no records in {results}; name a folder with --results or start with `cabench run`.")
-    return under_all_profiles(records), unreadable
+    return records, unreadable
 
 
 def restrict(

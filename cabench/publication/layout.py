@@ -3,6 +3,7 @@
 cabench-results/
     README.md                      what is in the archive, generated
     manifest.json                  see `cabench.publication.manifest`
+    results/profiles.json          which cells each profile asked for, where the folder has it
     results/<data set>/<method>/seed<k>-<key>/
         record.json                of every cell
         contributions.h5           where the cell has it
@@ -17,7 +18,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from cabench.experiment import contributions_file, representations_file
+from cabench.experiment import asked, contributions_file, representations_file
 from cabench.files.bounds import LARGEST_TEXT
 from cabench.files.names import is_name
 from cabench.saving import MODEL
@@ -42,6 +43,8 @@ def belongs(name: str) -> bool:
     match name.split("/"):
         case [single]:
             return single in (MANIFEST, README, PROFILE)
+        case [folder, file]:
+            return (folder, file) == (RESULTS, asked.NAME)
         case [folder, dataset, file]:
             method, dot, kind = file.rpartition(".")
             return folder == TUNING and is_name(dataset) and is_name(method) and f"{dot}{kind}" == ".json"

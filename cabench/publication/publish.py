@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cabench.errors import UserError
-from cabench.experiment import contributions_file, representations_file
+from cabench.experiment import asked, contributions_file, representations_file
+from cabench.experiment.asked import Asked
 from cabench.experiment.merging import under_way
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
@@ -91,7 +92,8 @@ def _write(sources: Sources, archive: Path, beside: Sequence[str]) -> Published:
     contents = {**_cells(sources.results, records, beside), **_tuning(sources)}
     entries = {name: entry_of(content) for name, content in contents.items()}
     summary = Summary.of(records)
-    contents[README] = readme(summary, records, list(contents)).encode()
+    shown = Asked.read(sources.results.folder).shown(records)
+    contents[README] = readme(summary, records, {record.profile for record in shown}, list(contents)).encode()
     entries[README] = entry_of(contents[README])
     manifest = Manifest(versions=versions(), summary=summary, files=entries)
     contents[MANIFEST] = manifest.to_json().encode()
@@ -126,6 +128,8 @@ def _records(store: ResultsStore) -> tuple[list[Record], list[str]]:
 
 def _cells(store: ResultsStore, records: Sequence[Record], beside: Sequence[str]) -> dict[str, Path | bytes]:
     found: dict[str, Path | bytes] = {}
+    if (store.folder / asked.NAME).exists():
+        found[f"{RESULTS}/{asked.NAME}"] = store.folder / asked.NAME
     for record in records:
         folder = record.folder(store.folder)
         for name in (RECORD, *(name for name in beside if (folder / name).exists())):

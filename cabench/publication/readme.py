@@ -11,18 +11,19 @@ from cabench.publication.layout import PROFILE, TUNING
 from cabench.publication.manifest import Summary
 
 
-def readme(summary: Summary, records: Sequence[Record], names: Sequence[str]) -> str:
+def readme(summary: Summary, records: Sequence[Record], profiles: set[str], names: Sequence[str]) -> str:
     """The page, as Markdown.
 
     Args:
         summary: of the records.
         records: in the archive.
+        profiles: that asked for these cells.
         names: of the files in the archive, but for page and manifest.
     """
-    return "\n".join(_lines(summary, records, names)) + "\n"
+    return "\n".join(_lines(summary, records, profiles, names)) + "\n"
 
 
-def _lines(summary: Summary, records: Sequence[Record], names: Sequence[str]) -> Iterator[str]:
+def _lines(summary: Summary, records: Sequence[Record], profiles: set[str], names: Sequence[str]) -> Iterator[str]:
     yield "# Results of cabench"
     yield ""
     yield f"{len(records)} cells, each one method on one data set under one seed; {summary.failed} of them failed."
@@ -32,7 +33,7 @@ def _lines(summary: Summary, records: Sequence[Record], names: Sequence[str]) ->
         content = ", ".join(found[:8] for found in summary.datasets[label])
         yield from (f"| {label} | {content} | {method} | {count} |" for method, count in methods.items())
     yield ""
-    yield from _told("Profiles", {record.profile for record in records})
+    yield from _told("Profiles", profiles)
     yield from _told("Versions of cabench", {str(record.provenance.get("cabench", "unknown")) for record in records})
     yield from _told("Versions of PyTorch", {str(record.provenance.get("torch", "unknown")) for record in records})
     yield from _told("Processors", {str(record.provenance.get("cpu", "unknown")) for record in records})

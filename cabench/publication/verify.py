@@ -15,6 +15,8 @@ from pathlib import Path
 
 from cabench.data.download import raw_data_root
 from cabench.errors import UserError
+from cabench.experiment import asked
+from cabench.experiment.asked import Asked
 from cabench.publication.archive import SUFFIXES
 from cabench.publication.cell_checks import CellChecks
 from cabench.publication.data_here import DataHere, find, obtain
@@ -98,6 +100,10 @@ def _verify_sources(sources: Sources, data: DataHere, tolerance: float, found: V
     """Check cells, tuning records and profile; gives what cells can be read."""
     checks = CellChecks(sources.results, data, tolerance, found)
     records = [record for path in sources.results.paths() if (record := checks.check(path))]
+    try:
+        Asked.read(sources.results.folder)
+    except UserError as error:
+        found.find(asked.NAME, str(error))
     if not found.cells:
         found.find(sources.results.folder.name, "there are no records.")
     if sources.tuning is not None:

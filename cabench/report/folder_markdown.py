@@ -62,7 +62,7 @@ class FolderMarkdown:
         return joined(found), [reason for part in parts for reason in part.unreadable]
 
     def _part(self, paths: Sequence[Path]) -> _Part:
-        records, unreadable = ResultsStore(self.results).readable_records(paths)
+        records, unreadable = ResultsStore(self.results).shown_records(paths)
         found = sections_of_some(records, self.stale, self.reference)
         del records  # so that each section's can be let go
         return _Part(section_texts(found, self.text), unreadable)

@@ -14,7 +14,6 @@ from cabench.evaluation.contributions import ContributionTable
 from cabench.evaluation.score import PopulationName, Probed, Score
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.record import Record
-from cabench.experiment.shared_cells import under_all_profiles
 from cabench.files.names import printable
 
 FROM_VECTORS = " †"
@@ -233,7 +232,7 @@ def sections(records: Sequence[Record], with_stale: bool = False, reference: str
 
 def sections_of_some(records: Sequence[Record], with_stale: bool, reference: str) -> list[Section]:
     """Likewise, of some data sets of a results folder: the reference may be a row of others."""
-    records = sorted(under_all_profiles(records), key=lambda record: record.key)
+    records = sorted(records, key=lambda record: record.key)
     groups = grouped(records, lambda r: (r.dataset["label"], r.profile, r.precision, r.dataset["content_sha256"]))
     return [_section(groups[key], with_stale, reference) for key in sorted(groups)]
 

@@ -18,7 +18,6 @@ import pandas as pd
 from cabench.evaluation.evaluate import VERSION
 from cabench.evaluation.score import Score, Unmeasured
 from cabench.experiment.record import Record
-from cabench.experiment.shared_cells import under_all_profiles
 from cabench.files.csv import csv_lines
 from cabench.report.quantities import leaked_of, wanted_of
 
@@ -56,7 +55,7 @@ def tidy_table(records: Sequence[Record], with_stale: bool = False) -> pd.DataFr
     versions: dict[str, set[int]] = {}
     for record in records:
         versions.setdefault(record.method["label"], set()).add(record.method["version"])
-    for record in under_all_profiles(records):
+    for record in records:
         label, version = record.method["label"], record.method["version"]
         cell = (
             record.dataset["label"],

@@ -20,7 +20,10 @@ ON_SLURM = ("--executor", "slurm", "--cluster", "cluster.toml")
 GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "--set", "planted.repeats=1")
 QUICK = (*GRID, "--methods", "pca", "--seeds", "0", *ON_SLURM)
 LONG = (*GRID, *ON_SLURM, "--methods", "mmcvae", "--seeds", "0", "--checkpoint-seconds", "0")
-PATIENT = ("--methods", "own.py:Patient", "--seeds", "0", "--checkpoint-seconds", "0")
+PATIENT = (
+    *("--methods", "own.py:Patient", "--seeds", "0"),
+    *("--set", "patient.epochs=12", "--checkpoint-seconds", "0"),
+)
 Start = Callable[..., Any]
 
 
@@ -69,7 +72,7 @@ def test_a_preempted_task_writes_its_checkpoint_waits_for_slurm_and_goes_on(
 ) -> None:
     set_up(tmp_path, nodelist="n1")
     shutil.copy(Path(__file__).with_name("own.py"), tmp_path)
-    (tmp_path / "slowly").touch()  # the cell does not end before the pre-emption
+    (tmp_path / "slowly").touch()  # the cell takes minutes, so that it does not end before the pre-emption
     run = start(*GRID, *ON_SLURM, *PATIENT, "--wait")
     until(lambda: has_checkpoint(tmp_path), tmp_path)
     slurm.call("sbatch", "--partition=urgent", "--nodelist=n1", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")

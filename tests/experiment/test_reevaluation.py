@@ -21,6 +21,7 @@ from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.errors import UserError
 from cabench.evaluation.protocols import protocol_scores
 from cabench.experiment import identity, store
+from cabench.experiment.asked import asked_cells, note
 from cabench.experiment.identity import current_evaluation
 from cabench.experiment.plan import Experiment, resolve
 from cabench.experiment.progress import make_reporter
@@ -33,6 +34,7 @@ from cabench.experiment.task import records_of, tasks_of
 from cabench.hardening.journal import Journal
 from cabench.methods.chance import Chance
 from cabench.methods.pca import PCA
+from cabench.profiles import ProfileEntry
 from cabench.report.markdown import markdown
 
 OLD = {"version": 1, "config": {"ridge_alpha": 1.0}}
@@ -197,6 +199,16 @@ def test_evaluating_again_does_nothing(outdated: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in outdated.rglob("*")}
     assert update(outdated) == ([], [])
     assert {path: path.stat().st_mtime_ns for path in outdated.rglob("*")} == before
+
+
+def test_renewed_cells_are_shown_under_all_profiles_that_asked_for_them(outdated: Path) -> None:
+    other: ProfileEntry = {"name": "other", "description": "", "extends": []}
+    before = ResultsStore(outdated).records()
+    note(outdated, asked_cells((record, other) for record in before))
+    update(outdated)
+    records, _ = ResultsStore(outdated).shown_records()
+    assert len(records) == 2 * len(before)
+    assert {record.profile for record in records} == {before[0].profile, "other"}
 
 
 def test_a_run_finds_renewed_cells_done(outdated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
