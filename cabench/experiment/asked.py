@@ -96,7 +96,7 @@ class Asked:
         """Records, each once more under every other profile that has asked for its cell."""
         others: dict[tuple[str, str], list[ProfileEntry]] = {}
         for (dataset, _), one in self.by_place.items():
-            for key in one["keys"]:
+            for key in set(one["keys"]):
                 others.setdefault((dataset, key), []).append(one["profile"])
         found: list[Record] = []
         for record in records:

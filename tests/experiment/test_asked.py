@@ -178,6 +178,12 @@ def test_a_damaged_file_is_named_and_nothing_is_lost(
     assert [finding for finding in verify_results(store.folder).findings if NAME in finding]
 
 
+def test_a_key_that_is_there_many_times_shows_its_cell_once(store: ResultsStore) -> None:
+    (cells,) = asked_cells([(of_pca(store), OTHER)])
+    noted([{**cells, "keys": cells["keys"] * 1000}], store.folder)
+    assert shown(store) == {("pca", "smoke"), ("pca", "other"), ("chance", "mine")}
+
+
 def test_a_link_in_its_place_is_not_followed(store: ResultsStore, tmp_path: Path) -> None:
     (store.folder / NAME).rename(tmp_path / "elsewhere.json")
     (store.folder / NAME).symlink_to(tmp_path / "elsewhere.json")
