@@ -7,11 +7,14 @@ computed once, and its record names the profile that it was computed under. Repo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
-from pydantic import ConfigDict, with_config
+from filelock import Timeout
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from cabench.errors import UserError
@@ -19,14 +22,15 @@ from cabench.experiment.identity import Identity
 from cabench.experiment.locks import locks_of
 from cabench.experiment.record import Record
 from cabench.files.atomic import storing, write_text
+from cabench.files.bounds import LARGEST_TEXT
 from cabench.files.json import read_json
 from cabench.files.regular import plain
 from cabench.profiles import ProfileEntry
 
 NAME = "profiles.json"
-LOCK, PATIENCE_S = ".profiles.lock", 60.0
+LOCK, PATIENCE_S = ".profiles.lock", 600.0  # longer than a dead machine's lease lasts
 MOST = 1000
-"""Pairs of a profile and a data set in one file."""
+"""Profiles, each on one data set, in one file."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -36,12 +40,17 @@ class AskedCells(TypedDict):
     Attributes:
         dataset: the data set's label.
         profile: what the profile says of itself.
-        keys: of the cells, in order.
+        keys: of the cells, by the method's label.
     """
 
     dataset: str
     profile: ProfileEntry
-    keys: list[str]
+    keys: dict[str, list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]]
+
+
+class _Place(NamedTuple):
+    dataset: str
+    profile: str
 
 
 @dataclass(frozen=True)
@@ -49,10 +58,10 @@ class Asked:
     """What all profiles have asked for in a results folder.
 
     Attributes:
-        by_place: by label of the data set and name of the profile.
+        by_place: by label of the data set and name of the profile; keys are sorted, and each is there once.
     """
 
-    by_place: Mapping[tuple[str, str], AskedCells]
+    by_place: Mapping[_Place, AskedCells]
 
     @classmethod
     def read(cls, folder: Path) -> Asked:
@@ -61,48 +70,57 @@ class Asked:
         Raises:
             UserError: when it cannot be read, or is no such file.
         """
-        path = folder / NAME
         try:
-            found = read_json(path, list[AskedCells])
-            if len(by_place := {(one["dataset"], one["profile"]["name"]): one for one in found}) < len(found):
-                raise ValueError("a profile is there twice for one data set")
+            found = read_json(folder / NAME, list[AskedCells])
             if len(found) > MOST:
                 raise ValueError(f"it tells of more than {MOST:,} profiles and data sets")
         except FileNotFoundError:
-            return cls({})
+            found = []
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{path} cannot be read ({error}), which says what each profile has asked for; remove it: profiles are "
-                "noted again when they run."
+                f"{folder / NAME}, which says what profiles have asked for, cannot be read ({error}). Remove it: until "
+                "they run again, a cell that profiles share is shown under one of them."
             ) from error
-        return cls(by_place)
+        return cls({}).with_cells(found)
 
     def with_cells(self, cells: Iterable[AskedCells]) -> Asked:
-        """This and what else was asked for; what a profile says of itself is taken from the later."""
+        """This and what else was asked for; what a profile says of itself is taken from the last."""
         by_place = dict(self.by_place)
         for one in cells:
-            place = one["dataset"], one["profile"]["name"]
-            known = by_place[place]["keys"] if place in by_place else []
-            by_place[place] = {**one, "keys": sorted({*known, *one["keys"]})}
+            place = _Place(one["dataset"], one["profile"]["name"])
+            known = by_place[place]["keys"] if place in by_place else {}
+            methods = sorted({*known, *one["keys"]})
+            keys = {method: sorted({*known.get(method, []), *one["keys"].get(method, [])}) for method in methods}
+            by_place[place] = {**one, "keys": keys}
         return Asked(by_place)
 
     def renewed(self, keys: Mapping[str, str]) -> Asked:
         """The same with the new keys of cells that have some, by their old ones, which stay."""
         return self.with_cells(
-            {**one, "keys": [keys[key] for key in one["keys"] if key in keys]} for one in self.by_place.values()
+            {**one, "keys": {method: [keys[key] for key in old if key in keys] for method, old in one["keys"].items()}}
+            for one in self.by_place.values()
         )
 
     def shown(self, records: Iterable[Record]) -> list[Record]:
         """Records, each once more under every other profile that has asked for its cell."""
-        others: dict[tuple[str, str], list[ProfileEntry]] = {}
-        for (dataset, _), one in self.by_place.items():
-            for key in set(one["keys"]):
-                others.setdefault((dataset, key), []).append(one["profile"])
+        profiles: dict[tuple[str, str, str], list[ProfileEntry]] = {}
+        for one in self.by_place.values():
+            for method, keys in one["keys"].items():
+                for key in keys:
+                    profiles.setdefault((one["dataset"], method, key), []).append(one["profile"])
         found: list[Record] = []
         for record in records:
-            profiles = others.get((record.dataset["label"], record.key), [])
-            found += [record, *(record.under(one) for one in profiles if one["name"] != record.profile)]
+            asking = profiles.get((record.dataset["label"], record.method["label"], record.key), [])
+            found += [record, *(record.under(profile) for profile in asking if profile["name"] != record.profile)]
         return found
+
+
+def read_asked(folder: Path) -> tuple[Asked, list[str]]:
+    """What is noted in a results folder; where it cannot be read, nothing, and why."""
+    try:
+        return Asked.read(folder), []
+    except UserError as error:
+        return Asked({}), [str(error)]
 
 
 def note(folder: Path, cells: Iterable[AskedCells]) -> None:
@@ -113,34 +131,46 @@ def note(folder: Path, cells: Iterable[AskedCells]) -> None:
         cells: by profile and data set.
 
     Raises:
-        UserError: when what was noted before cannot be read, or is too much.
+        UserError: when what was noted before cannot be read, or is too much; when another process holds the note.
         StorageError: when it cannot be written.
     """
-    _change(folder, lambda asked: asked.with_cells(cells))
+    asked_for = list(cells)
+    _change(folder, lambda asked: asked.with_cells(asked_for))
 
 
 def note_renewed(folder: Path, keys: Mapping[str, str]) -> None:
     """Note the new keys of cells, by their old ones, for all profiles that asked for them; errors as of `note`."""
-    if keys and Asked.read(folder).by_place:
-        _change(folder, lambda asked: asked.renewed(keys))
+    _change(folder, lambda asked: asked.renewed(keys))
 
 
 def _change(folder: Path, changed: Callable[[Asked], Asked]) -> None:
-    with storing(), locks_of(folder).hold(plain(folder / LOCK, below=folder), PATIENCE_S):
-        before = Asked.read(folder)
-        after = changed(before)
-        if len(after.by_place) > MOST:
-            raise UserError(f"{folder / NAME} tells of {MOST:,} profiles and data sets, which is the most; remove it.")
-        if after != before:
-            content = [after.by_place[place] for place in sorted(after.by_place)]
-            write_text(folder / NAME, json.dumps(content, indent=1) + "\n")
+    before = Asked.read(folder)
+    if changed(before) == before:
+        return
+    with storing(), _hold(folder):
+        after = changed(Asked.read(folder))
+        content = json.dumps([after.by_place[place] for place in sorted(after.by_place)], indent=1) + "\n"
+        if len(after.by_place) > MOST or len(content) > LARGEST_TEXT:
+            raise UserError(f"{folder / NAME} would tell of more than it may; remove it, or choose another folder.")
+        write_text(folder / NAME, content)
+
+
+@contextmanager
+def _hold(folder: Path) -> Iterator[None]:
+    try:
+        with locks_of(folder).hold(plain(folder / LOCK, below=folder), PATIENCE_S):
+            yield
+    except Timeout as error:
+        raise UserError(
+            f"Another process has held {folder / LOCK} for {PATIENCE_S:.0f} s; end it, or choose another folder."
+        ) from error
 
 
 def asked_cells(cells: Iterable[tuple[Identity, ProfileEntry]]) -> Sequence[AskedCells]:
     """Cells, each with the profile that asks for it, by data set and profile."""
-    found: dict[tuple[str, str], AskedCells] = {}
+    found: dict[_Place, AskedCells] = {}
     for cell, profile in cells:
-        place = cell.dataset["label"], profile["name"]
-        one = found.setdefault(place, {"dataset": place[0], "profile": profile, "keys": []})
-        one["keys"].append(cell.key)
+        place = _Place(cell.dataset["label"], profile["name"])
+        one = found.setdefault(place, {"dataset": place.dataset, "profile": profile, "keys": {}})
+        one["keys"].setdefault(cell.method["label"], []).append(cell.key)
     return list(found.values())

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from cabench.errors import UserError
-from cabench.experiment.asked import Asked, asked_cells, note
+from cabench.experiment.asked import Asked, note
 from cabench.experiment.record import Record
 from cabench.experiment.store import BESIDE, MAPS, PICTURE, ResultsStore
 from cabench.experiment.verified import verified
@@ -69,16 +69,11 @@ def merge_stores(sources: Sequence[ResultsStore], target: ResultsStore) -> Merge
     target.check_writable()
     merged = Merged()
     for source in sources:
-        records = [record for path in source.paths() if (record := _merge_cell(source, path, target, merged))]
+        for path in source.paths():
+            _merge_cell(source, path, target, merged)
         merged.left_out += [f"{folder} is being computed." for folder in under_way(source)]
         try:
-            note(
-                target.folder,
-                [
-                    *asked_cells((record, record.own_profile) for record in records),
-                    *Asked.read(source.folder).by_place.values(),
-                ],
-            )
+            note(target.folder, Asked.read(source.folder).by_place.values())
         except UserError as error:
             merged.refused.append(str(error))
     return merged
@@ -102,11 +97,10 @@ def under_way(source: ResultsStore) -> Iterator[Path]:
             yield folder
 
 
-def _merge_cell(source: ResultsStore, path: Path, target: ResultsStore, merged: Merged) -> Record | None:
-    """Copy a cell where that is wanted; gives its record, without contributions, where it is in order."""
+def _merge_cell(source: ResultsStore, path: Path, target: ResultsStore, merged: Merged) -> None:
     if source.is_worked_in(path.parent):
         merged.left_out.append(f"{path.parent} is being computed.")
-        return None
+        return
     try:
         before = stamp(path)
         record = verified(source, path)
@@ -115,12 +109,10 @@ def _merge_cell(source: ResultsStore, path: Path, target: ResultsStore, merged: 
                 _copy(path.parent, record.folder(target.folder), before)
                 target.drop_checkpoint(record)
                 merged.copied += 1
-        return record.with_contributions(None)
     except UserError as error:
         merged.refused.append(str(error))
     except Timeout:
         merged.left_out.append(f"{record.folder(target.folder)} is being computed.")
-    return None
 
 
 def _is_wanted(record: Record, path: Path, target: ResultsStore, merged: Merged) -> bool:

@@ -14,7 +14,7 @@
     .lock, .lock.lease    of the process that works on the cell, see `cabench.experiment.locks`
     .begun                while a process works on the cell, see `cabench.hardening.deaths`
 <results>/report.md       tables of all records
-<results>/profiles.json      which cells each profile has asked for, see `cabench.experiment.asked`
+<results>/profiles.json   which cells each profile has asked for, see `cabench.experiment.asked`
 <results>/locks.toml      where flock does not reach all machines: how they lock, see `cabench.experiment.locks`
 
 Processes on one machine or on several share a folder through the locks: one at a time works on a cell, and what a dead
@@ -42,7 +42,6 @@ from cabench.data.layout import Split
 from cabench.errors import UserError
 from cabench.evaluation.encoded import EncodedSplit
 from cabench.experiment import asked, contributions_file, representations_file
-from cabench.experiment.asked import Asked
 from cabench.experiment.identity import Identity
 from cabench.experiment.locks import Locks, locks_of
 from cabench.experiment.record import Record
@@ -207,13 +206,11 @@ class ResultsStore:
         paths = self.paths() if paths is None else paths
         return read_all(paths, lambda path: self._in_its_folder(path, load_with_stored))
 
-    def shown_records(self, paths: Sequence[Path] | None = None) -> tuple[list[Record], list[str]]:
-        """As `readable_records`; records of cells that several profiles have asked for come once under each."""
-        records, reasons = self.readable_records(paths)
-        try:
-            return Asked.read(self.folder).shown(records), reasons
-        except UserError as error:
-            return records, [*reasons, str(error)]
+    def shown_records(self) -> tuple[list[Record], list[str]]:
+        """As `readable_records`; those of cells that several profiles have asked for come once under each."""
+        records, reasons = self.readable_records()
+        noted, damaged = asked.read_asked(self.folder)
+        return noted.shown(records), [*damaged, *reasons]
 
     @without_collecting()
     def records_beside(self, cells: Iterable[Identity]) -> list[Record]:
@@ -251,9 +248,8 @@ class ResultsStore:
             with self.locks.hold(plain(self.folder / REPORT_LOCK, below=self.folder), REPORT_PATIENCE_S):
                 report = self.folder / "report.md"
                 remove_left_behind(report)
-                sign = sign_of(
-                    [*self.paths(), self.folder / asked.NAME]
-                )  # before the records are read: what is written meanwhile changes it
+                # Before the records are read: what is written meanwhile changes it.
+                sign = sign_of([*self.paths(), self.folder / asked.NAME])
                 if is_signed(report, sign):
                     return []
                 records, reasons = self.shown_records()

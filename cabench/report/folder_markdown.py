@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from cabench.experiment.asked import Asked, read_asked
 from cabench.experiment.many_records import in_processes
 from cabench.experiment.store import ResultsStore
 from cabench.report.markdown import SectionText, joined, section_texts, tables_of
@@ -56,13 +58,14 @@ class FolderMarkdown:
         if self.datasets:
             check_datasets(self.datasets, by_dataset)
             by_dataset = {label: by_dataset[label] for label in listed(self.datasets)}
-        parts = in_processes(self._part, list(by_dataset.values()))
+        asked, damaged = read_asked(self.results)
+        parts = in_processes(partial(self._part, asked), list(by_dataset.values()))
         found = [section for part in parts for section in part.sections]
         check_reference(self.reference, {name for section in found for name in section.names})
-        return joined(found), [reason for part in parts for reason in part.unreadable]
+        return joined(found), [*damaged, *(reason for part in parts for reason in part.unreadable)]
 
-    def _part(self, paths: Sequence[Path]) -> _Part:
-        records, unreadable = ResultsStore(self.results).shown_records(paths)
-        found = sections_of_some(records, self.stale, self.reference)
+    def _part(self, asked: Asked, paths: Sequence[Path]) -> _Part:
+        records, unreadable = ResultsStore(self.results).readable_records(paths)
+        found = sections_of_some(asked.shown(records), self.stale, self.reference)
         del records  # so that each section's can be let go
         return _Part(section_texts(found, self.text), unreadable)

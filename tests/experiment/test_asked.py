@@ -12,6 +12,7 @@ import pytest
 
 import cabench
 from cabench.errors import UserError
+from cabench.experiment import asked
 from cabench.experiment.asked import LOCK, MOST, NAME, Asked, AskedCells, asked_cells, note
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
@@ -119,10 +120,12 @@ def test_what_is_noted_already_is_not_written_again(store: ResultsStore) -> None
 
 def test_what_a_profile_says_of_itself_is_the_latest_and_its_cells_add_up(tmp_path: Path) -> None:
     store = ResultsStore(tmp_path)
-    note(store.folder, [{"dataset": "planted", "profile": MINE, "keys": ["b", "a"]}])
-    note(store.folder, [{"dataset": "planted", "profile": {**MINE, "description": "changed"}, "keys": ["c", "a"]}])
+    a, b, c = (letter * 64 for letter in "abc")
+    changed: ProfileEntry = {**MINE, "description": "changed"}
+    note(store.folder, [{"dataset": "planted", "profile": MINE, "keys": {"pca": [b, a]}}])
+    note(store.folder, [{"dataset": "planted", "profile": changed, "keys": {"pca": [c, a], "cpca": [b]}}])
     (cells,) = Asked.read(store.folder).by_place.values()
-    assert cells == {"dataset": "planted", "profile": {**MINE, "description": "changed"}, "keys": ["a", "b", "c"]}
+    assert cells == {"dataset": "planted", "profile": changed, "keys": {"pca": [a, b, c], "cpca": [b]}}
     assert store.shown_records() == ([], [])
 
 
@@ -135,6 +138,22 @@ def test_merged_folders_tell_the_profiles_of_both(store: ResultsStore, tmp_path:
         assert done.returncode == 0, done.stderr
     assert shown(store) == {*BOTH, ("pca", "other")}
     assert shown(fresh) == {("pca", "smoke"), ("pca", "other"), ("chance", "mine")}
+
+
+def test_equal_cells_of_another_label_are_others(store: ResultsStore, cabench_here: Any) -> None:
+    """The same method under the name of a variant: its cells have the same keys, and folders of their own."""
+    Path("variant.toml").write_text('extends = "smoke"\n[variants.again]\nmethod = "pca"\n', encoding="utf-8")
+    done = cabench_here(*RUN, "--methods", "again", "--profile", "variant.toml", "--results", str(store.folder))
+    assert done.returncode == 0, done.stderr
+    assert shown(store) == {*BOTH, ("again", "variant")}
+
+
+def test_a_lock_that_is_held_too_long_is_named(store: ResultsStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asked, "PATIENCE_S", 0.1)
+    with store.locks.hold(store.folder / LOCK, 1.0):
+        note(store.folder, asked_cells([(of_pca(store), MINE)]))  # which is noted already
+        with pytest.raises(UserError, match=f"Another process has held .*{LOCK} for 0 s"):
+            note(store.folder, asked_cells([(of_pca(store), OTHER)]))
 
 
 def test_an_archive_holds_what_was_asked_for(store: ResultsStore, tmp_path: Path) -> None:
@@ -152,35 +171,35 @@ def test_an_archive_holds_what_was_asked_for(store: ResultsStore, tmp_path: Path
     [
         ("[", "Expecting value"),
         ("{}", "valid array"),
-        ('[{"dataset": "planted", "profile": {"name": "mine"}, "keys": []}]', "description"),
-        (json.dumps([{"dataset": "planted", "profile": MINE, "keys": ["a"]}] * 2), "twice"),
+        ('[{"dataset": "planted", "profile": {"name": "mine"}, "keys": {}}]', "description"),
+        (json.dumps([{"dataset": "planted", "profile": MINE, "keys": {"pca": ["../a"]}}]), "pattern"),
         (
-            json.dumps([{"dataset": f"d{number}", "profile": MINE, "keys": []} for number in range(MOST + 1)]),
+            json.dumps([{"dataset": f"d{number}", "profile": MINE, "keys": {}} for number in range(MOST + 1)]),
             "more than 1,000 profiles",
         ),
     ],
-    ids=["cut short", "another kind", "a field is missing", "twice", "too many"],
+    ids=["cut short", "another kind", "a field is missing", "no key", "too many"],
 )
 def test_a_damaged_file_is_named_and_nothing_is_lost(
     store: ResultsStore, cabench_here: Any, content: str, reason: str
 ) -> None:
     (store.folder / NAME).write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=f"{NAME} cannot be read .*{reason}.*remove it"):
+    with pytest.raises(UserError, match=f"{NAME}, .* cannot be read .*{reason}.*Remove it"):
         Asked.read(store.folder)
     done = cabench_here("report", "--results", str(store.folder))
     assert done.returncode == 1
     assert "| pca " in done.stdout
-    assert f"{NAME} cannot be read" in done.stderr
+    assert done.stderr.count("cannot be read") == 1
     refused = cabench_here(*RUN, "--methods", "pca", "--profile", "smoke", "--results", str(store.folder))
     assert refused.returncode == 2
-    assert "remove it" in refused.stderr
+    assert "Remove it" in refused.stderr
     assert (store.folder / NAME).read_text(encoding="utf-8") == content
     assert [finding for finding in verify_results(store.folder).findings if NAME in finding]
 
 
 def test_a_key_that_is_there_many_times_shows_its_cell_once(store: ResultsStore) -> None:
     (cells,) = asked_cells([(of_pca(store), OTHER)])
-    noted([{**cells, "keys": cells["keys"] * 1000}], store.folder)
+    noted([{**cells, "keys": {"pca": cells["keys"]["pca"] * 1000}}] * 2, store.folder)
     assert shown(store) == {("pca", "smoke"), ("pca", "other"), ("chance", "mine")}
 
 
@@ -192,10 +211,10 @@ def test_a_link_in_its_place_is_not_followed(store: ResultsStore, tmp_path: Path
 
 
 def test_more_profiles_than_can_be_read_are_refused_before_they_are_written(tmp_path: Path) -> None:
-    many: list[AskedCells] = [{"dataset": f"d{number}", "profile": MINE, "keys": []} for number in range(MOST)]
+    many: list[AskedCells] = [{"dataset": f"d{number}", "profile": MINE, "keys": {}} for number in range(MOST)]
     note(tmp_path, many)
-    with pytest.raises(UserError, match="remove it"):
-        note(tmp_path, [{"dataset": "one-more", "profile": MINE, "keys": []}])
+    with pytest.raises(UserError, match="more than it may"):
+        note(tmp_path, [{"dataset": "one-more", "profile": MINE, "keys": {}}])
     assert len(Asked.read(tmp_path).by_place) == MOST
 
 
@@ -203,12 +222,12 @@ def test_processes_that_note_at_once_lose_nothing(tmp_path: Path, start_python: 
     program = (
         "import sys; from pathlib import Path; from cabench.experiment.asked import note\n"
         "for number in range(20):\n"
-        "    profile = {'name': 'p', 'description': '', 'extends': []}\n"
-        "    note(Path('runs'), [{'dataset': 'd', 'profile': profile, 'keys': [f'{sys.argv[1]}-{number}']}])\n"
+        "    profile, key = {'name': 'p', 'description': '', 'extends': []}, f'{sys.argv[1]}{number:063}'\n"
+        "    note(Path('runs'), [{'dataset': 'd', 'profile': profile, 'keys': {'pca': [key]}}])\n"
     )
     (tmp_path / "runs").mkdir()
     running = [start_python(tmp_path, "-c", program, name) for name in ("a", "b")]
     assert [process.communicate() and process.returncode for process in running] == [0, 0]
     (cells,) = Asked.read(tmp_path / "runs").by_place.values()
-    assert len(cells["keys"]) == 40
+    assert len(cells["keys"]["pca"]) == 40
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {NAME, LOCK}

@@ -16,9 +16,11 @@ import pytest
 
 import cabench
 from cabench.errors import UserError
+from cabench.experiment.asked import NAME
 from cabench.experiment.locks import Flock, Leases, write_leases
 from cabench.experiment.store import ResultsStore
 
+BESIDE_CELLS = ("report.md", ".report.md.sign", NAME)
 METHODS = "chance,random_encoder"
 RUN = ("run", "--profile", "smoke", "--no-controls", "--set", "planted.repeats=1", "--methods", METHODS)
 
@@ -50,7 +52,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def cells(folder: Path) -> dict[str, bytes]:
-    return {name: content for name, content in contents(folder).items() if "report.md" not in name}
+    """Every file of cells."""
+    return {name: content for name, content in contents(folder).items() if Path(name).name not in BESIDE_CELLS}
 
 
 def one(folder: Path, method: str = "chance", seed: int = 1) -> Path:

@@ -20,6 +20,7 @@ from cabench.data.patience import SLOWEST, SPAN_S, TIMEOUT_S
 from cabench.datasets.sources import cifar10, label_tables
 from cabench.datasets.sources.idx import read_idx
 from cabench.errors import UserError
+from cabench.experiment.asked import Asked
 from cabench.experiment.locks import locks_of
 from cabench.experiment.record import Record
 from cabench.experiment.report_sign import is_signed
@@ -66,6 +67,7 @@ def test_what_is_packed_may_unpack_to_64_mib_or_16_times_as_much() -> None:
         ("manifest.json", Manifest.read),
         ("planted/pca.json", lambda path: read_tuning_record(path.parents[1], path)),
         ("profile.toml", lambda path: load_profile(str(path))),
+        ("profiles.json", lambda path: Asked.read(path.parent)),
         ("locks.toml", lambda path: locks_of(path.parent)),
         ("page.md", check_own),
         ("figures.csv", read_published),

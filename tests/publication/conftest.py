@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,8 +61,7 @@ def with_vectors(computed: Path, tmp_path: Path) -> Path:
 
 
 def taken_out(archive: Path, folder: Path) -> Path:
-    with tarfile.open(archive) as members:
-        members.extractall(folder, filter="data")
+    shutil.unpack_archive(archive, folder)
     return folder / ROOT
 
 
