@@ -19,7 +19,7 @@ from typing import Any, Self
 from typing_extensions import TypedDict
 
 from cabench.errors import UserError
-from cabench.files.atomic import write_text
+from cabench.files.atomic import remove_left_behind, write_text
 from cabench.files.json import canonical_json, read_json
 from cabench.files.regular import plain
 
@@ -83,6 +83,7 @@ class Meeting:
         finally:
             with suppress(OSError):
                 (folder / meeting.name).unlink(missing_ok=True)
+                remove_left_behind(folder / meeting.name)  # by a request to stop while the note was begun
                 folder.rmdir()  # if nothing else is in it
 
     @property

@@ -39,6 +39,7 @@ from cabench.method import Representation
 from cabench.methods.chance import Chance
 from cabench.methods.mmcvae import MMcVAE
 from cabench.methods.pca import PCA
+from cabench.profiles import ProfileEntry
 from cabench.report.markdown import markdown
 
 
@@ -145,9 +146,10 @@ def test_a_finished_cell_is_given_back_under_the_profile_that_asks(tmp_path, mon
     cells = experiment().cells[1:]
     (first,) = run(tmp_path, cells)
     monkeypatch.setattr(Chance, "fit", lambda *_: pytest.fail("a finished cell was computed"))
-    others = [replace(cell, identity=replace(cell.identity, profile="mine")) for cell in cells]
+    mine: ProfileEntry = {"name": "mine", "description": "of my own", "extends": ["smoke"]}
+    others = [replace(cell, identity=replace(cell.identity, profile="mine"), profile=mine) for cell in cells]
     (again,) = run(tmp_path, others)
-    assert again == replace(first, profile="mine")
+    assert again == replace(first, profile="mine", provenance={**first.provenance, "profile": mine})
 
 
 def test_a_method_that_gives_too_few_vectors_is_told_how_many(tmp_path, monkeypatch):

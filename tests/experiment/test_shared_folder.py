@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from cabench.experiment.locks import SETTINGS, Flock, Leases, locks_of, write_leases
+from cabench.experiment.meeting import Meeting
 from cabench.experiment.shared_folder import FOLDER
 
 # The command, with what a test wants: patience for the dead, another machine's name, a death, a broken file system.
@@ -125,6 +128,20 @@ def test_who_is_asked_to_stop_leaves_nothing(tmp_path: Path, start: Start) -> No
     ((status, _, errors),) = ends(process)
     assert (status, "Traceback" in errors) == (130, False)
     assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_a_request_to_stop_at_the_first_line_of_a_note_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(kept: Callable[..., Any] = tempfile.mkstemp, **arguments: Any) -> None:
+        os.close(kept(**arguments)[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tempfile, "mkstemp", begin)
+    with pytest.raises(KeyboardInterrupt), Meeting.arranged(tmp_path / FOLDER, 1.0):
+        pass
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_of_three_two_check_and_one_is_told(tmp_path: Path, start: Start) -> None:
