@@ -1,7 +1,8 @@
-"""Which cells each profile has asked for: `profiles.json` in a results folder. So tables of every profile are whole.
+"""Which cells each profile has asked for: `profiles.json` in a results folder.
 
 A profile is no part of a cell's key. Where two profiles give a method equal settings, they share its cells: each is
-computed once, and its record names the profile that it was computed under. Reports show it under both.
+computed once, and its record names the profile that it was computed under. By this file reports show it under both, so
+that no method is missing in the tables of either.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ class Surveyor:
         left_out: list[LeftOut] = []
         for label, dataset in self._outline.datasets.items():
             self._plan(label, dataset)
-        if not self._seen:
+        if not self._seen:  # later looks read only what has changed
             self._store.read_ahead(cell.identity for same in self._whole() for cell in same)
         for label in self._outline.datasets:
             if label not in self._planned:
