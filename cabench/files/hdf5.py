@@ -21,6 +21,7 @@ import numpy as np
 from cabench.errors import UserError
 from cabench.files.atomic import replacing_nameless
 from cabench.files.bounds import most_unpacked
+from cabench.files.callbacks import called_by_c
 from cabench.files.json import check_tree
 
 UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, ArithmeticError)
@@ -39,6 +40,7 @@ class _TellsOnce(io.FileIO):
 
     failure: OSError | None = None
 
+    @called_by_c
     def write(self, data: Any) -> int:
         """Write all of `data`."""
         left = memoryview(data).cast("B")

@@ -10,17 +10,22 @@ signal of their own: asked twice, a training loop would end without its checkpoi
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from cabench.errors import StopRequested
+from cabench.files.callbacks import is_in_callback
 
 PASSED_ON = signal.SIGUSR1 if sys.platform != "win32" else signal.SIGTERM
 """By which a crew asks its workers to stop."""
+
+AGAIN_S = 0.01  # from a request that came where none can be heeded to the next try
 
 _asked = threading.Event()
 
@@ -33,8 +38,7 @@ def heard(*numbers: signal.Signals) -> set[signal.Signals]:
 def heed_lost_request() -> None:
     """Stop where a request was lost.
 
-    What a signal handler raises comes up wherever Python is: the imports of some libraries swallow it, and so does
-    Python itself while it frees an object.
+    What a signal handler raises comes up wherever Python is, and the imports of some libraries swallow it.
 
     Raises:
         StopRequested: where the process was asked to stop, inside `stopping_at`.
@@ -85,23 +89,51 @@ class StopFlag:
 def stopping_at(*numbers: signal.Signals) -> Iterator[None]:
     """Inside the block, the first of such signals raises StopRequested wherever the main thread is; another one kills.
 
+    Where none can be heeded, a request comes again a moment later: in a function that is `called_by_c`, and while
+    Python frees an object, as h5py has it do all the time, for Python drops what comes up there.
+
     Args:
         numbers: of the signals.
 
     Raises:
-        StopRequested: where one came; where Python dropped that, at the next `heed_lost_request`.
+        StopRequested: where one came; where a library swallowed that, at the next `heed_lost_request` or at the end.
     """
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def listen(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
         for each in numbers:
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, handler)
+
+    def stop(number: int, frame: FrameType | None) -> None:
         _asked.set()
+        if is_in_callback(frame):
+            _ask_again_soon(number)
+            return
+        listen(signal.SIG_DFL)
         raise StopRequested
 
+    def notice(dropped: sys.UnraisableHookArgs) -> None:
+        if not issubclass(dropped.exc_type, StopRequested):
+            notice_before(dropped)
+            return
+        listen(stop)
+        _ask_again_soon(numbers[0])
+
     before = {number: signal.signal(number, stop) for number in numbers}
+    notice_before, sys.unraisablehook = sys.unraisablehook, notice
     try:
         yield
+        heed_lost_request()
     finally:
+        sys.unraisablehook = notice_before
         for each, handler in before.items():
             signal.signal(each, handler)
         _asked.clear()
+
+
+def _ask_again_soon(number: int) -> None:
+    def ask() -> None:
+        time.sleep(AGAIN_S)
+        if _asked.is_set():  # the block has not ended meanwhile
+            _thread.interrupt_main(signal.Signals(number))
+
+    _thread.start_new_thread(ask, ())  # `threading` has locks, which the main thread may hold

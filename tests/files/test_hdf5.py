@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
+from cabench.errors import StopRequested
+from cabench.files import hdf5
 from cabench.files.hdf5 import replacing_hdf5
+from cabench.hardening.stopping import stopping_at
 
 
 def test_the_file_holds_what_was_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -39,6 +44,36 @@ def test_a_block_that_raises_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="broken"):
         fill()
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("write", range(1, 12))
+def test_a_request_to_stop_in_whichever_write_leaves_a_whole_file_or_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """The HDF5 library calls a function to write, and breaks when that raises what a signal handler does."""
+    path, values, written = tmp_path / "file.h5", np.arange(3000.0), []
+
+    def asked(data: object) -> memoryview:
+        written.append(data)
+        if len(written) == write:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return memoryview(data)  # type: ignore[arg-type]
+
+    def fill() -> None:
+        with replacing_hdf5(path) as file:
+            for name in "abc":
+                file.create_dataset(name, data=values, chunks=(1000,), compression="gzip").attrs["text"] = "x" * 100
+                file.flush()
+
+    monkeypatch.setattr(hdf5, "memoryview", asked, raising=False)
+    path.write_text("old")
+    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+        fill()
+    assert len(written) >= write
+    if path.read_bytes() != b"old":
+        with h5py.File(path) as file:
+            assert all((file[name][:] == values).all() for name in "abc")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 NO_ROOM = """

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cabench.errors import StopRequested
+from cabench.files.callbacks import called_by_c
 from cabench.hardening.stopping import StopFlag, heed_lost_request, stopping_at
 
 
@@ -20,6 +24,14 @@ def handlers_stay() -> Iterator[None]:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     yield
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def stays_here(work: Callable[[], None]) -> None:
+    """Work, and then wait for what comes up."""
+    work()
+    for _ in range(3000):
+        time.sleep(0.01)
+    pytest.fail("nothing came up")
 
 
 def receive(number: signal.Signals) -> None:
@@ -101,21 +113,77 @@ def test_loops_outside_the_main_thread_run_without_signals() -> None:
     assert ran == [True]
 
 
-def test_a_request_that_a_library_swallowed_is_heeded_later():
-    with stopping_at(signal.SIGUSR1):
+def test_a_request_that_a_library_swallowed_is_heeded_later() -> None:
+    def work() -> None:
         with suppress(StopRequested):
-            os.kill(os.getpid(), signal.SIGUSR1)
+            receive(signal.SIGUSR1)
         with pytest.raises(StopRequested):
             heed_lost_request()
         with pytest.raises(StopRequested), StopFlag().heeded():
             pytest.fail("a training loop began")
+
+    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+        work()
     heed_lost_request()
+
+
+class Freed:
+    """Whose end can be watched."""
+
+
+def while_freeing(work: Callable[[], None]) -> None:
+    """Work while Python frees an object: it drops what comes up there."""
+    freed = Freed()
+    watched = weakref.ref(freed, lambda _: work())
+    del freed
+    assert watched() is None
+
+
+def test_a_request_that_python_dropped_comes_again_and_the_one_after_it_kills() -> None:
+    def work() -> None:
+        try:
+            stays_here(lambda: while_freeing(lambda: receive(signal.SIGUSR1)))
+        finally:
+            assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+        work()
+
+
+def test_what_else_python_drops_is_told_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise KeyError
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: told.append(dropped.exc_type))
+    with stopping_at(signal.SIGUSR1):
+        while_freeing(fail)
+    assert told == [KeyError]
+    while_freeing(fail)
+    assert told == [KeyError, KeyError]
+
+
+def test_a_function_that_a_c_library_calls_runs_to_its_end() -> None:
+    ran = []
+
+    @called_by_c
+    def callback() -> None:
+        receive(signal.SIGUSR1)
+        ran.append(True)
+
+    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+        stays_here(callback)
+    assert ran == [True]
+    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+        callback()  # and the block is over before the request comes again
+    assert ran == [True, True]
 
 
 def test_after_the_first_request_another_one_kills_whichever_it_is(start_python: Callable, tmp_path: Path) -> None:
     program = """
 import os, signal
 from cabench.errors import StopRequested
+from cabench.files.callbacks import called_by_c
 from cabench.hardening.stopping import stopping_at
 
 with stopping_at(signal.SIGINT, signal.SIGTERM):
