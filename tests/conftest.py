@@ -157,6 +157,12 @@ def start_cabench(start_python: StartPython) -> StartPython:
     return start
 
 
+@pytest.fixture(scope="session")
+def patient() -> Path:
+    """The file of a method whose training waits where it is told to."""
+    return Path(__file__).with_name("patient.py")
+
+
 @pytest.fixture
 def cabench(tmp_path: Path, start_cabench: StartPython) -> CommandLine:
     """Runs the command line in a process of its own, in an empty folder, without raw data."""

@@ -1,28 +1,14 @@
-"""Methods of one's own: one that takes its time while a file says so, and one that ends its process on one seed."""
+"""A method of one's own that ends its process on one seed."""
 
 from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import Tensor
 
-from cabench import Batch, ContrastiveAnalysisMethod, ContrastiveDataset, FitContext, Representation, Settings
-from cabench.methods.mmcvae import MMcVAE
-
-
-class Patient(MMcVAE):
-    """MM-cVAE, 2 s a step while a file `slowly` lies in the working folder."""
-
-    name = "patient"
-
-    def training_step(self, background: Batch, target: Batch, context: FitContext) -> dict[str, Tensor]:
-        if Path("slowly").exists():
-            time.sleep(2)
-        return super().training_step(background, target, context)
+from cabench import ContrastiveAnalysisMethod, ContrastiveDataset, FitContext, Representation, Settings
 
 
 class Deadly(ContrastiveAnalysisMethod):

@@ -17,18 +17,18 @@ from .slurm import Slurm, wait_until
 
 GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "--set", "planted.repeats=1")
 TWELVE = (
-    *("--methods", "own.py:Patient,own.py:Deadly,pca", "--seeds", "0-3"),
+    *("--methods", "patient.py,own.py,pca", "--seeds", "0-3"),
     *("--set", "patient.epochs=12", "--checkpoint-seconds", "0"),
 )
-OWN = Path(__file__).with_name("own.py")
 ON_SLURM = ("--executor", "slurm", "--cluster", "cluster.toml")
 Start = Callable[..., Any]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, patient: Path) -> Path:
     """With methods of one's own, and settings of the cluster."""
-    shutil.copy(OWN, tmp_path)
+    shutil.copy(patient, tmp_path)
+    shutil.copy(Path(__file__).with_name("own.py"), tmp_path)
     (tmp_path / "cluster.toml").write_text("[slurm]\ntime = 60\n", encoding="utf-8")
     return tmp_path
 

@@ -21,7 +21,7 @@ GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "
 QUICK = (*GRID, "--methods", "pca", "--seeds", "0", *ON_SLURM)
 LONG = (*GRID, *ON_SLURM, "--methods", "mmcvae", "--seeds", "0", "--checkpoint-seconds", "0")
 PATIENT = (
-    *("--methods", "own.py:Patient", "--seeds", "0"),
+    *("--methods", "patient.py", "--seeds", "0"),
     *("--set", "patient.epochs=12", "--checkpoint-seconds", "0"),
 )
 Start = Callable[..., Any]
@@ -68,10 +68,10 @@ def test_it_returns_at_once_and_says_how_to_watch_report_and_end(slurm: Slurm, s
 
 
 def test_a_preempted_task_writes_its_checkpoint_waits_for_slurm_and_goes_on(
-    slurm: Slurm, start: Start, tmp_path: Path
+    slurm: Slurm, start: Start, patient: Path, tmp_path: Path
 ) -> None:
     set_up(tmp_path, nodelist="n1")
-    shutil.copy(Path(__file__).with_name("own.py"), tmp_path)
+    shutil.copy(patient, tmp_path)
     (tmp_path / "slowly").touch()  # the cell takes minutes, so that it does not end before the pre-emption
     run = start(*GRID, *ON_SLURM, *PATIENT, "--wait")
     until(lambda: has_checkpoint(tmp_path), tmp_path)

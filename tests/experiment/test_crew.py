@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.slow  # each process imports torch
 
 GRID = ("run", "--profile", "smoke", "--datasets", "planted", "--no-controls", "--set", "planted.repeats=1")
-LONG = ("--methods", "mmcvae", "--seeds", "0-1", "--set", "mmcvae.epochs=8", "--checkpoint-seconds", "0")
+LONG = ("--methods", "patient.py", "--seeds", "0-1", "--set", "patient.epochs=8", "--checkpoint-seconds", "0")
 OWN = '''
 """Methods whose fits are counted, and one whose fit ends its process."""
 import os
@@ -74,8 +75,9 @@ class Deadly(Counted):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, patient: Path) -> Path:
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    shutil.copy(patient, tmp_path)
     return tmp_path
 
 
@@ -159,9 +161,12 @@ def test_a_worker_that_dies_is_replaced_and_what_failed_is_tried_once(folder: Pa
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_python: Any) -> dict[str, dict[str, object]]:
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, patient: Path, start_python: Any
+) -> dict[str, dict[str, object]]:
     """What the long grid comes to."""
     folder = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(patient, folder)
     start_python(folder, "-m", "cabench", *GRID, *LONG, OMP_NUM_THREADS="1").communicate()
     return outcomes(folder / "results/runs")
 
@@ -175,6 +180,7 @@ def test_a_request_to_stop_reaches_all_and_the_same_command_goes_on(
     is_sent_to_all: bool,
     undisturbed: dict[str, dict[str, object]],
 ) -> None:
+    (folder / "slowly").touch()
     process = start(*LONG, "--workers", "2", OMP_NUM_THREADS="1")
     wait_for(lambda: both_train(folder))
     workers = workers_of(process)
@@ -189,6 +195,7 @@ def test_a_request_to_stop_reaches_all_and_the_same_command_goes_on(
     assert len(workers) == 2
     assert not any(worker.is_running() for worker in workers)
     assert len(list(folder.glob("results/runs/*/*/seed*/checkpoint/state.safetensors"))) == 2
+    (folder / "slowly").unlink()
     start(*LONG, "--workers", "2", OMP_NUM_THREADS="1").communicate()
     assert outcomes(folder / "results/runs") == undisturbed
     assert len(undisturbed) == 2
@@ -236,6 +243,7 @@ def test_a_crew_that_is_asked_to_stop_waits_until_its_last_worker_has_written_a_
 
 @pytest.mark.parametrize("whose", ["watcher", "crew"])
 def test_no_worker_outlives_who_started_it(folder: Path, start: Any, whose: str) -> None:
+    (folder / "slowly").touch()
     process = start(*LONG, "--workers", "2")
     wait_for(lambda: both_train(folder))
     workers = workers_of(process)
@@ -246,6 +254,7 @@ def test_no_worker_outlives_who_started_it(folder: Path, start: Any, whose: str)
         os.kill(workers[0].ppid(), signal.SIGKILL)
     wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
     if whose == "crew":
+        (folder / "slowly").unlink()
         _, said = process.communicate()
         assert process.returncode == 0, said
         assert [found["status"] for found in outcomes(folder / "results/runs").values()] == ["ok", "ok"]

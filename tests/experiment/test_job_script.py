@@ -95,6 +95,13 @@ def noted(notes: Path) -> list[list[str]]:
     return sorted(path.read_bytes().decode().split("\0")[:-1] for path in notes.glob("*.note"))
 
 
+def traps(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has set something to do at a signal."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    caught = re.search(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     for _ in range(1000):
         if condition():
@@ -194,7 +201,7 @@ def test_slurm_stops_the_worker_and_queues_it_again_when_its_time_ends(
     monkeypatch.setenv("WAITS", "yes")
     process = subprocess.Popen(["bash", str(written(tmp_path, "slurm", job()))])
     wait_for(lambda: bool(noted(stand_in)))
-    time.sleep(0.2)  # until the trap is set
+    wait_for(lambda: traps(process.pid, number))
     process.send_signal(number)
     assert process.wait(30) == 130
     assert [words[3:] for words in noted(stand_in) if "requeue" in words] == asked_again * [["requeue", "7_1"]]
@@ -243,7 +250,7 @@ def test_the_shell_passes_signals_on_to_all_workers(
     monkeypatch.setenv("WAITS", "yes")
     process = subprocess.Popen(["bash", str(written(tmp_path, "shell", job(workers=3)))])
     wait_for(lambda: sum("run" in words for words in noted(stand_in)) == 3)
-    time.sleep(0.2)
+    wait_for(lambda: traps(process.pid, signal.SIGINT))
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     assert not any("report" in words for words in noted(stand_in))

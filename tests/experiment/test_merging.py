@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,15 +246,18 @@ def test_folders_that_cannot_be_merged_are_refused_before_anything_is_copied(
     assert not (tmp_path / "into").exists()
 
 
-# Merges, and waits a moment before every file that it puts in place, so that a kill hits it there.
-SLOWLY = """
+# Merges, says so before it puts some file in place, and waits there to be killed.
+HALFWAY = """
 import sys, time
 from pathlib import Path
-replace = Path.replace
-def slowly(self, target):
-    time.sleep(0.01)
+replace, left = Path.replace, [int(sys.argv.pop(1))]
+def put(self, target):
+    left[0] -= 1
+    if left[0] == 0:
+        print("here", flush=True)
+        time.sleep(300)
     return replace(self, target)
-Path.replace = slowly
+Path.replace = put
 from cabench.__main__ import main
 sys.argv = ["cabench", *sys.argv[1:]]
 main()
@@ -268,18 +269,12 @@ def test_a_merge_that_is_killed_leaves_whole_cells_and_goes_on(
     folders: tuple[Path, Path], tmp_path: Path, start_python
 ) -> None:
     into = tmp_path / "into"
-    start = partial(start_python, tmp_path, "-c", SLOWLY, "merge", *folders, "--results", into)
     expected = {**cells(folders[1]), **cells(folders[0])}
-    kills = 0
-    for pause_s in (0.02, 0.05, 0.09, 0.14, 0.2, 0.27, 0.35):
-        process = start()
-        while not process.ended(0.002) and not into.exists():
-            pass
-        time.sleep(pause_s)
-        if not process.ended():
-            process.send_signal(signal.SIGKILL)
+    for file in (1, 2, 3, 4, 5, 3, 1):
+        process = start_python(tmp_path, "-c", HALFWAY, file, "merge", *folders, "--results", into)
+        process.wait_for("here\n")
+        process.send_signal(signal.SIGKILL)
         process.communicate()
-        kills += process.returncode == -signal.SIGKILL
         records, unreadable = ResultsStore(into).readable_records()
         assert unreadable == []
         for record in records:
@@ -287,8 +282,7 @@ def test_a_merge_that_is_killed_leaves_whole_cells_and_goes_on(
             place = folder.relative_to(into)
             found = {str(place / name): content for name, content in contents(folder).items()}
             assert found == {name: content for name, content in expected.items() if Path(name).parent == place}
-    assert kills > 0
-    process = start()
+    process = start_python(tmp_path, "-m", "cabench", "merge", *folders, "--results", into)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert cells(into) == expected

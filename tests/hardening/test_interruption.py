@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import pytest
 
 EPOCHS = 6
 COMMAND = (
-    *("run", "--methods", "mmcvae", "--profile", "smoke", "--no-controls", "--checkpoint-seconds", "0"),
-    *("--set", "planted.repeats=1", "--set", f"mmcvae.epochs={EPOCHS}"),
+    *("run", "--methods", "patient.py", "--profile", "smoke", "--no-controls", "--checkpoint-seconds", "0"),
+    *("--set", "planted.repeats=1", "--set", f"patient.epochs={EPOCHS}"),
 )
 
 
@@ -36,9 +37,18 @@ def outcome(folder: Path) -> dict[str, object]:
     return {name: record[name] for name in ("key", "status", "scores", "separation_gap")}
 
 
+@pytest.fixture
+def folder(tmp_path: Path, patient: Path) -> Path:
+    """With a method whose training does not end while the file `slowly` is there."""
+    shutil.copy(patient, tmp_path)
+    (tmp_path / "slowly").touch()
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_cabench) -> dict[str, object]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, patient: Path, start_cabench) -> dict[str, object]:
     folder = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(patient, folder)
     process = start_cabench(folder, *COMMAND)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
@@ -46,37 +56,38 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, start_cabench) -> dict
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(tmp_path, undisturbed, start_cabench, kind):
-    process = start_cabench(tmp_path, *COMMAND)
-    wait_for_epoch(tmp_path, 2, process)
+def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(folder, undisturbed, start_cabench, kind):
+    process = start_cabench(folder, *COMMAND)
+    wait_for_epoch(folder, 2, process)
     process.send_signal(kind)
     _, errors = process.communicate()
     assert process.returncode != 0
-    assert not list(tmp_path.glob("results/runs/*/*/seed*/record.json"))
-    assert list(tmp_path.glob("results/runs/*/*/seed*/checkpoint/state.safetensors"))
+    assert not list(folder.glob("results/runs/*/*/seed*/record.json"))
+    assert list(folder.glob("results/runs/*/*/seed*/checkpoint/state.safetensors"))
     if kind is not signal.SIGKILL:
         assert "the same command" in errors
         assert "Traceback" not in errors
 
-    process = start_cabench(tmp_path, *COMMAND)
+    (folder / "slowly").unlink()
+    process = start_cabench(folder, *COMMAND)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert outcome(tmp_path) == undisturbed
-    (log,) = tmp_path.glob("results/runs/*/*/seed*/log.jsonl")
+    assert outcome(folder) == undisturbed
+    (log,) = folder.glob("results/runs/*/*/seed*/log.jsonl")
     epochs = [json.loads(line)["epoch"] for line in log.read_text(encoding="utf-8").splitlines()]
     assert epochs == list(range(1, EPOCHS + 1))
-    assert not list(tmp_path.glob("results/runs/*/*/seed*/checkpoint"))
+    assert not list(folder.glob("results/runs/*/*/seed*/checkpoint"))
 
 
 @pytest.mark.slow
-def test_whoever_stops_a_run_stops_the_process_that_computes(tmp_path, start_python):
-    process = start_python(tmp_path, "-m", "cabench", *COMMAND)
-    wait_for_epoch(tmp_path, 2, process)
+def test_whoever_stops_a_run_stops_the_process_that_computes(folder, start_python):
+    process = start_python(folder, "-m", "cabench", *COMMAND)
+    wait_for_epoch(folder, 2, process)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.count("the same command goes on from here") == 1
-    (checkpoint,) = tmp_path.glob("results/runs/*/*/seed*/checkpoint")
+    (checkpoint,) = folder.glob("results/runs/*/*/seed*/checkpoint")
     assert [path.name for path in checkpoint.iterdir()] == ["state.safetensors"]
 
 
@@ -109,17 +120,17 @@ main()
         (signal.SIGINT, "cabench.experiment.runner.keep_and_measure"),
     ],
 )
-def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(tmp_path, start_python, kind, place):
-    command, cache = (*COMMAND[:-1], "mmcvae.epochs=1"), str(tmp_path / "cache")
-    process = start_python(tmp_path, "-c", BUSY_IN, place, *command, CABENCH_CACHE=cache)
+def test_a_signal_ends_a_run_at_once_in_whatever_it_is_doing(folder, start_python, kind, place):
+    command, cache = (*COMMAND[:-1], "patient.epochs=1"), str(folder / "cache")
+    process = start_python(folder, "-c", BUSY_IN, place, *command, CABENCH_CACHE=cache)
     process.wait_for("busy\n")
     process.send_signal(kind)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
-    assert not list(tmp_path.rglob(".*.tmp")), "something half-written was left"
-    assert not list(tmp_path.rglob("record.json"))
+    assert not list(folder.rglob(".*.tmp")), "something half-written was left"
+    assert not list(folder.rglob("record.json"))
 
 
 LOST = """

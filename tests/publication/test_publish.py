@@ -147,15 +147,18 @@ def test_an_archive_is_replaced_by_force_alone(computed: Path, tmp_path: Path) -
     assert cabench.verify_results(tmp_path / "a.zip").passed
 
 
-SLOWLY = """
+HALFWAY = """
 import sys, time
 from cabench.publication import archive
 read = archive._Hashing.read
-def slowly(self, size=-1):
+pieces = []
+def until_the_third(self, size=-1):
+    pieces.append(read(self, size))
     print("reading", flush=True)
-    time.sleep(0.05)
-    return read(self, size)
-archive._Hashing.read = slowly
+    if len(pieces) == 3:
+        time.sleep(300)
+    return pieces[-1]
+archive._Hashing.read = until_the_third
 from cabench.__main__ import main
 sys.argv = ["cabench", *sys.argv[1:]]
 main()
@@ -166,7 +169,7 @@ def test_a_kill_while_writing_leaves_the_old_archive(computed: Path, tmp_path: P
     output = tmp_path / "a.tar.gz"
     output.write_text("old")
     arguments = "publish", "--results", computed / "runs", "--output", output, "--force"
-    process = start_python(tmp_path, "-c", SLOWLY, *arguments)
+    process = start_python(tmp_path, "-c", HALFWAY, *arguments)
     process.wait_for("reading\nreading\nreading")
     process.send_signal(signal.SIGKILL)
     process.communicate()

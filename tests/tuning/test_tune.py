@@ -228,7 +228,7 @@ class TestInterruptions:
         assert_same(tmp_path, few)
 
     def test_a_process_with_a_time_limit_does_not_wait_for_others(self, tmp_path: Path, tune_in: Callable) -> None:
-        other = tune_in(tmp_path, *FEW, FIT_SECONDS="60")
+        other = tune_in(tmp_path, *FEW, FIT_SECONDS="600")
         wait_for_fits(tmp_path, 1, other)
         errors = ended(tune_in(tmp_path, *FEW, "--time-limit", "1s"), 1)
         assert "nothing is chosen yet" in errors
