@@ -191,7 +191,8 @@ time.sleep(300)
 """)
     wait_for((tmp_path / "ready").exists)
     requests, deadline = 0, time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:  # two that come while the process is not looking are one
+    # Two that come while the process is not looking are one.
+    while process.poll() is None and time.monotonic() < deadline:
         process.send_signal(signal.SIGINT)
         requests += 1
         time.sleep(0.1)
