@@ -249,7 +249,8 @@ def _put(text: str, output: Path | None, format: Format) -> None:
 def gate(
     baseline: Annotated[Path, typer.Option(help="The baseline file; --update writes it.")],
     results: Annotated[
-        Path, typer.Option(help="Folder of records: one of its own, with the run to compare and no other.")
+        Path,
+        typer.Option(file_okay=False, help="Folder of records: one of its own, with the run to compare and no other."),
     ] = DEFAULT_RESULTS,
     update: Annotated[
         bool, typer.Option("--update", help="Write a new baseline from the results, and show old against new.")

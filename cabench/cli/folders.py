@@ -34,7 +34,7 @@ def check_store(
 
 def merge(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders; they stay as they are.")],
-    results: Annotated[Path, typer.Option(help="Folder to copy into.")] = DEFAULT_RESULTS,
+    results: Annotated[Path, typer.Option(file_okay=False, help="Folder to copy into.")] = DEFAULT_RESULTS,
 ) -> None:
     """Copy the finished cells of results folders into one, each verified and whole, and write its report.
 

@@ -12,8 +12,10 @@ from cabench.cli.tuning import DEFAULT_RECORDS, TRIALS_FOLDER
 
 
 def open_trials(
-    records: Annotated[Path, typer.Option(help="Folder of tuning records, which get the test gaps.")] = DEFAULT_RECORDS,
-    trials: Annotated[Path, typer.Option(help="Folder of the trials' cells.")] = TRIALS_FOLDER,
+    records: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder of tuning records, which get the test gaps.")
+    ] = DEFAULT_RECORDS,
+    trials: Annotated[Path, typer.Option(file_okay=False, help="Folder of the trials' cells.")] = TRIALS_FOLDER,
     methods: Annotated[
         str,
         typer.Option(help="Files of methods that are not installed, such as mine.py, separated by commas."),

@@ -39,7 +39,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<number>.")]
 ValueRange = Annotated[
     tuple[int, int] | None, typer.Option("--range", help="Values of 16-bit images that become black and white.")
 ]
-Results = Annotated[Path, typer.Option(help="Folder of records.")]
+Results = Annotated[Path, typer.Option(file_okay=False, help="Folder of records.")]
 DataRoot = Annotated[
     Path | None, typer.Option(envvar="CABENCH_DATA", help="Folder of raw data. Default: download into the cache.")
 ]

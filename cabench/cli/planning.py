@@ -31,7 +31,9 @@ def plan(
     request: Request,
     results: Annotated[
         Path | None,
-        typer.Option(help=f"Folder of records. Default: {DEFAULT_RESULTS}, with --trials {TRIALS_FOLDER}."),
+        typer.Option(
+            file_okay=False, help=f"Folder of records. Default: {DEFAULT_RESULTS}, with --trials {TRIALS_FOLDER}."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document.")] = False,
     watched: Annotated[bool, typer.Option("--watch", help="Look again until every cell has ended.")] = False,
