@@ -21,7 +21,7 @@ import numpy as np
 from cabench.errors import UserError
 from cabench.files.atomic import replacing_nameless
 from cabench.files.bounds import most_unpacked
-from cabench.files.callbacks import called_by_c
+from cabench.files.callbacks import called_by_c, sparing_callbacks
 from cabench.files.json import check_tree
 
 UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, ArithmeticError)
@@ -81,7 +81,7 @@ def changing_copy_of_hdf5(source: Path, path: Path) -> Iterator[h5py.File]:
 
 @contextmanager
 def _opened(handle: int, mode: Literal["w+", "r+"]) -> Iterator[h5py.File]:
-    with _TellsOnce(handle, mode, closefd=False) as plain:
+    with sparing_callbacks(), _TellsOnce(handle, mode, closefd=False) as plain:
         try:
             with h5py.File(plain, mode.replace("w+", "w")) as file:
                 yield file

@@ -10,24 +10,20 @@ signal of their own: asked twice, a training loop would end without its checkpoi
 
 from __future__ import annotations
 
-import _thread
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from cabench.errors import StopRequested
-from cabench.files.callbacks import is_in_callback
+from cabench.files.callbacks import is_in_callback, raise_later, raise_no_more
 
 PASSED_ON = signal.SIGUSR1 if sys.platform != "win32" else signal.SIGTERM
 """By which a crew asks its workers to stop."""
 
-AGAIN_S = 0.01  # from a request that came where none can be heeded to the next try
-
-_asked = threading.Event()
+_asked: set[int] = set()  # the signals that came: no lock, as a handler may interrupt another one
 
 
 def heard(*numbers: signal.Signals) -> set[signal.Signals]:
@@ -43,7 +39,8 @@ def heed_lost_request() -> None:
     Raises:
         StopRequested: where the process was asked to stop, inside `stopping_at`.
     """
-    if _asked.is_set():
+    if _asked:
+        raise_no_more()
         raise StopRequested
 
 
@@ -89,34 +86,31 @@ class StopFlag:
 def stopping_at(*numbers: signal.Signals) -> Iterator[None]:
     """Inside the block, the first of such signals raises StopRequested wherever the main thread is; another one kills.
 
-    Where none can be heeded, a request comes again a moment later: in a function that is `called_by_c`, and while
-    Python frees an object, as h5py has it do all the time, for Python drops what comes up there.
+    Where that would be lost it is raised a moment later: in a function that is `called_by_c`, and where Python drops
+    what comes up while it frees an object, which happens all the time in code that uses h5py.
 
     Args:
         numbers: of the signals.
 
     Raises:
-        StopRequested: where one came; where a library swallowed that, at the next `heed_lost_request` or at the end.
+        StopRequested: where one came; where a library swallowed that, at the next `heed_lost_request`, or at the end
+            of a block that raises nothing else.
     """
 
-    def listen(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-        for each in numbers:
-            signal.signal(each, handler)
-
     def stop(number: int, frame: FrameType | None) -> None:
-        _asked.set()
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        _asked.add(number)
         if is_in_callback(frame):
-            _ask_again_soon(number)
-            return
-        listen(signal.SIG_DFL)
-        raise StopRequested
+            raise_later(StopRequested)
+        else:
+            raise StopRequested
 
     def notice(dropped: sys.UnraisableHookArgs) -> None:
-        if not issubclass(dropped.exc_type, StopRequested):
+        if issubclass(dropped.exc_type, StopRequested):
+            raise_later(StopRequested)
+        else:
             notice_before(dropped)
-            return
-        listen(stop)
-        _ask_again_soon(numbers[0])
 
     before = {number: signal.signal(number, stop) for number in numbers}
     notice_before, sys.unraisablehook = sys.unraisablehook, notice
@@ -124,16 +118,8 @@ def stopping_at(*numbers: signal.Signals) -> Iterator[None]:
         yield
         heed_lost_request()
     finally:
+        raise_no_more()
         sys.unraisablehook = notice_before
         for each, handler in before.items():
             signal.signal(each, handler)
-        _asked.clear()
-
-
-def _ask_again_soon(number: int) -> None:
-    def ask() -> None:
-        time.sleep(AGAIN_S)
-        if _asked.is_set():  # the block has not ended meanwhile
-            _thread.interrupt_main(signal.Signals(number))
-
-    _thread.start_new_thread(ask, ())  # `threading` has locks, which the main thread may hold
+        _asked.difference_update(numbers)

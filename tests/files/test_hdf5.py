@@ -47,8 +47,9 @@ def test_a_block_that_raises_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", range(1, 12))
-def test_a_request_to_stop_in_whichever_write_leaves_a_whole_file_or_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT], ids=["a request to stop", "Ctrl-C in a notebook"])
+def test_a_signal_in_whichever_write_leaves_a_whole_file_or_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, write: int
 ) -> None:
     """The HDF5 library calls a function to write, and breaks when that raises what a signal handler does."""
     path, values, written = tmp_path / "file.h5", np.arange(3000.0), []
@@ -56,7 +57,7 @@ def test_a_request_to_stop_in_whichever_write_leaves_a_whole_file_or_the_old_one
     def asked(data: object) -> memoryview:
         written.append(data)
         if len(written) == write:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            os.kill(os.getpid(), number)
         return memoryview(data)  # type: ignore[arg-type]
 
     def fill() -> None:
@@ -67,8 +68,9 @@ def test_a_request_to_stop_in_whichever_write_leaves_a_whole_file_or_the_old_one
 
     monkeypatch.setattr(hdf5, "memoryview", asked, raising=False)
     path.write_text("old")
-    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+    with pytest.raises((StopRequested, KeyboardInterrupt)), stopping_at(signal.SIGUSR1):
         fill()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert len(written) >= write
     if path.read_bytes() != b"old":
         with h5py.File(path) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -11,26 +12,29 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
 from cabench.errors import StopRequested
-from cabench.files.callbacks import called_by_c
+from cabench.files.callbacks import LATER_S, called_by_c
 from cabench.hardening.stopping import StopFlag, heed_lost_request, stopping_at
 
 
 @pytest.fixture(autouse=True)
 def handlers_stay() -> Iterator[None]:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    def handlers() -> list[object]:
+        return [sys.unraisablehook, *map(signal.getsignal, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))]
+
+    before = handlers()
     yield
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert handlers() == before
 
 
 def stays_here(work: Callable[[], None]) -> None:
-    """Work, and then wait for what comes up."""
+    """Work, and then wait for what comes up, in one system call."""
     work()
-    for _ in range(3000):
-        time.sleep(0.01)
+    time.sleep(60)
     pytest.fail("nothing came up")
 
 
@@ -159,8 +163,33 @@ def test_what_else_python_drops_is_told_as_before(monkeypatch: pytest.MonkeyPatc
     with stopping_at(signal.SIGUSR1):
         while_freeing(fail)
     assert told == [KeyError]
-    while_freeing(fail)
-    assert told == [KeyError, KeyError]
+
+
+def test_a_request_that_was_heeded_does_not_come_again() -> None:
+    cleaned = []
+
+    def work() -> None:
+        while_freeing(lambda: receive(signal.SIGUSR1))
+        try:
+            heed_lost_request()
+        finally:
+            time.sleep(10 * LATER_S)
+            cleaned.append(True)
+
+    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+        work()
+    assert cleaned == [True]
+
+
+def test_a_request_to_an_outer_block_is_not_lost_at_the_end_of_an_inner_one() -> None:
+    def work() -> None:
+        with suppress(StopRequested), stopping_at(signal.SIGUSR2):
+            while_freeing(lambda: receive(signal.SIGUSR1))
+        heed_lost_request()
+        pytest.fail("it was lost")
+
+    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+        work()
 
 
 def test_a_function_that_a_c_library_calls_runs_to_its_end() -> None:
@@ -179,18 +208,58 @@ def test_a_function_that_a_c_library_calls_runs_to_its_end() -> None:
     assert ran == [True, True]
 
 
-def test_after_the_first_request_another_one_kills_whichever_it_is(start_python: Callable, tmp_path: Path) -> None:
-    program = """
+def test_threads_that_cannot_be_started_lose_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def work() -> None:
+        while_freeing(lambda: receive(signal.SIGUSR1))
+        heed_lost_request()
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+        work()
+
+
+KILLS = {
+    "once it is handled": """
+try:
+    ask(signal.SIGTERM)
+except StopRequested:
+    ask(signal.SIGINT)
+""",
+    "while it is handled": """
+class Asked(set):
+    def add(self, number):
+        ask(signal.SIGINT)
+stopping._asked = Asked()
+ask(signal.SIGTERM)
+""",
+    "in a callback": """
+@called_by_c
+def callback():
+    ask(signal.SIGTERM)
+    ask(signal.SIGINT)
+callback()
+""",
+}
+
+
+@pytest.mark.parametrize("when", KILLS)
+def test_after_the_first_request_another_one_kills_whichever_it_is(
+    start_python: Callable, tmp_path: Path, when: str
+) -> None:
+    program = f"""
 import os, signal
 from cabench.errors import StopRequested
 from cabench.files.callbacks import called_by_c
-from cabench.hardening.stopping import stopping_at
+from cabench.hardening import stopping
 
-with stopping_at(signal.SIGINT, signal.SIGTERM):
-    try:
-        os.kill(os.getpid(), signal.SIGTERM)
-    except StopRequested:
-        os.kill(os.getpid(), signal.SIGINT)
+def ask(number):
+    os.kill(os.getpid(), number)
+
+with stopping.stopping_at(signal.SIGINT, signal.SIGTERM):
+{indent(KILLS[when], "    ")}
 """
     process = start_python(tmp_path, "-c", program)
     process.communicate()

@@ -190,14 +190,17 @@ open("ready", "w").close()
 time.sleep(300)
 """)
     wait_for((tmp_path / "ready").exists)
-    requests, deadline = 0, time.monotonic() + 60
-    # Two that come while the process is not looking are one.
-    while process.poll() is None and time.monotonic() < deadline:
+    worker, requests = started(tmp_path), []
+
+    def ask() -> bool:  # again and again: two that come while the process is not looking are one
         process.send_signal(signal.SIGINT)
-        requests += 1
+        requests.append(1)
         time.sleep(0.1)
-    assert requests >= 3
-    assert process.returncode == 128 + signal.SIGKILL
+        return not status(worker)
+
+    wait_for(ask)
+    assert len(requests) >= 3
+    assert process.wait(60) == 128 + signal.SIGKILL
 
 
 def test_a_closed_terminal_is_a_request_to_stop(watching: Watching, tmp_path: Path) -> None:

@@ -16,13 +16,15 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 {% include "wait_for.sh" %}
 
 workers=()
-trap 'kill -TERM "${workers[@]}" 2>/dev/null' INT TERM HUP  # the workers write checkpoints
+status=0
+stopped=
+trap 'stopped=yes; kill -TERM $(jobs -p) 2>/dev/null' INT TERM HUP  # the workers write checkpoints
 for ((number = 0; number < {{ workers }}; number++)); do
+    if [ -n "$stopped" ]; then status=130; break; fi
     "${cabench[@]}" run "${request[@]}"{{ " --time-limit " + time_limit if time_limit }} >/dev/null &
     workers+=($!)
 done
 
-status=0
 for worker in "${workers[@]}"; do
     wait_for "$worker"
     ended=$?

@@ -28,11 +28,11 @@ cells_wait() {
     "${cabench[@]}" plan "${request[@]}" --json | {{ python | quoted }} -P -c 'import json, sys; sys.exit(not json.load(sys.stdin)["waiting"])'
 }
 
+told_to_end=
+trap 'told_to_end=yes; kill -TERM $(jobs -p)' USR1  # the worker writes a checkpoint
+trap 'kill -TERM $(jobs -p)' TERM INT
 "${cabench[@]}" run "${request[@]}"{{ " --time-limit " + time_limit if time_limit }} &
 worker=$!
-told_to_end=
-trap 'told_to_end=yes; kill -TERM "$worker"' USR1  # the worker writes a checkpoint
-trap 'kill -TERM "$worker"' TERM INT
 wait_for "$worker"
 status=$?
 
