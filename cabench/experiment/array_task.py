@@ -52,9 +52,9 @@ class ArrayTask:
 
     def checkpoint(self) -> DelayedSubmission:
         """Stop the crew, and give what goes on when the job is started again."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM ends a job that is put back into the queue
         for crew in self._crews:
             crew.stop()
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM ends a job that is put back into the queue
         return DelayedSubmission(ArrayTask(self.assignment, self.device))
 
     def _work(self) -> None:

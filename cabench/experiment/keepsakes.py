@@ -17,6 +17,7 @@ from cabench.experiment.identity import Identity
 from cabench.experiment.store import MAPS, PICTURE, ResultsStore
 from cabench.files.atomic import StorageError
 from cabench.files.names import printable
+from cabench.hardening.stopping import heed_lost_request
 from cabench.method import ContrastiveAnalysisMethod
 from cabench.pictures.cell_picture import cell_picture
 from cabench.pictures.maps import maps
@@ -94,4 +95,5 @@ def _noting(name: str, unmade: dict[str, str]) -> Iterator[None]:
     except (StopRequested, KeyboardInterrupt, StorageError):
         raise
     except BaseException as error:  # a method's decoder or state may raise anything
+        heed_lost_request()
         unmade[name] = f"{type(error).__name__}: {said(error)}"

@@ -172,6 +172,7 @@ class Runner:
         except (StopRequested, KeyboardInterrupt, StorageError):
             raise
         except BaseException as error:  # whatever a method raises, the other cells must go on
+            heed_lost_request()
             record, outcome = attempt.failed(error), f"FAILED: {type(error).__name__}: {said(error)}"
         # The error held the method and all its tensors; the next cell may need the room.
         gc.collect()

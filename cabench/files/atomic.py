@@ -87,18 +87,19 @@ def replacing_nameless(path: Path) -> Iterator[int]:
             with replacing(path) as temporary, temporary.open("r+b") as file:
                 yield file.fileno()
             return
+        temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_SUFFIX}")
         try:
             yield handle
             if (permissions := _permissions(path)) is not None:  # a new file has those that the folder gives it
                 os.fchmod(handle, permissions)
             os.fsync(handle)
-            temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_SUFFIX}")
             # Giving a name does not replace a file, renaming does. With a folder's descriptor, links are followed.
             os.link(f"/proc/self/fd/{handle}", temporary, src_dir_fd=handle, follow_symlinks=True)
             temporary.replace(path)
             _flush_names(path.parent)
         finally:
             os.close(handle)
+            temporary.unlink(missing_ok=True)
 
 
 def remove_left_behind(path: Path) -> None:

@@ -21,8 +21,8 @@ import numpy as np
 from cabench.errors import UserError
 from cabench.files.atomic import replacing_nameless
 from cabench.files.bounds import most_unpacked
-from cabench.files.callbacks import called_by_c, sparing_callbacks
 from cabench.files.json import check_tree
+from cabench.files.uninterrupted import ctrl_c_waits, uninterrupted
 
 UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, ArithmeticError)
 """What h5py raises for a damaged file, or one with something else where an array, a group or a text is expected."""
@@ -40,7 +40,7 @@ class _TellsOnce(io.FileIO):
 
     failure: OSError | None = None
 
-    @called_by_c
+    @uninterrupted
     def write(self, data: Any) -> int:
         """Write all of `data`."""
         left = memoryview(data).cast("B")
@@ -81,13 +81,26 @@ def changing_copy_of_hdf5(source: Path, path: Path) -> Iterator[h5py.File]:
 
 @contextmanager
 def _opened(handle: int, mode: Literal["w+", "r+"]) -> Iterator[h5py.File]:
-    with sparing_callbacks(), _TellsOnce(handle, mode, closefd=False) as plain:
+    with ctrl_c_waits(), _TellsOnce(handle, mode, closefd=False) as plain:
         try:
-            with h5py.File(plain, mode.replace("w+", "w")) as file:
+            file = _open(plain, mode)
+            try:
                 yield file
+            finally:
+                _close(file)
         finally:
             if plain.failure is not None:
                 raise plain.failure
+
+
+@uninterrupted
+def _open(plain: _TellsOnce, mode: Literal["w+", "r+"]) -> h5py.File:
+    return h5py.File(plain, mode.replace("w+", "w"))
+
+
+@uninterrupted
+def _close(file: h5py.File) -> None:
+    file.close()
 
 
 @contextmanager

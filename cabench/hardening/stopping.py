@@ -13,15 +13,19 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from cabench.errors import StopRequested
-from cabench.files.callbacks import is_in_callback, raise_later, raise_no_more
+from cabench.files.uninterrupted import is_forgotten, is_uninterrupted, none_lost, raise_later
 
 PASSED_ON = signal.SIGUSR1 if sys.platform != "win32" else signal.SIGTERM
 """By which a crew asks its workers to stop."""
+
+ONE_REQUEST_S = 1.0
+"""Requests within this time are one: a scheduler sends to all processes, and a process that watches passes it on."""
 
 _asked: set[int] = set()  # the signals that came: no lock, as a handler may interrupt another one
 
@@ -34,13 +38,14 @@ def heard(*numbers: signal.Signals) -> set[signal.Signals]:
 def heed_lost_request() -> None:
     """Stop where a request was lost.
 
-    What a signal handler raises comes up wherever Python is, and the imports of some libraries swallow it.
+    What a signal handler raises comes up wherever Python is. The imports of some libraries swallow it, h5py may make
+    another error of it, and Windows has nothing by which it could be raised later.
 
     Raises:
         StopRequested: where the process was asked to stop, inside `stopping_at`.
     """
     if _asked:
-        raise_no_more()
+        is_forgotten(StopRequested)
         raise StopRequested
 
 
@@ -52,33 +57,45 @@ class StopFlag:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Inside the block, a first SIGINT, SIGTERM or `PASSED_ON` sets the flag; a second one acts as it does outside.
+        """Inside the block, a first SIGINT, SIGTERM or `PASSED_ON` sets the flag; another one acts as it does outside.
 
-        Signals that the process ignores stay ignored.
-
-        The block is a loop that looks at the flag. Other code stops at once: see `stopping_at`.
+        What comes within `ONE_REQUEST_S` of the first is the same request. Signals that the process ignores stay
+        ignored. The block is a loop that looks at the flag. Other code stops at once: see `stopping_at`.
 
         Raises:
-            StopRequested: at the end of the block, when a signal came after the loop's last look.
+            StopRequested: at the end of the block, when a signal came after the loop's last look, or when the block
+                failed after one.
         """
         if threading.current_thread() is not threading.main_thread():
             yield  # signals reach the main thread alone
             return
         heed_lost_request()
-        received = []
+        asked_at: list[float] = []
+        before = {number: signal.getsignal(number) for number in heard(signal.SIGINT, signal.SIGTERM, PASSED_ON)}
 
         def set_flag(number: int, frame: FrameType | None) -> None:
-            received.append(number)
+            asked_at.append(time.monotonic())
             self.requested = True
-            signal.signal(number, before[signal.Signals(number)])
+            if asked_at[-1] - asked_at[0] > ONE_REQUEST_S:
+                put_back()
+                signal.raise_signal(signal.Signals(number))
 
-        before = {number: signal.signal(number, set_flag) for number in heard(signal.SIGINT, signal.SIGTERM, PASSED_ON)}
-        try:
-            yield
-        finally:
+        def put_back() -> None:
             for number, handler in before.items():
-                signal.signal(number, handler)
-        if received:
+                if signal.getsignal(number) is set_flag:
+                    signal.signal(number, handler)
+
+        try:
+            for number in before:
+                signal.signal(number, set_flag)
+            yield
+        except Exception:
+            if asked_at:
+                raise StopRequested from None
+            raise
+        finally:
+            put_back()
+        if asked_at:
             raise StopRequested
 
 
@@ -86,40 +103,42 @@ class StopFlag:
 def stopping_at(*numbers: signal.Signals) -> Iterator[None]:
     """Inside the block, the first of such signals raises StopRequested wherever the main thread is; another one kills.
 
-    Where that would be lost it is raised a moment later: in a function that is `called_by_c`, and where Python drops
-    what comes up while it frees an object, which happens all the time in code that uses h5py.
+    What comes within `ONE_REQUEST_S` of the first is the same request. Where its exception would be lost, it is raised
+    later; see `cabench.files.uninterrupted`.
 
     Args:
         numbers: of the signals.
 
     Raises:
-        StopRequested: where one came; where a library swallowed that, at the next `heed_lost_request`, or at the end
-            of a block that raises nothing else.
+        StopRequested: where one came; where a library swallowed that or made another error of it, at the next
+            `heed_lost_request`, or at the end of a block that has not ended the process.
     """
+    asked_at: list[float] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_DFL)
-        _asked.add(number)
-        if is_in_callback(frame):
+        is_first = not asked_at
+        asked_at.append(time.monotonic())
+        if is_first:
+            _asked.add(number)
+            if not is_uninterrupted(frame):
+                raise StopRequested
             raise_later(StopRequested)
-        else:
-            raise StopRequested
+        elif asked_at[-1] - asked_at[0] > ONE_REQUEST_S:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(signal.Signals(number))
 
-    def notice(dropped: sys.UnraisableHookArgs) -> None:
-        if issubclass(dropped.exc_type, StopRequested):
-            raise_later(StopRequested)
-        else:
-            notice_before(dropped)
-
-    before = {number: signal.signal(number, stop) for number in numbers}
-    notice_before, sys.unraisablehook = sys.unraisablehook, notice
-    try:
-        yield
-        heed_lost_request()
-    finally:
-        raise_no_more()
-        sys.unraisablehook = notice_before
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        _asked.difference_update(numbers)
+    before = {number: signal.getsignal(number) for number in numbers}
+    with none_lost(StopRequested):
+        try:
+            for number in numbers:
+                signal.signal(number, stop)
+            yield
+            heed_lost_request()
+        except Exception:
+            heed_lost_request()
+            raise
+        finally:
+            is_forgotten(StopRequested)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            _asked.difference_update(numbers)

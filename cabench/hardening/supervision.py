@@ -60,7 +60,7 @@ class _Watch:
     """Starts one worker after another, and passes signals on to the present one."""
 
     def __init__(self, arguments: Sequence[str], journal: int) -> None:
-        self._requests = 0
+        self._requests: list[signal.Signals] = []
         self._command = [sys.executable, "-P", "-m", "cabench", *arguments]
         self._journal = journal
         self._worker: subprocess.Popen[bytes] | None = None
@@ -73,7 +73,7 @@ class _Watch:
     @property
     def asked_to_stop(self) -> bool:
         """Whether a signal was passed on."""
-        return self._requests > 0
+        return bool(self._requests)
 
     def run(self) -> int:
         """Run one worker to its end; gives its exit status, negative for a signal."""
@@ -87,18 +87,18 @@ class _Watch:
         }
         try:
             self._worker = subprocess.Popen(self._command, env=environment, pass_fds=numbers, start_new_session=True)
-            if self.asked_to_stop:  # while the worker was being started
-                self._worker.terminate()
+            if self._requests:  # while the worker was being started
+                self._worker.send_signal(self._requests[-1])
             return self._worker.wait()
         finally:
             os.close(theirs)
             os.close(ours)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        self._requests += 1
-        passed_on = signal.SIGTERM if number == signal.SIGHUP else number
+        passed_on = signal.SIGTERM if number == signal.SIGHUP else signal.Signals(number)
+        self._requests.append(passed_on if len(self._requests) + 1 < INSISTENCE else signal.SIGKILL)
         if self._worker is not None:
-            self._worker.send_signal(passed_on if self._requests < INSISTENCE else signal.SIGKILL)
+            self._worker.send_signal(self._requests[-1])
 
     def _suspend(self, number: int, frame: FrameType | None) -> None:
         """Ctrl-Z: all stop, until all go on."""

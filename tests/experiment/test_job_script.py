@@ -233,7 +233,7 @@ def test_pbs_has_the_worker_stop_a_minute_before_its_time_ends(
     script = written(tmp_path, "pbs", job())
     text = script.read_text(encoding="utf-8")
     assert "--signal=TERM 14340 " in text
-    script.write_text(text.replace("--signal=TERM 14340 ", "--signal=TERM 1 "), encoding="utf-8")
+    script.write_text(text.replace("--signal=TERM 14340 ", "--signal=TERM 3 "), encoding="utf-8")
     assert subprocess.run(["bash", str(script)], check=False, timeout=30).returncode == 130
 
 

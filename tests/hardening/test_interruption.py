@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 EPOCHS = 6
@@ -80,9 +81,12 @@ def test_a_run_that_was_stopped_ends_as_if_nothing_had_happened(folder, undistur
 
 
 @pytest.mark.slow
-def test_whoever_stops_a_run_stops_the_process_that_computes(folder, start_python):
-    process = start_python(folder, "-m", "cabench", *COMMAND)
+@pytest.mark.parametrize("is_sent_to_all", [False, True], ids=["to the watcher", "to all, as schedulers do"])
+def test_whoever_stops_a_run_stops_the_process_that_computes(folder, start_python, is_sent_to_all):
+    process = start_python(folder, "-m", "cabench", *COMMAND, "--checkpoint-seconds", "1000")
     wait_for_epoch(folder, 2, process)
+    for worker in psutil.Process(process.pid).children() if is_sent_to_all else []:
+        worker.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 130
@@ -164,13 +168,26 @@ class Loses(ContrastiveAnalysisMethod):
 
     def load_state_dict(self, state):
         pass
+
+
+class Changes(Loses):
+    '''A library makes another error of a request to stop.'''
+
+    name = "changes"
+
+    def fit(self, data, context):
+        try:
+            os.kill(os.getpid(), getattr(signal, os.environ["ASKED_BY"]))
+        except BaseException:
+            raise TypeError("it cannot be written") from None
 """
 
 
+@pytest.mark.parametrize("method", ["Loses", "Changes"])
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_a_request_that_python_drops_stops_a_run_all_the_same(tmp_path, cabench, kind):
+def test_a_request_that_python_drops_or_a_library_changes_stops_a_run_all_the_same(tmp_path, cabench, kind, method):
     (tmp_path / "own.py").write_text(LOST, encoding="utf-8")
-    command = ("run", "--methods", "own.py:Loses", "--datasets", "planted", "--profile", "smoke", "--no-controls")
+    command = ("run", "--methods", f"own.py:{method}", "--datasets", "planted", "--profile", "smoke", "--no-controls")
     done = cabench(*command, "--seeds", "0-3", ASKED_BY=kind.name)
     assert done.returncode == 130
     assert "Exception ignored" not in done.stderr

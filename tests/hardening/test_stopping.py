@@ -17,8 +17,9 @@ from textwrap import indent
 import pytest
 
 from cabench.errors import StopRequested
-from cabench.files.callbacks import LATER_S, called_by_c
-from cabench.hardening.stopping import StopFlag, heed_lost_request, stopping_at
+from cabench.files.uninterrupted import LATER_S, uninterrupted
+from cabench.hardening import stopping
+from cabench.hardening.stopping import PASSED_ON, StopFlag, heed_lost_request, stopping_at
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +75,11 @@ def test_a_signal_after_the_last_look_counts_at_the_end_of_the_loop() -> None:
 
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, StopRequested)])
-def test_a_second_signal_acts_as_it_does_outside(number: signal.Signals, error: type[BaseException]) -> None:
+def test_a_second_request_acts_as_it_does_outside(
+    number: signal.Signals, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "ONE_REQUEST_S", -1)
+
     def loop() -> None:
         with stopping_at(signal.SIGTERM), StopFlag().heeded():
             receive(number)
@@ -82,6 +87,50 @@ def test_a_second_signal_acts_as_it_does_outside(number: signal.Signals, error: 
             pytest.fail("the second signal was put off")
 
     with pytest.raises(error):
+        loop()
+
+
+def test_what_comes_within_a_second_is_one_request_as_all_processes_get_it() -> None:
+    reached = []
+
+    def loop() -> None:
+        with stopping_at(signal.SIGINT, signal.SIGTERM), StopFlag().heeded():
+            for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, PASSED_ON):
+                receive(number)
+            reached.append(True)
+
+    with pytest.raises(StopRequested):
+        loop()
+    assert reached
+
+    def clean_up() -> None:
+        try:
+            receive(signal.SIGTERM)
+        finally:
+            receive(signal.SIGTERM)
+            reached.append(True)
+
+    with pytest.raises(StopRequested), stopping_at(signal.SIGINT, signal.SIGTERM):
+        clean_up()
+    assert reached == [True, True]
+
+
+def test_a_loop_that_fails_after_a_request_was_asked_to_stop() -> None:
+    def loop() -> None:
+        with StopFlag().heeded():
+            receive(signal.SIGTERM)
+            raise RuntimeError("a process of the data loader has died of the same signal")
+
+    with pytest.raises(StopRequested):
+        loop()
+
+
+def test_a_loop_that_fails_by_itself_tells_why() -> None:
+    def loop() -> None:
+        with StopFlag().heeded():
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
         loop()
 
 
@@ -143,15 +192,9 @@ def while_freeing(work: Callable[[], None]) -> None:
     assert watched() is None
 
 
-def test_a_request_that_python_dropped_comes_again_and_the_one_after_it_kills() -> None:
-    def work() -> None:
-        try:
-            stays_here(lambda: while_freeing(lambda: receive(signal.SIGUSR1)))
-        finally:
-            assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
-
+def test_a_request_that_python_dropped_comes_again() -> None:
     with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
-        work()
+        stays_here(lambda: while_freeing(lambda: receive(signal.SIGUSR1)))
 
 
 def test_what_else_python_drops_is_told_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,8 +212,8 @@ def test_a_request_that_was_heeded_does_not_come_again() -> None:
     cleaned = []
 
     def work() -> None:
-        while_freeing(lambda: receive(signal.SIGUSR1))
         try:
+            while_freeing(lambda: receive(signal.SIGUSR1))
             heed_lost_request()
         finally:
             time.sleep(10 * LATER_S)
@@ -195,7 +238,7 @@ def test_a_request_to_an_outer_block_is_not_lost_at_the_end_of_an_inner_one() ->
 def test_a_function_that_a_c_library_calls_runs_to_its_end() -> None:
     ran = []
 
-    @called_by_c
+    @uninterrupted
     def callback() -> None:
         receive(signal.SIGUSR1)
         ran.append(True)
@@ -206,6 +249,33 @@ def test_a_function_that_a_c_library_calls_runs_to_its_end() -> None:
     with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
         callback()  # and the block is over before the request comes again
     assert ran == [True, True]
+
+
+def test_a_long_function_that_a_c_library_calls_runs_to_its_end_too() -> None:
+    ran = []
+
+    @uninterrupted
+    def callback() -> None:
+        receive(signal.SIGUSR1)
+        for _ in range(10):
+            time.sleep(LATER_S)
+        ran.append(True)
+
+    with pytest.raises(StopRequested), stopping_at(signal.SIGUSR1):
+        stays_here(callback)
+    assert ran == [True]
+
+
+def test_a_request_is_forgotten_with_its_block() -> None:
+    def work() -> None:
+        with stopping_at(signal.SIGUSR1):
+            while_freeing(lambda: receive(signal.SIGUSR1))
+            raise KeyError
+
+    with pytest.raises(StopRequested):
+        work()
+    time.sleep(10 * LATER_S)
+    heed_lost_request()
 
 
 def test_threads_that_cannot_be_started_lose_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +306,7 @@ stopping._asked = Asked()
 ask(signal.SIGTERM)
 """,
     "in a callback": """
-@called_by_c
+@uninterrupted
 def callback():
     ask(signal.SIGTERM)
     ask(signal.SIGINT)
@@ -252,8 +322,10 @@ def test_after_the_first_request_another_one_kills_whichever_it_is(
     program = f"""
 import os, signal
 from cabench.errors import StopRequested
-from cabench.files.callbacks import called_by_c
+from cabench.files.uninterrupted import uninterrupted
 from cabench.hardening import stopping
+
+stopping.ONE_REQUEST_S = -1
 
 def ask(number):
     os.kill(os.getpid(), number)

@@ -215,8 +215,11 @@ time.sleep(60)
 
 
 def test_both_are_suspended_and_go_on_together(watching: Watching, tmp_path: Path) -> None:
-    process = watching('while not os.path.exists("go on"):\n    time.sleep(0.01)\nopen("end", "w").close()')
+    process = watching(
+        'open("ready", "w").close()\nwhile not os.path.exists("go on"):\n    time.sleep(0.01)\nopen("end", "w").close()'
+    )
     worker = started(tmp_path)
+    wait_for((tmp_path / "ready").exists)
     process.send_signal(signal.SIGTSTP)
     wait_for(lambda: status(process.pid) == status(worker) == "T")
     process.send_signal(signal.SIGCONT)

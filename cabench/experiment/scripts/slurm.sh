@@ -28,11 +28,13 @@ cells_wait() {
     "${cabench[@]}" plan "${request[@]}" --json | {{ python | quoted }} -P -c 'import json, sys; sys.exit(not json.load(sys.stdin)["waiting"])'
 }
 
+stopped=
 told_to_end=
-trap 'told_to_end=yes; kill -TERM $(jobs -p)' USR1  # the worker writes a checkpoint
-trap 'kill -TERM $(jobs -p)' TERM INT
+trap 'stopped=yes; told_to_end=yes; kill -TERM $(jobs -p) 2>/dev/null' USR1  # the worker writes a checkpoint
+trap 'stopped=yes; kill -TERM $(jobs -p) 2>/dev/null' TERM INT
 "${cabench[@]}" run "${request[@]}"{{ " --time-limit " + time_limit if time_limit }} &
 worker=$!
+if [ -n "$stopped" ]; then kill -TERM "$worker"; fi  # it came before the worker started
 wait_for "$worker"
 status=$?
 
