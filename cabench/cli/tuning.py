@@ -39,7 +39,7 @@ def tune(
         Criterion, typer.Option(help="What trials are judged by: the gap, which takes all labels; a hundred; or none.")
     ] = Criterion.LABELS,
     results: Annotated[Path, typer.Option(file_okay=False, help="Folder of the trials' cells.")] = TRIALS_FOLDER,
-    records: Annotated[Path, typer.Option(file_okay=False, help="Folder of tuning records.")] = DEFAULT_RECORDS,
+    records: Annotated[Path, typer.Option(help="Folder of tuning records.")] = DEFAULT_RECORDS,
     output: Annotated[Path, typer.Option(help="The profile that is written, a .toml file.")] = DEFAULT_PROFILE,
     checkpoint_seconds: Annotated[float, typer.Option(help="Seconds between two checkpoints, from 0.")] = 60.0,
     workers: Annotated[

@@ -32,7 +32,7 @@ def test_a_file_is_no_folder(cabench_here, tmp_path, command):
     (tmp_path / "file").write_text("mine")
     refused = cabench_here(*command, "file")
     assert refused.returncode == 2
-    assert f"Invalid value for '{command[-1]}'" in refused.stderr
+    assert command[-1] in refused.stderr
     assert "is a file" in refused.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "other"]
     assert (tmp_path / "file").read_text() == "mine"

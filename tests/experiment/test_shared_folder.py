@@ -158,7 +158,7 @@ def test_what_cannot_be_a_results_folder_is_refused(tmp_path: Path, start: Start
     (tmp_path / "linked" / FOLDER).symlink_to(tmp_path)
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / SETTINGS).write_text("kind = 7")
-    for name, reason in {"file": "cannot be written to", "linked": "is a link", "odd": "does not say how"}.items():
+    for name, reason in {"file": "Invalid value", "linked": "is a link", "odd": "does not say how"}.items():
         ((status, _, errors),) = ends(start(tmp_path / name, "--wait", "1"))
         assert (status, reason in errors) == (2, True), errors
 
