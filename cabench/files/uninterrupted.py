@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from types import CodeType, FrameType
 from typing import TypeVar
 
-LATER_S = 0.01
+LATER_S = 0.01  # from an exception that would be lost to the next try; by then Python has freed the object
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _codes: set[CodeType] = set()
@@ -39,9 +39,9 @@ def is_uninterrupted(frame: FrameType | None) -> bool:
 
 @contextmanager
 def none_lost(exception: type[BaseException]) -> Iterator[None]:
-    """Inside the block, what Python drops of an exception is raised later, as is what `raise_later` is given.
+    """Inside the block, exceptions of a class that Python drops are raised later, as is what `raise_later` is given.
 
-    Whoever opens the block sees to what is still waiting at its end. For the main thread.
+    Whoever opens the block decides by `forget` about one that still waits at its end. For the main thread.
     """
 
     def notice(dropped: sys.UnraisableHookArgs) -> None:
@@ -71,8 +71,8 @@ def raise_later(exception: type[BaseException]) -> None:
             _thread.start_new_thread(_ring, ())  # `threading` has locks, which the main thread may hold
 
 
-def is_forgotten(exception: type[BaseException]) -> bool:
-    """Whether an exception was to be raised later. It is not any more."""
+def forget(exception: type[BaseException]) -> bool:
+    """Raise an exception no more that was to be raised later; gives whether there was one."""
     was_waiting = exception in _waiting
     if was_waiting:
         _waiting.clear()
@@ -102,7 +102,7 @@ def ctrl_c_waits() -> Iterator[None]:
             yield
         finally:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            if is_forgotten(KeyboardInterrupt):
+            if forget(KeyboardInterrupt):
                 raise KeyboardInterrupt
 
 

@@ -5,7 +5,7 @@ or by the SIGTERM that schedulers send some seconds before they kill, also lets 
 and a training loop write a checkpoint.
 
 Terminals and schedulers send these to all processes of a job. The workers of a crew ignore them, and are asked by a
-signal of their own: asked twice, a training loop would end without its checkpoint.
+signal of their own: asked twice, more than a second apart, a training loop would end without its checkpoint.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from cabench.errors import StopRequested
-from cabench.files.uninterrupted import is_forgotten, is_uninterrupted, none_lost, raise_later
+from cabench.files.uninterrupted import forget, is_uninterrupted, none_lost, raise_later
 
 PASSED_ON = signal.SIGUSR1 if sys.platform != "win32" else signal.SIGTERM
 """By which a crew asks its workers to stop."""
@@ -45,7 +45,7 @@ def heed_lost_request() -> None:
         StopRequested: where the process was asked to stop, inside `stopping_at`.
     """
     if _asked:
-        is_forgotten(StopRequested)
+        forget(StopRequested)
         raise StopRequested
 
 
@@ -111,7 +111,7 @@ def stopping_at(*numbers: signal.Signals) -> Iterator[None]:
 
     Raises:
         StopRequested: where one came; where a library swallowed that or made another error of it, at the next
-            `heed_lost_request`, or at the end of a block that has not ended the process.
+            `heed_lost_request`, or at the end of the block, unless that ends by SystemExit.
     """
     asked_at: list[float] = []
 
@@ -138,7 +138,7 @@ def stopping_at(*numbers: signal.Signals) -> Iterator[None]:
             heed_lost_request()
             raise
         finally:
-            is_forgotten(StopRequested)
+            forget(StopRequested)
             for number, handler in before.items():
                 signal.signal(number, handler)
             _asked.difference_update(numbers)
