@@ -14,6 +14,32 @@ PLOT = Box(64, 16, 616, 432)
 NAMES = ("sepclr_supervised", "additive_linear", "pca", "double_infogan", "cvae", "random_encoder", "uca", "chance")
 
 
+MEANS_OF_DSPRITES = (
+    ("sepclr_supervised", 90, 137),
+    ("supervised", 205, 53),
+    ("additive_linear", 160, 151),
+    ("sepvae", 161, 166),
+    ("ratio_pca", 180, 160),
+    ("mmcvae", 192, 152),
+    ("cpca", 216, 152),
+    ("cplvm", 201, 166),
+    ("clvm", 214, 162),
+    ("cvae", 238, 144),
+    ("convae", 237, 146),
+    ("sepclr", 227, 154),
+    ("bcnmf", 236, 149),
+    ("kernel_cpca", 248, 144),
+    ("double_infogan", 222, 170),
+    ("scpca", 207, 220),
+    ("uca", 325, 152),
+    ("pcpca", 343, 142),
+    ("beta_vae", 481, 158),
+    ("pca", 488, 163),
+    ("random_encoder", 394, 244),
+    ("simclr", 513, 159),
+)
+
+
 def overlap(a: Box, b: Box) -> bool:
     return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
 
@@ -41,6 +67,16 @@ def check(labels: Sequence[Label], points: Sequence[tuple[float, float]]) -> Non
 def test_names_of_a_crowd_cover_neither_each_other_nor_a_point(seed: int) -> None:
     names, points = crowd(seed, 24)
     check(place_labels(names, points, PLOT), points)
+
+
+def test_a_name_finds_room_near_its_point_among_methods_that_read_equally_much() -> None:
+    """The means of `dsprites` under profile `tuned`: placed downwards alone, one name stood 205 pixels away."""
+    names, across, down = zip(*MEANS_OF_DSPRITES, strict=True)
+    points = list(zip(map(float, across), map(float, down), strict=True))
+    labels = place_labels(names, points, PLOT)
+    check(labels, points)
+    ends = [(label.end, point) for label, point in zip(labels, points, strict=True) if label.end]
+    assert max(np.hypot(x - left, y - top) for (x, y), (left, top) in ends) < 100
 
 
 def test_names_stay_within_the_plot_at_its_corners() -> None:
