@@ -28,7 +28,7 @@ README = CHECKOUT / "README.md"
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the package is installed, its README is not here")
 
-STUDIED = "mouse_protein_drug"
+STUDIED = "dsprites,mouse_protein_drug"
 """The data sets that the study is done on."""
 
 
@@ -61,7 +61,7 @@ def test_figures_are_those_of_the_published_records():
     """`cabench report --results results/published --figures docs/images`, and with `--tuning results/tuning`."""
     published = CHECKOUT / "results" / "published"
     charts = {
-        **section_figures(of_datasets(ResultsStore(published).shown_records()[0], f"dsprites,{STUDIED}"), published),
+        **section_figures(of_datasets(ResultsStore(published).shown_records()[0], STUDIED), published),
         **tuning_figures(read_tuning_records(CHECKOUT / "results" / "tuning")),
     }
     images = CHECKOUT / "docs" / "images"
