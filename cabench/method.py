@@ -52,6 +52,7 @@ class ContrastiveAnalysisMethod(ABC):
             that reach `fit` or `encode` of a method that does not take them are refused there, whoever calls.
         improvised_common: True for methods without a common space, whose common vectors are projections on the
             background's leading principal directions; tables of results say so.
+        one_space: True for controls that learn a single vector, which both spaces hold: they cannot separate.
         uses_device: False for methods that compute on the processor, whatever device a run is on: they are given the
             processor as `context.device`, and workers that hold a GPU take the other methods' cells first.
     """
@@ -63,6 +64,7 @@ class ContrastiveAnalysisMethod(ABC):
     supervised: ClassVar[bool] = False
     takes: ClassVar[tuple[Taken, ...]] = ("images",)
     improvised_common: ClassVar[bool] = False
+    one_space: ClassVar[bool] = False
     uses_device: ClassVar[bool] = True
     config: Settings
 

@@ -54,6 +54,7 @@ class BetaVAE(GradientTrainedMethod, Generative):
     Config = BetaVAEConfig
     config: BetaVAEConfig
     takes = ("images", "tables")
+    one_space = True
 
     def check(self, info: DatasetInfo) -> None:
         """Refuse examples that the networks do not take."""

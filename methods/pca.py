@@ -34,6 +34,7 @@ class PCA(ContrastiveAnalysisMethod):
     Config = PCAConfig
     config: PCAConfig
     takes = ("images", "tables")
+    one_space = True
     uses_device = False
 
     def check(self, info: DatasetInfo) -> None:

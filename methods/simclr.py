@@ -50,6 +50,7 @@ class SimCLR(ViewLearner):
     version = 2
     Config = SimCLRConfig
     config: SimCLRConfig
+    one_space = True
 
     def build(self, form: DataForm) -> nn.ModuleDict:
         """The encoder and its projector."""

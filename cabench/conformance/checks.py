@@ -42,7 +42,7 @@ def check_fitting_works(subject: Subject) -> None:
 
 
 def check_representation_has_the_right_form(subject: Subject) -> None:
-    """Both vectors are finite float32 matrices with one row an image."""
+    """Both vectors are finite float32 matrices with one row an image; equal where the method says that they are one."""
     images = subject.images()
     representation = subject.usual.encode(images)
     assert isinstance(representation, Representation), (
@@ -56,6 +56,9 @@ def check_representation_has_the_right_form(subject: Subject) -> None:
         assert vectors.shape[1] >= 1, f"{name} has no column"
         assert vectors.isfinite().all(), f"{name} holds values that are not finite"
         assert not vectors.requires_grad, f"{name} carries gradients"
+    if subject.kind.one_space:
+        same = torch.equal(representation.common, representation.salient)
+        assert same, "the method says that it has one space, but its common and salient vectors differ"
 
 
 def check_encoding_is_deterministic(subject: Subject) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cabench.report.tables import DOWN, FRACTION, NO_SCORE, UP, Entry, Header, Line, Table
 from cabench.tuning.criteria import APART, FEW_LABELS, LOSS, STABLE, TOLD
@@ -24,7 +24,8 @@ TITLE = "Choosing without labels"
 HEADERS = (
     Header("", "rank correlation", UP),
     Header("", "regret", DOWN),
-    Header("", "gain", UP),
+    Header("gain over", "the profile's own", UP),
+    Header("gain over", "a random trial", UP),
     Header("", "methods"),
 )
 _NAMES = {
@@ -35,8 +36,8 @@ _NAMES = {
 _WHAT = (
     "Means over methods. Rank correlation: Spearman's, of what a rule judges trials by and their test gaps, where it "
     f"judges {FEWEST_RANKED} or more. Regret: the test gap of the trial that it chooses less the best test gap of any "
-    "trial, which the test rows' own luck helps to find. Gain: the test gap of the profile's own settings less that of "
-    "its choice."
+    "trial, which the test rows' own luck helps to find. Gain: the test gap of the profile's own settings, or the mean "
+    "of all trials, less that of its choice."
 )
 _INTERVALS = (
     "± is the 95 % interval over methods; of ± 1.000 nothing is known, and without it there is one method alone, or "
@@ -54,6 +55,7 @@ MEANINGS = {
 }
 """What each rule judges trials by, in words."""
 _CHOSEN_BY = " ".join(f"{name}: {meaning}." for name, meaning in MEANINGS.items())
+_UNCOUNTED = "Methods that are told the attributes, or have one vector for both spaces, do not count."
 _PRACTICAL = tuple(rule for rule in RULES.values() if rule.name not in (LABELS, STABLE))
 """What somebody can choose by who has at most a hundred labels, and runs every trial under one seed."""
 
@@ -71,14 +73,16 @@ def selection_tables(records: Sequence[TuningRecord]) -> list[Table]:
     if not comparable(records):
         return []
     lines = tuple(Line(_NAMES.get(found.name, found.name), False, _entries(found)) for found in worths(records))
-    return [Table(TITLE, HEADERS, lines, {}, (_WHAT, _INTERVALS, _CHOSEN_BY, *_notes(records)), rows="chosen by")]
+    notes = (_WHAT, _INTERVALS, _UNCOUNTED, _CHOSEN_BY, *_notes(records))
+    return [Table(TITLE, HEADERS, lines, {}, notes, rows="chosen by")]
 
 
 def selection_sentence(records: Sequence[TuningRecord]) -> str:
     """Which rule to choose by on one data set, with a hundred labels and with none; empty where nothing is known.
 
     A rule is named where its gain over the profile's own settings is above 0 in an interval that is corrected for the
-    number of rules; of several, the one whose interval has the highest lower end.
+    number of rules; of several, the one whose interval has the highest lower end. Where none is, all are named whose
+    gain over a trial at random is: who has no settings to begin with can choose by these.
 
     Args:
         records: as of `selection_tables`.
@@ -87,14 +91,30 @@ def selection_sentence(records: Sequence[TuningRecord]) -> str:
     if len(among) < 2:
         return ""
     level = LEVEL / len(_PRACTICAL)
-    gains = {rule: gain for rule in _PRACTICAL if (gain := worth_of(rule, records, level).gain) is not None}
-    shown = {rule: gain for rule, gain in gains.items() if (gain.low or 0.0) > 0}
-    if not shown:
-        return (
-            f"Of {len(among)} methods, no rule that takes a hundred labels or none is shown to choose better than the "
-            f"profile's own settings (95 % intervals, corrected for {len(_PRACTICAL)} rules)."
-        )
-    return " ".join(_advice(shown))
+    found = {rule: worth_of(rule, records, level) for rule in _PRACTICAL}
+    shown = _above_0({rule: worth.gain for rule, worth in found.items()})
+    if shown:
+        return " ".join(_advice(shown))
+    return (
+        f"Of {len(among)} methods, no rule that takes a hundred labels or none is shown to choose better than the "
+        f"profile's own settings{_by_chance(_above_0({rule: worth.over_random for rule, worth in found.items()}))} "
+        f"(95 % intervals, corrected for {len(_PRACTICAL)} rules)."
+    )
+
+
+def _above_0(gains: Mapping[Rule, Estimate | None]) -> dict[Rule, Estimate]:
+    return {rule: gain for rule, gain in gains.items() if gain is not None and (gain.low or 0.0) > 0}
+
+
+def _by_chance(shown: Mapping[Rule, Estimate]) -> str:
+    """The end of the sentence: which rules choose better than chance does, and by how much."""
+    gains = [f"{rule.name} (by {FRACTION.text(gain.value)} ± {_half_width(gain)})" for rule, gain in shown.items()]
+    return f", nor than a trial at random{'' if not gains else ' but for ' + ', '.join(gains)}"
+
+
+def _half_width(gain: Estimate) -> str:
+    assert gain.half_width is not None  # what is shown has an interval
+    return FRACTION.text(gain.half_width)
 
 
 def _advice(shown: dict[Rule, Estimate]) -> Iterator[str]:
@@ -105,16 +125,15 @@ def _advice(shown: dict[Rule, Estimate]) -> Iterator[str]:
             yield f"{condition}, no rule is shown to choose better than the profile's own settings."
             continue
         rule, gain = max(found.items(), key=lambda item: item[1].low or 0.0)
-        assert gain.half_width is not None
         yield (
             f"{condition}, choose by {rule.name}: over {gain.methods} methods the test gap is smaller than with the "
-            f"profile's own settings by {FRACTION.text(gain.value)} ± {FRACTION.text(gain.half_width)} ({corrected})."
+            f"profile's own settings by {FRACTION.text(gain.value)} ± {_half_width(gain)} ({corrected})."
         )
 
 
 def _entries(worth: Worth) -> tuple[Entry, ...]:
     methods = str(worth.regret.methods) if worth.regret else "0"
-    return (*map(_entry, (worth.correlation, worth.regret, worth.gain)), Entry(methods))
+    return (*map(_entry, (worth.correlation, worth.regret, worth.gain, worth.over_random)), Entry(methods))
 
 
 def _entry(found: Estimate | None) -> Entry:
@@ -132,8 +151,9 @@ def _notes(records: Sequence[TuningRecord]) -> Iterator[str]:
         if without and rule.name != STABLE:
             yield f"Not known by {rule.name}: {', '.join(without)}."
     yield (
-        f"{STABLE} is known only of trials that ran under more seeds, as the best by another rule; it counts in "
-        "label-free where all of its best did."
+        f"{STABLE} is known only of trials that ran under more seeds. Where these are the best by another rule alone, "
+        "it would choose among what that rule has picked, and has no numbers; in label-free it counts where all of the "
+        "best have it."
     )
     left_out = [record.method for record in records if len(record.trials) > 1 and record not in among]
     if left_out:

@@ -16,9 +16,10 @@ from cabench.files.json import canonical_json
 from cabench.report.charts import Axis, Place, Trend, axis_around, trends
 from cabench.report.summary import grouped
 from cabench.report.tables import DOWN, FRACTION, NO_SCORE, Entry, Header, Line, Table, number
+from cabench.tuning.kinds import has_two_spaces, is_told
 from cabench.tuning.length import EPOCHS
 from cabench.tuning.likeness import LEVEL, differ
-from cabench.tuning.tuning_record import TuningRecord
+from cabench.tuning.tuning_record import TrialEntry, TuningRecord
 from cabench.tuning.worth import (
     BAND,
     Curve,
@@ -63,10 +64,19 @@ class TuningSection:
         return sorted(curves_of(self.records), key=lambda curve: (float(curve.expected[-1]), curve.method))
 
     @cached_property
-    def compared(self) -> list[Curve]:
+    def drawn(self) -> list[Curve]:
         """Those of methods as they are installed."""
-        names = {record.method for record in self.current}
-        return [curve for curve in self.curves if curve.method in names]
+        return _of(self.current, self.curves)
+
+    @cached_property
+    def compared(self) -> list[Curve]:
+        """Those of methods that are not told the attributes."""
+        return _of([record for record in self.current if not is_told(record)], self.curves)
+
+
+def _of(records: Sequence[TuningRecord], curves: Sequence[Curve]) -> list[Curve]:
+    names = {record.method for record in records}
+    return [curve for curve in curves if curve.method in names]
 
 
 def is_stale(record: TuningRecord) -> bool:
@@ -114,11 +124,19 @@ def worth_table(section: TuningSection) -> Table:
         Line(
             name,
             is_stale(by_name[name]),
-            (_own_entry(by_name[name]), *(_expected_entry(curves.get(name), n) for n in counts)),
+            (
+                _gap_entry(by_name[name].trials[0]),
+                _gap_entry(by_name[name].choice),
+                *(_expected_entry(curves.get(name), n) for n in counts),
+            ),
         )
         for name in order
     ]
-    headers = (Header("test gap", "profile's own", DOWN), *(Header("best of", _trials(n), DOWN) for n in counts))
+    headers = (
+        Header("test gap", "profile's own", DOWN),
+        Header("test gap", "chosen", DOWN),
+        *(Header("best of", _trials(n), DOWN) for n in counts),
+    )
     return Table("Expected test gap of the best of n trials", headers, tuple(lines), {}, tuple(_worth_notes(section)))
 
 
@@ -155,7 +173,7 @@ def worth_sentence(section: TuningSection) -> str:
     )
     said = f"Of {len(changes)} methods the best is {best}."
     if len(changes) >= FEWEST_RANKED:
-        said += f" {_agreement(section, most)}"
+        said += f" {_agreements(section, most)}"
     moved = sorted((change for change in changes if change.first != change.last), key=lambda change: change.last)
     if not moved:
         return f"{said} No method changes rank between."
@@ -169,16 +187,27 @@ def worth_sentence(section: TuningSection) -> str:
     )
 
 
-def _agreement(section: TuningSection, most: int) -> str:
-    """How much of the order of methods is the tuning."""
-    found = order_agreement(section.compared, most)
-    names = {curve.method for curve in section.compared}
-    share = share_between_methods([record for record in section.current if record.method in names])
-    return (
-        f"Both orders have a rank correlation of {found.correlation:.2f} ({found.low:.2f} to {found.high:.2f} in "
-        f"{100 * BAND:.0f} % of such sets of trials). Of the variance of the test gaps of single trials "
-        f"{100 * share:.0f} % lies between methods, the rest between the trials of a method."
+def _agreements(section: TuningSection, most: int) -> str:
+    """How much of the order of methods is the tuning: of all, and of those that can separate."""
+    correlation, share = _agreement(section.current, section.compared, most)
+    said = (
+        f"Both orders have a rank correlation of {correlation} in {100 * BAND:.0f} % of such sets of trials). Of the "
+        f"variance of the test gaps of single trials {share} lies between methods, the rest between the trials of a "
+        "method."
     )
+    separating = _of([record for record in section.current if has_two_spaces(record)], section.compared)
+    if FEWEST_RANKED <= len(separating) < len(section.compared):
+        correlation, share = _agreement(section.current, separating, most)
+        said += f" Of the {len(separating)} methods with two spaces it is {correlation}), and {share}."
+    return said
+
+
+def _agreement(records: Sequence[TuningRecord], curves: Sequence[Curve], most: int) -> tuple[str, str]:
+    """The rank correlation of methods' orders with its band, but for the last bracket, and what lies between them."""
+    found = order_agreement(curves, most)
+    names = {curve.method for curve in curves}
+    share = share_between_methods([record for record in records if record.method in names])
+    return f"{found.correlation:.2f} ({found.low:.2f} to {found.high:.2f}", f"{100 * share:.0f} %"
 
 
 def uncounted_sentence(section: TuningSection) -> str:
@@ -186,6 +215,8 @@ def uncounted_sentence(section: TuningSection) -> str:
     reasons = {record.method: "tuned in an older version" for record in section.records if is_stale(record)}
     closed = [record.method for record in section.records if not is_opened(record)]
     reasons |= dict.fromkeys(closed, "not all of its trials are opened")
+    told = [record.method for record in section.records if is_told(record)]
+    reasons |= dict.fromkeys(told, "told the attributes")
     return f"Not counted: {_names(f'{name} ({why})' for name, why in reasons.items())}." if reasons else ""
 
 
@@ -196,10 +227,10 @@ def chosen_lines(section: TuningSection) -> list[str]:
 
 def worth_chart(section: TuningSection) -> str:
     """The expected test gaps against the number of trials, as SVG; nothing where there is one number alone."""
-    counts = sorted({n for curve in section.compared for n in curve.counts})
+    counts = sorted({n for curve in section.drawn for n in curve.counts})
     if len(counts) < 2:
         return ""
-    drawn = [_trend(curve) for curve in section.compared]
+    drawn = [_trend(curve) for curve in section.drawn]
     reached = [y for trend in drawn for place in trend.places for y in (place.y, place.low, place.high)]
     return trends(
         drawn,
@@ -217,8 +248,8 @@ def _trend(curve: Curve) -> Trend:
     )
 
 
-def _own_entry(record: TuningRecord) -> Entry:
-    gap = test_gap_of(record.trials[0])
+def _gap_entry(trial: TrialEntry) -> Entry:
+    gap = test_gap_of(trial)
     return Entry(NO_SCORE) if gap is None else Entry(FRACTION.text(gap), values=(gap,))
 
 
@@ -234,7 +265,8 @@ def _expected_entry(curve: Curve | None, n: int) -> Entry:
 def _worth_notes(section: TuningSection) -> list[str]:
     notes = [
         "Test gap: the separation gap on the test split, from 0, where each space tells all that belongs in it and "
-        "nothing else, to 1.",
+        "nothing else, to 1. Of the profile's own settings, at the length of training that all trials have, and of the "
+        "chosen ones it is that under the one seed that all trials have.",
         "Of n trials the one with the smallest validation gap is taken; shown is its test gap, as the mean over all "
         "sets of n trials; as trials are spread evenly and not at random, it is an approximation. Less is better. One "
         "trial is a setting taken at random, not the profile's own.",

@@ -79,6 +79,10 @@ class WrongShape(Linear):
         return Representation(common[:, 0], salient)
 
 
+class SaysThatItsSpacesAreOne(Linear):
+    one_space = True
+
+
 class NoisyEncoding(Linear):
     def represent(self, images):
         return Representation(*(part + torch.randn_like(part) for part in super().represent(images)))
@@ -287,6 +291,7 @@ FAULTY = {
     FailsToFit: conformance.check_fitting_works,
     PairOfVectors: conformance.check_representation_has_the_right_form,
     WrongShape: conformance.check_representation_has_the_right_form,
+    SaysThatItsSpacesAreOne: conformance.check_representation_has_the_right_form,
     NoisyEncoding: conformance.check_encoding_is_deterministic,
     BatchDependentEncoding: conformance.check_encoding_is_in_eval_mode,
     NoiseByPlace: conformance.check_encoding_is_in_eval_mode,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,8 +53,8 @@ def test_every_rule_has_a_row_and_what_is_not_known_is_said(judged_record: MakeR
         "a trial at random",
     ]
     assert entries(table, "labels (upper envelope)")[:2] == ["1.000", "0.000"]
-    assert entries(table, "told")[3] == "8"
-    assert entries(table, "loss") == ["–", "–", "–", "0"]
+    assert entries(table, "told")[-1] == "8"
+    assert entries(table, "loss") == ["–", "–", "–", "–", "0"]
     assert any(note.startswith("Not known by loss: method0, ") for note in table.notes)
 
 
@@ -76,7 +77,7 @@ def test_the_random_trial_loses_what_trials_lose_on_average(judged_record: MakeR
 def test_what_rounds_to_0_has_no_sign(judged_record: MakeRecord) -> None:
     records = [judged_record([0.3, 0.3002], {"told": [0.1, 0.2]}, method=name) for name in "ab"]
     (table,) = selection_tables(records)
-    assert entries(table, "told")[1:3] == ["0.000", "0.000"]
+    assert entries(table, "told")[1:4] == ["0.000", "0.000", "0.000"]
 
 
 def test_a_rule_with_skill_is_advised_with_its_interval(judged_record: MakeRecord) -> None:
@@ -96,6 +97,18 @@ def test_a_hundred_labels_may_be_needed(judged_record: MakeRecord) -> None:
 def test_no_rule_is_advised_without_evidence(judged_record: MakeRecord) -> None:
     said = selection_sentence(planted(judged_record, told=0, apart=0, loss=0, labels_100=0))
     assert said.startswith("Of 8 methods, no rule that takes a hundred labels or none is shown to choose better")
+    assert "settings, nor than a trial at random (95 % intervals" in said
+
+
+def test_rules_that_are_better_than_chance_alone_are_named(judged_record: MakeRecord) -> None:
+    """Profiles whose own settings are among the best: no rule gains over these, and one with skill does over chance."""
+    records = []
+    for record in planted(judged_record, told=20, apart=0):
+        outcome = replace(record.trials[0].outcomes[0], test_gap=0.3)
+        records.append(replace(record, trials=(replace(record.trials[0], outcomes=(outcome,)), *record.trials[1:])))
+    said = selection_sentence(records)
+    assert "settings, nor than a trial at random but for told (by 0.0" in said
+    assert "apart" not in said
 
 
 @pytest.mark.parametrize("methods", [1, 2])

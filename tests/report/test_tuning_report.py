@@ -16,7 +16,14 @@ from cabench.errors import UserError
 from cabench.report.output import generated_text
 from cabench.report.tables import NO_SCORE
 from cabench.report.tuning_report import tuning_figures, tuning_html, tuning_markdown
-from cabench.report.tuning_tables import trials_table, tuning_sections, worth_chart, worth_sentence, worth_table
+from cabench.report.tuning_tables import (
+    trials_table,
+    tuning_sections,
+    uncounted_sentence,
+    worth_chart,
+    worth_sentence,
+    worth_table,
+)
 from cabench.tuning.tuning_record import TuningRecord
 
 Make = Callable[..., TuningRecord]
@@ -42,10 +49,10 @@ Of 2 methods the best is early with one trial and with the best of 2. No method 
 WORTH = """\
 ### Expected test gap of the best of n trials
 
-| method   |   test gap: profile's own ↓ |     best of: 1 trial ↓ |    best of: 2 trials ↓ |
-|----------|-----------------------------|------------------------|------------------------|
-| early    |                       0.300 | 0.315 (0.305 to 0.325) | 0.307 (0.300 to 0.322) |
-| late     |                       0.200 | 0.630 (0.327 to 0.902) | 0.422 (0.200 to 0.805) |
+| method   |   test gap: profile's own ↓ |   test gap: chosen ↓ |     best of: 1 trial ↓ |    best of: 2 trials ↓ |
+|----------|-----------------------------|----------------------|------------------------|------------------------|
+| early    |                       0.300 |                0.300 | 0.315 (0.305 to 0.325) | 0.307 (0.300 to 0.322) |
+| late     |                       0.200 |                0.200 | 0.630 (0.327 to 0.902) | 0.422 (0.200 to 0.805) |
 """
 
 SPENT = """\
@@ -129,6 +136,23 @@ class TestWorthSentence:
         share = f"{100 * between / (between + within):.0f} %"
         assert f"Of the variance of the test gaps of single trials {share} lies between methods" in said
 
+    def test_methods_that_cannot_separate_are_left_out_of_what_it_says_besides(self, make_tuning_record: Make) -> None:
+        """Three controls with one vector make any order steady; told methods are not compared at all."""
+        gaps = {name: [0.20 + n / 100, 0.3, 0.4, 0.5] for n, name in enumerate(("cpca", "mmcvae", "sepclr", "uca"))}
+        between, within = np.var([np.mean(each) for each in gaps.values()]), np.mean([np.var(g) for g in gaps.values()])
+        gaps |= dict.fromkeys(("simclr", "beta_vae"), [0.6] * 4) | {"supervised": [0.1] * 4}
+        records = [
+            make_tuning_record(name, each, each, version=discovery.method_class(name).version)
+            for name, each in gaps.items()
+        ]
+        (section,) = tuning_sections(records)
+        said = worth_sentence(section)
+        assert said.startswith("Of 6 methods the best is cpca with one trial and with the best of 2.")
+        (rest,) = re.findall(r"Of the 4 methods with two spaces it is 1\.00 \(.* to .*\), and (\d+) %\.", said)
+        assert rest == f"{100 * between / (between + within):.0f}"
+        assert uncounted_sentence(section) == "Not counted: supervised (told the attributes)."
+        assert "supervised" in worth_chart(section)
+
     def test_a_change_that_the_trials_do_not_show_is_called_so(self, make_tuning_record: Make) -> None:
         one = make_tuning_record("one", [0.30, 0.32, 0.34, 0.36], [0.305, 0.32, 0.33, 0.36])
         other = make_tuning_record("other", [0.31, 0.32, 0.33, 0.34], [0.32, 0.32, 0.325, 0.32])
@@ -148,7 +172,7 @@ def test_methods_that_were_not_opened_are_named_and_left_out(two: list[TuningRec
     (section,) = tuning_sections([closed, *two])
     table = worth_table(section)
     assert [line.name for line in table.lines] == ["early", "late", "closed"]
-    assert [entry.text for entry in table.lines[-1].entries] == [NO_SCORE] * 3
+    assert [entry.text for entry in table.lines[-1].entries] == [NO_SCORE] * 4
     assert "closed: the test split was not opened for all trials yet; `cabench open-trials` does it." in table.notes
     assert "2 methods" in worth_sentence(section)
     assert "closed" not in worth_chart(section)
@@ -173,11 +197,18 @@ def test_nothing_opened_gives_a_report_all_the_same(make_tuning_record: Make) ->
     assert "There are no tuning records yet." in tuning_html([])
 
 
+def test_the_gap_of_the_chosen_trial_stands_beside_that_of_the_profile(make_tuning_record: Make) -> None:
+    record = make_tuning_record("early", *EARLY)
+    (section,) = tuning_sections([dataclasses.replace(record, chosen=2)])
+    (line,) = worth_table(section).lines
+    assert [entry.text for entry in line.entries[:2]] == ["0.300", "0.320"]
+
+
 def test_a_method_with_nothing_to_search_is_said_to_be_one(two: list[TuningRecord], make_tuning_record: Make) -> None:
     fixed = make_tuning_record("fixed", [0.3], [0.32], space={}, budget=4)
     (section,) = tuning_sections([*two, fixed])
     line = next(line for line in worth_table(section).lines if line.name == "fixed")
-    assert [entry.text for entry in line.entries] == ["0.320"] * 3
+    assert [entry.text for entry in line.entries] == ["0.320"] * 4
     assert any(note.startswith("fixed: nothing to search") for note in worth_table(section).notes)
 
 

@@ -41,7 +41,23 @@ def test_the_profile_and_a_random_trial_stand_beside_the_rules(judged_record: Ma
     assert is_mean(default.regret, [0.30 - 0.20])
     assert is_mean(random.regret, [np.mean(TESTED) - 0.20])
     assert is_mean(default.gain, [0.0])
+    assert is_mean(default.over_random, [np.mean(TESTED) - TESTED[0]])
+    assert random.over_random is None
     assert (default.correlation, random.correlation) == (None, None)
+
+
+def test_methods_that_are_told_or_have_one_vector_do_not_count(judged_record: MakeRecord) -> None:
+    """Without labels nothing is said of their trials: `told` is the same for all of a single vector."""
+    names = ("mmcvae", "supervised", "sepclr_supervised", "simclr", "beta_vae", "pca", "not_installed")
+    found = comparable([judged_record(TESTED, {}, method=name) for name in names])
+    assert [record.method for record in found] == ["mmcvae", "not_installed"]
+
+
+def test_stability_chooses_nothing_among_trials_that_another_rule_picked(judged_record: MakeRecord) -> None:
+    picked = judged_record(TESTED, {"stable": [None, 0.9, 0.8, None, None]})
+    assert worth_of(RULES["stable"], [picked]).regret is None
+    all_have_it = judged_record(TESTED, {"stable": [0.1, 0.9, 0.8, 0.1, 0.1]})
+    assert is_mean(worth_of(RULES["stable"], [all_have_it]).regret, [0.0])
 
 
 def test_a_rule_that_judges_no_trial_of_a_method_does_not_count_it(judged_record: MakeRecord) -> None:
