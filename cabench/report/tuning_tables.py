@@ -5,6 +5,7 @@ Scores that settings were chosen by are too good and are not shown; test gaps we
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -173,7 +174,7 @@ def worth_sentence(section: TuningSection) -> str:
     )
     said = f"Of {len(changes)} methods the best is {best}."
     if len(changes) >= FEWEST_RANKED:
-        said += f" {_agreements(section, most)}"
+        said += _agreements(section, most)
     moved = sorted((change for change in changes if change.first != change.last), key=lambda change: change.last)
     if not moved:
         return f"{said} No method changes rank between."
@@ -188,26 +189,31 @@ def worth_sentence(section: TuningSection) -> str:
 
 
 def _agreements(section: TuningSection, most: int) -> str:
-    """How much of the order of methods is the tuning: of all, and of those that can separate."""
-    correlation, share = _agreement(section.current, section.compared, most)
+    """How much of the order of methods is the tuning: of all, and of those that can separate; "" if all are equal."""
+    found = order_agreement(section.compared, most)
+    if math.isnan(found.correlation):
+        return ""
     said = (
-        f"Both orders have a rank correlation of {correlation} in {100 * BAND:.0f} % of such sets of trials). Of the "
-        f"variance of the test gaps of single trials {share} lies between methods, the rest between the trials of a "
-        "method."
+        f" Both orders have a rank correlation of {found.correlation:.2f} ({found.low:.2f} to {found.high:.2f} in "
+        f"{100 * BAND:.0f} % of such sets of trials). Of the variance of the test gaps of single trials "
+        f"{_share(section, section.compared)} lies between methods, the rest between the trials of a method."
     )
     separating = _of([record for record in section.current if has_two_spaces(record)], section.compared)
-    if FEWEST_RANKED <= len(separating) < len(section.compared):
-        correlation, share = _agreement(section.current, separating, most)
-        said += f" Of the {len(separating)} methods with two spaces it is {correlation}), and {share}."
-    return said
+    if not FEWEST_RANKED <= len(separating) < len(section.compared):
+        return said
+    found = order_agreement(separating, most)
+    if math.isnan(found.correlation):
+        return said
+    return (
+        f"{said} Of the {len(separating)} methods with two spaces the rank correlation is {found.correlation:.2f} "
+        f"({found.low:.2f} to {found.high:.2f}), and {_share(section, separating)} of the variance lies between them."
+    )
 
 
-def _agreement(records: Sequence[TuningRecord], curves: Sequence[Curve], most: int) -> tuple[str, str]:
-    """The rank correlation of methods' orders with its band, but for the last bracket, and what lies between them."""
-    found = order_agreement(curves, most)
+def _share(section: TuningSection, curves: Sequence[Curve]) -> str:
+    """The part of the variance that lies between some of the methods."""
     names = {curve.method for curve in curves}
-    share = share_between_methods([record for record in records if record.method in names])
-    return f"{found.correlation:.2f} ({found.low:.2f} to {found.high:.2f}", f"{100 * share:.0f} %"
+    return f"{100 * share_between_methods([record for record in section.current if record.method in names]):.0f} %"
 
 
 def uncounted_sentence(section: TuningSection) -> str:

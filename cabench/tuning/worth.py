@@ -140,7 +140,7 @@ class Agreement(NamedTuple):
 
     Attributes:
         correlation: of the orders; NaN where all methods are equal in one.
-        low: where 95 % of the resamples begin.
+        low: where 95 % of the resamples begin; NaN where all methods are equal in all.
         high: where they end.
     """
 
@@ -153,8 +153,11 @@ def order_agreement(curves: Sequence[Curve], n: int) -> Agreement:
     """How alike the orders of methods are with one trial and with the best of n, which all their curves have."""
     expected = [np.array([[curve.expected[curve.counts.index(k)]] for curve in curves]) for k in (1, n)]
     drawn = [np.stack([curve.resampled[:, curve.counts.index(k)] for curve in curves]) for k in (1, n)]
-    low, high = np.nanquantile(_correlations(*drawn), [(1 - BAND) / 2, (1 + BAND) / 2]).tolist()
-    return Agreement(float(_correlations(*expected)[0]), low, high)
+    correlation = float(_correlations(*expected)[0])
+    found = _correlations(*drawn)
+    known = found[~np.isnan(found)]
+    low, high = np.quantile(known, [(1 - BAND) / 2, (1 + BAND) / 2]).tolist() if len(known) else (math.nan, math.nan)
+    return Agreement(correlation, low, high)
 
 
 def share_between_methods(records: Sequence[TuningRecord]) -> float:

@@ -148,10 +148,16 @@ class TestWorthSentence:
         (section,) = tuning_sections(records)
         said = worth_sentence(section)
         assert said.startswith("Of 6 methods the best is cpca with one trial and with the best of 2.")
-        (rest,) = re.findall(r"Of the 4 methods with two spaces it is 1\.00 \(.* to .*\), and (\d+) %\.", said)
+        (rest,) = re.findall(r"the 4 methods with two spaces the rank correlation is 1\.00 \(.*\), and (\d+) %", said)
         assert rest == f"{100 * between / (between + within):.0f}"
         assert uncounted_sentence(section) == "Not counted: supervised (told the attributes)."
         assert "supervised" in worth_chart(section)
+
+    def test_nothing_is_said_of_the_order_of_equal_methods(self, make_tuning_record: Make) -> None:
+        failed = [make_tuning_record(name, [None] * 4, [None] * 4) for name in "abcd"]
+        assert worth_sentence(*tuning_sections(failed)) == (
+            "Of 4 methods the best is a, b, c, d with one trial and with the best of 2. No method changes rank between."
+        )
 
     def test_a_change_that_the_trials_do_not_show_is_called_so(self, make_tuning_record: Make) -> None:
         one = make_tuning_record("one", [0.30, 0.32, 0.34, 0.36], [0.305, 0.32, 0.33, 0.36])
