@@ -44,6 +44,7 @@ _AROUND = np.array([-9, -5, 9, 5])  # how near that is, on each side of a point'
 _LOOKED_AT = 96  # places, the cheapest without the line to them, of which that is looked at too
 
 OTHER_ORDERS = 31  # tried where a name stands far away: 24 names take a second, and the last orders help them still
+MOST_PAIRS = 20_000  # of names, over all orders
 ROUNDS = 8  # most: names may push each other back and forth
 
 
@@ -142,9 +143,9 @@ class _Choice(NamedTuple):
 
 
 def _other_orders(order: np.ndarray) -> Iterator[np.ndarray]:
-    """An order of points, mixed by chance; the same ways for as many points."""
-    drawn = np.random.default_rng(0)
-    return (drawn.permutation(order) for _ in range(OTHER_ORDERS))
+    """Orders of points, mixed by chance; the same ways for as many points, and fewer where there are many."""
+    generator = np.random.default_rng(0)
+    return (generator.permutation(order) for _ in range(min(OTHER_ORDERS, MOST_PAIRS // len(order) ** 2)))
 
 
 def _arranged(order: np.ndarray, places: np.ndarray, widths: Sequence[float], around: _Surroundings) -> list[_Choice]:

@@ -19,6 +19,7 @@ from cabench.tuning.selection import (
     worths,
 )
 from cabench.tuning.tuning_record import TuningRecord
+from cabench.tuning.worth import is_opened
 
 TITLE = "Choosing without labels"
 HEADERS = (
@@ -98,7 +99,7 @@ def selection_sentence(records: Sequence[TuningRecord]) -> str:
     return (
         f"Of {len(among)} methods, no rule that takes a hundred labels or none is shown to choose better than the "
         f"profile's own settings{_by_chance(_above_0({rule: worth.over_random for rule, worth in found.items()}))} "
-        f"(95 % intervals, corrected for {len(_PRACTICAL)} rules)."
+        f"(95 % intervals, for each question corrected for {len(_PRACTICAL)} rules)."
     )
 
 
@@ -109,7 +110,7 @@ def _above_0(gains: Mapping[Rule, Estimate | None]) -> dict[Rule, Estimate]:
 def _by_chance(shown: Mapping[Rule, Estimate]) -> str:
     """The end of the sentence: which rules choose better than chance does, and by how much."""
     gains = [f"{rule.name} (by {FRACTION.text(gain.value)} ± {_half_width(gain)})" for rule, gain in shown.items()]
-    return f", nor than a trial at random{'' if not gains else ' but for ' + ', '.join(gains)}"
+    return f"; better than a trial at random choose {', '.join(gains)}" if gains else ", nor than a trial at random"
 
 
 def _half_width(gain: Estimate) -> str:
@@ -151,10 +152,9 @@ def _notes(records: Sequence[TuningRecord]) -> Iterator[str]:
         if without and rule.name != STABLE:
             yield f"Not known by {rule.name}: {', '.join(without)}."
     yield (
-        f"{STABLE} is known only of trials that ran under more seeds. Where these are the best by another rule alone, "
-        "it would choose among what that rule has picked, and has no numbers; in label-free it counts where all of the "
-        "best have it."
+        "Rules but the first judge trials under the one seed that all have, as more seeds ran only of those that the "
+        f"labels, or another criterion, had picked; so {STABLE} is not known."
     )
-    left_out = [record.method for record in records if len(record.trials) > 1 and record not in among]
+    left_out = [record.method for record in records if len(record.trials) > 1 and not is_opened(record)]
     if left_out:
         yield f"Not counted, as the test gaps of their trials are not known: {', '.join(left_out)}."

@@ -1,4 +1,4 @@
-"""Of which methods a comparison of trials says something; one that is not installed is taken for such a method.
+"""Of which methods a comparison of trials says something. What is not installed counts as not told, with two spaces.
 
 A method that is told the attributes is a yardstick. One that has a single vector for both spaces cannot separate, and
 what criteria without labels say of it is the same for every trial.

@@ -73,12 +73,6 @@ def _by_criterion(name: str, trials: Sequence[TrialEntry]) -> Costs:
     return {number: sign * value for number, value in values.items() if value is not None}
 
 
-def _by_stable(trials: Sequence[TrialEntry]) -> Costs:
-    """No trial where some ran under one seed alone: the others were picked by another rule, mostly by all labels."""
-    costs = _by_criterion(STABLE, trials)
-    return costs if all(trial.number in costs for trial in trials if has_ended(trial)) else {}
-
-
 def _label_free(trials: Sequence[TrialEntry]) -> Costs:
     costs = [_by_criterion(name, trials) for name in (TOLD, APART)]
     ranks = _by_criterion(SALIENT_RANK, trials)
@@ -98,9 +92,7 @@ RULES: Mapping[str, Rule] = {
         Rule(LABELS, "all", (), _by_gap),
         Rule(FEW_LABELS, "100", (FEW_LABELS,), partial(_by_criterion, FEW_LABELS)),
         Rule(LABEL_FREE, "none", (TOLD, APART, STABLE, SALIENT_RANK), _label_free),
-        *(Rule(name, "none", (name,), partial(_by_criterion, name)) for name in (TOLD, APART)),
-        Rule(STABLE, "none", (STABLE,), _by_stable),
-        Rule(LOSS, "none", (LOSS,), partial(_by_criterion, LOSS)),
+        *(Rule(name, "none", (name,), partial(_by_criterion, name)) for name in (TOLD, APART, STABLE, LOSS)),
     )
 }
 """All that can be compared, by name; the first takes the labels of all rows and is the upper envelope."""

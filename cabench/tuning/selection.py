@@ -20,15 +20,17 @@ last is no better where it matters: of a rule that knows nothing it finds a gain
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import spearmanr, t
 
 from cabench.tuning.choice import choose, first_look
+from cabench.tuning.criteria import STABLE
 from cabench.tuning.kinds import has_two_spaces, is_told
-from cabench.tuning.rules import RULES, Rule
-from cabench.tuning.tuning_record import TuningRecord
+from cabench.tuning.rules import LABELS, RULES, Rule
+from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord
 from cabench.tuning.worth import is_opened, test_gap_of
 
 DEFAULT, RANDOM = "default", "random"
@@ -96,16 +98,30 @@ def worth_of(rule: Rule, records: Sequence[TuningRecord], level: float = LEVEL) 
     """What one rule is worth on one data set; of records that `comparable` leaves in.
 
     Args:
-        rule: it counts for methods of which it judges any trial; so that `stable` counts for none where only those ran
-            under more seeds that another rule had picked, see `cabench.tuning.rules`.
+        rule: it counts for methods of which it judges any trial. All rules but that by all labels judge trials as they
+            are under the seed that all have: more seeds ran only of those trials that another rule had picked.
         records: of the methods.
         level: how often an interval may miss.
     """
-    among = [record for record in comparable(records) if rule.costs(record.trials)]
+    judged = [(record, _looked_at(record, rule)) for record in comparable(records)]
+    judging = [(record, trials) for record, trials in judged if rule.costs(trials)]
+    among = [record for record, _ in judging]
     correlations = [rank_correlation(rule, record) for record in among]
-    chosen = [_test_gaps(record)[choose(record.trials, rule).number] for record in among]
+    chosen = [_test_gaps(record)[choose(trials, rule).number] for record, trials in judging]
     known = [value for value in correlations if value is not None]
     return Worth(rule.name, estimate(known, level), *_against_trials(chosen, among, level))
+
+
+def _looked_at(record: TuningRecord, rule: Rule) -> Sequence[TrialEntry]:
+    """The trials as a rule may judge them: what was known only of those that labels had picked does not count."""
+    if rule.name == LABELS:
+        return record.trials
+    return [replace(trial, outcomes=tuple(map(_alone, trial.outcomes))) for trial in first_look(record.trials)]
+
+
+def _alone(outcome: Outcome) -> Outcome:
+    """What a single seed tells."""
+    return replace(outcome, criteria={name: value for name, value in outcome.criteria.items() if name != STABLE})
 
 
 def rank_correlation(rule: Rule, record: TuningRecord) -> float | None:
@@ -126,7 +142,8 @@ def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate | None:
     if not values:
         return None
     count, spread = len(values), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    half_width = float(t.ppf(1 - level / 2, count - 1)) * spread / count**0.5 if spread else None
+    # Equal values have a spread by rounding.
+    half_width = float(t.ppf(1 - level / 2, count - 1)) * spread / count**0.5 if max(values) > min(values) else None
     return Estimate(float(np.mean(values)), half_width, count)
 
 

@@ -107,7 +107,7 @@ def test_rules_that_are_better_than_chance_alone_are_named(judged_record: MakeRe
         outcome = replace(record.trials[0].outcomes[0], test_gap=0.3)
         records.append(replace(record, trials=(replace(record.trials[0], outcomes=(outcome,)), *record.trials[1:])))
     said = selection_sentence(records)
-    assert "settings, nor than a trial at random but for told (by 0.0" in said
+    assert "settings; better than a trial at random choose told (by 0.0" in said
     assert "apart" not in said
 
 
@@ -120,6 +120,11 @@ def test_records_whose_test_split_was_not_opened_say_nothing(judged_record: Make
     records = [judged_record([None, None], {"told": [0.1, 0.2]}, method=name) for name in "ab"]
     assert selection_tables(records) == []
     assert selection_sentence(records) == ""
+
+
+def test_what_is_known_of_told_methods_is_not_called_unknown(judged_record: MakeRecord) -> None:
+    (table,) = selection_tables([*planted(judged_record), judged_record([0.1, 0.2], {}, method="supervised")])
+    assert not any("supervised" in note for note in table.notes)
 
 
 def test_what_does_not_count_is_named(judged_record: MakeRecord) -> None:

@@ -54,10 +54,17 @@ def test_methods_that_are_told_or_have_one_vector_do_not_count(judged_record: Ma
 
 
 def test_stability_chooses_nothing_among_trials_that_another_rule_picked(judged_record: MakeRecord) -> None:
-    picked = judged_record(TESTED, {"stable": [None, 0.9, 0.8, None, None]})
-    assert worth_of(RULES["stable"], [picked]).regret is None
-    all_have_it = judged_record(TESTED, {"stable": [0.1, 0.9, 0.8, 0.1, 0.1]})
-    assert is_mean(worth_of(RULES["stable"], [all_have_it]).regret, [0.0])
+    picked = {"stable": [None, 0.9, 0.8, None, None]}
+    assert worth_of(RULES["stable"], [judged_record(TESTED, picked)]).regret is None
+    criteria = {"told": [0.1, 0.5, 0.6, 0.2, 0.3], "apart": [0.5] * 5, "salient_rank": [3.0] * 5}
+    without, with_it = (
+        worth_of(RULES["label-free"], [judged_record(TESTED, each)]) for each in (criteria, criteria | picked)
+    )
+    assert without == with_it
+
+
+def test_equal_gains_have_no_interval() -> None:
+    assert estimate([0.1] * 3) == Estimate(pytest.approx(0.1), None, 3)
 
 
 def test_a_rule_that_judges_no_trial_of_a_method_does_not_count_it(judged_record: MakeRecord) -> None:
