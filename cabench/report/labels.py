@@ -1,10 +1,10 @@
 """Where the names of points stand in a chart: near their point, within the plot, and over nothing that must be read.
 
 Each name in turn takes the cheapest of some two hundred places around its point, compared by what they would cover, and
-again when all others stand, until none moves. Who comes first takes the room of others: where a name stands far from
-its point, other orders are tried, and the arrangement that costs least is taken. Widths are those of Pillow's own font,
-which has the proportions of Helvetica; written with that `textLength`, names are as wide in every viewer, whatever
-fonts it has.
+again when all others stand, until none moves, or eight times. Who comes first takes the room of others: where a name
+stands far from its point, other orders are tried, and the arrangement that costs least is taken. Widths are those of
+Pillow's own font, which has the proportions of Helvetica; written with that `textLength`, names are as wide in every
+viewer, whatever fonts it has.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _AROUND = np.array([-9, -5, 9, 5])  # how near that is, on each side of a point'
 _LOOKED_AT = 96  # places, the cheapest without the line to them, of which that is looked at too
 
 OTHER_ORDERS = 31  # tried where a name stands far away: 24 names take a second, and the last orders help them still
-MOST_PAIRS = 20_000  # of names, over all orders
+MOST_PAIRS = 20_000  # of names, over all other orders: of many names fewer orders are tried, none of more than 141
 ROUNDS = 8  # most: names may push each other back and forth
 
 
@@ -149,7 +149,7 @@ def _other_orders(order: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _arranged(order: np.ndarray, places: np.ndarray, widths: Sequence[float], around: _Surroundings) -> list[_Choice]:
-    """The places of all names, chosen in an order, and anew until none moves."""
+    """The places of all names, chosen in an order, and anew until none moves, `ROUNDS` times at most."""
     chosen: dict[int, _Choice] = {}
     for _ in range(ROUNDS):
         before = dict(chosen)

@@ -66,7 +66,7 @@ def selection_tables(records: Sequence[TuningRecord]) -> list[Table]:
 
     Args:
         records: of one data set, one a method. A method with one trial, or whose test gaps are not known, does not
-            count.
+            count, nor does one that is told the attributes or has one vector for both spaces.
 
     Returns:
         One table; none where no method counts.

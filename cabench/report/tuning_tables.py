@@ -71,7 +71,7 @@ class TuningSection:
 
     @cached_property
     def compared(self) -> list[Curve]:
-        """Those of methods that are not told the attributes."""
+        """Those of methods as they are installed that are not told the attributes."""
         return _of([record for record in self.current if not is_told(record)], self.curves)
 
 
