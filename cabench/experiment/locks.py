@@ -269,13 +269,14 @@ class _Mark(NamedTuple):
         """What stands at a place; None where there is no file."""
         try:
             # Of a file that is opened, network file systems show what is there now; of others, what they remember.
+            # They may say only afterwards that another machine has removed it.
             handle = os.open(place, os.O_RDONLY | NO_LINK_NO_PIPE)
+            try:
+                modified_ns = os.fstat(handle).st_mtime_ns
+            finally:
+                os.close(handle)
         except OSError as error:
             return cls("", 0, "", 0, 0) if place.is_symlink() or error.errno == errno.EACCES else None
-        try:
-            modified_ns = os.fstat(handle).st_mtime_ns
-        finally:
-            os.close(handle)
         owner = SoftFileLease(place).owner
         if owner is None:
             return cls("", 0, "", 0, modified_ns)

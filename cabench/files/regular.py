@@ -75,9 +75,12 @@ def open_regular(path: Path) -> BinaryIO:
     """
     try:
         handle = os.open(path, os.O_RDONLY | NO_LINK_NO_PIPE | _BYTES)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):  # fails where another machine has removed the file
+                raise UserError(f"{path} is no regular file.")
+        except (OSError, UserError):
+            os.close(handle)
+            raise
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise UserError(f"{path} is no regular file.")
     return os.fdopen(handle, "rb")

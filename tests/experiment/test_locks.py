@@ -202,6 +202,28 @@ def test_what_stands_in_the_place_of_a_lease_runs_out_too(tmp_path: Path, left: 
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
+def test_a_lease_that_is_given_back_elsewhere_while_it_is_looked_at_is_free(
+    two_views: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = (view / ".lock.lease" for view in two_views)
+    opened = os.open
+
+    def given_back_once_opened(path: Path, flags: int) -> int:
+        handle = opened(path, flags)
+        theirs.unlink()
+        with pytest.raises(FileNotFoundError):
+            for _ in range(100):  # until this view has forgotten what it remembers
+                os.fstat(handle)
+                time.sleep(0.1)
+        return handle
+
+    for look in (LEASES.is_held, lambda path: LEASES._is_taken_away(path.with_name(".lock.lease"))):
+        theirs.write_text("")
+        with monkeypatch.context() as patch:
+            patch.setattr("cabench.experiment.locks.os.open", given_back_once_opened)
+            assert not look(ours.with_name(".lock"))
+
+
 # Each takes the lock again and again, and notes the moments at which it holds it.
 CONTENDER = """
 import os, signal, sys, time
