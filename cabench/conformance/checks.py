@@ -42,7 +42,7 @@ def check_fitting_works(subject: Subject) -> None:
 
 
 def check_representation_has_the_right_form(subject: Subject) -> None:
-    """Both vectors are finite float32 matrices with one row an image; equal where the method says that they are one."""
+    """Both vectors are finite float32 matrices with one row an image; equal just where the method says they are one."""
     images = subject.images()
     representation = subject.usual.encode(images)
     assert isinstance(representation, Representation), (
@@ -56,9 +56,11 @@ def check_representation_has_the_right_form(subject: Subject) -> None:
         assert vectors.shape[1] >= 1, f"{name} has no column"
         assert vectors.isfinite().all(), f"{name} holds values that are not finite"
         assert not vectors.requires_grad, f"{name} carries gradients"
+    same = torch.equal(representation.common, representation.salient)
     if subject.kind.one_space:
-        same = torch.equal(representation.common, representation.salient)
         assert same, "the method says that it has one space, but its common and salient vectors differ"
+    elif (representation.common != representation.common[0]).any():  # vectors that say nothing may be equal
+        assert not same, "common and salient vectors are equal; a control with one vector says one_space = True"
 
 
 def check_encoding_is_deterministic(subject: Subject) -> None:

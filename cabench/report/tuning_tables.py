@@ -10,14 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from cabench import discovery
 from cabench.errors import unknown
 from cabench.experiment.estimate import HOUR, MINUTE
 from cabench.files.json import canonical_json
 from cabench.report.charts import Axis, Place, Trend, axis_around, trends
 from cabench.report.summary import grouped
 from cabench.report.tables import DOWN, FRACTION, NO_SCORE, Entry, Header, Line, Table, number
-from cabench.tuning.kinds import has_two_spaces, is_told
+from cabench.tuning.kinds import has_two_spaces, is_stale, is_told
 from cabench.tuning.length import EPOCHS
 from cabench.tuning.likeness import LEVEL, differ
 from cabench.tuning.tuning_record import TrialEntry, TuningRecord
@@ -78,12 +77,6 @@ class TuningSection:
 def _of(records: Sequence[TuningRecord], curves: Sequence[Curve]) -> list[Curve]:
     names = {record.method for record in records}
     return [curve for curve in curves if curve.method in names]
-
-
-def is_stale(record: TuningRecord) -> bool:
-    """Whether the method was tuned in another version than is installed."""
-    installed = record.name in discovery.plugins("methods")
-    return installed and discovery.method_class(record.name).version != record.version
 
 
 def tuning_sections(records: Sequence[TuningRecord], datasets: str = "") -> list[TuningSection]:
@@ -218,12 +211,17 @@ def _share(section: TuningSection, curves: Sequence[Curve]) -> str:
 
 def uncounted_sentence(section: TuningSection) -> str:
     """Which methods are not among those that are compared, and why; nothing where all are."""
-    reasons = {record.method: "tuned in an older version" for record in section.records if is_stale(record)}
-    closed = [record.method for record in section.records if not is_opened(record)]
-    reasons |= dict.fromkeys(closed, "not all of its trials are opened")
-    told = [record.method for record in section.records if is_told(record)]
-    reasons |= dict.fromkeys(told, "told the attributes")
-    return f"Not counted: {_names(f'{name} ({why})' for name, why in reasons.items())}." if reasons else ""
+    found = [f"{record.method} ({'; '.join(why)})" for record in section.records if (why := _why_uncounted(record))]
+    return f"Not counted: {_names(found)}." if found else ""
+
+
+def _why_uncounted(record: TuningRecord) -> list[str]:
+    reasons = {
+        "tuned in an older version": is_stale(record),
+        "not all of its trials are opened": not is_opened(record),
+        "told the attributes": is_told(record),
+    }
+    return [reason for reason, holds in reasons.items() if holds]
 
 
 def chosen_lines(section: TuningSection) -> list[str]:
@@ -271,8 +269,8 @@ def _expected_entry(curve: Curve | None, n: int) -> Entry:
 def _worth_notes(section: TuningSection) -> list[str]:
     notes = [
         "Test gap: the separation gap on the test split, from 0, where each space tells all that belongs in it and "
-        "nothing else, to 1. Of the profile's own settings, at the length of training that all trials have, and of the "
-        "chosen ones it is that under the one seed that all trials have.",
+        "nothing else, to 1. The first two columns are of single trials under the one seed that all have: trial 0, "
+        "which has the profile's own settings at the length of training of all trials, and the trial that was chosen.",
         "Of n trials the one with the smallest validation gap is taken; shown is its test gap, as the mean over all "
         "sets of n trials; as trials are spread evenly and not at random, it is an approximation. Less is better. One "
         "trial is a setting taken at random, not the profile's own.",
@@ -291,6 +289,9 @@ def _worth_notes(section: TuningSection) -> list[str]:
         notes.append(
             f"{_names(closed)}: the test split was not opened for all trials yet; `cabench open-trials` does it."
         )
+    told = [record.method for record in section.records if is_told(record)]
+    if told:
+        notes.append(f"{_names(told)}: told the attributes, and not compared.")
     if any(map(is_stale, section.records)):
         notes.append("Stale: tuned in an older version of the method, and not compared.")
     return notes

@@ -29,12 +29,14 @@ from scipy.stats import spearmanr, t
 from cabench.tuning.choice import choose, first_look
 from cabench.tuning.criteria import STABLE
 from cabench.tuning.kinds import has_two_spaces, is_told
-from cabench.tuning.rules import LABELS, RULES, Rule
+from cabench.tuning.rules import RULES, Rule
 from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord
 from cabench.tuning.worth import is_opened, test_gap_of
 
 DEFAULT, RANDOM = "default", "random"
 LEVEL = 0.05
+_ROUNDING = 1e-9
+"""Gaps that differ by less are equal."""
 FEWEST_RANKED = 4
 """Trials of which a rank correlation is taken."""
 
@@ -98,23 +100,24 @@ def worth_of(rule: Rule, records: Sequence[TuningRecord], level: float = LEVEL) 
     """What one rule is worth on one data set; of records that `comparable` leaves in.
 
     Args:
-        rule: it counts for methods of which it judges any trial. All rules but that by all labels judge trials as they
-            are under the seed that all have: more seeds ran only of those trials that another rule had picked.
+        rule: it counts for methods of which it judges any trial.
         records: of the methods.
         level: how often an interval may miss.
     """
-    judged = [(record, _looked_at(record, rule)) for record in comparable(records)]
-    judging = [(record, trials) for record, trials in judged if rule.costs(trials)]
-    among = [record for record, _ in judging]
+    among = [record for record in comparable(records) if rule.costs(looked_at(record, rule))]
     correlations = [rank_correlation(rule, record) for record in among]
-    chosen = [_test_gaps(record)[choose(trials, rule).number] for record, trials in judging]
+    chosen = [_test_gaps(record)[choose(looked_at(record, rule), rule).number] for record in among]
     known = [value for value in correlations if value is not None]
     return Worth(rule.name, estimate(known, level), *_against_trials(chosen, among, level))
 
 
-def _looked_at(record: TuningRecord, rule: Rule) -> Sequence[TrialEntry]:
-    """The trials as a rule may judge them: what was known only of those that labels had picked does not count."""
-    if rule.name == LABELS:
+def looked_at(record: TuningRecord, rule: Rule) -> Sequence[TrialEntry]:
+    """The trials as a rule may judge them.
+
+    More seeds ran only of those trials that the rule had picked by which the method was tuned. All others judge trials
+    as they are under the one seed that all have.
+    """
+    if rule.name == record.criterion:
         return record.trials
     return [replace(trial, outcomes=tuple(map(_alone, trial.outcomes))) for trial in first_look(record.trials)]
 
@@ -129,7 +132,7 @@ def rank_correlation(rule: Rule, record: TuningRecord) -> float | None:
 
     None where these are fewer than `FEWEST_RANKED`, or where all have the same test gap or are judged alike.
     """
-    costs, gaps = rule.costs(first_look(record.trials)), _test_gaps(record)
+    costs, gaps = rule.costs(first_look(looked_at(record, rule))), _test_gaps(record)
     numbers = sorted(costs)
     judged, tested = [costs[number] for number in numbers], [gaps[number] for number in numbers]
     if len(numbers) < FEWEST_RANKED or min(len(set(judged)), len(set(tested))) < 2:
@@ -142,8 +145,8 @@ def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate | None:
     if not values:
         return None
     count, spread = len(values), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    # Equal values have a spread by rounding.
-    half_width = float(t.ppf(1 - level / 2, count - 1)) * spread / count**0.5 if max(values) > min(values) else None
+    differ = max(values) - min(values) > _ROUNDING
+    half_width = float(t.ppf(1 - level / 2, count - 1)) * spread / count**0.5 if differ else None
     return Estimate(float(np.mean(values)), half_width, count)
 
 

@@ -83,6 +83,12 @@ class SaysThatItsSpacesAreOne(Linear):
     one_space = True
 
 
+class DoesNotSayThatItsSpacesAreOne(Linear):
+    def represent(self, images):
+        common, _ = super().represent(images)
+        return Representation(common, common)
+
+
 class NoisyEncoding(Linear):
     def represent(self, images):
         return Representation(*(part + torch.randn_like(part) for part in super().represent(images)))
@@ -292,6 +298,7 @@ FAULTY = {
     PairOfVectors: conformance.check_representation_has_the_right_form,
     WrongShape: conformance.check_representation_has_the_right_form,
     SaysThatItsSpacesAreOne: conformance.check_representation_has_the_right_form,
+    DoesNotSayThatItsSpacesAreOne: conformance.check_representation_has_the_right_form,
     NoisyEncoding: conformance.check_encoding_is_deterministic,
     BatchDependentEncoding: conformance.check_encoding_is_in_eval_mode,
     NoiseByPlace: conformance.check_encoding_is_in_eval_mode,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -47,7 +48,6 @@ def test_every_rule_has_a_row_and_what_is_not_known_is_said(judged_record: MakeR
         "label-free",
         "told",
         "apart",
-        "stable",
         "loss",
         "the profile's own settings",
         "a trial at random",
@@ -82,7 +82,7 @@ def test_what_rounds_to_0_has_no_sign(judged_record: MakeRecord) -> None:
 
 def test_a_rule_with_skill_is_advised_with_its_interval(judged_record: MakeRecord) -> None:
     said = selection_sentence(planted(judged_record, told=20, apart=0, salient_rank=0, labels_100=20))
-    without, with_labels = said.split(". ")
+    without, with_labels, _ = said.split(". ")
     assert without.startswith("Without labels, choose by told: over 8 methods the test gap is smaller")
     assert with_labels.startswith("With a hundred labels, choose by labels:100: over 8 methods")
     assert "0.0" in without.split("±")[1]
@@ -90,14 +90,15 @@ def test_a_rule_with_skill_is_advised_with_its_interval(judged_record: MakeRecor
 
 def test_a_hundred_labels_may_be_needed(judged_record: MakeRecord) -> None:
     said = selection_sentence(planted(judged_record, told=0, labels_100=20))
-    assert "Without labels, no rule is shown to choose better than the profile's own settings." in said
+    assert "Without labels, no rule is shown to choose better than the profile's own settings" in said
     assert "choose by labels:100" in said
 
 
 def test_no_rule_is_advised_without_evidence(judged_record: MakeRecord) -> None:
     said = selection_sentence(planted(judged_record, told=0, apart=0, loss=0, labels_100=0))
-    assert said.startswith("Of 8 methods, no rule that takes a hundred labels or none is shown to choose better")
-    assert "settings, nor than a trial at random (95 % intervals" in said
+    nothing = "no rule is shown to choose better than the profile's own settings, nor than a trial at random."
+    assert said.startswith(f"Without labels, {nothing} With a hundred labels, {nothing} Intervals are of 95 %")
+    assert said.endswith("corrected for 5 rules.")
 
 
 def test_rules_that_are_better_than_chance_alone_are_named(judged_record: MakeRecord) -> None:
@@ -107,8 +108,46 @@ def test_rules_that_are_better_than_chance_alone_are_named(judged_record: MakeRe
         outcome = replace(record.trials[0].outcomes[0], test_gap=0.3)
         records.append(replace(record, trials=(replace(record.trials[0], outcomes=(outcome,)), *record.trials[1:])))
     said = selection_sentence(records)
-    assert "settings; better than a trial at random choose told (by 0.0" in said
-    assert "apart" not in said
+    without, with_labels = said.split(" With a hundred labels, ")
+    assert re.search(
+        r"settings\. Better than a trial at random: told, by 0\.0\d\d ± 0\.0\d\d over 8 methods\.$", without
+    )
+    assert with_labels.startswith("nothing is known. Intervals")
+
+
+def test_what_is_known_against_chance_is_said_without_labels_though_labels_win(judged_record: MakeRecord) -> None:
+    """`told` alone knows which trials are bad, so that it beats chance; labels find the one that is better."""
+    records = []
+    for number in range(8):
+        gaps = [0.3, 0.2 + 0.01 * number, *[0.6] * 10]
+        judged = {"told": [3.0, 2.0, *[1.0] * 10], "labels:100": gaps}
+        records.append(judged_record(gaps, judged, gaps=gaps, method=f"method{number}"))
+    without, with_labels = selection_sentence(records).split(" With a hundred labels, ")
+    assert without.startswith(
+        "Without labels, no rule is shown to choose better than the profile's own settings. Better"
+    )
+    assert "told, by 0.2" in without
+    assert with_labels.startswith("choose by labels:100: over 8 methods")
+
+
+def test_what_a_rule_judges_nothing_of_is_not_said_of_it(judged_record: MakeRecord) -> None:
+    said = selection_sentence(planted(judged_record))
+    assert said.startswith("Without labels, nothing is known. With a hundred labels, nothing is known.")
+
+
+def test_who_does_not_count_is_named_with_the_reason(judged_record: MakeRecord) -> None:
+    names = ("supervised", "simclr", "not_installed", "mmcvae")
+    (table,) = selection_tables([judged_record([0.2, 0.3], {}, method=name) for name in names])
+    assert "Not counted, as they are told the attributes: supervised." in table.notes
+    assert "Not counted, as they have one vector for both spaces: simclr." in table.notes
+    assert any(note.startswith("Not installed") and note.endswith(": not_installed.") for note in table.notes)
+
+
+@pytest.mark.parametrize("criterion", ["labels", "labels:100", "label-free"])
+def test_the_rule_that_settings_were_chosen_by_is_named(judged_record: MakeRecord, criterion: str) -> None:
+    records = [replace(record, criterion=criterion) for record in planted(judged_record, told=20)]
+    (table,) = selection_tables(records)
+    assert any(note.startswith(f"Rules but {criterion} judge trials under the one seed") for note in table.notes)
 
 
 @pytest.mark.parametrize("methods", [1, 2])
@@ -124,7 +163,9 @@ def test_records_whose_test_split_was_not_opened_say_nothing(judged_record: Make
 
 def test_what_is_known_of_told_methods_is_not_called_unknown(judged_record: MakeRecord) -> None:
     (table,) = selection_tables([*planted(judged_record), judged_record([0.1, 0.2], {}, method="supervised")])
-    assert not any("supervised" in note for note in table.notes)
+    assert [note for note in table.notes if "supervised" in note] == [
+        "Not counted, as they are told the attributes: supervised."
+    ]
 
 
 def test_what_does_not_count_is_named(judged_record: MakeRecord) -> None:

@@ -189,7 +189,7 @@ def test_methods_that_are_not_compared_are_named_beside_the_first_sentence(
 ) -> None:
     closed = make_tuning_record("closed", [0.3] * 4, [0.3, 0.3, 0.3, None])
     old = make_tuning_record("pca", *EARLY, version=discovery.method_class("pca").version - 1)
-    said = "Not counted: pca (tuned in an older version), closed (not all of its trials are opened)."
+    said = "Not counted: closed (not all of its trials are opened), pca (tuned in an older version)."
     for text in (tuning_markdown([*two, closed, old]), tuning_html([*two, closed, old])):
         assert text.index("Of 2 methods the best is early") < text.index(said)
     assert "Not counted" not in tuning_markdown(two)
