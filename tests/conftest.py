@@ -375,6 +375,8 @@ def make_tuning_record() -> MakeTuningRecord:
             method=method,
             name=method,
             version=1,
+            supervised=False,
+            one_space=False,
             precision="fp32",
             budget=len(trials),
             space={"weight": "Log(low=1, high=1000)"},

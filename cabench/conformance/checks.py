@@ -42,7 +42,7 @@ def check_fitting_works(subject: Subject) -> None:
 
 
 def check_representation_has_the_right_form(subject: Subject) -> None:
-    """Both vectors are finite float32 matrices with one row an image; equal just where the method says they are one."""
+    """Both vectors are finite float32 matrices with one row an image; equal only where the method says they are one."""
     images = subject.images()
     representation = subject.usual.encode(images)
     assert isinstance(representation, Representation), (

@@ -79,6 +79,8 @@ def _trials(record: TuningRecord, found: Verification) -> Iterator[str]:
             "trials were not checked."
         )
         return
+    if (record.supervised, record.one_space) != (kind.supervised, kind.one_space):
+        yield f"{record.name} says something else of what it learns from, or of its spaces."
     declared = kind.Config.searched()
     # What makes a variant what it is, is not searched.
     ranges = {name: found for name, found in declared.items() if name in record.space or record.method == record.name}

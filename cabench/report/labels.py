@@ -97,10 +97,10 @@ def place_labels(
     widths = [width_of(name) for name in shown]
     downwards = np.lexsort((places[:, 0], places[:, 1]))
     best = _arranged(downwards, places, widths, surroundings)
-    if any(choice.distance > _NEAR for choice in best.choices):
+    if any(choice.distance > _NEAR for choice in best):
         others = (_arranged(order, places, widths, surroundings) for order in _other_orders(downwards))
-        best = min([best, *others], key=_Arrangement.cost)
-    return [_label(text, choice) for text, choice in zip(shown, best.choices, strict=True)]
+        best = min([best, *others], key=lambda chosen: sum(choice.cost for choice in chosen))
+    return [_label(text, choice) for text, choice in zip(shown, best, strict=True)]
 
 
 def shortened(name: str) -> str:
@@ -142,36 +142,23 @@ class _Choice(NamedTuple):
     cost: float
 
 
-class _Arrangement(NamedTuple):
-    """The places of all names, and whether none would move any more."""
-
-    choices: list[_Choice]
-    settled: bool
-
-    def cost(self) -> tuple[bool, float]:
-        """What is less is better. Where names still moved, what each costs is of where others stood before."""
-        return not self.settled, sum(choice.cost for choice in self.choices)
-
-
 def _other_orders(order: np.ndarray) -> Iterator[np.ndarray]:
     """Orders of points, mixed by chance; the same ways for as many points, and fewer where there are many."""
     generator = np.random.default_rng(0)
     return (generator.permutation(order) for _ in range(min(OTHER_ORDERS, MOST_PAIRS // len(order) ** 2)))
 
 
-def _arranged(order: np.ndarray, places: np.ndarray, widths: Sequence[float], around: _Surroundings) -> _Arrangement:
+def _arranged(order: np.ndarray, places: np.ndarray, widths: Sequence[float], around: _Surroundings) -> list[_Choice]:
     """The places of all names, chosen in an order, and anew until none moves, `ROUNDS` times at most."""
     chosen: dict[int, _Choice] = {}
-    settled = False
     for _ in range(ROUNDS):
         before = dict(chosen)
         for index in order.tolist():
             others = [choice for other, choice in chosen.items() if other != index]
             chosen[index] = _cheapest(index, places[index], widths[index], around, others)
-        settled = bool(before) and all(np.array_equal(before[index].box, chosen[index].box) for index in chosen)
-        if settled:
+        if before and all(np.array_equal(before[index].box, chosen[index].box) for index in chosen):
             break
-    return _Arrangement([chosen[index] for index in range(len(places))], settled)
+    return [chosen[index] for index in range(len(places))]
 
 
 def _cheapest(index: int, point: np.ndarray, width: float, around: _Surroundings, others: Sequence[_Choice]) -> _Choice:

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cabench.report.tables import DOWN, FRACTION, NO_SCORE, UP, Entry, Header, Line, Table
 from cabench.tuning.criteria import APART, FEW_LABELS, LOSS, TOLD
-from cabench.tuning.kinds import has_two_spaces, installed, is_told
-from cabench.tuning.rules import LABEL_FREE, LABELS, RULES, Rule
+from cabench.tuning.rules import LABEL_FREE, LABELS, RULES, has_ended
 from cabench.tuning.selection import (
     DEFAULT,
     FEWEST_RANKED,
@@ -17,11 +16,11 @@ from cabench.tuning.selection import (
     Worth,
     comparable,
     looked_at,
+    why_not_comparable,
     worth_of,
     worths,
 )
 from cabench.tuning.tuning_record import TuningRecord
-from cabench.tuning.worth import is_opened
 
 TITLE = "Choosing without labels"
 HEADERS = (
@@ -38,9 +37,10 @@ _NAMES = {
 }
 _WHAT = (
     "Means over methods. Rank correlation: Spearman's, of what a rule judges trials by and their test gaps, where it "
-    f"judges {FEWEST_RANKED} or more. Regret: the test gap of the trial that it chooses less the best test gap of any "
+    f"judges {FEWEST_RANKED} or more. Regret: the test gap of the trial that it chooses minus the best test gap of any "
     "trial, which the test rows' own luck helps to find. Gain: the test gap of the profile's own settings, or the mean "
-    "of all trials, less that of its choice."
+    "of all trials that did not fail, minus that of its choice. All rules judge trials under the one seed that all "
+    "have, so that how stable trials are between seeds does not count."
 )
 _INTERVALS = (
     "± is the 95 % interval over methods; of ± 1.000 nothing is known, and without it there is one method alone, or "
@@ -64,8 +64,7 @@ def selection_tables(records: Sequence[TuningRecord]) -> list[Table]:
     """What each way to choose is worth on one data set.
 
     Args:
-        records: of one data set, one a method. A method with one trial, or whose test gaps are not known, does not
-            count, nor does one that is told the attributes or has one vector for both spaces.
+        records: of one data set, one a method; see `cabench.tuning.selection.comparable` for those that count.
 
     Returns:
         One table; none where no method counts.
@@ -78,60 +77,54 @@ def selection_tables(records: Sequence[TuningRecord]) -> list[Table]:
 
 
 def selection_sentence(records: Sequence[TuningRecord]) -> str:
-    """Which rule to choose by on one data set, without labels and with a hundred; empty where nothing is known.
+    """Which rules are shown to choose well on one data set, without labels and with a hundred.
 
-    A rule is named where its gain over the profile's own settings is above 0 in an interval that is corrected for the
-    number of rules; of several, the one whose interval has the highest lower end. Where none is, all are named whose
-    gain over a trial at random is: who has no settings to begin with can choose by these.
+    Of each kind, rules are named whose gain over the profile's own settings is above 0 in an interval that is corrected
+    for the number of rules. Where none is, rules are named whose gain over a trial at random is: who has no settings to
+    begin with can choose by these.
 
     Args:
         records: as of `selection_tables`.
+
+    Returns:
+        Sentences; nothing of less than two methods, and where no rule judges a trial.
     """
-    if len(comparable(records)) < 2:
-        return ""
     level = LEVEL / len(_PRACTICAL)
     worths = {rule: worth_of(rule, records, level) for rule in _PRACTICAL}
+    if len(comparable(records)) < 2 or all(worth.gain is None for worth in worths.values()):
+        return ""
     without, hundred = (
-        {rule: worth for rule, worth in worths.items() if rule.labels == labels} for labels in ("none", "100")
+        [worth for rule, worth in worths.items() if rule.labels == labels] for labels in ("none", "100")
     )
     return (
-        f"Without labels, {_advice(without)} With a hundred labels, {_advice(hundred)} Intervals are of 95 %, for each "
-        f"question corrected for {len(_PRACTICAL)} rules."
+        f"Without labels, {_verdict(without)} With a hundred labels, {_verdict(hundred)} These are 95 % intervals, "
+        f"corrected for the {len(_PRACTICAL)} rules. They are too narrow, as all methods share the same rows."
     )
 
 
-def _advice(worths: Mapping[Rule, Worth]) -> str:
-    """The end of a sentence: which of some rules to choose by."""
-    if all(worth.gain is None for worth in worths.values()):
+def _verdict(worths: Sequence[Worth]) -> str:
+    """What is shown of some rules."""
+    if all(worth.gain is None for worth in worths):
         return "nothing is known."
-    shown = _above_0({rule: worth.gain for rule, worth in worths.items()})
-    if shown:
-        rule, gain = max(shown.items(), key=lambda item: item[1].low or 0.0)
-        return (
-            f"choose by {rule.name}: over {gain.methods} methods the test gap is smaller than with the profile's own "
-            f"settings by {_interval(gain)}."
-        )
+    if shown := _shown({worth.name: worth.gain for worth in worths}):
+        return f"a smaller test gap than with the profile's own settings is shown for choices by {shown}."
+    by_chance = _shown({worth.name: worth.over_random for worth in worths})
+    nothing = "no rule is shown to choose better than the profile's own settings"
     return (
-        "no rule is shown to choose better than the profile's own settings"
-        f"{_by_chance(_above_0({rule: worth.over_random for rule, worth in worths.items()}))}"
+        f"{nothing}; better than a trial at random choose: {by_chance}."
+        if by_chance
+        else f"{nothing}, nor than a trial at random."
     )
 
 
-def _by_chance(shown: Mapping[Rule, Estimate]) -> str:
-    """The end of the sentence: which rules choose better than chance does, and by how much."""
-    if not shown:
-        return ", nor than a trial at random."
-    gains = [f"{rule.name}, by {_interval(gain)} over {gain.methods} methods" for rule, gain in shown.items()]
-    return f". Better than a trial at random: {'; '.join(gains)}."
-
-
-def _above_0(gains: Mapping[Rule, Estimate | None]) -> dict[Rule, Estimate]:
-    return {rule: gain for rule, gain in gains.items() if gain is not None and (gain.low or 0.0) > 0}
-
-
-def _interval(gain: Estimate) -> str:
-    assert gain.half_width is not None  # what is shown has an interval
-    return f"{FRACTION.text(gain.value)} ± {FRACTION.text(gain.half_width)}"
+def _shown(gains: Mapping[str, Estimate | None]) -> str:
+    """The rules whose gain is shown to be one, and is as large as what tables can show."""
+    return "; ".join(
+        f"{name}, by {FRACTION.text(gain.value)} ± {FRACTION.text(gain.half_width)} over {gain.methods} methods"
+        for name, gain in gains.items()
+        if gain is not None and gain.half_width is not None and gain.value - gain.half_width > 0
+        if round(gain.value, FRACTION.digits) > 0
+    )
 
 
 def _entries(worth: Worth) -> tuple[Entry, ...]:
@@ -150,27 +143,14 @@ def _notes(records: Sequence[TuningRecord]) -> Iterator[str]:
     """On what rules do not judge, and what does not count."""
     among = comparable(records)
     for rule in RULES.values():
-        without = [record.method for record in among if not rule.costs(looked_at(record, rule))]
+        without = [record.method for record in among if not rule.costs(looked_at(record))]
         if without:
             yield f"Not known by {rule.name}: {', '.join(without)}."
-    criterion = among[0].criterion
-    yield (
-        f"Rules but {criterion} judge trials under the one seed that all have, as more seeds ran only of those that "
-        f"{criterion} had picked. So how stable trials are between seeds is not compared."
-    )
-    searched = [record for record in records if len(record.trials) > 1]
-    told = [record.method for record in searched if is_told(record)]
-    one_vector = [record.method for record in searched if not has_two_spaces(record) and not is_told(record)]
-    closed = [record.method for record in searched if not is_opened(record)]
-    reasons = {
-        "they are told the attributes": told,
-        "they have one vector for both spaces": one_vector,
-        "the test gaps of their trials are not known": closed,
-    }
-    yield from (f"Not counted, as {why}: {', '.join(names)}." for why, names in reasons.items() if names)
-    not_asked = [record.method for record in among if installed(record) is None]
-    if not_asked:
+    failed = [record.method for record in among if not all(map(has_ended, record.trials))]
+    if failed:
         yield (
-            "Not installed, so that it is taken that they are not told the attributes and have two spaces: "
-            f"{', '.join(not_asked)}."
+            f"Some trials failed of {', '.join(failed)}; they count as the largest gap there is, which skews intervals."
         )
+    left_out = [f"{record.method} ({'; '.join(why)})" for record in records if (why := why_not_comparable(record))]
+    if left_out:
+        yield f"Not counted in this table: {', '.join(left_out)}."

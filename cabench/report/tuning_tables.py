@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from cabench.errors import unknown
+from cabench import discovery
+from cabench.errors import UserError, unknown
 from cabench.experiment.estimate import HOUR, MINUTE
 from cabench.files.json import canonical_json
 from cabench.report.charts import Axis, Place, Trend, axis_around, trends
 from cabench.report.summary import grouped
 from cabench.report.tables import DOWN, FRACTION, NO_SCORE, Entry, Header, Line, Table, number
-from cabench.tuning.kinds import has_two_spaces, is_stale, is_told
 from cabench.tuning.length import EPOCHS
 from cabench.tuning.likeness import LEVEL, differ
 from cabench.tuning.tuning_record import TrialEntry, TuningRecord
@@ -70,8 +70,16 @@ class TuningSection:
 
     @cached_property
     def compared(self) -> list[Curve]:
-        """Those of methods as they are installed that are not told the attributes."""
-        return _of([record for record in self.current if not is_told(record)], self.curves)
+        """Those of methods as they are installed that do not learn from the attributes."""
+        return _of([record for record in self.current if not record.supervised], self.curves)
+
+
+def is_stale(record: TuningRecord) -> bool:
+    """Whether the method was tuned in another version than is installed, as far as it can be imported."""
+    try:
+        return discovery.method_class(record.name).version != record.version
+    except UserError:
+        return False
 
 
 def _of(records: Sequence[TuningRecord], curves: Sequence[Curve]) -> list[Curve]:
@@ -103,8 +111,9 @@ def origin_of(section: TuningSection) -> str:
     """What a section was computed on, in one line."""
     first = section.records[0]
     return (
-        f"Searched around profile {first.profile}, precision {first.precision}: {first.budget} trials of each method, "
-        f"chosen by {first.criterion} on a fifth of the training groups. Data content {first.content_sha256[:8]}."
+        f"Searched around profile {first.profile}, precision {first.precision}: a budget of {first.budget} trials for "
+        f"each method, chosen by {first.criterion} on a fifth of the training groups. Data content "
+        f"{first.content_sha256[:8]}."
     )
 
 
@@ -191,7 +200,7 @@ def _agreements(section: TuningSection, most: int) -> str:
         f"{100 * BAND:.0f} % of such sets of trials). Of the variance of the test gaps of single trials "
         f"{_share(section, section.compared)} lies between methods, the rest between the trials of a method."
     )
-    separating = _of([record for record in section.current if has_two_spaces(record)], section.compared)
+    separating = _of([record for record in section.current if not record.one_space], section.compared)
     if not FEWEST_RANKED <= len(separating) < len(section.compared):
         return said
     found = order_agreement(separating, most)
@@ -219,7 +228,7 @@ def _why_uncounted(record: TuningRecord) -> list[str]:
     reasons = {
         "tuned in an older version": is_stale(record),
         "not all of its trials are opened": not is_opened(record),
-        "told the attributes": is_told(record),
+        "learns from the attributes": record.supervised,
     }
     return [reason for reason, holds in reasons.items() if holds]
 
@@ -289,9 +298,9 @@ def _worth_notes(section: TuningSection) -> list[str]:
         notes.append(
             f"{_names(closed)}: the test split was not opened for all trials yet; `cabench open-trials` does it."
         )
-    told = [record.method for record in section.records if is_told(record)]
-    if told:
-        notes.append(f"{_names(told)}: told the attributes, and not compared.")
+    supervised = [record.method for record in section.records if record.supervised]
+    if supervised:
+        notes.append(f"{_names(supervised)}: learning from the attributes, and not compared.")
     if any(map(is_stale, section.records)):
         notes.append("Stale: tuned in an older version of the method, and not compared.")
     return notes

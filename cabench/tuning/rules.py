@@ -97,7 +97,7 @@ RULES: Mapping[str, Rule] = {
 }
 """All that can be compared, by name; the first takes the labels of all rows and is the upper envelope.
 
-`stable` alone is none: trials would all have to run twice.
+`stable` is no rule by itself: all trials would have to run under more seeds.
 """
 TUNED_BY = (LABELS, FEW_LABELS, LABEL_FREE)
 """The rules that settings can be tuned by."""

@@ -168,6 +168,8 @@ class Tuning:
             method=tried.name,
             name=tried.method.name,
             version=tried.method.version,
+            supervised=tried.method.supervised,
+            one_space=tried.method.one_space,
             precision=tried.outline.precision,
             budget=self.trials,
             space={name: repr(found) for name, found in tried.searched().items()},

@@ -109,6 +109,8 @@ class TuningRecord:
         method: label.
         name: of the method.
         version: of the method.
+        supervised: whether the method learns from the attributes.
+        one_space: whether the method has a single vector, which both spaces hold.
         precision: of the networks.
         budget: trials that were asked for; a method with nothing to search has one.
         space: by name of a field, what it is searched over.
@@ -126,6 +128,8 @@ class TuningRecord:
     method: str
     name: str
     version: int
+    supervised: bool
+    one_space: bool
     precision: str
     budget: int
     space: Mapping[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -64,6 +65,23 @@ def test_only_files_are_regular_and_nothing_else_is_opened_or_waited_for(
     for name in ("other", "absent"):
         with pytest.raises(UserError, match=name):
             open_regular(tmp_path / name)
+
+
+def test_a_file_that_is_gone_once_it_is_opened_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a network file system, where another machine has removed it."""
+    (tmp_path / "file").write_text("text")
+    looked_at = []
+
+    def gone(handle: int) -> os.stat_result:
+        looked_at.append(handle)
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cabench.files.regular.os.fstat", gone)
+        with pytest.raises(UserError, match=r"file cannot be read \(Stale file handle\)"):
+            open_regular(tmp_path / "file")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(*looked_at)
 
 
 def test_a_pipe_is_told(root: Path) -> None:

@@ -67,6 +67,8 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a look less": (lambda content: [trial["outcomes"].clear() for trial in content["trials"]], "under the seeds"),
     "the rule": (lambda content: content.update(criterion="luck"), "Unknown criterion"),
     "the version": (lambda content: content.update(version=77), "has version 77 in tuning records"),
+    "what it is told": (lambda content: content.update(supervised=True), "something else of what it learns from"),
+    "its spaces": (lambda content: content.update(one_space=True), "or of its spaces"),
     "the method": (lambda content: content.update(name="theirs"), "theirs is not installed"),
     "the label": (lambda content: content.update(method="pca"), "another method or data set"),
     "nonsense": (lambda content: content.update(trials=[], chosen=0), "none of them was chosen"),

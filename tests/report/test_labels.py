@@ -76,7 +76,7 @@ def test_a_name_finds_room_near_its_point_among_methods_that_read_equally_much()
     labels = place_labels(names, points, PLOT)
     check(labels, points)
     ends = [(label.end, point) for label, point in zip(labels, points, strict=True) if label.end]
-    assert max(np.hypot(x - left, y - top) for (x, y), (left, top) in ends) < 150
+    assert max(np.hypot(x - left, y - top) for (x, y), (left, top) in ends) < 100
 
 
 def test_names_stay_within_the_plot_at_its_corners() -> None:

@@ -40,8 +40,8 @@ def two(make_tuning_record: Make) -> list[TuningRecord]:
 HEAD = """\
 ## dsprites: what tuning is worth
 
-Searched around profile quick, precision fp32: 4 trials of each method, chosen by labels on a fifth of the training \
-groups. Data content 00000000.
+Searched around profile quick, precision fp32: a budget of 4 trials for each method, chosen by labels on a fifth of \
+the training groups. Data content 00000000.
 
 Of 2 methods the best is early with one trial and with the best of 2. No method changes rank between.
 """
@@ -137,21 +137,20 @@ class TestWorthSentence:
         assert f"Of the variance of the test gaps of single trials {share} lies between methods" in said
 
     def test_methods_that_cannot_separate_are_left_out_of_what_it_says_besides(self, make_tuning_record: Make) -> None:
-        """Three controls with one vector make any order steady; told methods are not compared at all."""
-        gaps = {name: [0.20 + n / 100, 0.3, 0.4, 0.5] for n, name in enumerate(("cpca", "mmcvae", "sepclr", "uca"))}
+        """Controls with one vector make any order steady; who learns from the attributes is not compared at all."""
+        gaps = {name: [0.20 + n / 100, 0.3, 0.4, 0.5] for n, name in enumerate("abcd")}
         between, within = np.var([np.mean(each) for each in gaps.values()]), np.mean([np.var(g) for g in gaps.values()])
-        gaps |= dict.fromkeys(("simclr", "beta_vae"), [0.6] * 4) | {"supervised": [0.1] * 4}
-        records = [
-            make_tuning_record(name, each, each, version=discovery.method_class(name).version)
-            for name, each in gaps.items()
-        ]
+        records = [make_tuning_record(name, each, each) for name, each in gaps.items()]
+        records += [make_tuning_record(name, [0.6] * 4, [0.6] * 4, one_space=True) for name in ("one", "another")]
+        records.append(make_tuning_record("taught", [0.1] * 4, [0.1] * 4, supervised=True))
         (section,) = tuning_sections(records)
         said = worth_sentence(section)
-        assert said.startswith("Of 6 methods the best is cpca with one trial and with the best of 2.")
+        assert said.startswith("Of 6 methods the best is a with one trial and with the best of 2.")
         (rest,) = re.findall(r"the 4 methods with two spaces the rank correlation is 1\.00 \(.*\), and (\d+) %", said)
         assert rest == f"{100 * between / (between + within):.0f}"
-        assert uncounted_sentence(section) == "Not counted: supervised (told the attributes)."
-        assert "supervised" in worth_chart(section)
+        assert uncounted_sentence(section) == "Not counted: taught (learns from the attributes)."
+        assert "taught" in worth_chart(section)
+        assert "taught: learning from the attributes, and not compared." in worth_table(section).notes
 
     def test_nothing_is_said_of_the_order_of_equal_methods(self, make_tuning_record: Make) -> None:
         failed = [make_tuning_record(name, [None] * 4, [None] * 4) for name in "abcd"]
@@ -230,6 +229,17 @@ def test_methods_tuned_in_an_older_version_are_stale_and_not_compared(
     assert "Of 3 methods" in worth_sentence(section)
 
 
+def test_a_method_whose_package_cannot_be_imported_is_compared_as_one_that_is_not_installed(
+    two: list[TuningRecord], make_tuning_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(name: str) -> None:
+        raise UserError(f"The method {name} cannot be imported.")
+
+    monkeypatch.setattr(discovery, "method_class", cannot)
+    (section,) = tuning_sections([*two, make_tuning_record("broken", *EARLY)])
+    assert "Of 3 methods" in worth_sentence(section)
+
+
 def test_data_sets_and_profiles_have_sections_of_their_own(two: list[TuningRecord], make_tuning_record: Make) -> None:
     records = [
         *two,
@@ -245,7 +255,7 @@ def test_data_sets_and_profiles_have_sections_of_their_own(two: list[TuningRecor
     other = [make_tuning_record("c", *EARLY, budget=5), make_tuning_record("d", *EARLY, criterion="label-free")]
     found = tuning_sections([*two, *other])
     assert [[record.method for record in section.records] for section in found] == [["d"], ["early", "late"], ["c"]]
-    assert "precision fp32: 5 trials of each method, chosen by labels on" in tuning_markdown(other[:1])
+    assert "precision fp32: a budget of 5 trials for each method, chosen by labels on" in tuning_markdown(other[:1])
     assert len(tuning_figures([*two, *(replace(record, criterion="label-free") for record in two)])) == 2
     with pytest.raises(UserError, match="did you mean 'planted'"):
         tuning_sections(records, "plantd")

@@ -57,7 +57,8 @@ def test_what_is_not_allowed_is_said_before_any_work(cabench_here, tmp_path: Pat
 
 
 OF_ANOTHER_PROFILE = """{"dataset": "planted", "data": {"name": "planted", "config": {}}, "content_sha256": "ab",
-"profile": "quick", "method": "ratio_pca", "name": "ratio_pca", "version": 1, "precision": "fp32", "budget": 1,
+"profile": "quick", "method": "ratio_pca", "name": "ratio_pca", "version": 1, "supervised": false, "one_space": false,
+"precision": "fp32", "budget": 1,
 "space": {}, "fixed": {}, "criterion": "labels", "chosen": 0,
 "trials": [{"number": 0, "settings": {}, "refused": "", "outcomes": []}]}"""
 

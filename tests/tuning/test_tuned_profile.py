@@ -47,6 +47,8 @@ def tuned(method: str, dataset: str = "planted", profile: str = "smoke", chosen:
         method=method,
         name=kind.name,
         version=kind.version,
+        supervised=False,
+        one_space=False,
         precision="fp32",
         budget=4,
         space={},

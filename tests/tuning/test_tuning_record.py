@@ -46,6 +46,8 @@ def record() -> TuningRecord:
         method="pca",
         name="pca",
         version=1,
+        supervised=False,
+        one_space=False,
         precision="fp32",
         budget=3,
         space={"weight": "Log(low=0.1, high=100)"},
