@@ -28,7 +28,7 @@ README = CHECKOUT / "README.md"
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the package is installed, its README is not here")
 
-STUDIED = "dsprites,mouse_protein_drug"
+STUDIED = "cifar_mnist_features,dsprites,mouse_protein_drug"
 """The data sets that the study is done on."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +32,7 @@ from cabench.experiment.record import ErrorEntry, Record
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.task import Task, claiming_order
 from cabench.experiment.time_limit import TimeLimit
+from cabench.experiment.traceback_text import traceback_text
 from cabench.experiment.training_log import last_logged, losses
 from cabench.files.atomic import StorageError
 from cabench.files.names import printable
@@ -279,7 +279,7 @@ class _Attempt:
         cause: ErrorEntry = {
             "type": type(error).__name__,
             "message": said(error),
-            "traceback": printable("".join(traceback.format_exception(error))),
+            "traceback": printable(traceback_text(error)),
             "step": int(self.cost.steps) or None,
             # JSON has no word for infinities and NaN.
             "last_terms": {name: str(value) for name, value in terms.items()} if terms else None,
