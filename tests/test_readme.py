@@ -88,8 +88,11 @@ def test_published_records_hold_all_seeds_of_all_methods():
     records, _ = ResultsStore(CHECKOUT / "results" / "published").shown_records()
     seeds = {}
     for record in records:
-        assert record.status == "ok"
-        assert record.contributions is not None, "what test images add to its scores is missing: it cannot be compared"
+        if record.status == "failed":  # of its own, and telling nothing of the machine
+            assert record.error["type"] == "NonFiniteLossError"
+            assert 'File "/' not in record.error["traceback"]
+        else:
+            assert record.contributions is not None, "what test images add to scores is missing: it cannot be compared"
         seeds.setdefault((record.profile, record.dataset["label"], record.method["label"]), set()).add(record.seed)
     assert all(found == set(range(5)) for found in seeds.values()), seeds
 
