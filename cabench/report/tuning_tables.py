@@ -29,6 +29,7 @@ from cabench.tuning.worth import (
     rank_changes,
     share_between_methods,
     test_gap_of,
+    without_failures,
 )
 
 SHOWN = 0.95
@@ -215,7 +216,11 @@ def _agreements(section: TuningSection, most: int) -> str:
 def _share(section: TuningSection, curves: Sequence[Curve]) -> str:
     """The part of the variance that lies between some of the methods."""
     names = {curve.method for curve in curves}
-    return f"{100 * share_between_methods([record for record in section.current if record.method in names]):.0f} %"
+    records = [record for record in section.current if record.method in names]
+    share, ended = f"{100 * share_between_methods(records):.0f} %", without_failures(records)
+    if ended == records or not ended:
+        return share
+    return f"{share} ({100 * share_between_methods(ended):.0f} % without trials that failed)"
 
 
 def uncounted_sentence(section: TuningSection) -> str:

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import hypergeom, rankdata
 
+from cabench.tuning.rules import has_ended
 from cabench.tuning.tuning_record import WORST, TrialEntry, TuningRecord
 
 RESAMPLES = 2000
@@ -158,6 +160,12 @@ def order_agreement(curves: Sequence[Curve], n: int) -> Agreement:
     known = found[~np.isnan(found)]
     low, high = np.quantile(known, [(1 - BAND) / 2, (1 + BAND) / 2]).tolist() if len(known) else (math.nan, math.nan)
     return Agreement(correlation, low, high)
+
+
+def without_failures(records: Sequence[TuningRecord]) -> list[TuningRecord]:
+    """Records of the trials that did not fail; without those of which all did."""
+    ended = [replace(record, trials=tuple(filter(has_ended, record.trials))) for record in records]
+    return [record for record in ended if record.trials]
 
 
 def share_between_methods(records: Sequence[TuningRecord]) -> float:

@@ -152,6 +152,17 @@ class TestWorthSentence:
         assert "taught" in worth_chart(section)
         assert "taught: learning from the attributes, and not compared." in worth_table(section).notes
 
+    def test_it_says_what_failed_trials_add_to_what_lies_within_methods(self, make_tuning_record: Make) -> None:
+        gaps = {name: [0.20 + n / 10, 0.3, 0.4, None] for n, name in enumerate("abcd")}
+        records = [make_tuning_record(name, each, each) for name, each in gaps.items()]
+        ended = [[gap for gap in each if gap is not None] for each in gaps.values()]
+        shares = []
+        for found in ([[*each, 1.0] for each in ended], ended):
+            between, within = np.var([np.mean(each) for each in found]), np.mean([np.var(each) for each in found])
+            shares.append(100 * between / (between + within))
+        said = worth_sentence(*tuning_sections(records))
+        assert f"trials {shares[0]:.0f} % ({shares[1]:.0f} % without trials that failed) lies between" in said
+
     def test_nothing_is_said_of_the_order_of_equal_methods(self, make_tuning_record: Make) -> None:
         failed = [make_tuning_record(name, [None] * 4, [None] * 4) for name in "abcd"]
         assert worth_sentence(*tuning_sections(failed)) == (
