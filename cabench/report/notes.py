@@ -85,9 +85,11 @@ def ranking_sentence(ranking: Ranking) -> str:
             f"{len(ranking.datasets)} data sets and {len(ranking.ranks)} methods are too few to test whether methods "
             "rank alike: these ranks describe the tables above and say nothing of other data sets."
         )
-    verdict = "rank differently" if ranking.p_value < LEVEL else "are not shown to rank differently"
+    over = f"Over {len(ranking.datasets)} data sets"
     tested = f"Friedman's test by permutations, p = {ranking.p_value:.4f}"
-    return f"Over {len(ranking.datasets)} data sets the methods {verdict} ({tested})."
+    if ranking.p_value >= LEVEL:
+        return f"{over} the methods are not shown to rank differently ({tested})."
+    return f"{over} some methods tend to rank before others ({tested}). That does not make the order the same on each."
 
 
 def _unmeasured(section: Section) -> list[str]:

@@ -231,7 +231,9 @@ class TestWarnings:
 
 
 class TestRankingSentence:
-    @pytest.mark.parametrize(("p_value", "verdict"), [(0.004, "rank differently"), (0.2, "not shown to rank differ")])
+    @pytest.mark.parametrize(
+        ("p_value", "verdict"), [(0.004, "some methods tend to rank before others"), (0.2, "not shown to rank differ")]
+    )
     def test_verdict_follows_the_test(self, p_value: float, verdict: str) -> None:
         ranking = Ranking("quick", "fp32", ("x", "y", "z"), {"a": (1, 1, 1), "b": (2, 2, 2), "c": (3, 3, 3)}, p_value)
 
