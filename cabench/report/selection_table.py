@@ -90,25 +90,23 @@ def selection_sentence(records: Sequence[TuningRecord]) -> str:
         Sentences; nothing of less than two methods, and where no rule judges a trial.
     """
     level = LEVEL / len(_PRACTICAL)
-    worths = {rule: worth_of(rule, records, level) for rule in _PRACTICAL}
-    if len(comparable(records)) < 2 or all(worth.gain is None for worth in worths.values()):
+    found = {rule: worth_of(rule, records, level) for rule in _PRACTICAL}
+    if len(comparable(records)) < 2 or all(worth.gain is None for worth in found.values()):
         return ""
-    without, hundred = (
-        [worth for rule, worth in worths.items() if rule.labels == labels] for labels in ("none", "100")
-    )
+    without, hundred = ([worth for rule, worth in found.items() if rule.labels == labels] for labels in ("none", "100"))
     return (
         f"Without labels, {_verdict(without)} With a hundred labels, {_verdict(hundred)} These are 95 % intervals, "
         f"corrected for the {len(_PRACTICAL)} rules. They are too narrow, as all methods share the same rows."
     )
 
 
-def _verdict(worths: Sequence[Worth]) -> str:
+def _verdict(found: Sequence[Worth]) -> str:
     """What is shown of some rules."""
-    if all(worth.gain is None for worth in worths):
+    if all(worth.gain is None for worth in found):
         return "nothing is known."
-    if shown := _shown({worth.name: worth.gain for worth in worths}):
+    if shown := _shown({worth.name: worth.gain for worth in found}):
         return f"a smaller test gap than with the profile's own settings is shown for choices by {shown}."
-    by_chance = _shown({worth.name: worth.over_random for worth in worths})
+    by_chance = _shown({worth.name: worth.over_random for worth in found})
     nothing = "no rule is shown to choose better than the profile's own settings"
     return (
         f"{nothing}; better than a trial at random choose: {by_chance}."

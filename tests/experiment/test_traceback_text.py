@@ -52,7 +52,7 @@ def test_all_but_folders_is_as_python_shows_it(tmp_path: Path) -> None:
     assert without_ours(traceback_text(error)) == without_ours(whole.replace(f"{tmp_path}/", ""))
 
 
-def test_long_chains_and_groups_are_followed(tmp_path: Path) -> None:
+def test_long_chains_are_followed() -> None:
     error: BaseException = raised(lambda: load_profile("no such profile"))
     for number in range(1100):
         following = UserError(str(number))
