@@ -30,6 +30,7 @@ from cabench.data.derived import DerivedConfig
 from cabench.data.file import DatasetFile
 from cabench.data.importing.standardising import Standardisation
 from cabench.data.layout import SPLITS, VALIDATION, Split, texts
+from cabench.data.named_files import without_folders
 from cabench.data.progress import shown
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
@@ -67,7 +68,7 @@ class _Origin(Source):
         info = self.file.info
         with h5py.File(self.file.path, "r") as file:
             sources = parse_json(file.attrs["sources"], list[dict[str, Any]])
-        known = {"config": dict(info.config), "builder_version": info.builder_version, "sources": sources}
+        known = {"config": without_folders(info.config), "builder_version": info.builder_version, "sources": sources}
         return [{"title": self.title, "content_sha256": info.content_sha256, **known}]
 
 

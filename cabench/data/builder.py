@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from cabench.config import Settings
 from cabench.data.cache import cache_folder, checked, download_folder
 from cabench.data.file import DatasetFile
 from cabench.data.layout import SCHEMA
+from cabench.data.named_files import without_folders
 from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
 from cabench.errors import UserError
@@ -121,13 +123,14 @@ class DatasetBuilder(DatasetProvider):
             UserError: when it is damaged, or that of another data set, version or configuration.
         """
         file = DatasetFile.open(path)
-        found = file.info.name, file.info.builder_version, canonical_json(file.info.config)
-        if found != (self.name, self.version, canonical_json(self.config.to_dict())):
+        mine = self.config.to_dict()
+        found = file.info.name, file.info.builder_version, canonical_json(without_folders(file.info.config))
+        if found != (self.name, self.version, canonical_json(without_folders(mine))):
             raise UserError(
                 f"{path} is not what its name says: it holds {file.info.name!r}, version {file.info.builder_version}, "
                 "built in another way. Delete it, and it is built again."
             )
-        return file
+        return replace(file, info=replace(file.info, config=mine))
 
     def write(self, path: Path, root: Path | None) -> DatasetFile:
         """Build the data set anew to a place outside the cache, whole or not at all, over what is there.
@@ -152,7 +155,7 @@ class DatasetBuilder(DatasetProvider):
             writer = DatasetWriter(file)
             self.build(sources, writer)
             provenance = [entry for source in sources for entry in source.provenance()]
-            writer.finish(self.name, self.version, self.config.to_dict(), provenance)
+            writer.finish(self.name, self.version, without_folders(self.config.to_dict()), provenance)
 
     def cached_path(self, sources: Sequence[Source]) -> Path:
         """Where the file of this builder, version, configuration and kind of sources stands in the cache.

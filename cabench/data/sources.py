@@ -30,9 +30,9 @@ class Source:
         return {"title": self.title, "sha256": [_sha256(path) for path in self.files]}
 
     def provenance(self) -> list[dict[str, object]]:
-        """One entry per file: title, path, size in bytes and SHA-256 of the content (a folder: of all its files)."""
+        """One entry per file: title, name, size in bytes and SHA-256 of the content (a folder: of all its files)."""
         return [
-            {"title": self.title, "path": str(path), "size": _size(path), "sha256": _sha256(path)}
+            {"title": self.title, "file": path.name, "size": _size(path), "sha256": _sha256(path)}
             for path in self.files
         ] or [{"title": self.title}]
 

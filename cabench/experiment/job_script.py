@@ -17,12 +17,12 @@ from typing import Literal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cabench.data.cache import cache_folder
+from cabench.data.named_files import OWN_SUFFIX
 from cabench.errors import UserError
 from cabench.experiment.estimate import HOUR, MINUTE
 from cabench.experiment.plan import outline
 from cabench.experiment.request import Request
 from cabench.experiment.time_span import span_text
-from cabench.profiles import OWN_SUFFIX
 
 Kind = Literal["slurm", "pbs", "shell"]
 NOTICE_S = MINUTE

@@ -15,13 +15,14 @@ from cabench.data.builder import DatasetProvider
 from cabench.data.dataset import DatasetInfo
 from cabench.data.derived import DerivedConfig
 from cabench.data.file import DatasetFile
+from cabench.data.named_files import OWN_SUFFIX, PATH
 from cabench.data.sample import SampleProvider
 from cabench.discovery import ALL
 from cabench.errors import UserError, unknown
 from cabench.files.json import canonical_json
 from cabench.files.names import NAME_LETTERS, is_name
 from cabench.method import ContrastiveAnalysisMethod
-from cabench.profiles import OWN_SUFFIX, PATH, Profile, Variant, load_profile
+from cabench.profiles import Profile, Variant, load_profile
 
 OWN_IMAGES, OWN_TABLE = "file", "table"
 """The data sets that stand for users' own files."""

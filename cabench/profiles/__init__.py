@@ -39,18 +39,13 @@ from typing import Any, NotRequired
 from typing_extensions import TypedDict
 
 from cabench.config import parse_toml, read_toml
+from cabench.data.named_files import is_path
 from cabench.errors import UserError, unknown
 from cabench.files.bounds import TooLargeError
 from cabench.files.names import NAME_LETTERS, is_name
 
 Fields = Mapping[str, Any]
 
-PATH = "path"
-"""What a field that holds a path is called, or how its name ends: "path", "weights_path"."""
-OWN_SUFFIX = ".h5"
-"""How the paths of users' own data sets end, which stand among names."""
-WEIGHTS_SUFFIX = ".pth"
-"""How the paths of users' own weights end, which stand where "imagenet" may."""
 OWN_METHODS = "own_methods"
 _TABLES = ("defaults", "datasets", "every_method", "at_most", "rows", "methods", "on", "like", "tuned", "variants")
 _FLAT = ("defaults", "every_method", "at_most", "rows", "like", "tuned")
@@ -226,8 +221,7 @@ def _located(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _located_text(key: str, value: str, folder: Path) -> str:
-    is_path = value.endswith((OWN_SUFFIX, WEIGHTS_SUFFIX)) or (value and (key == PATH or key.endswith(f"_{PATH}")))
-    return str((folder / value).resolve()) if is_path else value
+    return str((folder / value).resolve()) if is_path(key, value) else value
 
 
 def _read(name: str, folder: Path) -> dict[str, Any]:

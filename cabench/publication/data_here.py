@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from cabench.data.builder import DatasetProvider
 from cabench.data.file import DatasetFile
+from cabench.data.named_files import PATH, names_a_file
 from cabench.data.tuning_split import SUFFIX
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.experiment.recorded_data import recorded_provider
 from cabench.experiment.request import OWN_IMAGES, OWN_TABLE
-from cabench.files.json import canonical_json, parse_json
-from cabench.profiles import OWN_SUFFIX, PATH
+from cabench.files.json import canonical_json
 
-ORIGIN = "of_config"  # of `cabench.data.derived.DerivedConfig`
 Look = Callable[[DatasetProvider, Path | None], DatasetFile | None]
 
 
@@ -84,23 +82,3 @@ class DataHere:
             return record
         mine = {**config, PATH: str(named.resolve())}
         return replace(record, dataset={**record.dataset, "config": mine})
-
-
-def names_a_file(config: Mapping[str, Any]) -> bool:
-    """Whether a data set's configuration names a file: its own, weights, or one of a data set that it is made of."""
-    for name, value in config.items():
-        if not isinstance(value, str) or not value:
-            continue
-        if name == PATH or name.endswith(f"_{PATH}") or value.endswith(OWN_SUFFIX):
-            return True
-        if name == ORIGIN and names_a_file(_parsed(value)):
-            return True
-    return False
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """A configuration; {} for a text that is none, with which nothing can be built."""
-    try:
-        return parse_json(text, dict[str, Any])
-    except ValueError:
-        return {}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from cabench.data.named_files import names_a_file, without_folders
 from cabench.errors import UserError
 from cabench.experiment import asked, contributions_file, representations_file
 from cabench.experiment.asked import Asked
+from cabench.experiment.identity import DatasetEntry
 from cabench.experiment.merging import under_way
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.verified import verified
+from cabench.files.bounds import LARGEST_SETTINGS, read_whole
 from cabench.publication.archive import check_suffix, write_archive
 from cabench.publication.found import Verification
 from cabench.publication.layout import (
@@ -30,6 +34,7 @@ from cabench.publication.readme import readme
 from cabench.publication.sources import Sources
 from cabench.publication.tuning_checks import check_profile
 from cabench.saving import MODEL
+from cabench.tuning.tuned_profile import profile_without_folders
 from cabench.tuning.tuning_record import read_tuning_records
 
 
@@ -61,8 +66,9 @@ def publish(
 ) -> Published:
     """Write results into one archive, whole or not at all.
 
-    Equal contents give equal bytes, under equal versions of cabench and its libraries. Failed cells are part of it: to
-    leave them out would be a choice among results. Checkpoints, logs, pictures and locks never are.
+    Equal contents give equal bytes, under equal versions of cabench and its libraries. Of data files of one's own the
+    archive tells the names, and not where they are kept. Failed cells are part of it: to leave them out would be a
+    choice among results. Checkpoints, logs, pictures and locks never are.
 
     Args:
         results: the results folder; every cell in it that nobody works on.
@@ -132,9 +138,17 @@ def _cells(store: ResultsStore, records: Sequence[Record], beside: Sequence[str]
         found[f"{RESULTS}/{asked.NAME}"] = store.folder / asked.NAME
     for record in records:
         folder = record.folder(store.folder)
-        for name in (RECORD, *(name for name in beside if (folder / name).exists())):
-            found[f"{RESULTS}/{folder.relative_to(store.folder).as_posix()}/{name}"] = folder / name
+        place = f"{RESULTS}/{folder.relative_to(store.folder).as_posix()}"
+        found[f"{place}/{RECORD}"] = _told(record) if names_a_file(record.dataset["config"]) else folder / RECORD
+        for name in (name for name in beside if (folder / name).exists()):
+            found[f"{place}/{name}"] = folder / name
     return found
+
+
+def _told(record: Record) -> bytes:
+    """A record with files by their names alone. What a cell is does not depend on where its data set is kept."""
+    data: DatasetEntry = {**record.dataset, "config": without_folders(record.dataset["config"])}
+    return replace(record, dataset=data).to_json().encode()
 
 
 def _tuning(sources: Sources) -> dict[str, Path | bytes]:
@@ -146,16 +160,16 @@ def _tuning(sources: Sources) -> dict[str, Path | bytes]:
     if sources.tuning is None:
         return {}
     records = read_tuning_records(sources.tuning)
-    found: dict[str, Path | bytes] = {}
-    for record in records:
-        path = record.path(sources.tuning)
-        found[f"{TUNING}/{path.relative_to(sources.tuning).as_posix()}"] = path
+    found: dict[str, Path | bytes] = {
+        record.path(Path(TUNING)).as_posix(): record.without_folders().to_json().encode() for record in records
+    }
     if sources.profile is not None:
         checked = Verification()
         check_profile(sources.profile, records, checked)
         if checked.findings:
             raise UserError(f"The profile cannot be published with these tuning records. {checked.findings[0]}")
-        found[PROFILE] = sources.profile
+        text = read_whole(sources.profile, LARGEST_SETTINGS).decode()
+        found[PROFILE] = profile_without_folders(text).encode()
     return found
 
 

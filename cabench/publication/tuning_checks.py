@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cabench import discovery
+from cabench.data.named_files import names_a_file
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.files.bounds import LARGEST_SETTINGS, TooLargeError, read_whole
 from cabench.profiles import profile_names
-from cabench.publication.data_here import names_a_file
 from cabench.publication.found import Verification
 from cabench.tuning.choice import choose, finalists
 from cabench.tuning.rules import tuning_rule

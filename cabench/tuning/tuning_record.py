@@ -10,12 +10,13 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from cabench.data.named_files import without_folders
 from cabench.errors import UserError
 from cabench.evaluation.ranges import ROUNDING
 from cabench.files.atomic import write_text
@@ -157,12 +158,21 @@ class TuningRecord:
         """Its content as plain JSON values."""
         return dataclasses.asdict(self)
 
+    def to_json(self) -> str:
+        """The content of its file."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+
+    def without_folders(self) -> TuningRecord:
+        """The same with files by their names alone, as others are told of it."""
+        data = DataEntry(name=self.data["name"], config=without_folders(self.data["config"]))
+        return dataclasses.replace(self, profile=PurePath(self.profile).name, data=data)
+
     def decided(self) -> dict[str, Any]:
-        """Likewise, without what a clock measured and what came after the choice: equal wherever trials ran alike."""
+        """What decided the choice: equal wherever trials ran alike, wherever files are kept."""
         trials = tuple(
             dataclasses.replace(trial, outcomes=tuple(map(_decided, trial.outcomes))) for trial in self.trials
         )
-        return dataclasses.replace(self, trials=trials).to_dict()
+        return dataclasses.replace(self.without_folders(), trials=trials).to_dict()
 
     def with_test_gaps_of(self, earlier: Iterable[TuningRecord]) -> TuningRecord:
         """With the test gaps that are known of the same cells: a larger budget or another rule tries them again."""
@@ -186,7 +196,7 @@ class TuningRecord:
         Raises:
             UserError: when that is not possible.
         """
-        write_text(plain(self.path(folder), below=folder), json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+        write_text(plain(self.path(folder), below=folder), self.to_json())
 
 
 def read_tuning_records(folder: Path) -> list[TuningRecord]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -22,15 +23,17 @@ from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
 from cabench.datasets.dsprites import DSprites, DSpritesConfig
 from cabench.errors import UserError
+from cabench.files.json import parse_json
 
 ATTRIBUTES = (Attribute("bright", "common", "class", ("no", "yes")),)
 
 
 @dataclass(frozen=True)
 class TinyConfig(Settings):
-    """One field."""
+    """A size, and a file that is not read."""
 
     size: int = setting(4, at_least=1)
+    weights_path: str = setting("", added_later=True)
 
 
 class Tiny(DatasetBuilder):
@@ -110,6 +113,21 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache_folder().name == "cabench"
     monkeypatch.setenv("CABENCH_CACHE", "")
     assert cache_folder().name == "cabench"
+
+
+def test_the_file_does_not_say_where_its_sources_and_the_files_it_names_are(tmp_path: Path) -> None:
+    """It is sent to others; whoever builds it still knows."""
+    raw = tmp_path / "raw.bin"
+    raw.write_bytes(b"abc")
+    builder = Tiny(TinyConfig(weights_path=str(tmp_path / "mine.pth")))
+    builder.source = Source("Raw", (raw,))
+    file = builder.obtain(None)
+    with h5py.File(file.path) as stored:
+        assert parse_json(stored.attrs["config"], dict)["weights_path"] == "mine.pth"
+        assert parse_json(stored.attrs["sources"], list)[0]["file"] == "raw.bin"
+    assert str(tmp_path).encode() not in file.path.read_bytes()
+    assert file.info.config == builder.config.to_dict()
+    assert builder.obtain(None).info.config == builder.config.to_dict()
 
 
 # Keys

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cabench
+from cabench.data.dataset import Attribute
+from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.experiment.record import Record
 from cabench.files.json import read_json
 from cabench.publication.layout import MANIFEST, ROOT
@@ -85,3 +88,14 @@ def seal(folder: Path) -> None:
     entries = {name: entry_of(folder / name) for name in names if name != MANIFEST}
     new = Manifest(versions=old.versions, summary=Summary.of(records), files=entries)
     (folder / MANIFEST).write_text(new.to_json(), encoding="utf-8")
+
+
+def write_own_table(path: Path, seed: int) -> None:
+    """Two hundred rows of either population; targets have a mark."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    rows = generator.normal(size=(2, 200, 6)).astype(np.float32)
+    mark = generator.integers(0, 2, 200)
+    rows[1, :, 0] += 3 * (2 * mark - 1)
+    attributes = (Attribute("mark", "salient", "class", ("no", "yes")),)
+    write_arrays(path, Examples(rows[0], {}), Examples(rows[1], {"mark": mark}), attributes)

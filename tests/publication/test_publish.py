@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from cabench.files.json import read_json
 from cabench.publication import publish as module
 from cabench.publication.layout import ROOT
 from cabench.publication.manifest import Manifest
+
+from .conftest import write_own_table
 
 ENDED = {"error": {"type": "ValueError", "message": "no", "traceback": "", "step": None, "last_terms": None}}
 
@@ -182,3 +186,33 @@ def test_the_page_names_the_methods_that_were_tuned(unpacked: Path) -> None:
     page = (unpacked / "README.md").read_text(encoding="utf-8")
     assert "cabench run --profile tuned.toml --methods cpca   #" in page
     assert "--methods all" not in page
+
+
+def test_nobody_is_told_where_one_s_own_files_are(tmp_path: Path, start_cabench) -> None:
+    """Records, tuning records, the profile that it extends and the one that was made: all of it passes as it did."""
+    here = tmp_path / "jane"
+    write_own_table(here / "secret" / "own.h5", seed=0)
+    (here / "secret" / "mine.toml").write_text('extends = "smoke"\n', encoding="utf-8")
+    asked = ("--methods", "cpca", "--datasets", "secret/own.h5", "--profile", "secret/mine.toml")
+    for command in (
+        ("tune", *asked, "--trials", "2", "--results", "trials", "--records", "tuning", "--output", "new/tuned.toml"),
+        ("run", *asked, "--no-controls", "--seeds", "0", "--results", "runs"),
+    ):
+        process = start_cabench(here, *command)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    cabench.publish(here / "runs", tmp_path / "one.zip", here / "tuning", here / "new" / "tuned.toml", vectors=True)
+    shutil.unpack_archive(tmp_path / "one.zip", tmp_path / "theirs")
+    theirs = tmp_path / "theirs" / ROOT
+    for path in theirs.rglob("*.*"):
+        assert b"secret" not in path.read_bytes(), path
+        assert b"jane" not in path.read_bytes(), path
+    profile = tomllib.loads((theirs / "tuned.toml").read_text(encoding="utf-8"))
+    assert (profile["extends"], profile["variants"]["own"]["path"]) == ("mine.toml", "own.h5")
+    found = cabench.verify_results(theirs, data=[here / "secret" / "own.h5"])
+    assert found.passed, found.findings
+    assert (found.cells, found.equal, found.tuned) == (1, 1, 1)
+    again = cabench.publish(
+        theirs / "results", tmp_path / "two.zip", theirs / "tuning", theirs / "tuned.toml", vectors=True
+    )
+    assert again.path.read_bytes() == (tmp_path / "one.zip").read_bytes()

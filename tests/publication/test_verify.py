@@ -15,13 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cabench
-from cabench.data.dataset import Attribute
-from cabench.data.importing.arrays import Examples, write_arrays
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.files.json import digest, read_json
 
-from .conftest import cell, change, seal
+from .conftest import cell, change, seal, write_own_table
 
 Change = Callable[[Path], object]
 
@@ -386,14 +384,3 @@ def test_an_own_data_set_is_checked_against_the_file_that_was_received(
     assert any("it is of data with the content" in finding for finding in other.findings)
     with pytest.raises(UserError, match=r"There is no data set file nowhere\.h5"):
         cabench.verify_results(tmp_path / "runs", data=["nowhere.h5"])
-
-
-def write_own_table(path: Path, seed: int) -> None:
-    """Two hundred rows of either population; targets have a mark."""
-    path.parent.mkdir(exist_ok=True)
-    generator = np.random.default_rng(seed)
-    rows = generator.normal(size=(2, 200, 6)).astype(np.float32)
-    mark = generator.integers(0, 2, 200)
-    rows[1, :, 0] += 3 * (2 * mark - 1)
-    attributes = (Attribute("mark", "salient", "class", ("no", "yes")),)
-    write_arrays(path, Examples(rows[0], {}), Examples(rows[1], {"mark": mark}), attributes)
