@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cabench import discovery
-from cabench.data.named_files import names_a_file
 from cabench.errors import UserError
 from cabench.experiment.record import Record
 from cabench.files.bounds import LARGEST_SETTINGS, TooLargeError, read_whole
@@ -16,7 +15,7 @@ from cabench.tuning.choice import choose, finalists
 from cabench.tuning.rules import tuning_rule
 from cabench.tuning.space import check_trials, trial_values
 from cabench.tuning.trials import FINAL_SEEDS, SEED
-from cabench.tuning.tuned_profile import digest_line, tuned_profile
+from cabench.tuning.tuned_profile import digest_line, profile_without_folders, tuned_profile
 from cabench.tuning.tuning_record import Outcome, TrialEntry, TuningRecord, read_tuning_record
 
 
@@ -47,11 +46,11 @@ def check_profile(profile: Path, records: Sequence[TuningRecord], found: Verific
     if digest_line(records) not in text.splitlines():
         found.find(profile.name, "its digest is not that of the tuning records: one of the two was changed.")
         return
-    if any(record.profile not in profile_names() or names_a_file(record.data["config"]) for record in records):
-        found.note("The profile rests on the sender's own files, so that its settings were not compared.")
+    if any(record.profile not in profile_names() for record in records):
+        found.note("The profile extends one of the sender's own, so that its settings were not compared.")
         return
     try:
-        if tuned_profile(records, profile) != text:
+        if profile_without_folders(tuned_profile(records, profile)) != profile_without_folders(text):
             found.find(profile.name, "it was changed: the tuning records give another profile.")
     except UserError as error:
         found.find(profile.name, f"the tuning records give no profile: {error}")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -15,7 +16,7 @@ from cabench.errors import UserError
 from cabench.experiment.request import ResolvedProfile
 from cabench.files.atomic import write_text
 from cabench.files.json import digest
-from cabench.profiles import OWN_METHODS
+from cabench.profiles import OWN_METHODS, Variant
 from cabench.tuning.choice import FINALISTS
 from cabench.tuning.places import check_place
 from cabench.tuning.rules import RULES
@@ -33,7 +34,7 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
 
     Args:
         records: of tuning, one or more.
-        place: where the profile is to stand; paths in it are relative to its folder.
+        place: where the profile is to stand; paths in it are relative to its folder. Own data sets are not opened.
 
     Raises:
         UserError: for records of different profiles or on different terms, see `cabench.tuning.terms`, and for a
@@ -47,8 +48,7 @@ def tuned_profile(records: Sequence[TuningRecord], place: Path) -> str:
         )
     check_terms(terms_of(records))
     resolved = ResolvedProfile.read(profile, ())
-    own = [record.data["config"][PATH] for record in records if _is_own(record)]
-    resolved, _ = resolved.with_files(list(dict.fromkeys(own)))
+    resolved = _with_own(resolved, records)
     datasets = dict.fromkeys(record.dataset for record in records)
     budget = _on_each({record.dataset: str(record.budget) for record in records})
     criterion = _on_each({record.dataset: record.criterion for record in records})
@@ -123,6 +123,14 @@ def _first_line(path: Path) -> str:
         return ""
 
 
+def _with_own(resolved: ResolvedProfile, records: Iterable[TuningRecord]) -> ResolvedProfile:
+    """The profile with users' own data sets as records name them; none is opened."""
+    variants = dict(resolved.profile.dataset_variants)
+    for record in filter(_is_own, records):
+        variants[record.dataset] = Variant(record.data["name"], record.data["config"])
+    return replace(resolved, profile=replace(resolved.profile, dataset_variants=variants))
+
+
 def _is_own(record: TuningRecord) -> bool:
     """Whether the data set is a user's own file."""
     path = record.data["config"].get(PATH)
@@ -138,7 +146,9 @@ def _dataset_table(record: TuningRecord, resolved: ResolvedProfile, place: Path)
     """What makes the same data set; nothing where the profile itself says it."""
     name, config = record.data["name"], record.data["config"]
     if _is_own(record):
-        config = {**config, PATH: _relative(config[PATH], place)}
+        # A name alone, as published records have it, is of a file beside the profile.
+        path = config[PATH] if PurePath(config[PATH]).name == config[PATH] else _relative(config[PATH], place)
+        config = {**config, PATH: path}
     elif resolved.dataset(record.dataset).config.to_dict() == config:
         return []
     table = {} if name == record.dataset else {"dataset": name}

@@ -104,7 +104,7 @@ def test_a_profile_that_was_changed_by_hand_is_found(mine: Path) -> None:
     assert finding == "tuned.toml: it was changed: the tuning records give another profile."
 
 
-def test_a_profile_that_rests_on_own_files_is_not_read(mine: Path, tmp_path: Path) -> None:
+def test_a_profile_of_the_sender_s_is_not_read(mine: Path, tmp_path: Path) -> None:
     """Whoever sends results does not choose which files are opened here."""
     record = json.loads(record_of(mine).read_text(encoding="utf-8"))
     record["profile"] = str(tmp_path / "secret.toml")
@@ -112,7 +112,7 @@ def test_a_profile_that_rests_on_own_files_is_not_read(mine: Path, tmp_path: Pat
     (mine / "tuned.toml").write_text(digest_line(read_tuning_records(mine / "tuning")) + "\n", encoding="utf-8")
     found = cabench.verify_results(mine / "runs", mine / "tuning", mine / "tuned.toml")
     assert found.passed
-    assert any("rests on the sender's own files" in note for note in found.notes)
+    assert any("extends one of the sender's own" in note for note in found.notes)
 
 
 def test_cells_with_other_settings_than_were_chosen_are_noted(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +124,24 @@ def test_cells_with_other_settings_than_were_chosen_are_noted(mine: Path, monkey
     found = cabench.verify_results("tuned", "tuning", "tuned.toml")
     assert found.passed
     assert dict(found.notes) == {"Cells of cpca on planted have other settings than tuning chose.": 1}
+
+
+def test_a_profile_of_an_own_data_set_is_compared_without_its_file(mine: Path) -> None:
+    """Wherever both were moved to; what was changed is found."""
+    record, profile = record_of(mine), mine / "profiles" / "tuned.toml"
+    content = json.loads(record.read_text(encoding="utf-8"))
+    data = {"name": "table", "config": {"path": "/gone/own.h5"}}
+    own = mine / "tuning" / "own" / record.name
+    own.parent.mkdir()
+    own.write_text(json.dumps(content | {"dataset": "own", "data": data}), encoding="utf-8")
+    record.unlink()
+    write_tuned_profile(read_tuning_records(mine / "tuning"), profile)
+    assert 'gone/own.h5"' in profile.read_text(encoding="utf-8")
+    moved = mine.rename(mine.with_name("moved"))
+    profile = moved / "profiles" / "tuned.toml"
+    found = cabench.verify_results(moved / "runs", moved / "tuning", profile)
+    assert (found.passed, list(found.notes)) == (True, [])
+    text = profile.read_text(encoding="utf-8")
+    profile.write_text(text.replace('dataset = "table"', 'dataset = "file"'), encoding="utf-8")
+    (finding,) = cabench.verify_results(moved / "runs", moved / "tuning", profile).findings
+    assert finding == "tuned.toml: it was changed: the tuning records give another profile."
