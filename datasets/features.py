@@ -68,7 +68,11 @@ class _Origin(Source):
         info = self.file.info
         with h5py.File(self.file.path, "r") as file:
             sources = parse_json(file.attrs["sources"], list[dict[str, Any]])
-        known = {"config": without_folders(info.config), "builder_version": info.builder_version, "sources": sources}
+        known = {
+            "config": without_folders(info.config),
+            "builder_version": info.builder_version,
+            "sources": [without_folders(source) for source in sources],
+        }
         return [{"title": self.title, "content_sha256": info.content_sha256, **known}]
 
 

@@ -123,7 +123,7 @@ class DatasetBuilder(DatasetProvider):
             UserError: when it is damaged, or that of another data set, version or configuration.
         """
         file = DatasetFile.open(path)
-        mine = self.config.to_dict()
+        mine = dict(sorted(self.config.to_dict().items()))  # as files keep it
         found = file.info.name, file.info.builder_version, canonical_json(without_folders(file.info.config))
         if found != (self.name, self.version, canonical_json(without_folders(mine))):
             raise UserError(

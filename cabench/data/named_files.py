@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import Any
 
 from cabench.files.json import canonical_json, parse_json
@@ -23,6 +23,11 @@ def is_path(field: str, value: str) -> bool:
     return value.endswith((OWN_SUFFIX, WEIGHTS_SUFFIX)) or bool(value and (field == PATH or field.endswith(f"_{PATH}")))
 
 
+def file_name(path: str) -> str:
+    """The last part of a path, of whatever system: records travel."""
+    return PureWindowsPath(path).name  # which takes both kinds of slashes
+
+
 def names_a_file(config: Mapping[str, Any]) -> bool:
     """Whether a data set's configuration names a file: its own, weights, or one of a data set that it is made of."""
     texts = ((name, value) for name, value in config.items() if isinstance(value, str))
@@ -37,7 +42,7 @@ def without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
 def _told(name: str, value: str) -> str:
     if name == ORIGIN and (origin := _parsed(value)):
         return canonical_json(without_folders(origin))
-    return PurePath(value).name if is_path(name, value) else value
+    return file_name(value) if is_path(name, value) else value
 
 
 def _parsed(text: str) -> dict[str, Any]:

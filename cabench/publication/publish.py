@@ -16,7 +16,6 @@ from cabench.experiment.merging import under_way
 from cabench.experiment.record import Record
 from cabench.experiment.store import ResultsStore
 from cabench.experiment.verified import verified
-from cabench.files.bounds import LARGEST_SETTINGS, read_whole
 from cabench.publication.archive import check_suffix, write_archive
 from cabench.publication.found import Verification
 from cabench.publication.layout import (
@@ -34,7 +33,7 @@ from cabench.publication.readme import readme
 from cabench.publication.sources import Sources
 from cabench.publication.tuning_checks import check_profile
 from cabench.saving import MODEL
-from cabench.tuning.tuned_profile import profile_without_folders
+from cabench.tuning.tuned_profile import published_profile
 from cabench.tuning.tuning_record import read_tuning_records
 
 
@@ -168,8 +167,7 @@ def _tuning(sources: Sources) -> dict[str, Path | bytes]:
         check_profile(sources.profile, records, checked)
         if checked.findings:
             raise UserError(f"The profile cannot be published with these tuning records. {checked.findings[0]}")
-        text = read_whole(sources.profile, LARGEST_SETTINGS).decode()
-        found[PROFILE] = profile_without_folders(text).encode()
+        found[PROFILE] = published_profile(records).encode()
     return found
 
 

@@ -10,13 +10,13 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from cabench.data.named_files import without_folders
+from cabench.data.named_files import file_name, without_folders
 from cabench.errors import UserError
 from cabench.evaluation.ranges import ROUNDING
 from cabench.files.atomic import write_text
@@ -163,12 +163,12 @@ class TuningRecord:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
 
     def without_folders(self) -> TuningRecord:
-        """The same with files by their names alone, as others are told of it."""
+        """The same with data files and profile by their names alone, as others are told of it."""
         data = DataEntry(name=self.data["name"], config=without_folders(self.data["config"]))
-        return dataclasses.replace(self, profile=PurePath(self.profile).name, data=data)
+        return dataclasses.replace(self, profile=file_name(self.profile), data=data)
 
     def decided(self) -> dict[str, Any]:
-        """What decided the choice: equal wherever trials ran alike, wherever files are kept."""
+        """What decided the choice: equal wherever trials ran alike, wherever data and profile are kept."""
         trials = tuple(
             dataclasses.replace(trial, outcomes=tuple(map(_decided, trial.outcomes))) for trial in self.trials
         )

@@ -23,7 +23,7 @@ from cabench.data.sources import Source
 from cabench.data.writing import DatasetWriter
 from cabench.datasets.dsprites import DSprites, DSpritesConfig
 from cabench.errors import UserError
-from cabench.files.json import parse_json
+from cabench.files.json import canonical_json, parse_json
 
 ATTRIBUTES = (Attribute("bright", "common", "class", ("no", "yes")),)
 
@@ -127,6 +127,8 @@ def test_the_file_does_not_say_where_its_sources_and_the_files_it_names_are(tmp_
         assert parse_json(stored.attrs["sources"], list)[0]["file"] == "raw.bin"
     assert str(tmp_path).encode() not in file.path.read_bytes()
     assert file.info.config == builder.config.to_dict()
+    with h5py.File(file.path, "r+") as stored:  # as files in older caches are
+        stored.attrs["config"] = canonical_json(builder.config.to_dict())
     assert builder.obtain(None).info.config == builder.config.to_dict()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal as signals
 import sys
 from dataclasses import replace
@@ -207,6 +208,22 @@ def test_the_file_says_which_network_made_it_and_how(photographs: DatasetFile, w
     assert f"squeezenet1_1, weights of SHA-256 {sha256}" in made
     assert "scaled to 64 x 64 by antialiased bilinear interpolation" in made
     assert "less (0.485, 0.456, 0.406) divided by (0.229, 0.224, 0.225)" in made
+
+
+def test_the_file_does_not_say_where_images_and_weights_are(
+    photographs: DatasetFile, weights: Path, tmp_path: Path
+) -> None:
+    """Nor where the images were built from, as files of older caches say."""
+    (tmp_path / "jane").mkdir()
+    own = Path(shutil.copy(photographs.path, tmp_path / "jane" / "own.h5"))
+    with h5py.File(own, "r+") as stored:
+        stored.attrs["sources"] = json.dumps([{"title": "scans", "path": "/home/jane/scans"}])
+    origin = {"of": "file", "of_config": json.dumps({"path": str(own)})}
+    kept = Path(shutil.copy(weights, tmp_path / "jane" / "weights.pth"))
+    content = features(kept, **origin).write(tmp_path / "features.h5", None).path.read_bytes()
+    assert b"own.h5" in content
+    assert b"weights.pth" in content
+    assert b"jane" not in content
 
 
 # Keys

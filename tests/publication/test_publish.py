@@ -9,7 +9,9 @@ import signal
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,31 +190,63 @@ def test_the_page_names_the_methods_that_were_tuned(unpacked: Path) -> None:
     assert "--methods all" not in page
 
 
-def test_nobody_is_told_where_one_s_own_files_are(tmp_path: Path, start_cabench) -> None:
-    """Records, tuning records, the profile that it extends and the one that was made: all of it passes as it did."""
-    here = tmp_path / "jane"
-    write_own_table(here / "secret" / "own.h5", seed=0)
-    (here / "secret" / "mine.toml").write_text('extends = "smoke"\n', encoding="utf-8")
-    asked = ("--methods", "cpca", "--datasets", "secret/own.h5", "--profile", "secret/mine.toml")
+def computed_on_own_data(folder: Path, start_cabench: Callable[..., Any], profile: str, *options: str) -> None:
+    """Tune and run contrastive PCA on a table in `secret`."""
+    write_own_table(folder / "secret" / "own.h5", seed=0)
+    asked = ("--methods", "cpca", "--profile", profile, *(options or ("--datasets", "secret/own.h5")))
     for command in (
         ("tune", *asked, "--trials", "2", "--results", "trials", "--records", "tuning", "--output", "new/tuned.toml"),
-        ("run", *asked, "--no-controls", "--seeds", "0", "--results", "runs"),
+        ("run", "--methods", "cpca", "--profile", "new/tuned.toml", "--seeds", "0", "--results", "runs"),
     ):
-        process = start_cabench(here, *command)
+        process = start_cabench(folder, *command)
         _, errors = process.communicate()
         assert process.returncode == 0, errors
+
+
+def unpacked_and_silent(archive: Path, *secrets: str) -> Path:
+    """What is in an archive, none of whose files holds any of these words."""
+    folder = archive.with_suffix("")
+    shutil.unpack_archive(archive, folder)
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        assert not [word for word in secrets if word.encode() in path.read_bytes()], path
+    return folder / ROOT
+
+
+@pytest.mark.slow
+def test_nobody_is_told_where_one_s_own_data_is(tmp_path: Path, start_cabench: Callable[..., Any]) -> None:
+    """Records, tuning records, profile and vectors, published twice: all of it passes."""
+    here = tmp_path / 'jané "quoted"'
+    here.mkdir()
+    computed_on_own_data(here, start_cabench, "smoke")
     cabench.publish(here / "runs", tmp_path / "one.zip", here / "tuning", here / "new" / "tuned.toml", vectors=True)
-    shutil.unpack_archive(tmp_path / "one.zip", tmp_path / "theirs")
-    theirs = tmp_path / "theirs" / ROOT
-    for path in theirs.rglob("*.*"):
-        assert b"secret" not in path.read_bytes(), path
-        assert b"jane" not in path.read_bytes(), path
+    theirs = unpacked_and_silent(tmp_path / "one.zip", "secret", "jan", "quoted")
     profile = tomllib.loads((theirs / "tuned.toml").read_text(encoding="utf-8"))
-    assert (profile["extends"], profile["variants"]["own"]["path"]) == ("mine.toml", "own.h5")
+    assert profile["variants"]["own"] == {"dataset": "table", "path": "own.h5"}
     found = cabench.verify_results(theirs, data=[here / "secret" / "own.h5"])
-    assert found.passed, found.findings
-    assert (found.cells, found.equal, found.tuned) == (1, 1, 1)
-    again = cabench.publish(
-        theirs / "results", tmp_path / "two.zip", theirs / "tuning", theirs / "tuned.toml", vectors=True
-    )
-    assert again.path.read_bytes() == (tmp_path / "one.zip").read_bytes()
+    assert (found.passed, found.cells, found.equal, found.tuned, list(found.notes)) == (True, 1, 1, 1, [])
+    sources = (theirs / "results", tmp_path / "two.zip", theirs / "tuning", theirs / "tuned.toml")
+    cabench.publish(*sources, vectors=True)
+    assert (tmp_path / "two.zip").read_bytes() == (tmp_path / "one.zip").read_bytes()
+    (theirs / "own.h5").write_bytes((here / "secret" / "own.h5").read_bytes())
+    again = start_cabench(theirs, "run", "--profile", "tuned.toml", "--methods", "cpca", "--seeds", "0")
+    again.communicate()
+    assert again.returncode == 0, "a file beside the profile is found"
+
+
+@pytest.mark.slow
+def test_nobody_is_told_where_one_s_own_profile_is(
+    tmp_path: Path, start_cabench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "jane"
+    (here / "secret").mkdir(parents=True)
+    text = 'extends = "smoke"\n[variants.mine]\ndataset = "table"\npath = "own.h5"\n'
+    (here / "secret" / "mine.toml").write_text(text, encoding="utf-8")
+    computed_on_own_data(here, start_cabench, "secret/mine.toml", "--datasets", "mine")
+    monkeypatch.chdir(here)
+    cabench.publish("runs", tmp_path / "one.zip", "tuning", "new/tuned.toml")
+    theirs = unpacked_and_silent(tmp_path / "one.zip", "secret", "jane")
+    profile = tomllib.loads((theirs / "tuned.toml").read_text(encoding="utf-8"))
+    assert profile["extends"] == "mine.toml"
+    assert "variants" not in profile, "the profile that it extends says where the table is"
+    found = cabench.verify_results(theirs)
+    assert (found.passed, found.tuned) == (True, 1)

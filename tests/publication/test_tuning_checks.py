@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cabench
+from cabench.data.file import DatasetFile
 from cabench.publication.found import Verification
 from cabench.publication.tuning_checks import check_tuning
-from cabench.tuning.tuned_profile import digest_line, write_tuned_profile
-from cabench.tuning.tuning_record import read_tuning_records
+from cabench.tuning.tuned_profile import digest_line, published_profile, write_tuned_profile
+from cabench.tuning.tuning_record import TuningRecord, read_tuning_records
 
 
 def record_of(folder: Path) -> Path:
@@ -126,22 +128,63 @@ def test_cells_with_other_settings_than_were_chosen_are_noted(mine: Path, monkey
     assert dict(found.notes) == {"Cells of cpca on planted have other settings than tuning chose.": 1}
 
 
+def own(mine: Path, path: str, **data: object) -> list[TuningRecord]:
+    """The tuning record as one of a table of somebody's own, in place of that of planted images."""
+    content = json.loads(record_of(mine).read_text(encoding="utf-8"))
+    content |= {"dataset": "own", "data": {"name": "table", "config": {"path": path}} | data}
+    place = mine / "tuning" / "own" / record_of(mine).name
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(json.dumps(content), encoding="utf-8")
+    record_of(mine).unlink(missing_ok=True)
+    return read_tuning_records(mine / "tuning")
+
+
 def test_a_profile_of_an_own_data_set_is_compared_without_its_file(mine: Path) -> None:
-    """Wherever both were moved to; what was changed is found."""
-    record, profile = record_of(mine), mine / "profiles" / "tuned.toml"
-    content = json.loads(record.read_text(encoding="utf-8"))
-    data = {"name": "table", "config": {"path": "/gone/own.h5"}}
-    own = mine / "tuning" / "own" / record.name
-    own.parent.mkdir()
-    own.write_text(json.dumps(content | {"dataset": "own", "data": data}), encoding="utf-8")
-    record.unlink()
-    write_tuned_profile(read_tuning_records(mine / "tuning"), profile)
-    assert 'gone/own.h5"' in profile.read_text(encoding="utf-8")
-    moved = mine.rename(mine.with_name("moved"))
-    profile = moved / "profiles" / "tuned.toml"
-    found = cabench.verify_results(moved / "runs", moved / "tuning", profile)
+    profile = mine / "tuned.toml"
+    text = published_profile(own(mine, "own.h5"))
+    profile.write_text(text, encoding="utf-8")
+    found = cabench.verify_results(mine / "runs", mine / "tuning", profile)
     assert (found.passed, list(found.notes)) == (True, [])
-    text = profile.read_text(encoding="utf-8")
-    profile.write_text(text.replace('dataset = "table"', 'dataset = "file"'), encoding="utf-8")
-    (finding,) = cabench.verify_results(moved / "runs", moved / "tuning", profile).findings
-    assert finding == "tuned.toml: it was changed: the tuning records give another profile."
+    for old, new in (
+        ('dataset = "table"', 'dataset = "file"'),
+        ('path = "own.h5"', 'path = "/victim/own.h5"'),
+        ('extends = "smoke"', 'extends = "elsewhere/smoke"'),
+    ):
+        assert old in text
+        profile.write_text(text.replace(old, new), encoding="utf-8")
+        (finding,) = cabench.verify_results(mine / "runs", mine / "tuning", profile).findings
+        assert finding == "tuned.toml: it was changed: the tuning records give another profile."
+
+
+@pytest.mark.parametrize("path", ["/gone/own.h5", "C:\\gone\\own.h5"])
+def test_a_profile_whose_data_was_moved_is_noted(mine: Path, path: str) -> None:
+    """Also where the records come from another system."""
+    profile = mine / "tuned.toml"
+    write_tuned_profile(own(mine, path), profile)
+    (mine / "deep" / "er").mkdir(parents=True)
+    moved = profile.rename(mine / "deep" / "er" / "tuned.toml")
+    found = cabench.verify_results(mine / "runs", mine / "tuning", moved)
+    assert found.passed
+    assert [note for note in found.notes if "as data files were moved" in note] == list(found.notes)
+
+
+def test_no_file_is_opened_that_a_tuning_record_names(mine: Path, tmp_path: Path, monkeypatch) -> None:
+    """Not by a data set that is made of another one either, whatever its neighbour says."""
+    monkeypatch.setattr(DatasetFile, "open_from_elsewhere", lambda path: pytest.fail(f"{path} was opened"))
+    profile = mine / "tuned.toml"
+    victim = {"path": "own.h5", "of": str(tmp_path / "victim.h5")}
+    records = own(mine, "own.h5", name="features", config=victim)
+    for name, config in (("features", {}), ("table", victim)):
+        other = replace(records[0], method="cpca2", data={"name": name, "config": config})
+        other.write(mine / "tuning")
+        head = digest_line(read_tuning_records(mine / "tuning"))
+        profile.write_text(head + "\n", encoding="utf-8")
+        assert not cabench.verify_results(mine / "runs", mine / "tuning", profile).passed
+
+
+def test_an_unknown_criterion_is_a_finding_and_no_crash(mine: Path) -> None:
+    content = json.loads(record_of(mine).read_text(encoding="utf-8"))
+    record_of(mine).write_text(json.dumps(content | {"criterion": "luck"}), encoding="utf-8")
+    (mine / "tuned.toml").write_text(digest_line(read_tuning_records(mine / "tuning")) + "\n", encoding="utf-8")
+    found = cabench.verify_results(mine / "runs", mine / "tuning", mine / "tuned.toml")
+    assert any("Unknown criterion 'luck'" in finding for finding in found.findings)
