@@ -44,10 +44,7 @@ def check_profile(profile: Path, records: Sequence[TuningRecord], found: Verific
         found.find(profile.name, f"it cannot be read ({error}).")
         return
     if digest_line(records) not in text.splitlines():
-        found.find(
-            profile.name,
-            "its digest is not that of the tuning records: one of the two was changed.",
-        )
+        found.find(profile.name, "its digest is not that of the tuning records: one of the two was changed.")
         return
     if any(record.profile not in profile_names() for record in records):
         found.note("The profile extends one of the sender's own, so that its settings were not compared.")
