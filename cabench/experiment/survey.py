@@ -141,6 +141,15 @@ class Surveyor:
             UserError: where a method refuses a data set that was built meanwhile, and where a process that read
                 records died.
         """
+        survey = self._look_once()
+        while self._outline.grows and not survey.not_ended:  # cells that ended meanwhile may have made others known
+            before, survey = survey, self._look_once()
+            if len(survey.cells) == len(before.cells):
+                break
+        return survey
+
+    def _look_once(self) -> Survey:
+        """The cells that were known before their states were read."""
         cells: list[SurveyedCell] = []
         left_out: list[LeftOut] = []
         for label, dataset in self._outline.datasets.items():

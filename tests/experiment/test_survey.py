@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from cabench.context import FitContext
+from cabench.data.file import DatasetFile
 from cabench.experiment import many_records, statuses
 from cabench.experiment.cell import Cell
-from cabench.experiment.plan import outline, resolve
+from cabench.experiment.plan import Outline, outline, resolve
 from cabench.experiment.plan_document import plan_document
 from cabench.experiment.record import Record
 from cabench.experiment.request import Request
@@ -222,3 +223,35 @@ def test_the_document_says_all_that_is_known(
 
 def test_a_survey_is_of_the_device_that_was_asked_for(store: ResultsStore) -> None:
     assert survey(REQUEST, store).device == torch.device("cpu")
+
+
+class InRounds(Outline):
+    """Knows the cells of the second seed when that of the first has ended."""
+
+    grows = True
+    store: ResultsStore
+
+    def cells(self, label: str, file: DatasetFile) -> tuple[list[Cell], dict[str, str]]:
+        every, refused = super().cells(label, file)
+        return [cell for cell in every if cell.identity.seed == 0 or self.store.has_record(every[0].identity)], refused
+
+
+def test_cells_that_end_while_they_are_looked_at_make_others_known(
+    store: ResultsStore, compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watcher would take a round that just ended for the last."""
+    request = replace(REQUEST, methods="chance")
+    rounds = InRounds(**{item.name: getattr(outline(request), item.name) for item in fields(Outline)})
+    object.__setattr__(rounds, "store", store)
+    surveyor = Surveyor(rounds, request.data_root, store)
+    assert states(surveyor.look()) == ["missing"]
+    kept = Surveyor._looked_at
+
+    def looked_at(self: Surveyor, planned: Any) -> Any:
+        compute(replace(request, seeds="0"))
+        return kept(self, planned)
+
+    monkeypatch.setattr(Surveyor, "_looked_at", looked_at)
+    assert states(surveyor.look()) == ["done", "missing"]
+    compute(request)
+    assert states(surveyor.look()) == ["done", "done"]
