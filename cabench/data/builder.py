@@ -117,7 +117,7 @@ class DatasetBuilder(DatasetProvider):
         return self.open_cached(path)
 
     def open_cached(self, path: Path) -> DatasetFile:
-        """The file at a `cached_path`.
+        """The file at a `cached_path`, with this builder's configuration: the file does not say where others are kept.
 
         Raises:
             UserError: when it is damaged, or that of another data set, version or configuration.

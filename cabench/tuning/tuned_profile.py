@@ -60,6 +60,9 @@ def _text(records: Sequence[TuningRecord], extends: str, data: Mapping[str, Mapp
         records: of tuning.
         extends: as it says what it extends.
         data: by label, the configuration of what provides a data set, as it says it.
+
+    Raises:
+        UserError: as `tuned_profile`.
     """
     check_terms(terms_of(records))
     resolved = _with_own(ResolvedProfile.read(_profile_of(records), ()), records)
