@@ -234,6 +234,13 @@ def test_every_page_is_linked_from_the_readme():
     assert all(f"](docs/{path.name})" in text for path in PAGES[1:])
 
 
+def test_the_layout_in_the_readme_names_every_folder():
+    layout = README.read_text("utf-8").partition("## Layout")[2]
+    folders = [path.parent for path in (CHECKOUT / "cabench").glob("*/__init__.py") if not path.parent.is_symlink()]
+    assert folders
+    assert sorted(re.findall(r"^  (\w+)/ ", layout, re.MULTILINE)) == sorted(folder.name for folder in folders)
+
+
 def test_the_readme_is_short():
     before, _, rest = README.read_text("utf-8").partition(START)
     assert len((before + rest.partition(END)[2]).encode()) <= LARGEST - TABLES
