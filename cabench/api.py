@@ -221,7 +221,7 @@ def tune(
     Trials are ordinary cells: finished ones are not computed again, and processes share them.
 
     Args:
-        methods: as for `run`; those that learn nothing are left out.
+        methods: as for `run`; those that do not learn from targets are left out.
         datasets: as for `run`.
         trials: of each method, from 1 to 1,024. The first has the profile's settings, the others are spread over the
             ranges that the method's configuration names.

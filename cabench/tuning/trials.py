@@ -214,10 +214,10 @@ class TuningOutline(Outline):
 
 
 def tuning_outline(request: Request, trials: int, longest: int, rule: Rule, store: ResultsStore) -> TuningOutline:
-    """The outline of a request's trials. Only methods that learn are tried; seeds and controls do not count.
+    """The outline of a request's trials. Methods that learn from targets are tried; seeds and controls do not count.
 
     Raises:
-        UserError: as `cabench.experiment.plan.outline`, and where no method of the request learns.
+        UserError: as `cabench.experiment.plan.outline`, and where no method of the request does.
     """
     check_trials(trials)
     check_longest(longest)
@@ -225,7 +225,7 @@ def tuning_outline(request: Request, trials: int, longest: int, rule: Rule, stor
     datasets = {f"{label}{SUFFIX}": TuningProvider(provider) for label, provider in whole.datasets.items()}
     methods = {f"{label}{SUFFIX}": _learning(by_name) for label, by_name in whole.methods.items()}
     if not any(methods.values()):
-        raise UserError("None of these methods learns anything, so that there are no settings to choose; name others.")
+        raise UserError("None of these methods learns from targets, so that none is tuned; name others.")
     values = {item.name: getattr(whole, item.name) for item in fields(whole)}
     values |= {"datasets": datasets, "methods": methods}
     variants = load_profile(request.profile).method_variants
@@ -236,7 +236,12 @@ def tuning_outline(request: Request, trials: int, longest: int, rule: Rule, stor
 def _learning(
     methods: Mapping[str, ContrastiveAnalysisMethod | UserError],
 ) -> dict[str, ContrastiveAnalysisMethod | UserError]:
-    return {name: method for name, method in methods.items() if isinstance(method, UserError) or method.learns_from}
+    """Those that learn from targets: others are yardsticks, which take no part in comparisons."""
+    return {
+        name: method
+        for name, method in methods.items()
+        if isinstance(method, UserError) or "target" in method.learns_from
+    }
 
 
 def _outcome(record: Record, criteria: Mapping[str, float]) -> Outcome:
