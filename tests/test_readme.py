@@ -20,7 +20,7 @@ from cabench.report.published import read_published
 from cabench.report.section_figures import section_figures
 from cabench.report.summary import of_datasets
 from cabench.report.tuning_report import tuning_figures, tuning_markdown
-from cabench.tuning.tuned_profile import tuned_profile
+from cabench.tuning.tuned_profile import published_profile
 from cabench.tuning.tuning_record import read_tuning_records
 
 CHECKOUT = Path(cabench.__file__).parent.parent
@@ -28,8 +28,14 @@ README = CHECKOUT / "README.md"
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the package is installed, its README is not here")
 
-STUDIED = "cifar_mnist_features,dsprites,mouse_protein_drug"
+RESULTS = CHECKOUT / "results"
+STUDIED = "cifar_mnist_features,dsprites,mouse_protein_drug,pneumonia_features"
 """The data sets that the study is done on."""
+TUNED = {
+    RESULTS / "tuning": CHECKOUT / "cabench" / "profiles" / "tuned.toml",
+    RESULTS / "pneumonia": RESULTS / "pneumonia" / "tuned.toml",
+}
+"""Where tuning records stand, those of data that come with cabench and those of an own file, and their profiles."""
 
 
 def summary_of(datasets):
@@ -42,27 +48,31 @@ def summary_of(datasets):
 )
 def test_tables_are_those_of_the_published_records(page, write):
     """README: `cabench report --results results/published --datasets dsprites --format summary --output README.md`."""
-    records, unreadable = ResultsStore(CHECKOUT / "results" / "published").shown_records()
+    records, unreadable = ResultsStore(RESULTS / "published").shown_records()
     assert records
     assert not unreadable
     assert generated_text(CHECKOUT / page) == write(records).strip()
 
 
-def test_tables_of_tuning_and_the_profile_are_those_of_the_tuning_records():
-    """`cabench report --tuning results/tuning --output results/tuning/README.md`; `cabench tune` writes the profile."""
-    tuning = CHECKOUT / "results" / "tuning"
-    records = read_tuning_records(tuning)
-    assert generated_text(tuning / "README.md") == tuning_markdown(records).strip()
-    profile = CHECKOUT / "cabench" / "profiles" / "tuned.toml"
-    assert profile.read_text(encoding="utf-8") == tuned_profile(records, profile)
+@pytest.mark.parametrize("tuning", TUNED, ids=lambda folder: folder.name)
+def test_tables_of_tuning_are_those_of_the_tuning_records(tuning):
+    """`cabench report --tuning results/tuning --output results/tuning/README.md`."""
+    assert generated_text(tuning / "README.md") == tuning_markdown(read_tuning_records(tuning)).strip()
+
+
+@pytest.mark.parametrize("tuning", TUNED, ids=lambda folder: folder.name)
+def test_tuned_profiles_are_those_of_the_tuning_records(tuning):
+    """`cabench tune` writes the first; `cabench publish` the second, whose data file is to be put beside it."""
+    text = TUNED[tuning].read_text(encoding="utf-8")
+    assert text == published_profile(read_tuning_records(tuning))
 
 
 def test_figures_are_those_of_the_published_records():
     """`cabench report --results results/published --figures docs/images`, and with `--tuning results/tuning`."""
-    published = CHECKOUT / "results" / "published"
+    published = RESULTS / "published"
     charts = {
         **section_figures(of_datasets(ResultsStore(published).shown_records()[0], STUDIED), published),
-        **tuning_figures(read_tuning_records(CHECKOUT / "results" / "tuning")),
+        **{name: chart for tuning in TUNED for name, chart in tuning_figures(read_tuning_records(tuning)).items()},
     }
     images = CHECKOUT / "docs" / "images"
     assert {path.stem for path in images.iterdir()} == set(charts)
@@ -81,11 +91,11 @@ def test_figures_are_those_of_the_published_records():
 
 
 def test_figures_from_papers_can_be_read():
-    read_published(CHECKOUT / "results" / "published_elsewhere.csv")
+    read_published(RESULTS / "published_elsewhere.csv")
 
 
 def test_published_records_hold_all_seeds_of_all_methods():
-    records, _ = ResultsStore(CHECKOUT / "results" / "published").shown_records()
+    records, _ = ResultsStore(RESULTS / "published").shown_records()
     seeds = {}
     for record in records:
         if record.status == "failed":  # of its own, and telling nothing of the machine
