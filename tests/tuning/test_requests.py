@@ -68,7 +68,7 @@ def test_seeds_and_controls_are_no_options(cabench_here) -> None:
         assert cabench_here("tune", "--methods", "ratio_pca", *option).returncode == 2
 
 
-def test_methods_that_learn_nothing_take_no_part(cabench_here, tmp_path: Path) -> None:
+def test_methods_that_learn_nothing_from_targets_take_no_part(cabench_here, tmp_path: Path) -> None:
     done = cabench_here("tune", "--methods", "chance,background_pca,pca", *PLANTED, "--trials", "1")
     assert done.returncode == 0, done.stderr
     assert [record.method for record in read_tuning_records(tmp_path / "results/tuning")] == ["pca"]
